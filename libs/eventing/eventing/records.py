@@ -1,0 +1,102 @@
+"""What eventing keeps in each service's database; `RECORDS` belongs in every service's list of documents to migrate."""
+
+from datetime import timedelta
+
+import docstore
+import mongoengine as me
+
+FACT_RETENTION = timedelta(days=90)
+"""How long published facts can be replayed."""
+
+GUARD_RETENTION = timedelta(days=90)
+"""How long the ids of handled facts are kept: at least as long as a dead letter may be replayed."""
+
+TIMER_RETENTION = timedelta(days=30)
+"""How long a fired timer is remembered, so that scheduling it again by the same key does nothing."""
+
+
+class HandledEvent(docstore.Record):
+    """An event that one handler has handled. `_id` = tenant / event id (or state, subject, version) / handler."""
+
+    handle_time = me.DateTimeField(required=True)
+
+    meta = {
+        "collection": "eventing_handled",
+        "indexes": [{"fields": ["handle_time"], "expireAfterSeconds": int(GUARD_RETENTION.total_seconds())}],
+    }
+
+
+class StateGuard(docstore.Record):
+    """The highest sequence of a state seen for a subject. `_id` = tenant / state / subject.
+
+    handlers: those that have handled exactly this sequence; all of them refuse lower ones.
+    """
+
+    sequence = me.ListField(me.IntField(), required=True)
+    handlers = me.ListField(me.StringField())
+
+    meta = {"collection": "eventing_states"}
+
+
+class Fact(docstore.Record):
+    """A FACT event that was published: an outbox entry, kept for replay. `_id` = tenant / event id."""
+
+    id = me.StringField()
+    type = me.StringField(required=True)
+    subject = me.StringField(required=True)
+    time = me.DateTimeField(required=True)
+    datasubjects = me.ListField(me.StringField())
+    sequence = me.ListField(me.IntField())
+    traceparent = me.StringField()
+    body = me.BinaryField(required=True)
+    publish_time = me.DateTimeField(required=True)
+
+    meta = {
+        "collection": "fact_log",
+        "indexes": [
+            {"fields": ["publish_time"], "expireAfterSeconds": int(FACT_RETENTION.total_seconds())},
+            ["tenant", "datasubjects"],
+        ],
+    }
+
+
+class Tombstone(docstore.Record):
+    """A person who was erased. `_id` = tenant / name."""
+
+    subject = me.StringField(required=True)
+    create_time = me.DateTimeField(required=True)
+
+    meta = {"collection": "eventing_tombstones"}
+
+
+class TimerRecord(docstore.Record):
+    """A durable timer. `_id` = tenant / key.
+
+    state: PENDING, FIRED or PARKED (failed too often; `reason` says why). revision grows with every change of the
+    plan. lease_until: nobody else may touch it before (real clock); also the time of the next attempt after a failure.
+    """
+
+    key = me.StringField(required=True)
+    kind = me.StringField(required=True)
+    payload = me.DictField()
+    due = me.DateTimeField(required=True)
+    state = me.StringField(required=True)
+    revision = me.IntField(required=True)
+    attempts = me.IntField(required=True)
+    lease_owner = me.StringField()
+    lease_until = me.DateTimeField(required=True)
+    end_time = me.DateTimeField()
+    reason = me.StringField()
+    traceparent = me.StringField()
+
+    meta = {
+        "collection": "timers",
+        "indexes": [
+            ["state", "due"],
+            {"fields": ["end_time"], "expireAfterSeconds": int(TIMER_RETENTION.total_seconds())},
+        ],
+    }
+
+
+RECORDS: tuple[type[docstore.Record], ...] = (HandledEvent, StateGuard, Fact, Tombstone, TimerRecord)
+"""Every collection of eventing, for `docstore.migrate`."""
