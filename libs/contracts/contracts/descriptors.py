@@ -13,7 +13,6 @@ from google.protobuf import descriptor_pb2, message_factory, symbol_database
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
-
 from rapport.options.v1 import options_pb2
 
 _PACKAGE = Path(__file__).resolve().parent

@@ -1,0 +1,124 @@
+"""The fixtures of testkit, loaded by pytest through its entry point.
+
+    def test_it(database, settings_for): ...          # a fresh database of the service under test
+    def test_events(amqp, role): ...                  # a fresh virtual host; roles as processes
+
+A module names the service under test: `SERVICE = "consent"`; its settings class is the one in
+`<service>.settings`, its collections those of `<service>.migrate`.
+"""
+
+import importlib
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import docstore
+from chassis import clock, keys, tenancy
+from chassis.settings import Settings
+from docstore.listener import TenantGuard
+from localrun.ports import free_port
+from testkit.keys import TEST_KEYRING
+from testkit.roles import RoleProcess
+from testkit.servers import Broker, running_broker, running_mongodb
+
+SettingsFor = Callable[..., Settings]
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real replica set."""
+    with running_mongodb(tmp_path_factory.mktemp("mongodb")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real broker."""
+    with running_broker(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def amqp(rabbitmq: Broker) -> Iterator[str]:
+    """AMQP address of an empty virtual host, removed after the module's tests."""
+    name = f"test-{secrets.token_hex(6)}"
+    yield rabbitmq.create_vhost(name)
+    rabbitmq.delete_vhost(name)
+
+
+@pytest.fixture(scope="module")
+def settings_for(mongodb: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> SettingsFor:
+    """Makes settings of a service for this module: `settings_for("consent", role="run", grpc_port=0)`.
+
+    One database for each service and module; every role listens on ports of its own.
+    """
+    suffix = secrets.token_hex(4)
+    blobs = tmp_path_factory.mktemp("blobs")
+
+    def make(service: str, **overrides: Any) -> Settings:
+        values: dict[str, Any] = {
+            "service": service,
+            "environment": "test",
+            "bind_host": "127.0.0.1",
+            "grpc_port": free_port(),
+            "probe_port": free_port(),
+            "mongodb_uri": mongodb,
+            "database": f"test_{service}_{suffix}",
+            "keys": TEST_KEYRING,
+            "blob_url": f"file://{blobs}",
+            "drain_s": 0.2,
+        }
+        if "amqp" in request.fixturenames:
+            values["amqp_uri"] = request.getfixturevalue("amqp")
+        return settings_class(service)(**(values | overrides))
+
+    return make
+
+
+def settings_class(service: str) -> type[Settings]:
+    """The settings class of a service: the one subclass of Settings that its settings module defines."""
+    module = importlib.import_module(f"{service}.settings")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Settings) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise LookupError(f"{module.__name__} defines {len(found)} settings classes, want one")
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest, settings_for: SettingsFor) -> Iterator[Settings]:
+    """The service under test connected to a fresh, migrated database; yields its settings.
+
+    Any database command without a tenant fails the test that sent it (TenantGuard).
+    """
+    settings = settings_for(request.module.SERVICE)
+    keys.configure(settings)
+    clock.configure(settings)
+    tenancy.configure(settings)
+    docstore.connect(settings, event_listeners=[TenantGuard()])
+    importlib.import_module(f"{settings.service}.migrate").migrate(settings)
+    yield settings
+    docstore.client().drop_database(docstore.database().name)
+    docstore.disconnect()
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Iterator[Callable[[Settings], RoleProcess]]:
+    """Makes roles as processes; what still runs after the test is killed."""
+    made: list[RoleProcess] = []
+
+    def make(settings: Settings) -> RoleProcess:
+        process = RoleProcess(settings, tmp_path / f"{len(made)}-{settings.service}-{settings.role}.log")
+        made.append(process)
+        return process
+
+    yield make
+    for process in made:
+        if process._process is not None and process._process.poll() is None:
+            process.kill()
