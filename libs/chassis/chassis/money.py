@@ -49,7 +49,7 @@ def to_minor(money: Money, field: str = "amount") -> int:
         raise _refusal(
             "MONEY_TOO_PRECISE", f"{field}.nanos", f"{money.currency_code} has {decimals} decimals; round the amount."
         )
-    minor = money.units * 10**decimals + money.nanos // step
+    minor: int = money.units * 10**decimals + money.nanos // step
     if abs(minor) > _INT64_MAX:
         raise _refusal("MONEY_OUT_OF_RANGE", f"{field}.units", "Must fit 64 bits in minor units.")
     return minor

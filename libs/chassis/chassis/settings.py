@@ -6,10 +6,11 @@ Services subclass `Settings`; nothing else in the platform reads the environment
 import os
 import socket
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 _PREFIX = "RAPPORT_"
 
@@ -81,3 +82,30 @@ class Settings(BaseSettings):
     def environment_names(cls) -> dict[str, str]:
         """Field name -> environment variable, for all fields of the class."""
         return {field: f"{_PREFIX}{field.upper()}" for field in cls.model_fields}
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def load(kind: type[SettingsT], **given: str) -> SettingsT:
+    """Settings from the environment; `given` fields win. Raises ConfigurationError telling all that is wrong."""
+    names = kind.environment_names()
+    try:
+        return kind(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        # By construction at least one; the location's first part is the field, or absent for a rule over several.
+        problems = [(names.get(str((*item["loc"], "")[0]), f"{_PREFIX}*"), _problem(item)) for item in error.errors()]
+        (variable, problem), *others = problems
+        text = "; ".join([problem, *(": ".join(other) for other in others)])
+        raise ConfigurationError(variable, text) from None
+    except SettingsError as error:
+        # A list or map that is not JSON; the text names the field, only the cause holds the value.
+        field = next((name for name in names if f'"{name}"' in str(error)), "*")
+        raise ConfigurationError(names.get(field, f"{_PREFIX}*"), "is not valid JSON") from None
+
+
+def _problem(item: ErrorDetails) -> str:
+    if item["type"] == "missing":
+        return "is not set"
+    within = ".".join(str(part) for part in item["loc"][1:])
+    return f"{within}: {item['msg']}" if within else item["msg"]

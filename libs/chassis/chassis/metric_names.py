@@ -1,0 +1,116 @@
+"""Every metric of the platform: name, unit, meaning, labels. Code, dashboards and alert rules agree with this list.
+
+Labels take values from small, known sets: never tenants, people, or ids.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `unit` is UCUM, as OpenTelemetry wants it; `buckets` are a histogram's upper bounds."""
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: str
+    description: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+
+RPC_SERVER_DURATION = Metric(
+    "rpc.server.call.duration",
+    "histogram",
+    "s",
+    "Time to answer a gRPC call, from the first interceptor on.",
+    ("rpc.method", "rpc.response.status_code"),
+    _SECONDS,
+)
+HTTP_SERVER_DURATION = Metric(
+    "http.server.request.duration",
+    "histogram",
+    "s",
+    "Time to answer an HTTP request at the gateway.",
+    ("http.request.method", "http.route", "http.response.status_code"),
+    _SECONDS,
+)
+EVENT_PROCESS_DURATION = Metric(
+    "messaging.process.duration",
+    "histogram",
+    "s",
+    "Time to handle one event.",
+    ("rapport.event.type", "rapport.event.outcome"),
+    _SECONDS,
+)
+EVENTS_RETRIED = Metric(
+    "rapport.events.retried",
+    "counter",
+    "{event}",
+    "Events sent to a retry queue after a failure.",
+    ("rapport.event.type",),
+)
+EVENTS_DEAD = Metric(
+    "rapport.events.dead",
+    "counter",
+    "{event}",
+    "Events given up and kept in the dead-letter queue.",
+    ("rapport.event.type", "rapport.event.reason"),
+)
+EVENTS_RELAYED = Metric(
+    "rapport.events.relayed",
+    "counter",
+    "{event}",
+    "Events published and confirmed.",
+    ("rapport.event.type",),
+)
+EVENTS_RETURNED = Metric(
+    "rapport.events.returned",
+    "counter",
+    "{event}",
+    "Published events that no queue took, though their type has consumers.",
+    ("rapport.event.type",),
+)
+OUTBOX_AGE = Metric("rapport.outbox.age", "gauge", "s", "Age of the oldest event not yet published.")
+TIMERS_FIRED = Metric(
+    "rapport.timers.fired",
+    "counter",
+    "{timer}",
+    "Durable timers that were run.",
+    ("rapport.timer.kind", "rapport.timer.outcome"),
+)
+TIMER_DELAY = Metric("rapport.timers.delay", "gauge", "s", "How long the oldest due timer has been waiting.")
+MAIL_SENT = Metric(
+    "rapport.mail.sent", "counter", "{message}", "Attempts to hand a mail to the server.", ("rapport.mail.outcome",)
+)
+INGESTED = Metric(
+    "rapport.ingest.events",
+    "counter",
+    "{event}",
+    "Behavioural events taken in, by what became of them.",
+    ("rapport.ingest.outcome",),
+)
+CONSENT_DECISIONS = Metric(
+    "rapport.consent.decisions",
+    "counter",
+    "{decision}",
+    "Consent decisions given, by outcome and reason.",
+    ("rapport.consent.outcome", "rapport.consent.reason"),
+)
+CONSENT_UNSEALED_AGE = Metric(
+    "rapport.consent.unsealed.age", "gauge", "s", "Age of the oldest consent record not yet in the chain."
+)
+CREDENTIALS_EXCHANGED = Metric(
+    "rapport.access.exchanges",
+    "counter",
+    "{exchange}",
+    "Outside credentials exchanged for internal tokens.",
+    ("rapport.access.kind", "rapport.access.outcome"),
+)
+
+
+def all_metrics() -> tuple[Metric, ...]:
+    """The registry, in the order above."""
+    return tuple(value for value in globals().values() if isinstance(value, Metric))
