@@ -59,6 +59,13 @@ EVENTS_DEAD = Metric(
     "Events given up and kept in the dead-letter queue.",
     ("rapport.event.type", "rapport.event.reason"),
 )
+EVENTS_REDELIVERED = Metric(
+    "rapport.events.redelivered",
+    "counter",
+    "{event}",
+    "Events the broker delivered again, after a crash, a lost connection or a stop.",
+    ("messaging.destination.name",),
+)
 EVENTS_RELAYED = Metric(
     "rapport.events.relayed",
     "counter",
