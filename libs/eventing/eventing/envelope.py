@@ -15,6 +15,7 @@ CONTENT_TYPE = "application/protobuf"
 ATTEMPT_HEADER = "rapport-attempt"
 DEAD_REASON_HEADER = "rapport-dead-reason"
 DEAD_HANDLER_HEADER = "rapport-dead-handler"
+DEAD_ERROR_HEADER = "rapport-dead-error"
 DEAD_TIME_HEADER = "rapport-dead-time"
 
 _REQUIRED = ("id", "source", "type", "subject", "time", "tenant", "sequence")
@@ -58,7 +59,7 @@ class Envelope:
         time: datetime = entry["time"]
         version, index = entry["sequence"]
         return cls(
-            id=entry["id"],
+            id=entry.get("id") or entry["uid"],
             type=entry["type"],
             source=f"//rapport/{service}",
             subject=entry["subject"],

@@ -16,9 +16,9 @@ TIMER_RETENTION = timedelta(days=30)
 
 
 class HandledEvent(docstore.Record):
-    """An event that one handler has handled. `_id` = tenant / event id (or state, subject, version) / handler."""
+    """An event that one handler has handled. `uid` = event id (or state/subject/version) / handler."""
 
-    handle_time = me.DateTimeField(required=True)
+    handle_time = docstore.InstantField(required=True)
 
     meta = {
         "collection": "eventing_handled",
@@ -27,7 +27,7 @@ class HandledEvent(docstore.Record):
 
 
 class StateGuard(docstore.Record):
-    """The highest sequence of a state seen for a subject. `_id` = tenant / state / subject.
+    """The highest sequence of a state seen for a subject. `uid` = state / subject.
 
     handlers: those that have handled exactly this sequence; all of them refuse lower ones.
     """
@@ -39,17 +39,16 @@ class StateGuard(docstore.Record):
 
 
 class Fact(docstore.Record):
-    """A FACT event that was published: an outbox entry, kept for replay. `_id` = tenant / event id."""
+    """A FACT event that was published: an outbox entry, kept for replay. `uid` is the event id."""
 
-    id = me.StringField()
     type = me.StringField(required=True)
     subject = me.StringField(required=True)
-    time = me.DateTimeField(required=True)
+    time = docstore.InstantField(required=True)
     datasubjects = me.ListField(me.StringField())
     sequence = me.ListField(me.IntField())
     traceparent = me.StringField()
     body = me.BinaryField(required=True)
-    publish_time = me.DateTimeField(required=True)
+    publish_time = docstore.InstantField(required=True)
 
     meta = {
         "collection": "fact_log",
@@ -61,31 +60,29 @@ class Fact(docstore.Record):
 
 
 class Tombstone(docstore.Record):
-    """A person who was erased. `_id` = tenant / name."""
+    """A person who was erased. `uid` is the name."""
 
-    subject = me.StringField(required=True)
-    create_time = me.DateTimeField(required=True)
+    create_time = docstore.InstantField(required=True)
 
     meta = {"collection": "eventing_tombstones"}
 
 
 class TimerRecord(docstore.Record):
-    """A durable timer. `_id` = tenant / key.
+    """A durable timer. `uid` is the key.
 
     state: PENDING, FIRED or PARKED (failed too often; `reason` says why). revision grows with every change of the
     plan. lease_until: nobody else may touch it before (real clock); also the time of the next attempt after a failure.
     """
 
-    key = me.StringField(required=True)
     kind = me.StringField(required=True)
     payload = me.DictField()
-    due = me.DateTimeField(required=True)
+    due = docstore.InstantField(required=True)
     state = me.StringField(required=True)
     revision = me.IntField(required=True)
     attempts = me.IntField(required=True)
     lease_owner = me.StringField()
-    lease_until = me.DateTimeField(required=True)
-    end_time = me.DateTimeField()
+    lease_until = docstore.InstantField(required=True)
+    end_time = docstore.InstantField()
     reason = me.StringField()
     traceparent = me.StringField()
 

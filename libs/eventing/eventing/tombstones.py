@@ -13,22 +13,20 @@ def erase(subjects: Iterable[str]) -> None:
     rows = docstore.collection(Tombstone)
     for subject in subjects:
         rows.update_one(
-            {"_id": f"{tenancy.tenant()}/{subject}"},
-            {"$setOnInsert": {"subject": subject, "create_time": clock.now()}},
-            upsert=True,
+            {"uid": subject}, {"$setOnInsert": {"create_time": clock.real_now()}}, upsert=True
         )
 
 
 def erased(subjects: Iterable[str]) -> frozenset[str]:
     """Those of the people whom the current tenant has erased."""
-    wanted = [f"{tenancy.tenant()}/{subject}" for subject in subjects]
+    wanted = list(subjects)
     if not wanted:
         return frozenset()
-    rows = docstore.collection(Tombstone).find({"_id": {"$in": wanted}}, {"subject": 1})
-    return frozenset(row["subject"] for row in rows)
+    rows = docstore.collection(Tombstone).find({"uid": {"$in": wanted}}, {"uid": 1})
+    return frozenset(row["uid"] for row in rows)
 
 
 def is_erased(tenant: str, subjects: Iterable[str]) -> bool:
     """True when `tenant` has erased at least one of the people."""
-    with tenancy.service_context(tenant, principal="services/eventing"):
+    with tenancy.service_context(tenant):
         return bool(erased(subjects))

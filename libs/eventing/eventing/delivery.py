@@ -1,0 +1,228 @@
+"""What happens to one delivered message, without the broker: find the handlers, guard, run, say how to settle.
+
+Exactly-once state: the guard row and whatever the handler writes are one transaction. FACT events leave a row per
+event id and handler. STATE events share one row per subject and state with the highest sequence seen; it also names
+the handlers that have handled that very sequence, so that a service may have several handlers of one type, and a
+retry runs only the unfinished ones.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+import docstore
+import pymongo.errors
+from chassis import clock, errors, metric_names, telemetry, tenancy
+from google.protobuf.message import DecodeError
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from eventing import tombstones
+from eventing.envelope import Envelope, UndecodableEvent
+from eventing.records import HandledEvent, StateGuard
+from eventing.subscribe import PermanentFailure, Subscription, subscriptions
+
+log = logging.getLogger(__name__)
+
+_PERMANENT = (
+    errors.InvalidArgument,
+    errors.NotFound,
+    errors.AlreadyExists,
+    errors.FailedPrecondition,
+    errors.PermissionDenied,
+    errors.Unauthenticated,
+    errors.OutOfRange,
+)
+_RETRYABLE_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
+# Codes of mongod that speak of the server or the credentials, not of the operation: host unreachable or not found,
+# network timeout, not authorised, authentication failed, shutting down, no primary, interrupted, disk full, time limit.
+_SERVER_CODES = frozenset({6, 7, 89, 9001, 13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031})
+
+
+class InfrastructureTrouble(Exception):  # noqa: N818
+    """The database cannot be used now. The message must be held and tried again; it is not to blame."""
+
+
+class Settle(Enum):
+    """How the broker is to be told."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How to settle a message. reason: UPPER_SNAKE. error: type and place of the exception, never its text."""
+
+    settle: Settle
+    reason: str = ""
+    handler: str = ""
+    error: str = ""
+
+
+DONE = Outcome(Settle.DONE)
+
+
+class Delivery:
+    """Handles the messages of one service with an instance of its Handlers class."""
+
+    def __init__(self, service: str, handlers: type) -> None:
+        self.service = service
+        self._handlers = handlers()
+        self._subscriptions = subscriptions(handlers)
+        self._tracer = telemetry.tracer()
+
+    def process(self, headers: Mapping[str, Any] | None, properties: Mapping[str, Any], body: bytes) -> Outcome:
+        """Runs every handler of the event that has not handled it yet. Raises InfrastructureTrouble."""
+        try:
+            envelope = Envelope.from_amqp(headers, properties, body)
+        except UndecodableEvent as error:
+            return Outcome(Settle.DEAD, f"UNDECODABLE_{error.reason}")
+        started = time.perf_counter()
+        parent = TraceContextTextMapPropagator().extract({"traceparent": envelope.traceparent})
+        attributes = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": self.service,
+            "messaging.message.id": envelope.id,
+            "rapport.event.type": envelope.type,
+            "rapport.tenant": envelope.tenant,
+        }
+        with self._tracer.start_as_current_span(
+            f"process {self.service}",
+            context=parent,
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            # The text of an exception may hold personal data.
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                outcome = self._dispatch(envelope)
+            except InfrastructureTrouble:
+                span.set_status(StatusCode.ERROR, "held")
+                raise
+            if outcome.settle is not Settle.DONE:
+                span.set_status(StatusCode.ERROR, outcome.reason)
+        labels = {"rapport.event.type": self.label(envelope.type), "rapport.event.outcome": outcome.settle.value}
+        telemetry.histogram(metric_names.EVENT_PROCESS_DURATION).record(time.perf_counter() - started, labels)
+        return outcome
+
+    def label(self, event_type: object) -> str:
+        """The event type as a metric label: only types with a handler, for anybody may have sent the message."""
+        return event_type if isinstance(event_type, str) and event_type in self._subscriptions else "unknown"
+
+    def _dispatch(self, envelope: Envelope) -> Outcome:
+        handled = self._subscriptions.get(envelope.type)
+        if not handled:
+            return Outcome(Settle.DEAD, "UNKNOWN_TYPE")
+        try:
+            handled[0].message.FromString(envelope.body)
+        except DecodeError:
+            return Outcome(Settle.DEAD, "UNDECODABLE_BODY")
+        worst = DONE
+        with tenancy.service_context(envelope.tenant, principal=f"services/{self.service}", method=envelope.type):
+            erased = _guarded(lambda: tombstones.erased(envelope.datasubjects))
+            envelope = replace(envelope, erased=erased)
+            for subscription in handled:
+                if erased and not (subscription.some_erased and erased < set(envelope.datasubjects)):
+                    continue
+                outcome = self._handle(subscription, envelope)
+                if outcome.settle is Settle.RETRY or worst.settle is Settle.DONE:
+                    worst = outcome
+        return worst
+
+    def _handle(self, subscription: Subscription, envelope: Envelope) -> Outcome:
+        handler = getattr(self._handlers, subscription.method)
+
+        def once() -> None:
+            if _is_new(subscription, envelope):
+                handler(subscription.message.FromString(envelope.body), envelope)
+
+        try:
+            _guarded(lambda: docstore.in_transaction(once))
+        except InfrastructureTrouble:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what becomes of the message
+            outcome = _judge(error, subscription.method)
+            log.warning(
+                "event %s of type %s failed in %s: %s (%s)",
+                *(envelope.id, envelope.type, subscription.method, outcome.reason, outcome.error),
+            )
+            return outcome
+        return DONE
+
+
+def _guarded(action: Callable[[], Any]) -> Any:
+    """The result of a database action; its infrastructure errors become InfrastructureTrouble."""
+    try:
+        return action()
+    except Exception as error:
+        if is_infrastructure(error):
+            raise InfrastructureTrouble(type(error).__name__) from error
+        raise
+
+
+def _is_new(subscription: Subscription, envelope: Envelope) -> bool:
+    """Takes the guard inside the handler's transaction; False when the handler has nothing to do."""
+    if subscription.state_of and not subscription.history:
+        return _advance_state(subscription, envelope)
+    # A version that is republished has another event id: for a history the state's version is the identity.
+    event = f"{subscription.state_of}/{envelope.subject}/{envelope.sequence[0]}" if subscription.history else envelope.id
+    rows = docstore.collection(HandledEvent)
+    key = f"{event}/{subscription.method}"
+    if rows.find_one({"uid": key}, {"uid": 1}):
+        return False
+    rows.insert_one({"uid": key, "handle_time": clock.real_now()})
+    return True
+
+
+def _advance_state(subscription: Subscription, envelope: Envelope) -> bool:
+    rows = docstore.collection(StateGuard)
+    key = {"uid": f"{subscription.state_of}/{envelope.subject}"}
+    mine = {"sequence": list(envelope.sequence), "handlers": [subscription.method]}
+    row = rows.find_one(key)
+    if row is None:
+        rows.insert_one(key | mine)
+        return True
+    highest = tuple(row["sequence"])
+    if envelope.sequence < highest or (envelope.sequence == highest and subscription.method in row["handlers"]):
+        return False
+    same = envelope.sequence == highest
+    rows.update_one(key, {"$push": {"handlers": subscription.method}} if same else {"$set": mine})
+    return True
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """True for errors that say the database (or a part the service needs) cannot be used now, wrapped or not."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, errors.Unavailable | pymongo.errors.ConnectionFailure | pymongo.errors.WTimeoutError):
+            return True
+        if isinstance(seen, errors.Aborted) and seen.reason == "TRANSACTION_CONTENTION":
+            return True
+        if isinstance(seen, pymongo.errors.PyMongoError) and any(map(seen.has_error_label, _RETRYABLE_LABELS)):
+            return True
+        if isinstance(seen, pymongo.errors.OperationFailure) and seen.code in _SERVER_CODES:
+            return True
+        # mongoengine hides pymongo's error as the context of its own.
+        hidden = seen.__context__ if type(seen).__module__.startswith("mongoengine") else None
+        seen = seen.__cause__ or hidden
+    return False
+
+
+def _judge(error: Exception, handler: str) -> Outcome:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
+    kind = f"{type(error).__qualname__}{place}"
+    if isinstance(error, PermanentFailure):
+        return Outcome(Settle.DEAD, error.reason, handler, kind)
+    if isinstance(error, _PERMANENT):
+        return Outcome(Settle.DEAD, error.reason, handler, kind)
+    return Outcome(Settle.RETRY, "ATTEMPTS_EXHAUSTED", handler, kind)
