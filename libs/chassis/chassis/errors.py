@@ -15,6 +15,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
+# The status travels in response headers, of which gRPC takes 8 KiB.
+_VIOLATIONS_MAX = 25
+_MESSAGE_MAX = 1_000
+
 logger = logging.getLogger(__name__)
 
 Violation = tuple[str, str]
@@ -128,13 +132,13 @@ class Internal(RapportError):
     code = code_pb2.INTERNAL
 
 
-Translation = Callable[[BaseException], RapportError]
+Translation = Callable[[BaseException], RapportError | None]
 
 _translations: dict[type[BaseException], Translation] = {}
 
 
 def register_translation(exception: type[BaseException], translate: Translation) -> None:
-    """Makes `from_exception` turn exceptions of this type (and its subclasses) into what `translate` returns."""
+    """Makes `from_exception` turn exceptions of this type, or a subclass, into what `translate` returns, if any."""
     _translations[exception] = translate
 
 
@@ -147,8 +151,8 @@ def from_exception(error: BaseException) -> RapportError:
     if isinstance(error, RapportError):
         return error
     for kind in type(error).__mro__:
-        if kind in _translations:
-            return _translations[kind](error)
+        if kind in _translations and (translated := _translations[kind](error)):
+            return translated
     error_id = uuid.uuid4().hex
     logger.error("unexpected error", exc_info=error, extra={"error_id": error_id})
     return Internal(
@@ -163,13 +167,13 @@ def to_status(error: RapportError, domain: str) -> Status:
 
     `domain` is `<service>.rapport`.
     """
-    status = Status(code=error.code, message=error.message)
+    status = Status(code=error.code, message=error.message[:_MESSAGE_MAX])
     status.details.add().Pack(
         error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata),
     )
     if error.violations:
         bad_request = error_details_pb2.BadRequest()
-        for field, description in error.violations:
+        for field, description in error.violations[:_VIOLATIONS_MAX]:
             bad_request.field_violations.add(field=field, description=description)
         status.details.add().Pack(bad_request)
     if error.preconditions:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     bind_host: str = Field(default="0.0.0.0", description="Address the process listens on.")
     grpc_port: int = Field(default=50051, ge=0, le=65535, description="Port of the gRPC server.")
     probe_port: int = Field(default=8081, ge=0, le=65535, description="Port of the HTTP probes of other roles.")
+    grpc_reflection: bool = Field(default=True, description="Let tools ask the server for its API.")
     grpc_threads: int = Field(default=32, ge=1, le=512, description="Threads that serve requests.")
     grpc_max_concurrent: int = Field(
         default=256, ge=1, description="Requests in work or waiting; more are refused with RESOURCE_EXHAUSTED."

@@ -1,0 +1,245 @@
+"""What happens around every RPC, in one chain of steps; see `STEPS` for the order."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from grpc_status import rpc_status
+from opentelemetry import trace
+
+from chassis import context, fieldcheck, keys, metric_names, permissions, telemetry
+from chassis.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    PermissionDenied,
+    RapportError,
+    Unauthenticated,
+    from_exception,
+    to_status,
+)
+from contracts import descriptors
+
+DEADLINE_DEFAULT_S = 10.0
+DEADLINE_MAX_S = 30.0
+
+# The platform is to blame, not the caller (OpenTelemetry's rule for gRPC servers).
+_SERVER_FAULTS = {
+    code_pb2.UNKNOWN,
+    code_pb2.DEADLINE_EXCEEDED,
+    code_pb2.UNIMPLEMENTED,
+    code_pb2.INTERNAL,
+    code_pb2.UNAVAILABLE,
+    code_pb2.DATA_LOSS,
+}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC, as the steps need it."""
+
+    path: str
+    """`/package.Service/Method`."""
+    service: str
+    """Short name of the service that serves it: the audience of tokens, the domain of errors."""
+    permission: str
+    """Needed permission; empty for public and internal methods."""
+    stranger: str
+    """Principal of calls that need no token: `public` or `internal`; empty when a token is needed."""
+    has_request_id: bool
+
+    @classmethod
+    def of(cls, descriptor: MethodDescriptor, service: str) -> Method:
+        """Raises ValueError when the proto says nothing, or more than one thing, about who may call it."""
+        rule = descriptors.rule(descriptor)
+        name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
+        if [bool(rule.permission), rule.public, rule.internal].count(True) != 1:
+            raise ValueError(f"{name}: `method_rule` must set exactly one of permission, public, internal")
+        if rule.permission and (not permissions.is_permission(rule.permission) or "*" in rule.permission):
+            raise ValueError(f"{name}: {rule.permission!r} is not <service>.<resources>.<verb>")
+        fieldcheck.prepare(descriptor.input_type)
+        return cls(
+            path=f"/{name}",
+            service=service,
+            permission=rule.permission,
+            stranger="public" if rule.public else "internal" if rule.internal else "",
+            has_request_id="request_id" in descriptor.input_type.fields_by_name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC in progress."""
+
+    method: Method
+    request: Message
+    grpc: grpc.ServicerContext
+
+
+Proceed = Callable[[], Message]
+Step = Callable[[Call, Proceed], Message]
+
+
+def measure(call: Call, proceed: Proceed) -> Message:
+    """Records the duration, by method and status code."""
+    start = time.perf_counter()
+    try:
+        return proceed()
+    finally:
+        code = call.grpc.code() or grpc.StatusCode.OK  # type: ignore[attr-defined] # missing in the stubs only
+        record_duration(call.method, code, time.perf_counter() - start)
+
+
+def record_duration(method: Method, code: grpc.StatusCode, seconds: float) -> None:
+    """Adds one call to the RPC histogram."""
+    labels = {"rpc.method": method.path[1:], "rpc.response.status_code": code.name}
+    telemetry.histogram(metric_names.RPC_SERVER_DURATION).record(seconds, labels)
+
+
+def open_context(call: Call, proceed: Proceed) -> Message:
+    """Opens the request's context, so that whatever is logged says which method it was."""
+    with context.use(context.RequestContext(None, "anonymous", frozenset(), call.method.path[1:])):
+        return proceed()
+
+
+def answer_errors(call: Call, proceed: Proceed) -> Message:
+    """Turns exceptions into rich statuses."""
+    try:
+        return proceed()
+    except Exception as error:  # noqa: BLE001 - from_exception logs what is unexpected
+        refusal = from_exception(error)
+    # Outside the handler: the exception that abort raises must not drag the original's text into the span.
+    _mark_span(refusal)
+    level = logging.WARNING if refusal.code in _SERVER_FAULTS else logging.DEBUG
+    logger.log(level, "request refused", extra={"reason": refusal.reason, "code": code_pb2.Code.Name(refusal.code)})
+    status = to_status(refusal, f"{call.method.service}.rapport")
+    call.grpc.abort_with_status(rpc_status.to_status(status))
+    raise AssertionError("abort raises")
+
+
+def bound_time(call: Call, proceed: Proceed) -> Message:
+    """Gives every request a deadline: the caller's, capped; a default when there is none."""
+    remaining = call.grpc.time_remaining()
+    seconds = DEADLINE_DEFAULT_S if remaining is None else min(remaining, DEADLINE_MAX_S)
+    if seconds <= 0:
+        raise DeadlineExceeded("DEADLINE_EXCEEDED", "The deadline passed before the request was read; allow more time.")
+    context.replace(replace(context.current(), deadline=time.monotonic() + seconds))
+    return proceed()
+
+
+def authorize(call: Call, proceed: Proceed) -> Message:
+    """Checks the token and the permission, and enters the tenant (before any look at the fields: AIP-211)."""
+    method = call.method
+    current = context.current()
+    if method.stranger:
+        current = replace(current, principal=method.stranger)
+    else:
+        claims = _claims(call)
+        if not permissions.permits(claims.permissions, method.permission):
+            raise PermissionDenied(
+                "PERMISSION_MISSING",
+                f"{claims.principal} lacks the permission {method.permission}; ask for a role that holds it.",
+                metadata={"permission": method.permission, "principal": claims.principal},
+            )
+        current = replace(current, tenant=claims.tenant, principal=claims.principal, permissions=claims.permissions)
+    if method.has_request_id and (request_id := call.request.request_id):  # type: ignore[attr-defined]
+        current = replace(current, request_id=request_id, body_hash=_body_hash(call.request))
+    context.replace(current)
+    return proceed()
+
+
+def check_fields(call: Call, proceed: Proceed) -> Message:
+    """Refuses what the proto's annotations forbid."""
+    violations = fieldcheck.check(call.request)
+    if violations:
+        named = ", ".join(field for field, _ in violations[:5])
+        raise InvalidArgument(
+            "INVALID_FIELDS",
+            f"The request has invalid fields: {named}{', ...' if len(violations) > 5 else ''}.",
+            violations=violations,
+        )
+    return proceed()
+
+
+STEPS: tuple[Step, ...] = (measure, open_context, answer_errors, bound_time, authorize, check_fields)
+"""Outermost first; the span is opened around them all, the servicer is called within."""
+
+
+class Chain(grpc.ServerInterceptor):
+    """Runs the steps around every method of the platform; other services (health, reflection) pass."""
+
+    def __init__(self, methods: Mapping[str, Method]) -> None:
+        self._methods = methods
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The method's handler with the steps around it."""
+        path: str = handler_call_details.method
+        method = self._methods.get(path)
+        if method is None:
+            return continuation(handler_call_details)
+        if path not in self._handlers:
+            self._handlers[path] = _wrapped(method, continuation(handler_call_details))
+        return self._handlers[path]
+
+
+def _wrapped(method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    serve = handler.unary_unary
+    assert serve is not None  # Streams are refused when the server starts.
+
+    def behave(request: Message, grpc_context: grpc.ServicerContext) -> Message:
+        call = Call(method, request, grpc_context)
+
+        def run(index: int) -> Message:
+            if index == len(STEPS):
+                answer: Message = serve(request, grpc_context)
+                return answer
+            return STEPS[index](call, lambda: run(index + 1))
+
+        return run(0)
+
+    return grpc.unary_unary_rpc_method_handler(behave, handler.request_deserializer, handler.response_serializer)
+
+
+def _claims(call: Call) -> keys.Claims:
+    scheme, _, token = _authorization(call.grpc).partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("CREDENTIAL_MISSING", "Send the metadata `authorization: Bearer <token>`.")
+    try:
+        return keys.keyring().open_token(token, audience=call.method.service)
+    except keys.ExpiredToken:
+        raise Unauthenticated("TOKEN_EXPIRED", "The token has expired; get a fresh one.") from None
+    except keys.InvalidToken as error:
+        raise Unauthenticated("TOKEN_INVALID", f"The token does not hold: {error}.") from None
+
+
+def _authorization(grpc_context: grpc.ServicerContext) -> str:
+    for key, value in grpc_context.invocation_metadata():
+        if key == "authorization" and isinstance(value, str):
+            return value
+    return ""
+
+
+def _body_hash(request: Message) -> str:
+    body = type(request)()
+    body.CopyFrom(request)
+    body.ClearField("request_id")
+    return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _mark_span(refusal: RapportError) -> None:
+    span = trace.get_current_span()
+    span.set_attribute("rpc.grpc.status_code", refusal.code)
+    span.set_attribute("error.type", refusal.reason)
+    if refusal.code in _SERVER_FAULTS:
+        span.set_status(trace.Status(trace.StatusCode.ERROR))
