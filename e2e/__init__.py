@@ -1,0 +1,1 @@
+"""Journeys through the gateway on the running platform."""

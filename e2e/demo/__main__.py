@@ -1,0 +1,73 @@
+"""Plays the story on the running platform: `make demo`.
+
+Where things are comes from the environment that `python -m localrun run` sets: RAPPORT_GATEWAY_URL,
+RAPPORT_BOOTSTRAP_KEY, RAPPORT_MAIL_SINK_URL, RAPPORT_TRACE_SINK_URL, RAPPORT_CLOCK_FILE, RAPPORT_STATE.
+"""
+
+import argparse
+import json
+import os
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from e2e.demo import orders, people
+from e2e.demo.api import ApiError
+from e2e.demo.report import CheckFailedError, Report
+from e2e.demo.story import ZONE, Story
+
+
+def stand_clock_at(day: date, clock_file: Path) -> datetime:
+    """Moves the business clock to 10:00 of the first working day from `day` on; returns that instant."""
+    while day.weekday() >= 5:
+        day += timedelta(days=1)
+    instant = datetime.combine(day, time(10), ZONE).astimezone(UTC)
+    partial = clock_file.with_suffix(".partial")
+    partial.write_text(json.dumps({"offset_seconds": (instant - datetime.now(UTC)).total_seconds()}))
+    partial.rename(clock_file)
+    return instant
+
+
+def main() -> int:
+    """Returns 0 when everything was found as planted."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.demo", description="Plays the story on the running platform.")
+    parser.add_argument("--data", type=Path, help="a CSV of purchases, instead of the CDNOW sample")
+    parser.add_argument(
+        "--map", help="its columns: customer=..,date=..,amount=..[,quantity=..,currency=..,date_format=..]"
+    )
+    arguments = parser.parse_args()
+    report = Report()
+    try:
+        if arguments.data and not arguments.map:
+            raise orders.UnusableFileError("DATA needs MAP, such as MAP=customer=client,date=day,amount=total")
+        columns = orders.parse_map(arguments.map) if arguments.map else None
+        path = arguments.data or orders.cdnow_file(Path(os.environ.get("RAPPORT_STATE", ".rapport")) / "data")
+        file = orders.read(path, columns)
+        for bad in file.bad_rows[:20]:
+            report.console.print(f"{file.name} line {bad.line} {bad.reason}; left out")
+        if len(file.bad_rows) > 20:
+            report.console.print(f"... and {len(file.bad_rows) - 20} more rows left out")
+        instant = stand_clock_at(max(order.day for order in file.orders), Path(os.environ["RAPPORT_CLOCK_FILE"]))
+        report.console.print(
+            f"{len(file.orders)} orders of {file.name}; the business clock stands at {instant:%d %B %Y %H:%M} UTC"
+        )
+        Story(
+            gateway=os.environ["RAPPORT_GATEWAY_URL"],
+            platform_key=os.environ["RAPPORT_BOOTSTRAP_KEY"],
+            mails=os.environ["RAPPORT_MAIL_SINK_URL"],
+            traces=os.environ["RAPPORT_TRACE_SINK_URL"],
+            file=file,
+            people=people.plant(order.customer for order in file.orders),
+            report=report,
+        ).play()
+    except (CheckFailedError, ApiError, TimeoutError, orders.UnusableFileError) as error:
+        report.print()
+        report.console.print(f"[red]The story stopped:[/red] {error}")
+        return 1
+    report.print()
+    report.console.print("Everything is as planted.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
