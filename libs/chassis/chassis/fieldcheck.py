@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from chassis.errors import Violation
 from contracts import descriptors
+from rapport.options.v1 import options_pb2
 
 STRING_MAX = 10_000
 """Characters in a string field."""
@@ -99,6 +100,7 @@ def _field(field: FieldDescriptor) -> _Field:
     entry = field.message_type if field.message_type and field.message_type.GetOptions().map_entry else None
     value = field if entry is None else entry.fields_by_name["value"]
     nested = value.message_type
+    theirs = field.GetOptions().Extensions[options_pb2.checked_by_service]
     return _Field(
         name=field.name,
         required=field_behavior_pb2.REQUIRED in behaviors,
@@ -107,8 +109,8 @@ def _field(field: FieldDescriptor) -> _Field:
         repeated=field.is_repeated,
         is_map=entry is not None,
         presence=field.has_presence,
-        check=_all(_checks(value)),
-        nested=None if nested is None or nested.full_name.startswith("google.") else nested,
+        check=None if theirs else _all(_checks(value)),
+        nested=None if theirs or nested is None or nested.full_name.startswith("google.") else nested,
     )
 
 
