@@ -1,0 +1,1 @@
+"""The rules of identity: identifiers, resolution, merges, folding. Standard library only."""
