@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import requests
@@ -40,8 +40,7 @@ class Api:
 
     def exchange(self, method: str, path: str, body: Json | None = None, **query: str | int) -> tuple[Json, str]:
         """One call; returns the answer and the trace id it was given."""
-        session = self._session()
-        answer = session.request(method, self.url + path, json=body, params=query or None, timeout=60)
+        answer = self.send(method, path, body, query)
         try:
             content: Json = answer.json() if answer.content else {}
         except ValueError:
@@ -49,6 +48,17 @@ class Api:
         if not answer.ok:
             raise ApiError(method, path, answer.status_code, content)
         return content, answer.headers.get("X-Trace-Id", "")
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: Mapping[str, str | int] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """One call; returns whatever was answered."""
+        return self._session().request(method, self.url + path, json=body, params=query, headers=headers, timeout=60)
 
     def get(self, path: str, **query: str | int) -> Json:
         """GET."""

@@ -241,12 +241,11 @@ class Story:
                 "legalBasis": "LEGAL_BASIS_CONSENT",
                 "channels": ["CHANNEL_EMAIL"],
                 "doubleOptIn": True,
+                "notice": {
+                    "texts": [{"languageCode": "en", "text": "We write to you about offers, once a week at most."}]
+                },
             },
             purposeId="marketing-email",
-            **{
-                "noticeTexts.languageCode": "en",
-                "noticeTexts.text": "We write to you about offers, once a week at most.",
-            },
         )
         leaving = [person for person in self.people if person.choice is Choice.WITHDRAWS]
         confirming = [person for person in self.people if person.choice is Choice.CONFIRMS] + leaving
