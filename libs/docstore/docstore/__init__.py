@@ -1,0 +1,55 @@
+"""Stored documents: tenant-bound, versioned, with events and idempotent requests, on MongoDB.
+
+A service declares `Aggregate` and `Record` classes, writes its use cases as `@command` functions, and reads through the
+classes or `collection(...)`. Everything here belongs to the current tenant (`chassis.tenancy`).
+"""
+
+from docstore import aliases, batches, blobs, explain, filters, leases, listener, masks, paging
+from docstore.aggregate import Aggregate, aggregate_of, aggregates
+from docstore.batches import Batch
+from docstore.commands import command
+from docstore.connection import Row, client, connect, database, disconnect, ping
+from docstore.documents import InstantField
+from docstore.errors import Conflict
+from docstore.migration import Migration, create_indexes, migrate, require_version
+from docstore.records import Record
+from docstore.scope import in_platform_scope, platform_scope
+from docstore.tenanted import TenantCollection, collection, platform_collection
+from docstore.transactions import in_transaction, transaction_active
+
+__all__ = [
+    "Aggregate",
+    "Batch",
+    "Conflict",
+    "InstantField",
+    "Migration",
+    "Record",
+    "Row",
+    "TenantCollection",
+    "aggregate_of",
+    "aggregates",
+    "aliases",
+    "batches",
+    "blobs",
+    "client",
+    "collection",
+    "command",
+    "connect",
+    "create_indexes",
+    "database",
+    "disconnect",
+    "explain",
+    "filters",
+    "in_platform_scope",
+    "in_transaction",
+    "leases",
+    "listener",
+    "masks",
+    "migrate",
+    "paging",
+    "ping",
+    "platform_collection",
+    "platform_scope",
+    "require_version",
+    "transaction_active",
+]

@@ -1,0 +1,298 @@
+"""Documents that are written whole: state, version, events and request mark in one update."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+import pymongo.errors
+from google.protobuf.message import Message
+from mongoengine import IntField
+
+from chassis import clock
+from chassis.errors import Aborted, Unavailable
+from docstore import outbox
+from docstore.connection import Row
+from docstore.documents import InstantField, TenantDocument, whole_milliseconds
+from docstore.errors import Conflict, already_exists, duplicate_fields
+from docstore.idempotency import KEPT_PER_DOCUMENT, Mark, current_attempt, expired
+from docstore.tenanted import Filter
+
+_OWN_FIELDS = {"_id", "tenant", "uid", "version", "create_time", "update_time"}
+
+
+class Aggregate(TenantDocument):
+    """A document with a version, events and idempotent writes; the unit that is consistent in itself.
+
+    Besides its fields the stored document has `outbox` (unsent events) and `requests` (marks of the requests that
+    wrote it); both are written by updates only and are never part of a read document.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {"abstract": True}
+    hidden = ("outbox",)
+
+    resource: ClassVar[str] = ""
+    """Collection part of the resource name, such as `customers`."""
+
+    purge_after: ClassVar[timedelta] = timedelta(days=30)
+    """How long a soft-deleted document can be brought back (AIP-164)."""
+
+    version: Any = IntField(required=True, default=0)
+    """1 after the insert; every further write adds 1. 0: not stored yet."""
+    schema_version: Any = IntField(required=True)
+    create_time: Any = InstantField()
+    update_time: Any = InstantField()
+    delete_time: Any = InstantField()
+    purge_time: Any = InstantField()
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        self._requests: list[Row] = values.pop("requests", [])
+        self._events: list[outbox.Pending] = []
+        for hidden in ("purged", *self.hidden):
+            values.pop(hidden, None)
+        super().__init__(*args, **values)
+        if self.schema_version is None:
+            self.schema_version = self.schema
+
+    @property
+    def name(self) -> str:
+        """The resource name (AIP-122), such as `customers/0192…`."""
+        return self.described(self.uid)
+
+    @property
+    def etag(self) -> str:
+        """Changes with every write (AIP-154); quoted as in HTTP."""
+        return f'"{self.version}"'
+
+    @classmethod
+    def described(cls, uid: str) -> str:
+        """The resource name of the document with that uid."""
+        return f"{cls.resource}/{uid}"
+
+    @classmethod
+    def read_filter(cls, filter: Filter | None, *, deleted: bool) -> Filter:
+        """Hides soft-deleted documents unless `deleted`, and tombstones always."""
+        hide = {"purged": None} if deleted else {"delete_time": None}
+        return {**hide, **(filter or {})}
+
+    def state_events(self) -> list[Message]:
+        """The STATE events that describe the document as it is now, for republishing. Override it to publish state."""
+        return []
+
+    def emit(self, event: Message, datasubjects: Iterable[str] = ()) -> None:
+        """Publish an event with the next write of this document: both happen or neither does.
+
+        The event is taken as it is now. `datasubjects` are the pseudonymous ids of the people it is about. Raises
+        ValueError for a message that is not declared an event.
+        """
+        self._events.append(outbox.pending(event, datasubjects))
+        if len(self._events) > outbox.CAP:
+            raise ValueError(f"one write carries at most {outbox.CAP} events; use one event with a repeated field")
+
+    def insert(self) -> Self:
+        """Store the new document with its events; returns it, or the stored one when the request is a repeat.
+
+        Raises AlreadyExists when the uid or another unique key is taken (ALREADY_EXISTS) or the request id came with
+        other content before (REQUEST_ID_REUSED).
+        """
+        attempt = current_attempt()
+        mark = attempt.mark_for(self) if attempt else None
+        now = whole_milliseconds(clock.now())
+        self.version = 1
+        self.create_time = self.create_time or now
+        self.update_time = now
+        row = self.to_row()
+        if self._events:
+            row["outbox"] = self._outbox_entries(version=1)
+        if mark:
+            row["requests"] = [mark.entry()]
+        try:
+            self.rows().insert_one(row)
+        except pymongo.errors.DuplicateKeyError as error:
+            self.version = 0
+            repeated = self.find_request(mark) if mark else None
+            if repeated is None:
+                raise already_exists(self.name, error) from error
+            return repeated
+        self._after_write(mark)
+        if attempt:
+            attempt.wrote()
+        return self
+
+    def save(self, expected_etag: str | None = None) -> Self:
+        """Write the changed fields with the emitted events, guarded by the version that was read.
+
+        `expected_etag` is the caller's, if it gave one. Writes nothing when nothing changed. Raises Aborted
+        ETAG_MISMATCH, Conflict when somebody else wrote meanwhile, and Unavailable OUTBOX_FULL.
+        """
+        self._check_etag(expected_etag)
+        self.validate()
+        changed, removed = self._delta()
+        changed = {path: value for path, value in changed.items() if path not in _OWN_FIELDS}
+        if changed or removed or self._events:
+            update_time = whole_milliseconds(clock.now())
+            update: dict[str, Any] = {
+                "$set": {**changed, "update_time": update_time},
+                "$inc": {"version": 1},
+            }
+            if removed:
+                update["$unset"] = removed
+            self._write(update, expected_etag)
+            self.version += 1
+            self.update_time = update_time
+            self._clear_changed_fields()
+        else:
+            self._write({}, expected_etag)
+        return self
+
+    def soft_delete(self, expected_etag: str | None = None) -> Self:
+        """Hide the document; it can be brought back until `purge_time` (AIP-164). Writes like `save`."""
+        self.delete_time = whole_milliseconds(clock.now())
+        self.purge_time = self.delete_time + self.purge_after
+        return self.save(expected_etag)
+
+    def undelete(self, expected_etag: str | None = None) -> Self:
+        """Bring a soft-deleted document back. Writes like `save`."""
+        self.delete_time = None
+        self.purge_time = None
+        return self.save(expected_etag)
+
+    def purge(self, expected_etag: str | None = None) -> None:
+        """Erase the content for good; a tombstone stays until its events are out. Raises what `save` raises."""
+        self._check_etag(expected_etag)
+        attempt = current_attempt()
+        mark = attempt.mark_for(self) if attempt else None
+        now = whole_milliseconds(clock.now())
+        tombstone = {
+            "_id": "$_id",
+            "tenant": "$tenant",
+            "uid": "$uid",
+            "schema_version": "$schema_version",
+            "version": {"$add": ["$version", 1]},
+            "delete_time": {"$ifNull": ["$delete_time", now]},
+            "purged": {"$literal": True},
+            "requests": {"$literal": [mark.entry()] if mark else []},
+            "outbox": {
+                "$concatArrays": [
+                    {"$ifNull": ["$outbox", []]},
+                    {"$literal": self._outbox_entries(version=self.version + 1)},
+                ]
+            },
+        }
+        self._guarded_update([{"$replaceWith": tombstone}], mark, expected_etag)
+        self.rows().delete_one({"uid": self.uid, **outbox.PURGED_AND_SENT})
+        self.version += 1
+        self._after_write(mark)
+        if attempt:
+            attempt.wrote()
+
+    @classmethod
+    def find_request(cls, mark: Mark) -> Self | None:
+        """The document a request has written. Raises AlreadyExists REQUEST_ID_REUSED for other content."""
+        row = cls.rows().find_one({"requests.key": mark.key}, cls.projection())
+        if row is None:
+            return None
+        for entry in row["requests"]:
+            if entry["key"] == mark.key:
+                mark.check(entry["body"])
+        return cls.from_row(row)
+
+    def write_guard(self) -> Row:
+        """What else must hold of the stored document at a write, besides its version. Override it to add to it."""
+        return {}
+
+    def _check_etag(self, expected: str | None) -> None:
+        if not self.version:
+            raise RuntimeError(f"{self.name} is not stored yet: insert it first")
+        if expected and expected not in (self.etag, "*"):
+            raise self._etag_mismatch()
+
+    def _etag_mismatch(self) -> Aborted:
+        return Aborted(
+            "ETAG_MISMATCH",
+            f"{self.name} has changed since it was read; read it again and repeat the change on what it is now.",
+            metadata={"resource": self.name},
+        )
+
+    def _outbox_entries(self, version: int) -> list[Row]:
+        return outbox.entries(
+            self._events,
+            subject=self.name,
+            tenant=self.tenant,
+            version=version,
+            time=whole_milliseconds(clock.now()),
+        )
+
+    def _write(self, update: dict[str, Any], expected_etag: str | None) -> None:
+        """Complete the update with events and request mark and send it; an empty one is not sent."""
+        attempt = current_attempt()
+        mark = attempt.mark_for(self) if attempt else None
+        push: dict[str, Any] = {}
+        if self._events:
+            push["outbox"] = {"$each": self._outbox_entries(version=self.version + 1)}
+        if mark:
+            kept = [entry for entry in self._requests if not expired(entry)]
+            if update and len(kept) < len(self._requests):
+                # One update cannot both pull and push; the version guard makes setting the whole list safe.
+                update["$set"]["requests"] = [*kept, mark.entry()][-KEPT_PER_DOCUMENT:]
+            else:
+                push["requests"] = {"$each": [mark.entry()], "$slice": -KEPT_PER_DOCUMENT}
+        if push:
+            update["$push"] = push
+        if update:
+            self._guarded_update(update, mark, expected_etag)
+        self._after_write(mark)
+        if attempt:
+            attempt.wrote()
+
+    def _guarded_update(self, update: Any, mark: Mark | None, expected_etag: str | None) -> None:
+        guard: dict[str, Any] = {"uid": self.uid, "version": self.version, **self.write_guard()}
+        if mark:
+            guard["requests.key"] = {"$ne": mark.key}
+        last_slot = f"outbox.{outbox.CAP - len(self._events)}"
+        if self._events:
+            guard[last_slot] = {"$exists": False}
+        try:
+            matched = self.rows().update_one(guard, update).matched_count
+        except pymongo.errors.DuplicateKeyError as error:
+            if "requests.key" in duplicate_fields(error):
+                raise Conflict(self.name) from error
+            raise already_exists(self.name, error) from error
+        if matched:
+            return
+        full = {"uid": self.uid, "version": self.version, last_slot: {"$exists": True}}
+        if self._events and self.rows().find_one(full, {"_id": 1}):
+            raise Unavailable(
+                "OUTBOX_FULL",
+                f"{self.name} has too many changes waiting to be published; try again later.",
+                metadata={"resource": self.name},
+                retry_after_s=2.0,
+            )
+        raise self._etag_mismatch() if expected_etag and expected_etag != "*" else Conflict(self.name)
+
+    def _after_write(self, mark: Mark | None) -> None:
+        self._events = []
+        if mark:
+            self._requests = [*self._requests, mark.entry()]
+        self._created = False
+        self._clear_changed_fields()
+
+
+def aggregates() -> list[type[Aggregate]]:
+    """All aggregate classes the process has imported, by collection name: the relay and `migrate` walk them."""
+    found: list[type[Aggregate]] = []
+    waiting: list[type[Aggregate]] = [Aggregate]
+    while waiting:
+        cls = waiting.pop()
+        waiting.extend(cls.__subclasses__())
+        if not cls._meta.get("abstract"):
+            found.append(cls)
+    return sorted(found, key=lambda cls: cls._get_collection_name())
+
+
+def aggregate_of(name: str) -> tuple[type[Aggregate], str]:
+    """Class and uid of a resource name. Raises KeyError when no imported class has that resource."""
+    resource, _, uid = name.rpartition("/")
+    for cls in aggregates():
+        if cls.resource == resource:
+            return cls, uid
+    raise KeyError(resource)

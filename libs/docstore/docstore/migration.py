@@ -1,0 +1,164 @@
+"""Brings a service's database up to the code: indexes and numbered migrations; safe to repeat and to interrupt."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pymongo.errors
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from chassis import clock
+from chassis.errors import FailedPrecondition, Unavailable
+from chassis.settings import Settings
+from docstore import leases
+from docstore.aggregate import Aggregate
+from docstore.commands import CommandRequest
+from docstore.connection import Row, connect, database
+from docstore.documents import TenantDocument
+from docstore.scope import platform_scope
+
+logger = logging.getLogger(__name__)
+
+_VERSION_ID = "schema"
+_LOCK_S = 600.0
+
+_AGGREGATE_INDEXES: tuple[Row, ...] = (
+    {
+        "fields": [("tenant", 1), ("requests.key", 1)],
+        "unique": True,
+        "partialFilterExpression": {"requests.key": {"$exists": True}},
+    },
+    {
+        "fields": [("outbox.time", 1)],
+        "partialFilterExpression": {"outbox.0": {"$exists": True}},
+        "platform": True,
+    },
+    {"fields": [("purged", 1)], "partialFilterExpression": {"purged": True}, "platform": True},
+)
+_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "weights", "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered step. `run` must be idempotent and leave what the previous release's code can still read.
+
+    It runs in `platform_scope()`; a crash half-way makes it run again.
+    """
+
+    number: int
+    description: str
+    run: Callable[[Database[Row]], None]
+
+
+def migrate(
+    service: str, documents: Sequence[type[TenantDocument]], migrations: Sequence[Migration], settings: Settings
+) -> int:
+    """Connect, create indexes, run the migrations that have not run, record and return the database's version.
+
+    Raises ValueError for an index that leaves out the tenant or numbers that are not 1, 2, 3, …; Unavailable while
+    another process migrates the same database.
+    """
+    if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
+        raise ValueError("migrations are numbered 1, 2, 3, … in their order")
+    connect(settings)
+    with platform_scope():
+        platform = database()["platform"]
+        platform.update_one({"_id": _VERSION_ID}, {"$setOnInsert": {"service": service, "version": 0}}, upsert=True)
+        lock = leases.claim(platform, {"_id": _VERSION_ID}, _LOCK_S, settings.instance)
+        if lock is None:
+            raise Unavailable("MIGRATION_RUNNING", f"The database of {service} is being migrated.", retry_after_s=5.0)
+        try:
+            create_indexes(documents)
+            for migration in migrations[lock["version"] :]:
+                logger.info("migration %d: %s", migration.number, migration.description)
+                migration.run(database())
+                done = {"version": migration.number, "migrate_time": clock.real_now()}
+                platform.update_one({"_id": _VERSION_ID}, {"$set": done})
+        finally:
+            platform.update_one({"_id": _VERSION_ID, "lease.token": lock["lease"]["token"]}, {"$unset": {"lease": ""}})
+    return len(migrations)
+
+
+def require_version(number: int) -> None:
+    """Raises FailedPrecondition DATABASE_TOO_OLD while the database has not seen migration `number`; for readiness.
+
+    A newer database is fine: migrations leave what the previous release can read.
+    """
+    with platform_scope():
+        found = database()["platform"].find_one({"_id": _VERSION_ID})
+    version = found["version"] if found else -1
+    if version < number:
+        raise FailedPrecondition(
+            "DATABASE_TOO_OLD",
+            f"The database is at version {version}, the code needs {number}: run the migrate role.",
+            metadata={"version": str(version), "required": str(number)},
+        )
+
+
+def create_indexes(documents: Iterable[type[TenantDocument]]) -> None:
+    """Create the collections and indexes of the document classes; an index that was declared otherwise is replaced.
+
+    Indexes nobody declares any more stay, so that the previous release keeps running; they are logged.
+    """
+    for cls in dict.fromkeys([*documents, CommandRequest]):
+        _create_indexes(cls)
+
+
+def _create_indexes(cls: type[TenantDocument]) -> None:
+    name = cls._get_collection_name()
+    try:
+        database().create_collection(name)
+    except pymongo.errors.CollectionInvalid:
+        logger.debug("collection %s exists", name)
+    target = database()[name]
+    existing = target.index_information()
+    declared = {"_id_"}
+    for spec in declared_indexes(cls):
+        index = spec.pop("name")
+        keys = spec.pop("fields")
+        declared.add(index)
+        if index in existing and _differs(existing[index], keys, spec):
+            logger.info("replacing index %s.%s", name, index)
+            target.drop_index(index)
+        _create(target, index, keys, spec)
+    for orphan in sorted(existing.keys() - declared):
+        logger.warning("index %s.%s is declared nowhere", name, orphan)
+
+
+def _create(target: Collection[Row], index: str, keys: Any, options: Row) -> None:
+    try:
+        target.create_index(keys, name=index, **options)
+    except pymongo.errors.DuplicateKeyError as error:
+        fields = ", ".join(field for field, _ in keys)
+        raise FailedPrecondition(
+            "DUPLICATES_PRESENT",
+            f"{target.name} holds documents with equal {fields}; a migration must part them before index {index}.",
+            metadata={"collection": target.name, "index": index},
+        ) from error
+
+
+def declared_indexes(cls: type[TenantDocument]) -> list[Row]:
+    """The index specs of a class: `fields` (pairs), `name` and options.
+
+    A spec in `meta["indexes"]` is mongoengine's, plus `platform: True` for the few indexes that serve all tenants.
+    Raises ValueError for any other index that does not begin with the tenant.
+    """
+    specs = [dict(spec) for spec in cls._meta["index_specs"]]
+    if issubclass(cls, Aggregate):
+        specs += [dict(spec) for spec in _AGGREGATE_INDEXES]
+    for spec in specs:
+        keys = [tuple(key) for key in spec["fields"]]
+        everybody = spec.pop("platform", False) or "expireAfterSeconds" in spec
+        if keys[0][0] != "tenant" and not everybody:
+            raise ValueError(f"an index of {cls.__name__} does not begin with tenant: {', '.join(k for k, _ in keys)}")
+        spec["fields"] = keys
+        spec.setdefault("name", "_".join(f"{key}_{direction}" for key, direction in keys))
+    return specs
+
+
+def _differs(stored: Row, keys: list[tuple[str, Any]], options: Row) -> bool:
+    if [tuple(key) for key in stored["key"]] != keys:
+        return True
+    return any((stored.get(option) or None) != (options.get(option) or None) for option in _OPTIONS)

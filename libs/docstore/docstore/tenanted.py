@@ -1,0 +1,194 @@
+"""Collections that know their tenant: the only way a service reads and writes its data."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mongoengine import Document
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
+from pymongo.collection import Collection
+from pymongo.command_cursor import CommandCursor
+from pymongo.cursor import Cursor
+from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
+
+from chassis import ids, tenancy
+from docstore.connection import Row, database
+from docstore.scope import in_platform_scope
+
+Filter = Mapping[str, Any]
+Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Operation = InsertOne[Row] | UpdateOne | UpdateMany | ReplaceOne[Row] | DeleteOne | DeleteMany
+
+_CROSS_COLLECTION_STAGES = {"$lookup", "$graphLookup", "$unionWith", "$out", "$merge"}
+
+
+class TenantCollection:
+    """One collection seen by the current tenant (`chassis.tenancy`); without a tenant every call raises TenantMissing.
+
+    The methods are pymongo's. Each filter is narrowed to the tenant; a `uid` in a filter, alone or with `$in`, is
+    looked up by `_id`; each inserted document gets `tenant`, `uid` (a new one unless given) and `_id`
+    (`<tenant>/<uid>`). Options in `**options` are passed to pymongo.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find(self, filter: Filter | None = None, projection: Any = None, **options: Any) -> Cursor[Row]:
+        """Rows that match, lazily."""
+        return self._raw().find(self.scoped(filter), projection, **options)
+
+    def find_one(self, filter: Filter | None = None, projection: Any = None, **options: Any) -> Row | None:
+        """The first row that matches, or None."""
+        return self._raw().find_one(self.scoped(filter), projection, **options)
+
+    def aggregate(self, pipeline: Sequence[Mapping[str, Any]], **options: Any) -> CommandCursor[Row]:
+        """Run a pipeline over the tenant's rows. Stages that reach into other collections raise ValueError."""
+        refused = _stages(pipeline) & _CROSS_COLLECTION_STAGES
+        if refused:
+            raise ValueError(f"{', '.join(sorted(refused))} would leave the tenant's rows; read the other side by id")
+        return self._raw().aggregate([{"$match": self.scoped(None)}, *pipeline], **options)
+
+    def count(self, filter: Filter | None = None, **options: Any) -> int:
+        """How many rows match (`limit=` bounds the work)."""
+        return self._raw().count_documents(self.scoped(filter), **options)
+
+    def distinct(self, key: str, filter: Filter | None = None, **options: Any) -> list[Any]:
+        """The different values of a field among the rows that match."""
+        return self._raw().distinct(key, self.scoped(filter), **options)
+
+    def insert_one(self, document: Row, **options: Any) -> InsertOneResult:
+        """Insert a row (a copy: `document` itself is not changed)."""
+        return self._raw().insert_one(self._owned(document), **options)
+
+    def insert_many(self, documents: Iterable[Row], *, ordered: bool = True, **options: Any) -> InsertManyResult:
+        """Insert rows in one round trip per 100,000."""
+        return self._raw().insert_many([self._owned(row) for row in documents], ordered=ordered, **options)
+
+    def update_one(self, filter: Filter, update: Update, *, upsert: bool = False, **options: Any) -> UpdateResult:
+        """Change the first row that matches; with `upsert`, insert one when none does."""
+        scoped = self.scoped(filter)
+        return self._raw().update_one(scoped, self._changes(scoped, update, upsert), upsert=upsert, **options)
+
+    def update_many(self, filter: Filter, update: Update, **options: Any) -> UpdateResult:
+        """Change all rows that match."""
+        scoped = self.scoped(filter)
+        return self._raw().update_many(scoped, self._changes(scoped, update, upsert=False), **options)
+
+    def find_one_and_update(
+        self, filter: Filter, update: Update, *, upsert: bool = False, after: bool = True, **options: Any
+    ) -> Row | None:
+        """Change the first row that matches and return it as it is after (or, with `after=False`, was before)."""
+        scoped = self.scoped(filter)
+        return self._raw().find_one_and_update(
+            scoped,
+            self._changes(scoped, update, upsert),
+            upsert=upsert,
+            return_document=ReturnDocument.AFTER if after else ReturnDocument.BEFORE,
+            **options,
+        )
+
+    def delete_one(self, filter: Filter, **options: Any) -> DeleteResult:
+        """Delete the first row that matches."""
+        return self._raw().delete_one(self.scoped(filter), **options)
+
+    def delete_many(self, filter: Filter, **options: Any) -> DeleteResult:
+        """Delete all rows that match."""
+        return self._raw().delete_many(self.scoped(filter), **options)
+
+    def bulk_write(
+        self, operations: Iterable[Operation], *, ordered: bool = False, **options: Any
+    ) -> BulkWriteResult | None:
+        """Send many writes at once, unordered unless asked; None when there are none."""
+        scoped = [self._scoped_operation(operation) for operation in operations]
+        return self._raw().bulk_write(scoped, ordered=ordered, **options) if scoped else None
+
+    def scoped(self, filter: Filter | None) -> Row:
+        """The filter narrowed to the current tenant. Raises ValueError when it names another tenant."""
+        tenant = tenancy.tenant()
+        narrowed: Row = {"tenant": tenant, **(filter or {})}
+        if narrowed["tenant"] != tenant:
+            raise ValueError("the filter names another tenant")
+        if "_id" not in narrowed:
+            uid = narrowed.get("uid")
+            if isinstance(uid, str):
+                narrowed["_id"] = f"{tenant}/{uid}"
+            elif isinstance(uid, Mapping) and set(uid) == {"$in"}:
+                narrowed["_id"] = {"$in": [f"{tenant}/{item}" for item in uid["$in"]]}
+        return narrowed
+
+    def _raw(self) -> Collection[Row]:
+        return database()[self.name]
+
+    def _owned(self, document: Mapping[str, Any]) -> Row:
+        tenant = tenancy.tenant()
+        key = document.get("_id")
+        uid = document.get("uid") or (key.partition("/")[2] if isinstance(key, str) else ids.uuid7())
+        owned: Row = {"_id": f"{tenant}/{uid}", **document, "tenant": tenant, "uid": uid}
+        if owned["_id"] != f"{tenant}/{uid}" or document.get("tenant", tenant) != tenant:
+            raise ValueError("the document belongs to another tenant")
+        return owned
+
+    def _changes(self, scoped: Row, update: Update, upsert: bool) -> Any:
+        """The update, checked not to move a row to another tenant; an upsert also gets its identity."""
+        if not isinstance(update, Mapping):
+            written = [fields for stage in update for fields in stage.values() if isinstance(fields, Mapping)]
+            if any(fields.get(key, f"${key}") != f"${key}" for fields in written for key in ("tenant", "_id")):
+                raise ValueError("an update cannot change tenant or _id")
+            if upsert and not isinstance(scoped.get("_id"), str):
+                raise ValueError("an upsert by pipeline needs the uid in its filter")
+            return update
+        for operator, fields in update.items():
+            if not operator.startswith("$"):
+                raise ValueError("an update consists of operators such as $set")
+            if {"tenant", "_id"} & set(fields):
+                raise ValueError("an update cannot change tenant or _id")
+        if not upsert:
+            return update
+        tenant = scoped["tenant"]
+        key = scoped.get("_id")
+        identity: Row = {}
+        if isinstance(key, str):
+            if not key.startswith(f"{tenant}/"):
+                raise ValueError("the filter names another tenant")
+            uid = key.removeprefix(f"{tenant}/")
+        else:
+            uid = ids.uuid7()
+            identity["_id"] = f"{tenant}/{uid}"
+        if "uid" not in scoped:
+            identity["uid"] = uid
+        return {**update, "$setOnInsert": {**update.get("$setOnInsert", {}), **identity}} if identity else update
+
+    def _scoped_operation(self, operation: Operation) -> Operation:
+        """A copy of the operation bound to the tenant (pymongo keeps an operation's parts in these attributes)."""
+        bound: Any = copy.copy(operation)
+        if isinstance(operation, InsertOne):
+            bound._doc = self._owned(bound._doc)
+            return operation.__class__(bound._doc)
+        bound._filter = self.scoped(bound._filter)
+        if isinstance(operation, UpdateOne | UpdateMany):
+            bound._doc = self._changes(bound._filter, bound._doc, bool(bound._upsert))
+        elif isinstance(operation, ReplaceOne):
+            key = bound._filter.get("_id")
+            bound._doc = self._owned({"_id": key, **bound._doc} if isinstance(key, str) else bound._doc)
+        return bound  # type: ignore[no-any-return]
+
+
+def collection(target: type[Document] | str) -> TenantCollection:
+    """The tenant-bound collection of a document class, or of that name."""
+    return TenantCollection(target if isinstance(target, str) else target._get_collection_name())
+
+
+def platform_collection(target: type[Document] | str) -> Collection[Row]:
+    """The bare pymongo collection, all tenants in it. Raises RuntimeError outside `platform_scope()`."""
+    if not in_platform_scope():
+        raise RuntimeError("platform_collection() works only inside platform_scope()")
+    return database()[target if isinstance(target, str) else target._get_collection_name()]
+
+
+def _stages(value: Any) -> set[str]:
+    """All keys that start with `$`, however deep (`$facet` holds pipelines)."""
+    if isinstance(value, Mapping):
+        return {key for key in value if key.startswith("$")}.union(*(_stages(item) for item in value.values()))
+    if isinstance(value, list | tuple):
+        return set().union(*(_stages(item) for item in value))
+    return set()

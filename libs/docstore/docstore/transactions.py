@@ -1,0 +1,80 @@
+"""Transactions over several documents."""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TypeVar
+
+import pymongo.errors
+from pymongo.client_session import ClientSession
+
+from chassis import context
+from chassis.errors import Aborted
+from docstore.connection import Row, client
+
+T = TypeVar("T")
+
+_LIMIT_S = 15.0
+"""How long contention may repeat one transaction; a request's own deadline may be nearer."""
+
+_active: ContextVar[bool] = ContextVar("docstore_transaction", default=False)
+
+
+def transaction_active() -> bool:
+    """True inside `in_transaction`, in this thread or green thread."""
+    return _active.get()
+
+
+def in_transaction(fn: Callable[[], T]) -> T:
+    """Run `fn` in one transaction and return its result; inside a running transaction, join that one.
+
+    All reads and writes of `fn` through this library take part, and so do bare pymongo and mongoengine calls in the
+    same thread. `fn` runs again when the server reports contention, so it must read what it decides on and have no
+    effects outside the database. Raises Aborted TRANSACTION_CONTENTION when contention outlasts the deadline, and
+    whatever `fn` raises (nothing is then written).
+    """
+    if _active.get():
+        return fn()
+    started = time.monotonic()
+    current = context.current_or_none()
+    limit = started + _LIMIT_S
+    if current is not None and current.deadline is not None:
+        limit = min(limit, current.deadline)
+    attempts = 0
+
+    def attempt(session: ClientSession[Row]) -> T:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1 and time.monotonic() >= limit:
+            raise Aborted(
+                "TRANSACTION_CONTENTION", "Too many concurrent changes of the same data; try again.", retry_after_s=0.5
+            )
+        token = _active.set(True)
+        try:
+            with session.bind(end_session=False):
+                return fn()
+        except Exception as error:
+            transient = _transient_cause(error)
+            if transient is None or transient is error:
+                raise
+            raise transient from error
+        finally:
+            _active.reset(token)
+
+    with client().start_session() as session:
+        return session.with_transaction(attempt)
+
+
+def _transient_cause(error: BaseException) -> pymongo.errors.PyMongoError | None:
+    """The driver error that asks for another attempt, however deep it is wrapped.
+
+    mongoengine (and any `raise ... from`) hides the label that the driver looks for.
+    """
+    seen: BaseException | None = error
+    for _ in range(10):
+        if seen is None:
+            return None
+        if isinstance(seen, pymongo.errors.PyMongoError) and seen.has_error_label("TransientTransactionError"):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
