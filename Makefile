@@ -37,7 +37,7 @@ test: setup ## Run all tests (T="libs/docstore services/identity" for some)
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
-	@$(VENV)/bin/mypy $(wildcard libs/*/) $(wildcard services/*/) e2e
+	@$(VENV)/bin/mypy $(foreach package,$(PACKAGES:/pyproject.toml=),$(package)/$(notdir $(package))) e2e
 	@$(VENV)/bin/lint-imports
 	@$(VENV)/bin/buf lint
 	@$(VENV)/bin/buf format -d --exit-code protos
