@@ -16,10 +16,10 @@ from typing import Any
 from google.api import field_behavior_pb2, field_info_pb2, resource_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
+from rapport.options.v1 import options_pb2
 
 from chassis.errors import Violation
 from contracts import descriptors
-from rapport.options.v1 import options_pb2
 
 STRING_MAX = 10_000
 """Characters in a string field."""
