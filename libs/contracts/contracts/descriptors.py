@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
-from google.protobuf import descriptor_pb2, message_factory, symbol_database
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
@@ -30,7 +31,7 @@ def pool() -> DescriptorPool:
     for file in descriptor_set().file:
         if file.name.startswith("rapport/"):
             import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
-    return symbol_database.Default().pool
+    return cast(DescriptorPool, descriptor_pool.Default())
 
 
 @cache
@@ -51,20 +52,26 @@ def methods() -> Iterator[MethodDescriptor]:
         yield from service.methods
 
 
-def rule(method: MethodDescriptor) -> options_pb2.MethodRule:
+def _options(descriptor: Any) -> Any:
+    # Descriptors are `google.protobuf.descriptor` classes or their upb twins; the type stubs know only the former.
+    return descriptor.GetOptions()
+
+
+def rule(method: MethodDescriptor | Any) -> options_pb2.MethodRule:
     """Who may call the method (the `method_rule` option; empty when the proto forgot it)."""
-    return method.GetOptions().Extensions[options_pb2.method_rule]
+    return cast(options_pb2.MethodRule, _options(method).Extensions[options_pb2.method_rule])
 
 
-def event_rule(message: Descriptor) -> options_pb2.EventRule | None:
+def event_rule(message: Descriptor | Any) -> options_pb2.EventRule | None:
     """How consumers treat the event, or None for a message that is no event."""
-    options = message.GetOptions()
-    return options.Extensions[options_pb2.event] if options.HasExtension(options_pb2.event) else None
+    options = _options(message)
+    found: options_pb2.EventRule = options.Extensions[options_pb2.event]
+    return found if options.HasExtension(options_pb2.event) else None
 
 
-def pii(field: FieldDescriptor) -> int:
+def pii(field: FieldDescriptor | Any) -> int:
     """The kind of personal data a field holds, `PII_UNSPECIFIED` for none."""
-    return field.GetOptions().Extensions[options_pb2.pii]
+    return cast(int, _options(field).Extensions[options_pb2.pii])
 
 
 @cache
