@@ -9,7 +9,7 @@ from docstore.aggregate import Aggregate, aggregate_of, aggregates
 from docstore.batches import Batch
 from docstore.commands import command
 from docstore.connection import Row, client, connect, database, disconnect, ping
-from docstore.documents import InstantField
+from docstore.documents import InstantField, whole_milliseconds
 from docstore.errors import Conflict
 from docstore.migration import Migration, create_indexes, migrate, require_version
 from docstore.records import Record
@@ -52,4 +52,5 @@ __all__ = [
     "platform_scope",
     "require_version",
     "transaction_active",
+    "whole_milliseconds",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from mongoengine import DateTimeField, Document, StringField, ValidationError
+from mongoengine import DateTimeField, Document, StringField
 
 from chassis import ids, tenancy
 from chassis.errors import NotFound
@@ -15,7 +15,7 @@ Order = Sequence[tuple[str, int]]
 """Sort order: pairs of field and 1 (ascending) or -1 (descending)."""
 
 
-class InstantField(DateTimeField):  # type: ignore[misc]
+class InstantField(DateTimeField):
     """An instant: timezone-aware on the way in, UTC, and whole milliseconds as MongoDB keeps them."""
 
     def __set__(self, instance: Any, value: Any) -> None:
@@ -41,7 +41,7 @@ class _NoQuerySet:
         raise TypeError("query through the class methods or docstore.collection(...), not through .objects")
 
 
-class TenantDocument(Document):  # type: ignore[misc]
+class TenantDocument(Document):
     """A document of one tenant. `id` (stored as `_id`) is `<tenant>/<uid>`, so equal uids of two tenants never meet."""
 
     meta: ClassVar[dict[str, Any]] = {"abstract": True, "strict": False, "auto_create_index": False}
@@ -85,7 +85,7 @@ class TenantDocument(Document):  # type: ignore[misc]
         return row
 
     @classmethod
-    def read_filter(cls, filter: Filter | None, *, deleted: bool) -> Filter:
+    def read_filter(cls, filter: Filter | None, *, deleted: bool) -> Filter:  # noqa: ARG003 - for subclasses
         """The filter a reading through the class uses; `deleted` asks for soft-deleted documents too."""
         return filter or {}
 
@@ -128,9 +128,6 @@ class TenantDocument(Document):  # type: ignore[misc]
         self.validate()
         return dict(self.to_mongo())
 
-    def save(self, *args: Any, **kwargs: Any) -> Any:
+    def save(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Refused: a bare save neither knows the tenant nor detects concurrent changes."""
         raise TypeError(f"{type(self).__name__} is written through docstore.collection(...)")
-
-
-__all__ = ["InstantField", "Order", "TenantDocument", "ValidationError", "whole_milliseconds"]

@@ -141,8 +141,6 @@ class _Parser:
         if operator.kind != "operator":
             self._fail(operator, f"expected an operator after {name.text}")
         value = self._advance()
-        if value.kind == "minus":  # a negative word such as -inf is no value either
-            self._fail(value, "expected a value")
         if value.kind not in ("string", "word", "instant"):
             self._fail(value, "expected a value")
         if operator.text == ":":
@@ -214,29 +212,29 @@ def _text(token: _Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1]) if token.kind == "string" else token.text
 
 
-def _string(token: _Token, field: FilterField) -> str:
+def _string(token: _Token, _field: FilterField) -> str:
     return _text(token)
 
 
-def _int(token: _Token, field: FilterField) -> int:
+def _int(token: _Token, _field: FilterField) -> int:
     if token.kind != "word" or not re.fullmatch(r"-?\d{1,18}", token.text):
         raise ValueError("expected a whole number")
     return int(token.text)
 
 
-def _float(token: _Token, field: FilterField) -> float:
+def _float(token: _Token, _field: FilterField) -> float:
     if token.kind != "word" or not re.fullmatch(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", token.text):
         raise ValueError("expected a number")
     return float(token.text)
 
 
-def _bool(token: _Token, field: FilterField) -> bool:
+def _bool(token: _Token, _field: FilterField) -> bool:
     if token.kind != "word" or token.text not in ("true", "false"):
         raise ValueError("expected true or false")
     return token.text == "true"
 
 
-def _timestamp(token: _Token, field: FilterField) -> datetime:
+def _timestamp(token: _Token, _field: FilterField) -> datetime:
     try:
         instant = datetime.fromisoformat(_text(token))
     except ValueError:

@@ -1,6 +1,6 @@
 """Partial updates by field mask (AIP-134, AIP-161)."""
 
-from typing import Any
+from typing import Any, cast
 
 from google.api import field_behavior_pb2
 from google.api.field_behavior_pb2 import FieldBehavior
@@ -29,7 +29,7 @@ def apply(update_mask: FieldMask, message: Message, current: Message) -> set[str
     if not explicit:
         paths = [
             field.name
-            for field in message.DESCRIPTOR.fields
+            for field in cast(Descriptor, message.DESCRIPTOR).fields
             if (paths or _populated(message, field)) and field.name not in _NEVER_IMPLIED and _writable(field)
         ]
     return {path for path in paths if _copy(path, path.split("."), message, current, explicit)}
@@ -37,7 +37,7 @@ def apply(update_mask: FieldMask, message: Message, current: Message) -> set[str
 
 def _copy(path: str, parts: list[str], source: Message, target: Message, explicit: bool) -> bool:
     """Copy one path; True when that changed `target`."""
-    field = _field(path, parts[0], source.DESCRIPTOR)
+    field = _field(path, parts[0], cast(Descriptor, source.DESCRIPTOR))
     if explicit and (not _writable(field) or (field.name in _NEVER_IMPLIED and len(parts) == 1)):
         raise _refusal(path, "is set by the service and cannot be written")
     if len(parts) == 1:

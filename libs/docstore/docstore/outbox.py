@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bson import Binary
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from chassis import ids
@@ -31,7 +32,7 @@ class Pending:
 
 def pending(event: Message, datasubjects: Iterable[str]) -> Pending:
     """The event as it is now. Raises ValueError for a message whose proto does not declare it an event."""
-    if descriptors.event_rule(event.DESCRIPTOR) is None:
+    if descriptors.event_rule(cast(Descriptor, event.DESCRIPTOR)) is None:
         raise ValueError(f"{event.DESCRIPTOR.full_name} carries no rapport.options.v1.event option")
     body = event.SerializeToString(deterministic=True)
     return Pending(event.DESCRIPTOR.full_name, body, tuple(dict.fromkeys(datasubjects)))

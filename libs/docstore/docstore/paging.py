@@ -153,7 +153,7 @@ def _seal(last: list[Any], bound: bytes) -> str:
 def _open(token: str, bound: bytes, fields: int) -> list[Any]:
     try:
         sealed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        opened = bson.decode(keyring().open(_KEY_USE, sealed, bound), bson.CodecOptions(tz_aware=True))
+        opened: Row = bson.decode(keyring().open(_KEY_USE, sealed, bound), bson.CodecOptions(tz_aware=True))
     except (InvalidToken, InvalidBSON, binascii.Error, ValueError) as error:
         raise InvalidArgument(
             "INVALID_PAGE_TOKEN",

@@ -10,7 +10,7 @@ from pymongo.client_session import ClientSession
 
 from chassis import context
 from chassis.errors import Aborted
-from docstore.connection import Row, client
+from docstore.connection import client
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def in_transaction(fn: Callable[[], T]) -> T:
         limit = min(limit, current.deadline)
     attempts = 0
 
-    def attempt(session: ClientSession[Row]) -> T:
+    def attempt(session: ClientSession) -> T:
         nonlocal attempts
         attempts += 1
         if attempts > 1 and time.monotonic() >= limit:
