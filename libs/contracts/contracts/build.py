@@ -1,6 +1,7 @@
 """Builds the Python stubs and the descriptor set from protos/: `python -m contracts.build` (`make protos`).
 
-Output, never committed: `libs/contracts/rapport/` (stubs and type stubs) and `contracts/descriptors.binpb`.
+Output, never committed: `libs/contracts/rapport/` (stubs and type stubs), `contracts/descriptors.binpb` and
+`contracts/service_config/`.
 Needs grpcio-tools, which is a build-time dependency only.
 """
 
@@ -54,6 +55,11 @@ def build() -> None:
     shutil.rmtree(LIBRARY / "rapport", ignore_errors=True)
     (fresh / "rapport").rename(LIBRARY / "rapport")
     descriptors.rename(PACKAGE / "descriptors.binpb")
+    configs = PACKAGE / "service_config"
+    shutil.rmtree(configs, ignore_errors=True)
+    configs.mkdir()
+    for config in (ROOT / "protos").glob("rapport/*/v1/service_config.json"):
+        shutil.copy(config, configs / f"{config.parent.parent.name}.json")
     vendor()
 
 

@@ -31,7 +31,7 @@ def pool() -> DescriptorPool:
     for file in descriptor_set().file:
         if file.name.startswith("rapport/"):
             import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
-    return cast(DescriptorPool, descriptor_pool.Default())
+    return descriptor_pool.Default()
 
 
 @cache
