@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-import docstore
 import pymongo.errors
-from chassis import clock, errors, metric_names, telemetry, tenancy
 from google.protobuf.message import DecodeError
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+import docstore
+from chassis import clock, errors, metric_names, telemetry, tenancy
 from eventing import tombstones
 from eventing.envelope import Envelope, UndecodableEvent
 from eventing.records import HandledEvent, StateGuard
@@ -174,7 +174,9 @@ def _is_new(subscription: Subscription, envelope: Envelope) -> bool:
     if subscription.state_of and not subscription.history:
         return _advance_state(subscription, envelope)
     # A version that is republished has another event id: for a history the state's version is the identity.
-    event = f"{subscription.state_of}/{envelope.subject}/{envelope.sequence[0]}" if subscription.history else envelope.id
+    event = (
+        f"{subscription.state_of}/{envelope.subject}/{envelope.sequence[0]}" if subscription.history else envelope.id
+    )
     rows = docstore.collection(HandledEvent)
     key = f"{event}/{subscription.method}"
     if rows.find_one({"uid": key}, {"uid": 1}):

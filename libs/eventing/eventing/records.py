@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-import docstore
 import mongoengine as me
+
+import docstore
 
 FACT_RETENTION = timedelta(days=90)
 """How long published facts can be replayed."""
@@ -54,6 +55,7 @@ class Fact(docstore.Record):
         "collection": "fact_log",
         "indexes": [
             {"fields": ["publish_time"], "expireAfterSeconds": int(FACT_RETENTION.total_seconds())},
+            {"fields": ["publish_time", "id"], "platform": True},
             ["tenant", "datasubjects"],
         ],
     }
@@ -71,7 +73,8 @@ class TimerRecord(docstore.Record):
     """A durable timer. `uid` is the key.
 
     state: PENDING, FIRED or PARKED (failed too often; `reason` says why). revision grows with every change of the
-    plan. lease_until: nobody else may touch it before (real clock); also the time of the next attempt after a failure.
+    plan. attempts: failures so far. A `lease` (docstore.leases) keeps other processes off while it fires, and until
+    the next attempt after a failure.
     """
 
     kind = me.StringField(required=True)
@@ -80,8 +83,7 @@ class TimerRecord(docstore.Record):
     state = me.StringField(required=True)
     revision = me.IntField(required=True)
     attempts = me.IntField(required=True)
-    lease_owner = me.StringField()
-    lease_until = docstore.InstantField(required=True)
+    lease = me.DictField()
     end_time = docstore.InstantField()
     reason = me.StringField()
     traceparent = me.StringField()
@@ -89,7 +91,7 @@ class TimerRecord(docstore.Record):
     meta = {
         "collection": "timers",
         "indexes": [
-            ["state", "due"],
+            {"fields": ["state", "due", "lease.until"], "platform": True},
             {"fields": ["end_time"], "expireAfterSeconds": int(TIMER_RETENTION.total_seconds())},
         ],
     }

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import kombu
+
 from chassis import metric_names, telemetry
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
-
 from eventing import names
 from eventing.delivery import Delivery, InfrastructureTrouble, Outcome, Settle
 from eventing.envelope import (
@@ -57,9 +57,7 @@ class Copies:
                     headers=headers,
                     properties={**properties, "delivery_mode": 2},
                 )
-                channel.basic_publish(
-                    copy, exchange, routing_key, mandatory=True, confirm_timeout=_CONFIRM_TIMEOUT_S
-                )
+                channel.basic_publish(copy, exchange, routing_key, mandatory=True, confirm_timeout=_CONFIRM_TIMEOUT_S)
             except BaseException:
                 # The next confirm on this channel could be this message's: start afresh.
                 self.close()
@@ -144,7 +142,7 @@ class Settler:
         self._held += 1
         self._probe.ready(False)
         try:
-            self._stopping.wait(seconds * random.uniform(0.5, 1.0))  # noqa: S311 - spreads attempts, no secret
+            self._stopping.wait(seconds * random.uniform(0.5, 1.0))
         finally:
             self._held -= 1
             if not self._held and not self._stopping.is_set():

@@ -20,10 +20,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from contracts import descriptors
 from google.protobuf.message import Message
-
 from rapport.options.v1 import options_pb2
+
+from contracts import descriptors
 
 _ATTRIBUTE = "__rapport_subscriptions__"
 

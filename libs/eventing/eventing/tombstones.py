@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import docstore
 from chassis import clock, tenancy
-
 from eventing.records import Tombstone
 
 
@@ -12,9 +11,7 @@ def erase(subjects: Iterable[str]) -> None:
     """Marks people (pseudonymous resource names) as erased for the current tenant. Repeating it changes nothing."""
     rows = docstore.collection(Tombstone)
     for subject in subjects:
-        rows.update_one(
-            {"uid": subject}, {"$setOnInsert": {"create_time": clock.real_now()}}, upsert=True
-        )
+        rows.update_one({"uid": subject}, {"$setOnInsert": {"create_time": clock.real_now()}}, upsert=True)
 
 
 def erased(subjects: Iterable[str]) -> frozenset[str]:

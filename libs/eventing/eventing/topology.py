@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 import pika
 import pika.exceptions
-from contracts import descriptors
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
+from contracts import descriptors
 from eventing import names
 from eventing.subscribe import handlers_of, subscriptions
 
@@ -77,7 +77,9 @@ def load(path: Path) -> Manifest:
             list(bindings["normal"]), list(bindings["urgent"])
         str(read["version"])
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no topology manifest; make one with `python -m eventing.topology render`") from error
+        raise ValueError(
+            f"{path} is no topology manifest; make one with `python -m eventing.topology render`"
+        ) from error
     else:
         return dict(read)
 

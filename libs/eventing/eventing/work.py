@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import docstore
 import kombu
-from chassis.lifecycle import Stopping
-from chassis.probe import Probe
-from chassis.settings import ConfigurationError, Settings
 from nameko.containers import ServiceContainer
 from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import Consumer, QueueConsumer
 
+import docstore
+from chassis.lifecycle import Stopping
+from chassis.probe import Probe
+from chassis.settings import ConfigurationError, Settings
 from eventing import names, topology
 from eventing.delivery import Delivery
 from eventing.settle import Copies, Settler

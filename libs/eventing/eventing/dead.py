@@ -1,0 +1,249 @@
+"""Dead letters: look at them, send them again, drop them. Never shows a payload or a person.
+
+    python -m eventing.dead list --service consent [--reason UNKNOWN_TYPE] [--json]
+    python -m eventing.dead show --service consent --id EVENT
+    python -m eventing.dead replay --service consent (--id EVENT | --reason REASON | --all)
+    python -m eventing.dead drop --service consent (--id EVENT | --reason REASON | --all) --yes
+
+The broker's address is RAPPORT_AMQP_URI. A replayed message starts with fresh attempts; handlers that had finished it
+do not run again.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import pika
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from contracts import descriptors
+from eventing import names, topology
+from eventing.envelope import (
+    ATTEMPT_HEADER,
+    DEAD_ERROR_HEADER,
+    DEAD_HANDLER_HEADER,
+    DEAD_REASON_HEADER,
+    DEAD_TIME_HEADER,
+)
+
+MOST = 10_000
+"""Dead letters looked at by one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What may be told of a dead letter.
+
+    id: the event's, or `body:<hash>` when the message has none. reason: UPPER_SNAKE. error: type and place of the
+    exception. time: when it died, RFC 3339. body_bytes: size of the payload.
+    """
+
+    id: str
+    type: str
+    tenant: str
+    reason: str
+    handler: str
+    error: str
+    attempts: int
+    time: str
+    source: str
+    subject: str
+    sequence: str
+    body_bytes: int
+
+
+Selection = Callable[[DeadLetter], bool]
+
+
+def letters(amqp_uri: str, service: str, selection: Selection, limit: int = 100) -> list[DeadLetter]:
+    """The first `limit` selected dead letters, oldest first; they stay where they are."""
+    with topology.connection(amqp_uri, "dead letters") as broker:
+        found = []
+        for letter, *_ in _messages(broker.channel(), service):
+            if selection(letter):
+                found.append(letter)
+                if len(found) >= limit:
+                    break
+        return found
+
+
+def replay(amqp_uri: str, service: str, selection: Selection) -> int:
+    """Sends the selected dead letters to the service's queue again; returns how many.
+
+    Each leaves the dead letters only after the broker has confirmed its copy.
+    """
+    with topology.connection(amqp_uri, "dead letters") as broker:
+        channel, publishing = broker.channel(), broker.channel()
+        publishing.confirm_delivery()
+        count = 0
+        for letter, tag, properties, body in _messages(channel, service):
+            if not selection(letter):
+                continue
+            given: dict[str, Any] = properties.headers or {}
+            fresh = {key: value for key, value in given.items() if not key.startswith(("x-", "rapport-"))}
+            properties.headers = fresh
+            properties.delivery_mode = 2
+            target = names.queue(service, urgent=_urgent(letter.type))
+            publishing.basic_publish("", target, body, properties, mandatory=True)
+            channel.basic_ack(tag)
+            count += 1
+        return count
+
+
+def drop(amqp_uri: str, service: str, selection: Selection) -> int:
+    """Deletes the selected dead letters for good; returns how many."""
+    with topology.connection(amqp_uri, "dead letters") as broker:
+        channel = broker.channel()
+        count = 0
+        for letter, tag, *_ in _messages(channel, service):
+            if selection(letter):
+                channel.basic_ack(tag)
+                count += 1
+        return count
+
+
+def _messages(channel: BlockingChannel, service: str) -> Iterator[tuple[DeadLetter, int, pika.BasicProperties, bytes]]:
+    """Those in the queue now, at most MOST; what is not acknowledged returns when the channel is closed."""
+    queue = names.dead_queue(service)
+    waiting = channel.queue_declare(queue, passive=True).method.message_count
+    for _ in range(min(waiting, MOST)):
+        method, properties, body = channel.basic_get(queue)
+        if method is None:
+            return
+        yield _describe(properties, body), method.delivery_tag, properties, body
+
+
+def _describe(properties: pika.BasicProperties, body: bytes) -> DeadLetter:
+    headers: dict[str, Any] = properties.headers or {}
+
+    def text(name: str) -> str:
+        value = headers.get(name)
+        return value if isinstance(value, str) else ""
+
+    died = text(DEAD_TIME_HEADER)
+    deaths = headers.get("x-death")
+    if not died and isinstance(deaths, list) and deaths and isinstance(deaths[0].get("time"), datetime):
+        died = deaths[0]["time"].isoformat(timespec="seconds") + "Z"
+    # The broker itself gives up what nobody settles, because each attempt killed the worker.
+    by_broker = text("x-first-death-reason").upper()
+    attempts = headers.get(ATTEMPT_HEADER, 0)
+    return DeadLetter(
+        id=text("ce-id") or properties.message_id or f"body:{hashlib.sha256(body).hexdigest()[:16]}",
+        type=text("ce-type"),
+        tenant=text("ce-tenant"),
+        reason=text(DEAD_REASON_HEADER) or by_broker or "UNKNOWN",
+        handler=text(DEAD_HANDLER_HEADER),
+        error=text(DEAD_ERROR_HEADER),
+        attempts=attempts if isinstance(attempts, int) else 0,
+        time=died,
+        source=text("ce-source"),
+        subject=text("ce-subject"),
+        sequence=text("ce-sequence"),
+        body_bytes=len(body),
+    )
+
+
+def _urgent(event_type: str) -> bool:
+    try:
+        rule = descriptors.event_rule(descriptors.message_class(event_type).DESCRIPTOR)
+    except KeyError:
+        return False
+    return rule is not None and rule.urgent
+
+
+def _selection(given: argparse.Namespace) -> Selection:
+    return lambda letter: (
+        (not given.id or letter.id == given.id) and (not given.reason or letter.reason == given.reason)
+    )
+
+
+def _table(found: list[DeadLetter]) -> str:
+    columns = ("id", "type", "tenant", "reason", "handler", "attempts", "time")
+    rows = [columns, *(tuple(str(getattr(letter, name)) for name in columns) for letter in found)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0].upper(), *lines[1:]])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m eventing.dead",
+        description="Dead letters of a service: events its worker gave up. Payloads are never shown.",
+        epilog="The broker's address is read from RAPPORT_AMQP_URI.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("list", "list them, oldest first"),
+        ("show", "show everything but the payload of one"),
+        ("replay", "send them to the service's queue again, with fresh attempts"),
+        ("drop", "delete them for good"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--service", required=True, help="short name of the service whose worker gave up")
+        command.add_argument("--id", required=name == "show", help="only the event with this id")
+        if name != "show":
+            command.add_argument("--reason", help="only those given up for this reason, such as UNKNOWN_TYPE")
+        if name in ("list", "show"):
+            command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        if name == "list":
+            command.add_argument("--limit", type=int, default=100, help=f"at most so many (default 100, most {MOST})")
+        if name in ("replay", "drop"):
+            command.add_argument("--all", action="store_true", help=f"all of them (at most {MOST} per call)")
+        if name == "drop":
+            command.add_argument("--yes", action="store_true", help="yes, they cannot be brought back")
+    return parser
+
+
+def _run(given: argparse.Namespace, amqp_uri: str, say: Callable[[str], None]) -> int:
+    if given.command == "replay":
+        say(f"replayed {replay(amqp_uri, given.service, _selection(given))}")
+        return 0
+    if given.command == "drop":
+        say(f"dropped {drop(amqp_uri, given.service, _selection(given))}")
+        return 0
+    if given.command == "show":
+        given.reason = None
+    limit = 1 if given.command == "show" else max(1, min(given.limit, MOST))
+    found = letters(amqp_uri, given.service, _selection(given), limit)
+    if given.command == "show":
+        if not found:
+            say(f"no dead letter {given.id} among the first {MOST} of {given.service}")
+            return 1
+        shown = asdict(found[0])
+        say(json.dumps(shown, indent=2) if given.json else "\n".join(f"{k:11} {v}" for k, v in shown.items()))
+        return 0
+    say(json.dumps([asdict(letter) for letter in found], indent=2) if given.json else _table(found))
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; returns the exit code: 0, 1 when nothing was found or the broker refused, 2 for misuse."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command in ("replay", "drop") and not (given.id or given.reason or given.all):
+        parser.error("say which: --id, --reason or --all")
+    if given.command == "drop" and not given.yes:
+        parser.error("dropped messages cannot be brought back: add --yes")
+    amqp_uri = os.environ.get("RAPPORT_AMQP_URI")
+    if not amqp_uri:
+        parser.error("RAPPORT_AMQP_URI is not set")
+    try:
+        return _run(given, amqp_uri, print)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 404:
+            raise
+        sys.stderr.write(f"{given.service} has no dead-letter queue: is the topology declared?\n")
+    except pika.exceptions.AMQPConnectionError:
+        sys.stderr.write("the broker does not answer at RAPPORT_AMQP_URI\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

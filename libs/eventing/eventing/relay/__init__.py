@@ -1,0 +1,182 @@
+"""Role `relay`: publishes the events that writes have left in their documents. One process per service.
+
+A change stream wakes it, and it looks by itself every second in case a wake-up got lost. An event leaves its document
+only after the broker has confirmed that every queue bound to it has it; a crash in between publishes it again under
+the same id, which consumers drop. Events of one document are published in their order.
+"""
+
+import logging
+import time
+from collections import Counter
+from importlib import import_module
+
+import pymongo.errors
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+import docstore
+from chassis import ids, metric_names, telemetry
+from chassis.lifecycle import Stopping
+from chassis.probe import Probe
+from chassis.settings import ConfigurationError, Settings
+from contracts import descriptors
+from eventing import names, topology
+from eventing.envelope import Envelope
+from eventing.relay.outbox import Outbox
+from eventing.relay.publisher import Outgoing, Publisher
+
+log = logging.getLogger(__name__)
+
+_SWEEP_MS = 1000
+_LONGEST_BACK_OFF_S = 5.0
+_propagator = TraceContextTextMapPropagator()
+
+
+def run(settings: Settings, stopping: Stopping) -> None:
+    """Publishes until SIGTERM. Does not start before the topology of its manifest is declared.
+
+    Raises ConfigurationError without a broker, a database or a topology file.
+    """
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set")
+    if settings.topology_file is None:
+        raise ConfigurationError("RAPPORT_TOPOLOGY_FILE", "is not set: the relay must know what to wait for")
+    try:
+        manifest = topology.load(settings.topology_file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError("RAPPORT_TOPOLOGY_FILE", str(error)) from error
+    import_module(f"{settings.service}.store")  # registers the aggregates
+    amqp_uri = settings.amqp_uri.get_secret_value()
+    docstore.connect(settings)
+    with Probe(settings) as probe:
+        if topology.wait_declared(amqp_uri, manifest, stopping):
+            publisher = Publisher(amqp_uri, f"{settings.service} relay")
+            relay = Relay(settings.service, publisher, topology.consumed_types(manifest))
+            telemetry.gauge(metric_names.OUTBOX_AGE, lambda: [(relay.age(), {})])
+            try:
+                _serve(relay, publisher, stopping, probe)
+            finally:
+                publisher.close()
+    docstore.disconnect()
+
+
+def _serve(relay: "Relay", publisher: Publisher, stopping: Stopping, probe: Probe) -> None:
+    failures = 0
+    while not stopping.is_set():
+        probe.ready(publisher.connected and not failures)
+        if not publisher.wait_connected(1.0):
+            continue
+        try:
+            relay.drain_and_watch(stopping)
+            failures = 0
+        except pymongo.errors.PyMongoError as error:
+            failures += 1
+            log.warning("the database cannot be used (%s), trying again", type(error).__name__)
+            stopping.wait(min(_LONGEST_BACK_OFF_S, 0.2 * 2**failures))
+
+
+class Relay:
+    """Moves events from one service's documents to the broker."""
+
+    def __init__(self, service: str, publisher: Publisher, consumed: frozenset[str]) -> None:
+        self._service = service
+        self._publisher = publisher
+        self._consumed = consumed
+        self._outbox = Outbox()
+        self._oldest: str | None = None
+        self._reported: set[str] = set()
+        self._tracer = telemetry.tracer()
+
+    def age(self) -> float:
+        """Age in seconds of the oldest event not yet published, 0 when there is none."""
+        return max(0.0, time.time() - ids.time_of(self._oldest).timestamp()) if self._oldest else 0.0
+
+    def drain_and_watch(self, stopping: Stopping) -> None:
+        """Publishes all there is, then returns when something new is written, or after a second."""
+        changed = {
+            "ns.coll": {"$in": self._outbox.collections},
+            # The relay's own removals leave the version as it is and must not wake it.
+            "$or": [
+                {"operationType": {"$in": ["insert", "replace"]}},
+                {"updateDescription.updatedFields.version": {"$exists": True}},
+            ],
+        }
+        pipeline = [{"$match": changed}, {"$project": {"operationType": 1}}]
+        # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
+        # there is no backlog of changes to skip.
+        with docstore.database().watch(pipeline, max_await_time_ms=_SWEEP_MS) as stream:
+            while not stopping.is_set() and self.relay_once():
+                pass
+            if not stopping.is_set():
+                stream.try_next()
+
+    def relay_once(self) -> bool:
+        """Publishes one batch of events; False when there were none, or the broker took none."""
+        sources = self._outbox.read()
+        self._oldest = min((source.entries[0]["id"] for source in sources), default=None)
+        if not sources:
+            return False
+        envelopes = [Envelope.from_outbox(entry, self._service) for source in sources for entry in source.entries]
+        spans = {envelope.id: self._span(envelope) for envelope in envelopes}
+        burst = self._publisher.send([_outgoing(envelope, spans[envelope.id]) for envelope in envelopes])
+        try:
+            self._outbox.keep_facts(sources)
+        finally:
+            self._publisher.wait(burst)
+        settled = burst.confirmed | self._unwanted(envelopes, burst.returned)
+        for id, span in spans.items():
+            if id not in settled:
+                span.set_status(StatusCode.ERROR, "not confirmed")
+            span.end()
+        self._outbox.remove(sources, settled)
+        relayed = Counter(envelope.type for envelope in envelopes if envelope.id in settled)
+        for event_type, count in relayed.items():
+            telemetry.counter(metric_names.EVENTS_RELAYED).add(count, {"rapport.event.type": event_type})
+        return bool(settled)
+
+    def _unwanted(self, envelopes: list[Envelope], returned: set[str]) -> set[str]:
+        """Those of the returned events that no service wants. The others stay: their queue's binding is missing."""
+        unwanted = set()
+        for envelope in envelopes:
+            if envelope.id not in returned:
+                continue
+            wanted = envelope.type in self._consumed
+            if not wanted:
+                unwanted.add(envelope.id)
+            if wanted or not _without_consumers(envelope.type):
+                telemetry.counter(metric_names.EVENTS_RETURNED).add(1, {"rapport.event.type": envelope.type})
+                if envelope.type not in self._reported:
+                    self._reported.add(envelope.type)
+                    fate = "it stays until the topology is declared again" if wanted else "nobody subscribes to it"
+                    log.error("no queue took an event of type %s: %s", envelope.type, fate)
+        return unwanted
+
+    def _span(self, envelope: Envelope) -> Span:
+        return self._tracer.start_span(
+            f"publish {names.EVENTS_EXCHANGE}",
+            context=_propagator.extract({"traceparent": envelope.traceparent}),
+            kind=SpanKind.PRODUCER,
+            attributes={
+                "messaging.system": "rabbitmq",
+                "messaging.operation.type": "send",
+                "messaging.operation.name": "publish",
+                "messaging.destination.name": names.EVENTS_EXCHANGE,
+                "messaging.rabbitmq.destination.routing_key": envelope.type,
+                "messaging.message.id": envelope.id,
+                "rapport.tenant": envelope.tenant,
+            },
+        )
+
+
+def _outgoing(envelope: Envelope, span: Span) -> Outgoing:
+    properties = envelope.to_properties()
+    _propagator.inject(properties["headers"], context=set_span_in_context(span))
+    return Outgoing(names.EVENTS_EXCHANGE, envelope.type, properties, envelope.body)
+
+
+def _without_consumers(event_type: str) -> bool:
+    try:
+        rule = descriptors.event_rule(descriptors.message_class(event_type).DESCRIPTOR)
+    except KeyError:
+        return False
+    return rule is not None and rule.no_consumers
