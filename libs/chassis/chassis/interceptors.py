@@ -30,6 +30,7 @@ from contracts import descriptors
 
 DEADLINE_DEFAULT_S = 10.0
 DEADLINE_MAX_S = 30.0
+_NO_DEADLINE_S = 10 * 365 * 86_400
 
 # The platform is to blame, not the caller (OpenTelemetry's rule for gRPC servers).
 _SERVER_FAULTS = {
@@ -130,7 +131,9 @@ def answer_errors(call: Call, proceed: Proceed) -> Message:
 def bound_time(call: Call, proceed: Proceed) -> Message:
     """Gives every request a deadline: the caller's, capped; a default when there is none."""
     remaining = call.grpc.time_remaining()
-    seconds = DEADLINE_DEFAULT_S if remaining is None else min(remaining, DEADLINE_MAX_S)
+    # gRPC reports a call without a deadline as one centuries away.
+    given = remaining is not None and remaining < _NO_DEADLINE_S
+    seconds = min(remaining, DEADLINE_MAX_S) if given else DEADLINE_DEFAULT_S
     if seconds <= 0:
         raise DeadlineExceeded("DEADLINE_EXCEEDED", "The deadline passed before the request was read; allow more time.")
     context.replace(replace(context.current(), deadline=time.monotonic() + seconds))

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Collection
@@ -40,6 +41,7 @@ _NONCE_BYTES = 12
 _CLOCK_SKEW_S = 5
 _TOKEN_MAX_LENGTH = 16_384
 _ALGORITHM = "HS256"
+_KEY_ID = re.compile(r"[A-Za-z0-9.-]{1,32}")
 
 
 class InvalidToken(Exception):  # noqa: N818
@@ -236,8 +238,8 @@ def _parse(text: str) -> tuple[str, str, dict[str, bytes]]:
         raise ValueError('the keyring has no keys: expected {"current": "k1", "keys": {"k1": "<base64>"}}')
     keys: dict[str, bytes] = {}
     for key_id, encoded in ring["keys"].items():
-        if not (key_id.isascii() and key_id.isalnum() and len(key_id) <= 32):
-            raise ValueError("a key id has 1 to 32 letters and digits")
+        if not _KEY_ID.fullmatch(key_id):
+            raise ValueError("a key id has 1 to 32 letters, digits, dots, dashes")
         try:
             keys[key_id] = base64.b64decode(encoded, validate=True)
         except (binascii.Error, TypeError, ValueError):
