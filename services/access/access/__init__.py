@@ -1,0 +1,1 @@
+"""Tenants, principals, roles, keys and the tokens they are exchanged for."""

@@ -1,0 +1,1 @@
+"""The rules of the access service as plain functions and values."""

@@ -1,0 +1,71 @@
+"""The roles every tenant has, derived from the permissions that exist."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+_READ = ("get", "list", "summarize", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltInRole:
+    """A role of every tenant."""
+
+    id: str
+    display_name: str
+    permissions: tuple[str, ...]
+
+
+def _reads(service: str) -> tuple[str, ...]:
+    return tuple(f"{service}.*.{verb}" for verb in _READ)
+
+
+# Shell patterns over existing permissions; `*` alone is kept as the wildcard it is, because an administrator's role
+# covers what later releases add.
+_ROLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("admin", "Administrator", ("*",)),
+    (
+        "agent",
+        "Agent",
+        (
+            *_reads("identity"),
+            *_reads("consent"),
+            "identity.customers.create",
+            "identity.customers.update",
+            "consent.consents.*",
+        ),
+    ),
+    (
+        "marketer",
+        "Marketer",
+        (*_reads("identity"), *_reads("consent"), "consent.consents.requestOptIn", "consent.decisions.create"),
+    ),
+    (
+        "privacy-officer",
+        "Privacy officer",
+        (
+            *_reads("*"),
+            "consent.*",
+            "identity.customers.delete",
+            "identity.customers.undelete",
+            "identity.customers.update",
+            "identity.merges.undo",
+        ),
+    ),
+    ("auditor", "Auditor", _reads("*")),
+    (
+        "collector",
+        "Collector",
+        ("identity.events.ingest", "identity.ingestionBatches.get", "identity.quarantinedEvents.list"),
+    ),
+)
+
+
+def built_in_roles(known: Collection[str]) -> Iterator[BuiltInRole]:
+    """The built-in roles, given all permissions that methods ask for."""
+    for role, display_name, patterns in _ROLES:
+        if "*" in patterns:
+            yield BuiltInRole(role, display_name, ("*",))
+            continue
+        granted = {name for name in known for pattern in patterns if fnmatchcase(name, pattern)}
+        yield BuiltInRole(role, display_name, tuple(sorted(granted)))

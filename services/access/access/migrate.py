@@ -1,0 +1,18 @@
+"""Role `migrate`: indexes, numbered migrations, and what exists from the installation on. Safe to repeat."""
+
+import docstore
+from access.settings import Settings
+from access.store import DOCUMENTS
+from access.usecases.bootstrap import create_platform_tenant, provide_bootstrap_key
+from access.usecases.built_in_roles import refresh_built_in_roles
+from chassis.lifecycle import Stopping
+
+MIGRATIONS: tuple[docstore.Migration, ...] = ()
+
+
+def migrate(settings: Settings, stopping: Stopping | None = None) -> None:  # noqa: ARG001 - the signature of roles
+    """Brings the database up to this release and exits."""
+    docstore.migrate("access", DOCUMENTS, MIGRATIONS, settings)
+    create_platform_tenant()
+    refresh_built_in_roles()
+    provide_bootstrap_key(settings)

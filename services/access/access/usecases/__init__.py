@@ -1,0 +1,1 @@
+"""What the access service does: one function per command, called by the servicer and by `migrate`."""
