@@ -101,9 +101,12 @@ def database(request: pytest.FixtureRequest, settings_for: SettingsFor) -> Itera
     keys.configure(settings)
     clock.configure(settings)
     tenancy.configure(settings)
-    docstore.connect(settings, event_listeners=[TenantGuard()])
     importlib.import_module(f"{settings.service}.migrate").migrate(settings)
+    docstore.disconnect()  # migrating connects, without a guard
+    guard = TenantGuard()
+    docstore.connect(settings, event_listeners=[guard])
     yield settings
+    guard.check()
     docstore.client().drop_database(docstore.database().name)
     docstore.disconnect()
 
