@@ -1,13 +1,12 @@
 """Plays the story on the running platform: `make demo`.
 
-Where things are comes from the environment that `python -m localrun run` sets: RAPPORT_GATEWAY_URL,
-RAPPORT_BOOTSTRAP_KEY, RAPPORT_MAIL_SINK_URL, RAPPORT_TRACE_SINK_URL, RAPPORT_CLOCK_FILE, RAPPORT_STATE.
+Where things are comes from the environment that `python -m localrun run` sets.
 """
 
 import argparse
 import json
-import os
 import sys
+import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from e2e.demo import orders, people
 from e2e.demo.api import ApiError
 from e2e.demo.report import CheckFailedError, Report
 from e2e.demo.story import ZONE, Story
+from e2e.platform import Platform
 
 
 def stand_clock_at(day: date, clock_file: Path) -> datetime:
@@ -36,29 +36,28 @@ def main() -> int:
         "--map", help="its columns: customer=..,date=..,amount=..[,quantity=..,currency=..,date_format=..]"
     )
     arguments = parser.parse_args()
+    platform = Platform.from_environment()
     report = Report()
     try:
         if arguments.data and not arguments.map:
             raise orders.UnusableFileError("DATA needs MAP, such as MAP=customer=client,date=day,amount=total")
         columns = orders.parse_map(arguments.map) if arguments.map else None
-        path = arguments.data or orders.cdnow_file(Path(os.environ.get("RAPPORT_STATE", ".rapport")) / "data")
+        path = arguments.data or orders.cdnow_file(platform.state / "downloads")
         file = orders.read(path, columns)
         for bad in file.bad_rows[:20]:
             report.console.print(f"{file.name} line {bad.line} {bad.reason}; left out")
         if len(file.bad_rows) > 20:
             report.console.print(f"... and {len(file.bad_rows) - 20} more rows left out")
-        instant = stand_clock_at(max(order.day for order in file.orders), Path(os.environ["RAPPORT_CLOCK_FILE"]))
+        instant = stand_clock_at(max(order.day for order in file.orders), platform.clock_file)
         report.console.print(
             f"{len(file.orders)} orders of {file.name}; the business clock stands at {instant:%d %B %Y %H:%M} UTC"
         )
         Story(
-            gateway=os.environ["RAPPORT_GATEWAY_URL"],
-            platform_key=os.environ["RAPPORT_BOOTSTRAP_KEY"],
-            mails=os.environ["RAPPORT_MAIL_SINK_URL"],
-            traces=os.environ["RAPPORT_TRACE_SINK_URL"],
+            platform=platform,
             file=file,
             people=people.plant(order.customer for order in file.orders),
             report=report,
+            tenant=f"demo-{uuid.uuid4().hex[:8]}",
         ).play()
     except (CheckFailedError, ApiError, TimeoutError, orders.UnusableFileError) as error:
         report.print()

@@ -14,10 +14,12 @@ import requests
 from rich.progress import Progress
 from segment.analytics.client import Client
 
+from e2e import tenants
 from e2e.demo.api import Api, Json, wait_for
 from e2e.demo.orders import Order, OrderFile
 from e2e.demo.people import SOURCES, Choice, Person
 from e2e.demo.report import Report
+from e2e.platform import Platform
 
 T = TypeVar("T")
 ORDER_COMPLETED = "Order Completed"
@@ -28,20 +30,13 @@ CLIENTS = 8
 
 @dataclass
 class Story:
-    """One run of the story in a tenant of its own.
+    """One run of the story, in a tenant of its own."""
 
-    gateway: its address. platform_key: the API key the installation began with. mails: address of the local mail
-    sink. traces: address of the local trace sink.
-    """
-
-    gateway: str
-    platform_key: str
-    mails: str
-    traces: str
+    platform: Platform
     file: OrderFile
     people: list[Person]
     report: Report
-    tenant: str = "demo"
+    tenant: str
     api: Api = field(init=False)
     write_keys: dict[str, str] = field(init=False, default_factory=dict)
     names: dict[str, str] = field(init=False, default_factory=dict)
@@ -49,7 +44,7 @@ class Story:
 
     def play(self) -> None:
         """All steps. Raises CheckFailedError, ApiError or TimeoutError at the first thing that is not as planted."""
-        with self.report.step("0. A tenant, its keys, its purpose"):
+        with self.report.step("0. A tenant and its keys"):
             self.set_up()
         with self.report.step("1. Two sources, one customer per person"):
             self.collect()
@@ -59,28 +54,9 @@ class Story:
     # -- step 0
 
     def set_up(self) -> None:
-        """Creates the tenant with an admin key, one write key for each source, and the marketing purpose."""
-        Api(self.gateway, self.platform_key).post(
-            "/v1/tenants",
-            {
-                "displayName": "Demo shop",
-                "settings": {
-                    "timeZone": ZONE.key,
-                    "currencyCode": "USD",
-                    "languageCodes": ["en"],
-                    "regionCode": "US",
-                    "sender": {"displayName": "Demo shop", "email": "hello@demo-shop.example"},
-                },
-            },
-            tenantId=self.tenant,
-        )
-        platform = Api(self.gateway, self.platform_key, self.tenant)
-        principal = platform.post("/v1/principals", {"displayName": "Demo operator", "roles": ["roles/admin"]})
-        key = platform.post("/v1/keys", {"kind": "KIND_API", "principal": principal["name"], "displayName": "demo"})
-        self.api = Api(self.gateway, key["secret"])
-        for source in SOURCES:
-            write_key = self.api.post("/v1/keys", {"kind": "KIND_WRITE", "source": source, "displayName": source})
-            self.write_keys[source] = write_key["secret"]
+        """Creates the tenant with an admin key and one write key for each source."""
+        tenant = tenants.create(self.platform.gateway, self.platform.bootstrap_key, self.tenant, SOURCES)
+        self.api, self.write_keys = tenant.api, tenant.write_keys
 
     # -- step 1
 
@@ -130,7 +106,7 @@ class Story:
         """Gives every item to its source's unmodified Segment client and waits until all are delivered."""
         problems: list[Exception] = []
         clients = {
-            source: Client(key, host=self.gateway, upload_size=100, max_queue_size=len(items) + 1, timeout=60,
+            source: Client(key, host=self.platform.gateway, upload_size=100, max_queue_size=len(items) + 1, timeout=60,
                            on_error=lambda error, _batch: problems.append(error))
             for source, key in self.write_keys.items()
         }  # fmt: skip
@@ -234,19 +210,7 @@ class Story:
 
     def ask_consent(self) -> None:
         """Some confirm by the link in a mail, some never do, some refuse, some withdraw, some are never asked."""
-        self.api.post(
-            "/v1/purposes",
-            {
-                "displayName": "Marketing by e-mail",
-                "legalBasis": "LEGAL_BASIS_CONSENT",
-                "channels": ["CHANNEL_EMAIL"],
-                "doubleOptIn": True,
-                "notice": {
-                    "texts": [{"languageCode": "en", "text": "We write to you about offers, once a week at most."}]
-                },
-            },
-            purposeId="marketing-email",
-        )
+        tenants.create_purpose(self.api, "marketing-email", double_opt_in=True)
         leaving = [person for person in self.people if person.choice is Choice.WITHDRAWS]
         confirming = [person for person in self.people if person.choice is Choice.CONFIRMS] + leaving
         asked = confirming + [person for person in self.people if person.choice is Choice.IGNORES]
@@ -290,10 +254,12 @@ class Story:
         found: dict[str, str] = {}
 
         def arrived(progress: Progress) -> bool:
-            for mail in requests.get(f"{self.mails}/mails", params={"limit": 10000}, timeout=30).json()["mails"]:
+            for mail in requests.get(f"{self.platform.mails}/mails", params={"limit": 10000}, timeout=30).json()[
+                "mails"
+            ]:
                 address = mail["to"][0].lower()
                 if address in wanted and address not in found:
-                    text = requests.get(f"{self.mails}/mails/{mail['id']}", timeout=30).json()["text"]
+                    text = requests.get(f"{self.platform.mails}/mails/{mail['id']}", timeout=30).json()["text"]
                     if link := re.search(r"https?://\S+/c/\S+", text):
                         found[address] = link.group(0)
             progress.update(progress.task_ids[0], completed=len(found))
@@ -355,7 +321,7 @@ class Story:
         """One trace id leads from the API call to the mail it caused."""
 
         def whole() -> list[str]:
-            answer = requests.get(f"{self.traces}/traces/{self._trace_id}", timeout=10)
+            answer = requests.get(f"{self.platform.traces}/traces/{self._trace_id}", timeout=10)
             spans = answer.json().get("spans", []) if answer.ok else []
             services = {span["service"] for span in spans}
             sent = [span for span in spans if span["name"] == "send mail"]
@@ -363,7 +329,8 @@ class Story:
 
         services = wait_for(whole, "one trace from the API call to the mail")
         self.report.note(
-            "trace from the API call to the mail", f"{self.traces}/traces/{self._trace_id} ({', '.join(services)})"
+            "trace from the API call to the mail",
+            f"{self.platform.traces}/traces/{self._trace_id} ({', '.join(services)})",
         )
 
     def _in_parallel(self, title: str, items: Iterable[T], work: Callable[[T], None]) -> None:

@@ -1,0 +1,150 @@
+"""Tenant B can neither read, list, merge, change nor infer what tenant A has: every RPC of the contracts is tried."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+
+from contracts import descriptors
+from e2e import calls, tenants
+from e2e.demo.api import Json, wait_for
+from e2e.tenants import Tenant
+
+EXTRA = {
+    "CreateTenant": {"tenant.settings": tenants.SETTINGS},
+    "UpdateTenant": {"tenant.settings": tenants.SETTINGS},
+    "CreateRole": {"role.permissions": ["identity.customers.get"]},
+    "UpdateRole": {"role.permissions": ["identity.customers.get"]},
+    "CreateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": '{"keys": []}'},
+    "UpdateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": '{"keys": []}'},
+    "UpdateCustomer": {"customer.displayName": "Somebody"},
+    "RequestOptIn": {"email": "somebody@example.org"},
+    "AddNotice": {"notice.texts": [{"languageCode": "en", "text": "We write to you."}]},
+    "CreateKey": {"key.kind": "KIND_API"},
+}
+# `tenants/{id}` of one's own is the only name that differs by tenant and yet says so by itself.
+NAMED = [method for method in calls.routed_methods() if method.name not in ("CreateTenant", "CreateCustomer")]
+
+
+@pytest.fixture(scope="module")
+def two(platform) -> tuple[Tenant, Tenant]:
+    return tuple(
+        tenants.create(platform.gateway, platform.bootstrap_key, f"walk-{side}-{uuid.uuid4().hex[:8]}")
+        for side in ("a", "b")
+    )
+
+
+@pytest.fixture(scope="module")
+def names(two: tuple[Tenant, Tenant]) -> dict[str, str]:
+    """One resource of each kind in tenant A: collection -> name."""
+    tenant, api = two[0], two[0].api
+    made = {"tenants": f"tenants/{tenant.id}"}
+    first, second, third = (
+        api.post("/v1/customers", {"email": f"{n}@example.org", "displayName": f"Person {n}"})["name"] for n in range(3)
+    )
+    made |= {"customers": first, "customers#2": third}
+    made["merges"] = api.post(f"/v1/{first}:merge", {"mergedCustomer": second})["name"]
+    made["roles"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="reader")["name"]
+    made["principals"] = api.post("/v1/principals", {"displayName": "P", "roles": ["roles/reader"]})["name"]
+    made["keys"] = api.post("/v1/keys", {"kind": "KIND_API", "principal": made["principals"]})["name"]
+    issuer = {"issuerUri": "https://id.example.org", "audience": "rapport", "jwks": '{"keys": []}'}
+    made["issuers"] = api.post("/v1/issuers", issuer)["name"]
+    made["purposes"] = tenants.create_purpose(api, "news", double_opt_in=False)
+    about = {"customer": first, "purpose": made["purposes"], "channel": "CHANNEL_EMAIL"}
+    consent = api.post("/v1/consents:grant", about | {"evidence": {"method": "METHOD_FORM"}})
+    made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
+    made["decisions"] = api.post("/v1/consents:decide", about)["name"]
+    good = {"messageId": "m-1", "kind": "KIND_TRACK", "userId": "u-1", "event": "Probe"}
+    batch = api.post(
+        "/v1/events:ingest", {"source": "shop", "events": [good, good | {"messageId": "m-2", "userId": ""}]}
+    )
+    made |= {
+        "ingestionBatches": batch["ingestionBatch"],
+        "quarantinedEvents": batch["rejectedEvents"][0]["quarantinedEvent"],
+    }
+    wait_for(
+        lambda: api.get(f"/v1/{batch['ingestionBatch']}")["state"] == "STATE_APPLIED", "the batch applied", timeout=30
+    )
+    return made
+
+
+def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> tuple[int, str, str]:
+    """Status, reason and message of a call by `tenant` that names `names`, the names themselves blanked out."""
+    call = calls.build(method, names, EXTRA.get(method.name))
+    sent = tenant.api.send(call.verb, call.path, call.body, call.query)
+    content: Json = sent.json() if sent.content else {}
+    error = content.get("error", {})
+    message = error.get("message", "")
+    for name in names.values():
+        message = message.replace(name, "NAME")
+    reason = next((detail["reason"] for detail in error.get("details", []) if "reason" in detail), "")
+    return sent.status_code, reason, message
+
+
+def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
+    readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
+    assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
+    unread = ("customers#2", "consentRecords", "quarantinedEvents")
+    return {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
+
+
+@pytest.mark.parametrize("method", NAMED, ids=lambda method: method.name)
+def test_what_is_anothers_looks_like_what_is_nowhere(
+    two: tuple[Tenant, Tenant], names: dict[str, str], method: MethodDescriptor
+) -> None:
+    if not calls.build(method, names, EXTRA.get(method.name)).referenced:
+        listed = two[1].api.send("GET", "/v1/" + method.name).text
+        assert not any(name in listed for name in names.values())
+        return
+    before = state_of(two[0], names)
+    nowhere = {collection: calls.unknown_name(name) for collection, name in names.items()}
+    theirs = answer(two[1], method, names)
+    assert theirs == answer(two[1], method, nowhere)
+    assert state_of(two[0], names) == before
+
+
+@pytest.mark.parametrize(
+    "method", [method for method in NAMED if method.name.startswith("List")], ids=lambda method: method.name
+)
+def test_lists_hold_nothing_of_another_tenant(
+    two: tuple[Tenant, Tenant], names: dict[str, str], method: MethodDescriptor
+) -> None:
+    call = calls.build(method, names)
+    own = two[0].api.send(call.verb, call.path, None, {"pageSize": 1})
+    assert own.status_code == 200
+    theirs = two[1].api.send(call.verb, call.path, None, {"pageSize": 1000})
+    assert not any(f'"{name}"' in theirs.text for name in names.values() if not name.startswith("roles/"))
+    token = own.json().get("nextPageToken")
+    if token:
+        reused = two[1].api.send(call.verb, call.path, None, {"pageSize": 1, "pageToken": token})
+        assert reused.status_code == 400, "a page token works for the tenant it was made for only"
+
+
+def test_an_identifier_of_another_tenant_is_found_by_nobody_else(
+    two: tuple[Tenant, Tenant], names: dict[str, str]
+) -> None:
+    query = {"kind": "KIND_EMAIL", "value": "0@example.org"}
+    assert two[0].api.send("GET", "/v1/customers:lookup", query=query).status_code == 200
+    assert two[1].api.send("GET", "/v1/customers:lookup", query=query).status_code == 404
+    taken_elsewhere = two[1].api.send("POST", "/v1/customers", {"email": "0@example.org"})
+    assert taken_elsewhere.status_code == 200, "that the address is taken elsewhere must not show"
+
+
+def test_the_walk_reaches_every_service() -> None:
+    assert {method.containing_service.full_name for method in NAMED} == {
+        service.full_name for service in descriptors.services()
+    }
+
+
+def test_the_same_calls_are_answered_to_their_owner(
+    two: tuple[Tenant, Tenant], names: dict[str, str], new_tenant: Callable[[], Tenant]
+) -> None:
+    """The walk would prove nothing with calls that nobody could make."""
+    refused = {
+        method.name: answer(two[0], method, names)
+        for method in sorted(NAMED, key=lambda method: method.name.startswith(("Delete", "Undo", "Revoke")))
+        if method.name not in ("ListTenants", "UpdateTenant")
+    }
+    wrong = {name: found for name, found in refused.items() if found[0] in (400, 401, 403, 404) or found[0] >= 500}
+    assert wrong == {}
