@@ -95,9 +95,9 @@ class _Filler:
         return self.names[collection if field.name != "merged_customer" else "customers#2"]
 
     def _value(self, field: FieldDescriptor, place: str) -> Any:
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
+        if field.message_type:
             return self.message(field.message_type, f"{place}.")
-        if field.type == FieldDescriptor.TYPE_ENUM:
+        if field.enum_type:
             return field.enum_type.values[1].name
         if field.type == FieldDescriptor.TYPE_STRING:
             return "probe"

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from contracts import descriptors
 from e2e import calls, tenants
 from e2e.demo.api import Json, wait_for
+from e2e.platform import Platform
 from e2e.tenants import Tenant
 
 EXTRA = {
@@ -28,7 +29,7 @@ NAMED = [method for method in calls.routed_methods() if method.name not in ("Cre
 
 
 @pytest.fixture(scope="module")
-def two(platform) -> tuple[Tenant, Tenant]:
+def two(platform: Platform) -> tuple[Tenant, Tenant]:
     return tuple(
         tenants.create(platform.gateway, platform.bootstrap_key, f"walk-{side}-{uuid.uuid4().hex[:8]}")
         for side in ("a", "b")
@@ -89,14 +90,12 @@ def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     return {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
 
 
-@pytest.mark.parametrize("method", NAMED, ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "method", [method for method in NAMED if not method.name.startswith("List")], ids=lambda method: method.name
+)
 def test_what_is_anothers_looks_like_what_is_nowhere(
     two: tuple[Tenant, Tenant], names: dict[str, str], method: MethodDescriptor
 ) -> None:
-    if not calls.build(method, names, EXTRA.get(method.name)).referenced:
-        listed = two[1].api.send("GET", "/v1/" + method.name).text
-        assert not any(name in listed for name in names.values())
-        return
     before = state_of(two[0], names)
     nowhere = {collection: calls.unknown_name(name) for collection, name in names.items()}
     theirs = answer(two[1], method, names)
