@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,7 @@ class ChildProcess:
         """Starts the process, after ending one that an earlier run left behind. Already running: does nothing."""
         if self.pid is not None:
             return
+        self._end_group()
         end_leftover(self.pid_file)
         self.cwd.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +61,7 @@ class ChildProcess:
                 process.wait(grace_s)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._end_group()
         self.pid_file.unlink(missing_ok=True)
         return process.returncode
 
@@ -67,9 +70,15 @@ class ChildProcess:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        os.killpg(process.pid, signal.SIGKILL)
+        self._end_group()
         process.wait()
         self.pid_file.unlink(missing_ok=True)
+
+    def _end_group(self) -> None:
+        """SIGKILL to what is left of the process's group: a master that died may leave workers on its port."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def exit_code(self) -> int | None:
         """Exit code (negative signal number) once it ended, else None."""

@@ -1,0 +1,117 @@
+"""What only this machine knows: secrets made once, addresses of its servers, the clock file - as chart values."""
+
+import base64
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from localrun import render
+from localrun.mongod import Mongod
+
+MAIL_HOST, MAIL_SMTP_PORT, MAIL_HTTP_PORT = "127.0.1.4", 2525, 8025
+TRACE_HOST, TRACE_PORT = "127.0.1.5", 4318
+
+
+@dataclass(frozen=True)
+class Service:
+    """One alias of the umbrella chart. secret_keys: keys of its own Secret that must be given."""
+
+    name: str
+    database: bool
+    secret_keys: tuple[str, ...]
+
+
+def services(chart: Path) -> list[Service]:
+    """The services the chart installs, from its dependencies and their blocks in its values.yaml."""
+    values = yaml.safe_load((chart / "values.yaml").read_text()) or {}
+    found = []
+    for dependency in render.dependencies(chart):
+        name = dependency.get("alias") or dependency["name"]
+        block = values.get(name) or {}
+        keys = [item["key"] for item in (block.get("secretEnv") or {}).values() if not item.get("optional")]
+        if block.get("enabled", True):
+            found.append(Service(name, block.get("database", True), tuple(keys)))
+    return found
+
+
+class Secrets:
+    """Secrets of this machine's platform, each made once and kept in `secrets.json` (mode 600)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, name: str) -> str:
+        """The secret of that name, made on first use: 32 random bytes, url-safe."""
+        return self._once(name, secrets.token_urlsafe(32))
+
+    def peek(self, name: str) -> str | None:
+        """The secret of that name, if it was made already."""
+        return self._known.get(name)
+
+    def keyring(self) -> str:
+        """Keyring JSON as the services' key setting wants it: one key of 32 random bytes."""
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        return self._once("keyring", json.dumps({"current": "k1", "stable": "k1", "keys": {"k1": key}}))
+
+    def _once(self, name: str, value: str) -> str:
+        if name not in self._known:
+            self._known[name] = value
+            fresh = self._path.with_suffix(".new")
+            fresh.touch(mode=0o600)
+            fresh.write_text(json.dumps(self._known, indent=2))
+            fresh.replace(self._path)
+        return self._known[name]
+
+
+def clock_file(state: Path) -> Path:
+    """The business clock's offset, created as zero; moving it moves the whole platform's clock."""
+    path = state / "clock.json"
+    if not path.exists():
+        path.write_text('{"offset_seconds": 0}\n')
+    return path
+
+
+def database_password(service: Service, known: Secrets) -> str:
+    """Password of a service's own database user on our mongod."""
+    return known.get(f"{service.name}.mongodb-password")
+
+
+def build(
+    state: Path,
+    installed: Sequence[Service],
+    known: Secrets,
+    *,
+    mongod: Mongod | None,
+    mongodb_uri: str,
+    amqp_uri: str,
+) -> dict[str, Any]:
+    """Values for the chart, on top of its local example.
+
+    mongod: ours, where each service has a user of its own; None: all use `mongodb_uri` as it is.
+    """
+    blobs = state / "data" / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    values: dict[str, Any] = {
+        "global": {
+            "secrets": {"values": {"keys": known.keyring(), "amqp-uri": amqp_uri}},
+            "clockFile": str(clock_file(state)),
+            "blobUrl": blobs.as_uri(),
+            "otlpEndpoint": f"http://{TRACE_HOST}:{TRACE_PORT}",
+            "smtp": {"host": MAIL_HOST, "port": MAIL_SMTP_PORT, "starttls": False, "from": "rapport@localhost"},
+        }
+    }
+    for service in installed:
+        own = {key: known.get(f"{service.name}.{key}") for key in service.secret_keys}
+        if service.database:
+            own["mongodb-uri"] = mongodb_uri
+            if mongod is not None:
+                own["mongodb-uri"] = mongod.user_uri(service.name, service.name, database_password(service, known))
+        if own:
+            values[service.name] = {"secrets": {"values": own}}
+    return values

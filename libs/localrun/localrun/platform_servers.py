@@ -1,0 +1,104 @@
+"""The data stores of a local platform: our own, or those MONGODB_URI and AMQP_URI name."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from localrun import localvalues
+from localrun.keeper import Kept, kept_server
+from localrun.layout import Layout
+from localrun.localvalues import Secrets, Service
+from localrun.mongod import Mongod
+from localrun.ports import free_port
+from localrun.rabbitmq import RabbitMQ
+
+MONGOD_CACHE_GB = 0.5
+
+
+class PlatformServers:
+    """Data stores for some services. `kept`: those that are ours to run; `usable`: set once they may be used."""
+
+    def __init__(self, layout: Layout, services: Sequence[Service]) -> None:
+        self._layout = layout
+        self._services = services
+        self.secrets = Secrets(layout.state / "secrets.json")
+        self.mongodb_uri = os.environ.get("MONGODB_URI")
+        self.amqp_uri = os.environ.get("AMQP_URI")
+        self._mongod: Mongod | None = None
+        self._rabbitmq: RabbitMQ | None = None
+        self.kept: dict[str, Kept] = {}
+        self.usable = {"mongod": threading.Event(), "rabbitmq": threading.Event()}
+
+    def prepare(self) -> None:
+        """Decides which servers are ours and on which ports; starts nothing."""
+        data = self._layout.data
+        if not self.amqp_uri and self._services:
+            ports = self._ports("amqp", "rabbitmq-management")
+            self._rabbitmq = RabbitMQ(data / "rabbitmq", *ports)
+            self.amqp_uri = self._rabbitmq.uri
+            log = data / "rabbitmq/log/start.log"
+            self.kept["rabbitmq"] = kept_server("rabbitmq", self._rabbitmq, log)
+        if not self.mongodb_uri and any(service.database for service in self._services):
+            (port,) = self._ports("mongodb")
+            password = self.secrets.get("mongod.root-password")
+            self._mongod = Mongod(data / "mongod", port, MONGOD_CACHE_GB, root_password=password)
+            self.mongodb_uri = self._mongod.uri
+            self.kept["mongod"] = kept_server("mongod", self._mongod, data / "mongod/mongod.log")
+
+    def create_users(self) -> None:
+        """Gives each service with a database its own user, which can reach no other database."""
+        if self._mongod is not None:
+            for service in self._services:
+                if service.database:
+                    password = localvalues.database_password(service, self.secrets)
+                    self._mongod.create_user(service.name, service.name, password)
+
+    def values(self, chart: Path) -> dict[str, Any]:
+        """Chart values with the servers' addresses and this machine's secrets."""
+        return localvalues.build(
+            self._layout.state,
+            localvalues.services(chart),
+            self.secrets,
+            mongod=self._mongod,
+            mongodb_uri=self.mongodb_uri or "",
+            amqp_uri=self.amqp_uri or "",
+        )
+
+    def wait_for(self, env: Mapping[str, str], stop: threading.Event) -> bool:
+        """Waits for those servers of ours whose address is in `env`; False if `stop` was set first."""
+        addresses = {
+            "mongod": f"127.0.0.1:{self._mongod.port}/" if self._mongod else None,
+            "rabbitmq": f"127.0.0.1:{self._rabbitmq.port}/" if self._rabbitmq else None,
+        }
+        for name, address in addresses.items():
+            if address and any(address in value for value in env.values()):
+                while not self.usable[name].wait(0.1):
+                    if stop.is_set():
+                        return False
+        return not stop.is_set()
+
+    def addresses(self) -> dict[str, str]:
+        """Where a person or a test finds things."""
+        known = {
+            "RAPPORT_MAIL_URL": f"http://{localvalues.MAIL_HOST}:{localvalues.MAIL_HTTP_PORT}",
+            "RAPPORT_TRACES_URL": f"http://{localvalues.TRACE_HOST}:{localvalues.TRACE_PORT}",
+            "RAPPORT_CLOCK_FILE": str(localvalues.clock_file(self._layout.state)),
+            "MONGODB_URI": self.mongodb_uri or "",
+            "AMQP_URI": self.amqp_uri or "",
+        }
+        if self._rabbitmq:
+            known["RABBITMQ_MANAGEMENT_URL"] = self._rabbitmq.management_uri
+        return {name: value for name, value in known.items() if value}
+
+    def _ports(self, *names: str) -> list[int]:
+        """Ports chosen once and kept: a replica set knows itself by its address."""
+        path = self._layout.data / "ports.json"
+        known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        for name in names:
+            if name not in known:
+                known[name] = free_port()
+        path.write_text(json.dumps(known))
+        return [known[name] for name in names]
