@@ -34,6 +34,9 @@ protos: $(STATE)/protos.built ## Build the Python stubs and the descriptor set
 test: setup ## Run all tests (T="libs/docstore services/identity" for some)
 	@$(PYTHON) -m testkit $(T)
 
+faults: setup ## Kill every process of a fresh platform under load, one after another, and count what was acknowledged
+	@$(PYTHON) -m localrun run -- $(PYTHON) -m e2e.faults
+
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
@@ -83,4 +86,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos test lint format topology lock clean help
+.PHONY: demo up down status logs setup protos test faults lint format topology lock clean help

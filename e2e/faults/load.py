@@ -13,7 +13,7 @@ from chassis.ids import uuid7
 from e2e.demo.api import Api, Json, wait_for
 
 PATIENCE_S = 90.0
-PURPOSE = "purposes/fault-probe"
+PURPOSE_ID = "fault-probe"
 
 
 class NotOnceError(AssertionError):
@@ -64,6 +64,10 @@ class Load:
         self._stopping.set()
         for thread in self._threads:
             thread.join(PATIENCE_S + 10)
+        self.raise_problem()
+
+    def raise_problem(self) -> None:
+        """Raises what ended a writer, if anything did."""
         if self._problems:
             raise self._problems[0]
 
@@ -127,7 +131,7 @@ class Load:
         name = f"customers/{uuid7()}"
         body = {
             "customer": name,
-            "purpose": PURPOSE,
+            "purpose": f"purposes/{PURPOSE_ID}",
             "channel": "CHANNEL_EMAIL",
             "evidence": {"method": "METHOD_AGENT", "origin": "fault probe"},
         }

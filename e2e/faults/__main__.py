@@ -1,0 +1,43 @@
+"""The full matrix: kills every process of the running platform, one after another, under load (`make faults`)."""
+
+import sys
+import uuid
+
+from rich.console import Console
+from rich.table import Table
+
+from e2e import tenants
+from e2e.faults.load import PURPOSE_ID
+from e2e.faults.rounds import kill_under_load
+from e2e.platform import Platform
+
+# The sinks stand for the outside world; they are no part of the platform.
+OUTSIDE = ("mailsink", "tracesink")
+
+
+def main() -> int:
+    """Returns 0 when every acknowledged call counted exactly once in every round."""
+    console = Console()
+    platform = Platform.from_environment()
+    tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"faults-{uuid.uuid4().hex[:8]}")
+    tenants.create_purpose(tenant.api, PURPOSE_ID, double_opt_in=False)
+    workloads = [name for name in platform.processes() if not name.startswith(OUTSIDE)]
+    table = Table("killed", "customers", "consents", "events", "calls repeated", "seconds", "verdict")
+    failed = 0
+    for number, workload in enumerate(workloads, 1):
+        console.print(f"[{number}/{len(workloads)}] kill -9 {workload}")
+        try:
+            done = kill_under_load(platform, tenant, workload)
+        except (AssertionError, TimeoutError) as error:
+            failed += 1
+            console.print(f"[red]{error}[/red]")
+            table.add_row(workload, "", "", "", "", "", f"FAILED: {error}")
+            continue
+        figures = (done.customers, done.decisions, done.events, done.retries, f"{done.seconds:.0f}")
+        table.add_row(workload, *map(str, figures), "exactly once")
+    console.print(table)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
