@@ -128,7 +128,8 @@ def _past(field: str, direction: int, value: Any) -> Row | None:
         return {field: {"$ne": None} if value is None else {"$gt": value}}
     if value is None:
         return None
-    return {"$or": [{field: {"$lt": value}}, {field: None}]} if field != "_id" else {field: {"$lt": value}}
+    # Not >= takes missing values along, in one range of the index; an $or of $lt and null would be sorted in memory.
+    return {field: {"$not": {"$gte": value}}}
 
 
 def _value(row: Row, path: str) -> Any:

@@ -20,6 +20,7 @@ Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Operation = InsertOne[Row] | UpdateOne | UpdateMany | ReplaceOne[Row] | DeleteOne | DeleteMany
 
 _CROSS_COLLECTION_STAGES = {"$lookup", "$graphLookup", "$unionWith", "$out", "$merge"}
+_IDENTITY = {"_id", "tenant"}
 
 
 class TenantCollection:
@@ -131,16 +132,16 @@ class TenantCollection:
     def _changes(self, scoped: Row, update: Update, upsert: bool) -> Any:
         """The update, checked not to move a row to another tenant; an upsert also gets its identity."""
         if not isinstance(update, Mapping):
-            written = [fields for stage in update for fields in stage.values() if isinstance(fields, Mapping)]
-            if any(fields.get(key, f"${key}") != f"${key}" for fields in written for key in ("tenant", "_id")):
-                raise ValueError("an update cannot change tenant or _id")
+            for stage in update:
+                _check_stage(stage)
             if upsert and not isinstance(scoped.get("_id"), str):
                 raise ValueError("an upsert by pipeline needs the uid in its filter")
             return update
         for operator, fields in update.items():
             if not operator.startswith("$"):
                 raise ValueError("an update consists of operators such as $set")
-            if {"tenant", "_id"} & set(fields):
+            targets = {*fields, *fields.values()} if operator == "$rename" else set(fields)
+            if _IDENTITY & targets:
                 raise ValueError("an update cannot change tenant or _id")
         if not upsert:
             return update
@@ -192,3 +193,18 @@ def _stages(value: Any) -> set[str]:
     if isinstance(value, list | tuple):
         return set().union(*(_stages(item) for item in value))
     return set()
+
+
+def _check_stage(stage: Mapping[str, Any]) -> None:
+    """Raises ValueError for a stage of an update pipeline that changes whose row it is, or could."""
+    for operator, argument in stage.items():
+        if operator in ("$set", "$addFields"):
+            kept = not _IDENTITY & set(argument)
+        elif operator == "$unset":
+            kept = not _IDENTITY & ({argument} if isinstance(argument, str) else set(argument))
+        elif operator == "$replaceWith":
+            kept = isinstance(argument, Mapping) and all(argument.get(key) == f"${key}" for key in _IDENTITY)
+        else:
+            raise ValueError(f"an update pipeline consists of $set, $unset and $replaceWith, not {operator}")
+        if not kept:
+            raise ValueError("an update cannot change tenant or _id")
