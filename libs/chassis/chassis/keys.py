@@ -143,7 +143,7 @@ class Keyring:
                 algorithms=[_ALGORITHM],
                 audience=audience,
                 leeway=_CLOCK_SKEW_S,
-                options={"require": ["exp", "iat", "aud", "sub"]},
+                options={"require": ["exp", "iat", "aud", "sub", "tnt", "prm"]},
             )
         except jwt.ExpiredSignatureError:
             raise ExpiredToken("the token has expired") from None

@@ -64,8 +64,8 @@ class Stopping:
         sender.setblocking(False)
 
         def watch() -> None:
-            receiver.recv(1)
-            self.set()
+            while receiver.recv(64):  # For good: signals after the first must find an open socket.
+                self.set()
 
         def on_signal(_number: int, _frame: object) -> None:
             try:

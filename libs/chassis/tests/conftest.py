@@ -25,8 +25,9 @@ KEYRING = json.dumps({"current": "k1", "keys": {"k1": "MDEyMzQ1Njc4OTAxMjM0NTY3O
 @pytest.fixture(scope="session")
 def things(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Stubs of the test-only proto: `.pb` (messages) and `.rpc` (stubs and servicers)."""
-    from contracts.build import include_paths
     from grpc_tools import protoc
+
+    from contracts.build import include_paths
 
     root = tmp_path_factory.mktemp("stubs")
     source = root / "things" / "v1" / "things.proto"
@@ -35,9 +36,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     includes = [f"-I{path}" for path in (root, *include_paths())]
     assert protoc.main(["protoc", *includes, f"--python_out={root}", f"--grpc_python_out={root}", str(source)]) == 0
     sys.path.insert(0, str(root))
-    return SimpleNamespace(
-        pb=import_module("things.v1.things_pb2"), rpc=import_module("things.v1.things_pb2_grpc")
-    )
+    return SimpleNamespace(pb=import_module("things.v1.things_pb2"), rpc=import_module("things.v1.things_pb2_grpc"))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +101,9 @@ def serving(
         yield start
 
 
-def bearer(permissions: tuple[str, ...] = ("things.*",), audience: str = "things", **more: Any) -> list[tuple[str, str]]:
+def bearer(
+    permissions: tuple[str, ...] = ("things.*",), audience: str = "things", **more: Any
+) -> list[tuple[str, str]]:
     token = keys.keyring().mint_token(
         **{"tenant": "acme", "principal": "principals/ada", **more}, permissions=permissions, audience=audience
     )

@@ -13,12 +13,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from hypothesis import given
 from hypothesis import strategies as st
-from testkit.waiting import eventually
 
 from chassis import context, errors, keys, permissions, server, tenancy
 from chassis.interceptors import DEADLINE_DEFAULT_S, DEADLINE_MAX_S
 from chassis.lifecycle import Stopping
 from chassis.settings import ConfigurationError
+from testkit.waiting import eventually
 
 from .conftest import bearer
 
@@ -71,7 +71,7 @@ def test_request_id_and_body_hash(serving, servicer, things):
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        (lambda: [], "CREDENTIAL_MISSING"),
+        (list, "CREDENTIAL_MISSING"),
         (lambda: [("authorization", "Basic YTpi")], "CREDENTIAL_MISSING"),
         (lambda: [("authorization", "Bearer x.y.z")], "TOKEN_INVALID"),
         (lambda: bearer(audience="identity"), "TOKEN_INVALID"),
@@ -86,8 +86,9 @@ def test_strangers_are_refused(serving, servicer, things, metadata, reason):
 
 def test_expired_token_is_refused(serving, things, monkeypatch):
     stub = serving().stub
+    then = time.time() - 400
     with monkeypatch.context() as patch:
-        patch.setattr(keys.time, "time", lambda then=time.time() - 400: then)
+        patch.setattr(keys.time, "time", lambda: then)
         old = bearer()
     with refused(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_EXPIRED"):
         stub.GetThing(things.pb.GetThingRequest(name=NAME), metadata=old)
@@ -208,19 +209,19 @@ def test_caller_faults_do_not_mark_the_span_as_failed(serving, things, telemetry
 
 
 def test_registered_infrastructure_error_is_translated(serving, servicer, things, monkeypatch):
-    class StoreAway(Exception):
+    class StoreError(Exception):
         pass
 
-    class PrimaryAway(StoreAway):
+    class PrimaryError(StoreError):
         pass
 
     monkeypatch.setattr(errors, "_translations", {})
     errors.register_translation(
-        StoreAway, lambda error: errors.Unavailable("STORE_AWAY", "Try again.", retry_after_s=1, cause=error)
+        StoreError, lambda error: errors.Unavailable("STORE_AWAY", "Try again.", retry_after_s=1, cause=error)
     )
 
     def behave(_request):
-        raise PrimaryAway
+        raise PrimaryError
 
     servicer.behave = behave
     with refused(grpc.StatusCode.UNAVAILABLE, "STORE_AWAY") as told:
@@ -396,9 +397,7 @@ def test_requests_past_4_mib_are_refused(serving, servicer, things):
 def test_reflection_lists_the_services_when_allowed(serving, enabled):
     started = serving(grpc_reflection=enabled)
     stub = reflection_pb2_grpc.ServerReflectionStub(started.channel)
-    answers = stub.ServerReflectionInfo(
-        iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5
-    )
+    answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=5)
     if enabled:
         names = {service.name for answer in answers for service in answer.list_services_response.service}
         assert {"things.v1.ThingService", "grpc.health.v1.Health"} <= names
