@@ -10,7 +10,7 @@ from pathlib import Path
 from localrun import daemon, provision, state
 from localrun.control import Message, NotRunningError
 from localrun.layout import Layout
-from localrun.localvalues import Secrets
+from localrun.localsecrets import Secrets
 from localrun.logfiles import follow, show_last
 
 

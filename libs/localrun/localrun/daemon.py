@@ -14,7 +14,6 @@ from localrun import control
 from localrun.childprocess import end_leftover, last_lines, recorded_process, write_pid_file
 from localrun.control import ControlServer, Message, NotRunningError
 from localrun.layout import Layout
-from localrun.supervisor import Supervisor, stop_on_signals
 
 _DAEMON_APPEARS_S = 20.0
 
@@ -25,6 +24,9 @@ class AlreadyRunningError(Exception):
 
 def supervise(layout: Layout, chart: Path, values: Sequence[Path]) -> None:
     """Is the supervisor, in this process, until told to stop. Raises AlreadyRunningError."""
+    # Only the supervisor needs the database and gRPC libraries; `status` and `down` start faster without.
+    from localrun.supervisor import Supervisor, stop_on_signals
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with _only_one(layout):
         write_pid_file(layout.supervisor_pid, os.getpid())

@@ -4,13 +4,13 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from localrun import localvalues
 from localrun.keeper import Kept, kept_server
 from localrun.layout import Layout
-from localrun.localvalues import Secrets, Service
+from localrun.localsecrets import Secrets
+from localrun.localvalues import Service
 from localrun.mongod import Mongod
 from localrun.ports import free_port
 from localrun.rabbitmq import RabbitMQ
@@ -56,11 +56,11 @@ class PlatformServers:
                     password = localvalues.database_password(service, self.secrets)
                     self._mongod.create_user(service.name, service.name, password)
 
-    def values(self, chart: Path) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """Chart values with the servers' addresses and this machine's secrets."""
         return localvalues.build(
             self._layout.state,
-            localvalues.services(chart),
+            self._services,
             self.secrets,
             mongod=self._mongod,
             mongodb_uri=self.mongodb_uri or "",
@@ -82,6 +82,8 @@ class PlatformServers:
 
     def addresses(self) -> dict[str, str]:
         """Where a person or a test finds things."""
+        if not self._services:
+            return {}
         known = {
             "RAPPORT_MAIL_URL": f"http://{localvalues.MAIL_HOST}:{localvalues.MAIL_HTTP_PORT}",
             "RAPPORT_TRACES_URL": f"http://{localvalues.TRACE_HOST}:{localvalues.TRACE_PORT}",

@@ -7,13 +7,15 @@ from localrun.layout import Layout
 from localrun.localvalues import MAIL_HOST, MAIL_HTTP_PORT, MAIL_SMTP_PORT, TRACE_HOST, TRACE_PORT
 from localrun.render import Probe, Workload
 
+SINKS = ("mail-sink", "trace-sink")
+
 
 def sink_workloads(layout: Layout) -> list[Workload]:
     """Both sinks, at their fixed loopback addresses."""
     mails = layout.data / "mails"
     return [
         _sink(
-            "mail-sink",
+            SINKS[0],
             (
                 *("localrun.mailsink", "--host", MAIL_HOST, "--smtp-port", str(MAIL_SMTP_PORT)),
                 *("--http-port", str(MAIL_HTTP_PORT), "--directory", str(mails)),
@@ -23,7 +25,7 @@ def sink_workloads(layout: Layout) -> list[Workload]:
             layout.run,
         ),
         _sink(
-            "trace-sink",
+            SINKS[1],
             ("localrun.tracesink", "--host", TRACE_HOST, "--port", str(TRACE_PORT)),
             TRACE_HOST,
             (TRACE_PORT,),

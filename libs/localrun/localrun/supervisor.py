@@ -19,7 +19,7 @@ from localrun.layout import Layout
 from localrun.platform_servers import PlatformServers
 from localrun.ports import listening
 from localrun.render import Workload
-from localrun.sinks import sink_workloads
+from localrun.sinks import SINKS, sink_workloads
 
 READY_TIMEOUT_S = 240.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
@@ -46,7 +46,8 @@ class Supervisor:
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._events: list[Message] = []
-        self._servers = PlatformServers(layout, localvalues.services(chart))
+        self._services = localvalues.services(chart)
+        self._servers = PlatformServers(layout, self._services)
         self._keepers: list[Keeper] = []
         self._gateway: str | None = None
 
@@ -87,10 +88,10 @@ class Supervisor:
                 end_leftover(pid_file)
         self._servers.prepare()
         file = self._layout.run / "values.json"
-        render.write_values(file, self._servers.values(self._chart))
+        render.write_values(file, self._servers.values())
         manifests = render.render(self._chart, [*self._values, file])
         workloads = render.workloads(manifests, self._layout.run / "workloads")
-        sinks = sink_workloads(self._layout)
+        sinks = sink_workloads(self._layout) if self._services else []
         self._refuse_taken_addresses([*sinks, *workloads])
         doors = [item.listens[0] for item in workloads if item.name.endswith("-gateway-serve")]
         self._gateway = next((f"http://{host}:{port}" for host, port in doors), None)
@@ -244,7 +245,7 @@ class Supervisor:
 
     def _end(self) -> None:
         servers = [keeper for keeper in self._keepers if keeper.name in self._servers.kept]
-        sinks = [keeper for keeper in self._keepers if keeper.name in ("mail-sink", "trace-sink")]
+        sinks = [keeper for keeper in self._keepers if keeper.name in SINKS]
         workloads = [keeper for keeper in self._keepers if keeper not in servers and keeper not in sinks]
         # Sinks take the last mails and spans of what ends before them; servers outlive everybody who writes.
         for group in (workloads, sinks, servers):

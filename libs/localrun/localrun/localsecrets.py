@@ -1,0 +1,36 @@
+"""Secrets of a local platform: made once, kept in the state folder, in no repository."""
+
+import base64
+import json
+import secrets
+from pathlib import Path
+
+
+class Secrets:
+    """Secrets of this machine's platform, each made once and kept in `secrets.json` (mode 600)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, name: str) -> str:
+        """The secret of that name, made on first use: 32 random bytes, url-safe."""
+        return self._once(name, secrets.token_urlsafe(32))
+
+    def peek(self, name: str) -> str | None:
+        """The secret of that name, if it was made already."""
+        return self._known.get(name)
+
+    def keyring(self) -> str:
+        """Keyring JSON as the services' key setting wants it: one key of 32 random bytes."""
+        key = base64.b64encode(secrets.token_bytes(32)).decode()
+        return self._once("keyring", json.dumps({"current": "k1", "stable": "k1", "keys": {"k1": key}}))
+
+    def _once(self, name: str, value: str) -> str:
+        if name not in self._known:
+            self._known[name] = value
+            fresh = self._path.with_suffix(".new")
+            fresh.touch(mode=0o600)
+            fresh.write_text(json.dumps(self._known, indent=2))
+            fresh.replace(self._path)
+        return self._known[name]
