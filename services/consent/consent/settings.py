@@ -1,0 +1,34 @@
+"""The whole configuration of the consent service."""
+
+from email.utils import parseaddr
+
+from pydantic import Field, field_validator
+
+from chassis.settings import Settings
+from chassis.smtp import SmtpSettings
+
+
+class ConsentSettings(Settings, SmtpSettings):
+    """Settings of the consent service, read from RAPPORT_ variables."""
+
+    service: str = Field(default="consent", description="Name of the service.")
+
+    public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        description="Address under which people reach the gateway; confirmation links start with it.",
+    )
+    checkpoint_records: int = Field(
+        default=1_000, ge=1, le=100_000, description="Records after which the chain gets a signed checkpoint."
+    )
+    checkpoint_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds after which sealed records get a signed checkpoint at the latest."
+    )
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        domain = parseaddr(value)[1].rpartition("@")[2]
+        if value and (not domain or not value.isascii() or "\n" in value or "\r" in value):
+            raise ValueError("is no mail address such as `Shop <no-reply@example.com>`")
+        return value

@@ -1,0 +1,26 @@
+"""Documents of the consent service and the queries on them."""
+
+from consent.store.chain import ChainHead, Seal
+from consent.store.consents import Consent, OptIn
+from consent.store.decisions import Decision
+from consent.store.mails import OptInMail
+from consent.store.purposes import Notice, NoticeText, Purpose
+from consent.store.records import ConsentRecord, Evidence
+
+DOCUMENTS = (Purpose, Notice, Consent, ConsentRecord, Seal, ChainHead, OptInMail, Decision)
+"""Every collection of the service, for `docstore.migrate`."""
+
+__all__ = [
+    "DOCUMENTS",
+    "ChainHead",
+    "Consent",
+    "ConsentRecord",
+    "Decision",
+    "Evidence",
+    "Notice",
+    "NoticeText",
+    "OptIn",
+    "OptInMail",
+    "Purpose",
+    "Seal",
+]
