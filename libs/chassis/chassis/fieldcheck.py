@@ -100,7 +100,7 @@ def _field(field: FieldDescriptor) -> _Field:
     entry = field.message_type if field.message_type and field.message_type.GetOptions().map_entry else None
     value = field if entry is None else entry.fields_by_name["value"]
     nested = value.message_type
-    theirs = field.GetOptions().Extensions[options_pb2.checked_by_service]
+    theirs: bool = field.GetOptions().Extensions[options_pb2.checked_by_service]  # type: ignore[index] # stubs only
     return _Field(
         name=field.name,
         required=field_behavior_pb2.REQUIRED in behaviors,

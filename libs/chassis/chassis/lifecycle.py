@@ -17,6 +17,7 @@ EX_CONFIG = 78
 """Exit code of a configuration error (sysexits.h)."""
 
 logger = logging.getLogger(__name__)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopping:
@@ -24,7 +25,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._callbacks: list[Callable[[], None]] = []
 
     def is_set(self) -> bool:
@@ -44,17 +45,19 @@ class Stopping:
         callback()
 
     def set(self) -> None:
-        """Tells everybody that the process shall end; callbacks run in this thread, in order of registration."""
+        """Tells everybody that the process shall end.
+
+        Callbacks run in this thread, in order of registration; a second call returns when they have.
+        """
         with self._lock:
             if self._event.is_set():
                 return
             self._event.set()
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception:
-                logger.exception("a stop callback failed")
+            for callback in self._callbacks:
+                try:
+                    callback()
+                except Exception:
+                    logger.exception("a stop callback failed")
 
     def stop_on_signals(self) -> None:
         """Sets this on SIGTERM and SIGINT. Call in the main thread."""
@@ -74,7 +77,7 @@ class Stopping:
                 return  # Thousands of signals are waiting already.
 
         threading.Thread(target=watch, name="signals", daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, on_signal)
 
 
@@ -142,6 +145,9 @@ def _run(settings: Any, stopping: Stopping, function: str) -> int:
         stopping.set()
         telemetry.shutdown()
         logging.shutdown()
+        # The interpreter's last steps put the default actions back: a late repeat would look like a crash.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     return code
 
 

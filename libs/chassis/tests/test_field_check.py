@@ -85,6 +85,11 @@ def test_request_id_is_a_uuid(things, request_id, good):
     assert list(fields(request)) == ([] if good else ["request_id"])
 
 
+def test_what_a_service_checks_itself_is_bounded_only(things):
+    assert fields(create(things, drafts=[{}, {"label": "x" * 100_000}])) == {}
+    assert list(fields(create(things, drafts=[{}] * (fieldcheck.ELEMENTS_MAX + 1)))) == ["thing.drafts"]
+
+
 def test_output_only_fields_are_ignored(things):
     request = create(things, state="x" * 100_000)
     assert fields(request) == {}
