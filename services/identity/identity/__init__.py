@@ -1,0 +1,1 @@
+"""Identity: customers, how they are known, which of them are one person, and what happened with them."""

@@ -1,8 +1,8 @@
 """The whole configuration of the identity service."""
 
-from chassis.settings import Settings
 from pydantic import Field
 
+from chassis.settings import Settings
 from identity.domain.guards import Limits
 from identity.domain.identifiers import BlockList, Kind
 

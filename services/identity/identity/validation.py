@@ -12,7 +12,7 @@ from babel.core import get_global
 from email_validator import EmailNotValidError, validate_email
 
 
-class Invalid(ValueError):
+class Invalid(ValueError):  # noqa: N818 - reads as what is the matter
     """A value that cannot be taken. The text says why and how to mend it, without the value."""
 
 
@@ -21,7 +21,8 @@ def _regions() -> frozenset[str]:
     # CLDR also lists groupings (EU, 001) and private codes; territories of the world with a two-letter code are ISO's.
     names = Locale("en").territories
     groupings = {"EU", "EZ", "UN", "QO", "XA", "XB", "ZZ"}
-    return frozenset(code for code in names if len(code) == 2 and code.isalpha() and code not in groupings)
+    codes = {str(code) for code in names}
+    return frozenset(code for code in codes if len(code) == 2 and code.isalpha() and code not in groupings)
 
 
 @lru_cache(maxsize=1)
@@ -95,10 +96,14 @@ def region_named(value: str) -> str | None:
     code = value.strip().upper()
     if code in _regions():
         return code
-    alpha3: dict[str, str] = get_global("territory_aliases")  # three-letter and old codes
-    alias = alpha3.get(code)
-    if alias and len(alias) == 1 and alias[0] in _regions():
-        return alias[0]
+    replacements: list[str] = get_global("territory_aliases").get(code, [])  # three-letter and old codes
+    if len(replacements) == 1 and replacements[0] in _regions():
+        return replacements[0]
     wanted = value.strip().casefold()
-    names = Locale("en").territories
-    return next((key for key, name in names.items() if key in _regions() and name.casefold() == wanted), None)
+    return _region_names().get(wanted)
+
+
+@lru_cache(maxsize=1)
+def _region_names() -> dict[str, str]:
+    named = {str(code): str(name) for code, name in Locale("en").territories.items()}
+    return {name.casefold(): code for code, name in named.items() if code in _regions()}

@@ -18,7 +18,7 @@ class Guard(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """How large one profile may become through data. A shared till or a test account grows past these; people do not."""
+    """How large one profile may become through data: a shared till or a test account grows past it, people do not."""
 
     identifiers: Mapping[Kind, int] = field(
         default_factory=lambda: {Kind.USER_ID: 10, Kind.EMAIL: 5, Kind.PHONE: 5, Kind.ANONYMOUS_ID: 50}

@@ -4,6 +4,7 @@ Survivorship: the canonical customer's own value wins, an emptied one too; a val
 that learnt it last (ties: the smaller uid). Members keep their own values, so that an unmerge is exact.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,3 +76,25 @@ def fold(canonical: str, members: Iterable[OwnData]) -> dict[str, Any]:
     result = {key: value for key, (_, _, value) in folded.items()}
     result.update(own.values)
     return {key: value for key, value in result.items() if value not in ("", None)}
+
+
+def fits(traits: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether a trait may be added to these: at most MAX_TRAITS of them, MAX_TRAITS_BYTES of JSON."""
+    grown = {**traits, name: value}
+    return len(grown) <= MAX_TRAITS and json_size(grown) <= MAX_TRAITS_BYTES
+
+
+def json_size(value: Any) -> int:
+    """Bytes of the value as JSON."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def without_forgotten(times: Mapping[str, datetime], traits: Mapping[str, Any]) -> dict[str, datetime]:
+    """`times` without the oldest removed traits, once more than MAX_TRAITS are remembered as removed."""
+    removed = sorted(
+        (time, key)
+        for key, time in times.items()
+        if key.startswith(TRAIT_PREFIX) and key.removeprefix(TRAIT_PREFIX) not in traits
+    )
+    forgotten = {key for _, key in removed[: max(0, len(removed) - MAX_TRAITS)]}
+    return {key: time for key, time in times.items() if key not in forgotten}

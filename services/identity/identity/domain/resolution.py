@@ -8,7 +8,7 @@ does not depend on their order, unless a guard stops something.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -33,8 +33,9 @@ class Evidence(NamedTuple):
     strong: tuple[Identifier, ...]
     """In order of trust: the first one decides whose event it is when a guard keeps them apart."""
     weak: tuple[Identifier, ...] = ()
-    alias: bool = False
-    """Whether the source said outright that these are one person."""
+    previous: str = ""
+    """Of an alias call: another id the source has for the person. It means a device if the source has used it as
+    one before, else a user id."""
 
 
 @dataclass
@@ -105,6 +106,8 @@ class Resolver:
 
         Raises ValueError when there is no identifier at all.
         """
+        if evidence.previous:
+            evidence = self._with_previous(evidence)
         if evidence.strong:
             lead = evidence.strong[0]
             owner = self._resolve_strong(evidence)
@@ -118,6 +121,15 @@ class Resolver:
         if known is None:
             known = self._add(lead, self._new_customer(), None)
         return known.customer, lead
+
+    def _with_previous(self, evidence: Evidence) -> Evidence:
+        source = evidence.strong[0].source
+        device = Identifier(Kind.ANONYMOUS_ID, source, evidence.previous)
+        if device in evidence.weak:
+            return evidence
+        if device in self.identifiers:
+            return evidence._replace(weak=(*evidence.weak, device))
+        return evidence._replace(strong=(*evidence.strong, Identifier(Kind.USER_ID, source, evidence.previous)))
 
     def _resolve_strong(self, evidence: Evidence) -> str:
         anchor = next((found.customer for i in evidence.strong if (found := self.identifiers.get(i))), None)
@@ -159,12 +171,15 @@ class Resolver:
             # its name otherwise (by the API, by a merge) keeps it.
             if not theirs.strong and self._merge(owner, known.customer, identifier.kind, evidence):
                 self._change(identifier, known.customer, claim)
-        elif claim < known.claim and pair(owner, known.customer) not in self.undone:
+        elif (
+            claim < known.claim
+            and pair(owner, known.customer) not in self.undone
+            and self._has_room(owner, identifier, evidence)
+        ):
             # Seen earlier with somebody else: the id moves, what it already brought stays where it is.
-            if self._has_room(owner, identifier, evidence):
-                theirs.counts[identifier.kind] -= 1
-                mine.counts[identifier.kind] += 1
-                self._change(identifier, owner, claim)
+            theirs.counts[identifier.kind] -= 1
+            mine.counts[identifier.kind] += 1
+            self._change(identifier, owner, claim)
 
     def _merge(self, one: str, other: str, kind: Kind, evidence: Evidence) -> bool:
         """Joins two profiles unless a guard stops it. True when they are one afterwards."""
@@ -182,7 +197,7 @@ class Resolver:
         elif exceeded:
             guard, kind = Guard.IDENTIFIER_LIMIT, exceeded
         else:
-            self.merges.append(PlannedMerge((one, other), kind, evidence.message_id, evidence.alias))
+            self.merges.append(PlannedMerge((one, other), kind, evidence.message_id, bool(evidence.previous)))
             joined = Profile(mine.members | theirs.members, counts)
             for member in joined.members:
                 self.profiles[member.uid] = joined
@@ -227,6 +242,11 @@ class Resolver:
             self.changed_claims.add(identifier)
 
 
-def distinct(evidence: Iterable[Evidence]) -> set[Identifier]:
-    """Every identifier in the evidence."""
-    return {identifier for one in evidence for identifier in (*one.strong, *one.weak)}
+def distinct(evidence: Collection[Evidence]) -> set[Identifier]:
+    """Every identifier the evidence may speak of: what `Resolver.identifiers` must know, if it is known."""
+    found = {identifier for one in evidence for identifier in (*one.strong, *one.weak)}
+    for one in evidence:
+        if one.previous:
+            source = one.strong[0].source
+            found |= {Identifier(kind, source, one.previous) for kind in (Kind.USER_ID, Kind.ANONYMOUS_ID)}
+    return found

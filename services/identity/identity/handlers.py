@@ -1,0 +1,46 @@
+"""What identity does when other services tell something."""
+
+from datetime import UTC
+
+from rapport.access.v1 import events_pb2 as access_events_pb2
+from rapport.consent.v1 import consent_pb2, purpose_pb2
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
+
+from eventing.envelope import Envelope
+from eventing.subscribe import subscribe
+from identity.usecases import tenant, timeline
+
+
+class Handlers:
+    """Keeps the timeline of everything that happened with a customer, and what is needed of the tenant."""
+
+    @subscribe(consent_events_pb2.ConsentGranted, history=True)
+    @subscribe(consent_events_pb2.ConsentWithdrawn, history=True)
+    def note_consent(
+        self,
+        event: consent_events_pb2.ConsentGranted | consent_events_pb2.ConsentWithdrawn,
+        envelope: Envelope,
+    ) -> None:
+        """Put a person's decision into the timeline, every version of it."""
+        state = event.consent
+        details = {
+            "consent": state.consent,
+            "purpose": state.purpose,
+            "channel": purpose_pb2.Channel.Name(state.channel),
+            "state": consent_pb2.Consent.State.Name(state.state),
+            "notice_version": state.notice_version,
+            "consent_record": state.consent_record,
+        }
+        when = state.decide_time.ToDatetime(UTC) if state.HasField("decide_time") else envelope.time
+        source = f"services/{envelope.source.rpartition('/')[2]}"
+        customer = state.customer.rpartition("/")[2]
+        timeline.add_entry(customer, envelope.type, source, envelope.id, when, details)
+
+    @subscribe(access_events_pb2.TenantCreated)
+    @subscribe(access_events_pb2.TenantUpdated)
+    def follow_tenant(
+        self, event: access_events_pb2.TenantCreated | access_events_pb2.TenantUpdated, _envelope: Envelope
+    ) -> None:
+        """Read phone numbers and amounts the way the tenant writes them."""
+        settings = event.tenant.settings
+        tenant.follow_tenant(settings.region_code, settings.currency_code)

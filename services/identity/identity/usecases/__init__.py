@@ -1,0 +1,1 @@
+"""What identity can do: one function for each command or query, called by servicer, handlers and runner alike."""

@@ -1,0 +1,74 @@
+"""Writing profiles: whoever changes one goes through here, so that data, aliases and events always agree."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from rapport.identity.v1 import events_pb2
+
+from chassis.errors import FailedPrecondition
+from identity.domain.graph import canonical
+from identity.events import alias_state, customer_state
+from identity.store import Customer
+from identity.store.customers import profile_members
+
+
+def load(canonicals: Iterable[str]) -> dict[str, Customer]:
+    """All members of these profiles, by uid."""
+    return {member.uid: member for member in profile_members(canonicals)}
+
+
+def assign(members: Collection[Customer], decided_by: str) -> None:
+    """Make these customers one profile; those who change places tell their alias. `decided_by` is a merge's uid."""
+    stands = canonical(member.node for member in members)
+    for member in members:
+        if member.canonical == stands:
+            continue
+        member.canonical = stands
+        member.merged = stands != member.uid
+        member.ever_merged = True
+        member.last_merge = decided_by
+        message = events_pb2.CustomerMerged if member.merged else events_pb2.CustomerUnmerged
+        member.emit(message(alias=alias_state(member)), [member.name])
+
+
+def write(
+    customers: dict[str, Customer],
+    *,
+    updated: Collection[str],
+    touched: Collection[str] = (),
+    expected_etag: str | None = None,
+) -> None:
+    """Insert and save customers with their events.
+
+    `customers` holds all members of the profiles concerned; `updated` and `touched` are uids of members whose profile
+    has other data, or other identifiers. `expected_etag` is the caller's for the only profile there is.
+    """
+    profiles: dict[str, list[Customer]] = defaultdict(list)
+    for customer in customers.values():
+        profiles[customer.canonical].append(customer)
+    for uid in {customers[uid].canonical for uid in (*updated, *touched)}:
+        customers[uid].profile_changes += 1
+    for uid in {customers[uid].canonical for uid in updated}:
+        stands = customers[uid]
+        if stands.version:
+            state = customer_state(stands, profiles[uid])
+            message = events_pb2.CustomerDeleted if stands.delete_time else events_pb2.CustomerUpdated
+            stands.emit(message(customer=state), [stands.name])
+    for customer in customers.values():
+        if customer.version:
+            customer.save(None if customer.merged else expected_etag)
+        else:
+            own = profiles[customer.uid] if not customer.merged else [customer]
+            customer.emit(events_pb2.CustomerCreated(customer=customer_state(customer, own)), [customer.name])
+            customer.insert()
+
+
+def refuse_deleted(customer: Customer) -> None:
+    """Raises FailedPrecondition CUSTOMER_DELETED for a deleted customer."""
+    if customer.delete_time:
+        raise FailedPrecondition(
+            "CUSTOMER_DELETED",
+            f"{customer.name} is deleted; bring it back with undelete first.",
+            metadata={"resource": customer.name},
+            preconditions=[("NOT_DELETED", customer.name, "The customer must not be deleted.")],
+        )
