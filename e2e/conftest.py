@@ -1,6 +1,5 @@
 """One platform for all e2e tests, in a state folder of its own; only the downloaded programs are shared."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,9 @@ import pytest
 
 from e2e import tenants
 from e2e.platform import Platform
-from localrun import provision, state
+from localrun import daemon, provision, state
+from localrun.layout import Layout
+from localrun.localsecrets import Secrets
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +28,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     localrun = [sys.executable, "-m", "localrun"]
     try:
         subprocess.run([*localrun, "up"], env=environment, check=True, timeout=240)
-        told = subprocess.run([*localrun, "env", "--json"], env=environment, check=True, capture_output=True, text=True)
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in json.loads(told.stdout).items():
+            patch.setenv("RAPPORT_STATE", str(folder))
+            for name, value in daemon.status(Layout(folder))["addresses"].items():
                 patch.setenv(name, value)
+            key = Secrets(folder / "secrets.json").peek("access.bootstrap-key")
+            patch.setenv("RAPPORT_BOOTSTRAP_KEY", key or "")
             yield Platform.from_environment()
     finally:
         subprocess.run([*localrun, "down"], env=environment, check=True, timeout=120)

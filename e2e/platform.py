@@ -5,6 +5,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from localrun import state
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -24,10 +26,10 @@ class Platform:
             return cls(
                 gateway=os.environ["RAPPORT_GATEWAY_URL"],
                 bootstrap_key=os.environ["RAPPORT_BOOTSTRAP_KEY"],
-                mails=os.environ["RAPPORT_MAIL_SINK_URL"],
-                traces=os.environ["RAPPORT_TRACE_SINK_URL"],
+                mails=os.environ["RAPPORT_MAIL_URL"],
+                traces=os.environ["RAPPORT_TRACES_URL"],
                 clock_file=Path(os.environ["RAPPORT_CLOCK_FILE"]),
-                state=Path(os.environ["RAPPORT_STATE"]),
+                state=state.directory(),
             )
         except KeyError as missing:
             raise SystemExit(f"{missing.args[0]} is not set: run this by `python -m localrun run -- ...`") from None
