@@ -12,8 +12,9 @@ from pathlib import Path
 
 from e2e.demo import orders, people
 from e2e.demo.api import ApiError
+from e2e.demo.collecting import ZONE
 from e2e.demo.report import CheckFailedError, Report
-from e2e.demo.story import ZONE, Story
+from e2e.demo.story import Story
 from e2e.platform import Platform
 
 
