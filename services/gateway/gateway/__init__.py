@@ -1,0 +1,1 @@
+"""The one HTTP door: gRPC methods as REST, event collection, public pages, and the API's description."""

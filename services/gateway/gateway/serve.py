@@ -1,0 +1,64 @@
+"""Role `serve`: the HTTP server, gunicorn with one worker of many threads.
+
+One worker, so that rates, caches and metrics of a process are one; like every service the gateway scales by replicas.
+"""
+
+import math
+import threading
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from chassis.lifecycle import Stopping
+from gateway import draining
+from gateway.app import create_app
+from gateway.settings import Settings
+
+_WORKER_STUCK_S = 60
+"""A worker whose main loop does not move for so long is replaced; requests run in threads and do not hold it up."""
+
+
+def serve(settings: Settings, _stopping: Stopping) -> None:
+    """Serves until SIGTERM, which gunicorn takes over; then drains (see Worker)."""
+    _Server(settings).run()
+
+
+class Worker(ThreadWorker):
+    """Drains before it stops: for `drain_s` it serves on, says that it is not ready and closes connections after their
+    answers, so that balancers and clients go elsewhere; then it stops accepting and ends what runs."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """SIGTERM."""
+        if draining.begin():
+            timer = threading.Timer(self.app.settings.drain_s, super().handle_exit, (sig, frame))
+            timer.daemon = True
+            timer.start()
+
+
+class _Server(BaseApplication):
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self.settings
+        options = {
+            "bind": f"{settings.bind_host}:{settings.http_port}",
+            "worker_class": "gateway.serve.Worker",
+            "workers": 1,
+            "threads": settings.http_threads,
+            "worker_connections": settings.http_connections,
+            "keepalive": settings.keepalive_s,
+            "graceful_timeout": math.ceil(settings.drain_s + settings.shutdown_grace_s),
+            "timeout": _WORKER_STUCK_S,
+            "logger_class": "gateway.serving_log.ServingLog",
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        # In the worker, after the fork: channels and their threads would not survive it.
+        return create_app(self.settings)
