@@ -108,6 +108,9 @@ class Delivery:
             except InfrastructureTrouble:
                 span.set_status(StatusCode.ERROR, "held")
                 raise
+            except Exception as error:
+                log.exception("event %s of type %s could not be dispatched", envelope.id, envelope.type)
+                outcome = _judge(error, "")
             if outcome.settle is not Settle.DONE:
                 span.set_status(StatusCode.ERROR, outcome.reason)
         labels = {"rapport.event.type": self.label(envelope.type), "rapport.event.outcome": outcome.settle.value}

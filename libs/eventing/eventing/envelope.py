@@ -83,6 +83,8 @@ class Envelope:
                 raise UndecodableEvent("ENVELOPE", f"the header ce-{name} is missing or no text")
         if values["specversion"] != "1.0":
             raise UndecodableEvent("ENVELOPE", "the header ce-specversion is not 1.0")
+        if "/" in str(values["tenant"]):
+            raise UndecodableEvent("ENVELOPE", "the header ce-tenant is no id of a tenant")
         text: dict[str, str] = {name: str(value) for name, value in values.items()}
         try:
             time = datetime.fromisoformat(text["time"])

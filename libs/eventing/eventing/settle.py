@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import kombu
+from amqp.exceptions import FrameSyntaxError
 
 from chassis import metric_names, telemetry
 from chassis.lifecycle import Stopping
@@ -51,7 +52,7 @@ class Copies:
                     )
                 channel = self._connection.default_channel
                 copy = channel.prepare_message(
-                    message.body,
+                    _raw(message),
                     content_type=message.content_type,
                     content_encoding=message.content_encoding,
                     headers=headers,
@@ -87,13 +88,18 @@ class Settler:
         outcome = self._patiently(message, lambda: self._process(message))
         if outcome is None:
             return
+        copied: bool | None = True
         if outcome.settle is not Settle.DONE:
             copied = self._patiently(message, lambda: self._copy(message, queue, outcome))
-            if copied is None:
-                return
+        if copied is None:
+            return
         try:
-            if _ours(message):
+            if not _ours(message):
+                return
+            if copied:
                 message.ack()
+            else:
+                message.reject(requeue=False)
         except (OSError, kombu.exceptions.KombuError, *kombu.Connection("amqp://").connection_errors) as error:
             log.warning("an acknowledgement was not sent (%s): the event will come again", type(error).__name__)
 
@@ -101,7 +107,18 @@ class Settler:
         return self._delivery.process(message.headers, {"content_type": message.content_type}, _raw(message))
 
     def _copy(self, message: Any, queue: str, outcome: Outcome) -> bool:
-        """Publishes the message anew, to wait for its next attempt or as a dead letter. True when confirmed."""
+        """Publishes the message anew, to wait for its next attempt or as a dead letter. True when confirmed.
+
+        False when the message cannot be copied, whoever made it: the broker itself can move it to the dead letters.
+        """
+        try:
+            self._publish_copy(message, queue, outcome)
+        except (TypeError, ValueError, FrameSyntaxError) as error:
+            log.error("a message cannot be copied (%s): the broker dead-letters it", type(error).__name__)
+            return False
+        return True
+
+    def _publish_copy(self, message: Any, queue: str, outcome: Outcome) -> None:
         # The broker's own x-headers describe the life of the original.
         headers = {key: value for key, value in (message.headers or {}).items() if not key.startswith("x-")}
         attempt = headers.get(ATTEMPT_HEADER, 0)
@@ -112,7 +129,7 @@ class Settler:
             headers[ATTEMPT_HEADER] = attempt + 1
             self._copies.publish(message, headers, names.retry_exchange(delays[attempt]), queue)
             telemetry.counter(metric_names.EVENTS_RETRIED).add(1, label)
-            return True
+            return
         headers |= {
             ATTEMPT_HEADER: attempt + 1,
             DEAD_REASON_HEADER: outcome.reason,
@@ -122,7 +139,6 @@ class Settler:
         }
         self._copies.publish(message, headers, "", names.dead_queue(self._delivery.service))
         telemetry.counter(metric_names.EVENTS_DEAD).add(1, label | {"rapport.event.reason": outcome.reason})
-        return True
 
     def _patiently(self, message: Any, step: Callable[[], Result]) -> Result | None:
         """The step's result, after as many attempts as it takes; None when the message is no longer ours to settle."""

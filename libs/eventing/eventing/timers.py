@@ -114,7 +114,7 @@ def loop(settings: Settings, stopping: Stopping, *, threads: int = 4, lease_s: f
     """Fires due timers of all tenants until asked to stop, then ends after the running ones.
 
     Needs `docstore.connect` and imported handlers. Timers of kinds unknown here wait for a process that knows them.
-    lease_s: how long the timers of a killed process wait for another; running handlers renew their leases.
+    lease_s: how long the timers of a killed process wait for another; the leases of external handlers are renewed.
     """
     delay = [0.0]
     telemetry.gauge(metric_names.TIMER_DELAY, lambda: [(delay[0], {})])
@@ -142,7 +142,9 @@ def loop(settings: Settings, stopping: Stopping, *, threads: int = 4, lease_s: f
                 stopping.wait(_until_next())
                 continue
             delay[0] = (clock.now() - row["due"]).total_seconds()
-            running.add(row)
+            if _handlers[row["kind"]].external:
+                # A renewal would conflict with the end of a transaction, which must be shorter than a lease anyway.
+                running.add(row)
             pool.submit(_fire_claimed, row, running, slots)
 
 
@@ -223,8 +225,9 @@ def _fire(row: Row) -> str:
             raise LeaseLost(row["kind"])
 
     def once() -> None:
-        finish()
         handler.function(dict(row["payload"]), timer)
+        # Last, so that the timer is locked only for the end of the transaction.
+        finish()
 
     parent = _propagator.extract({"traceparent": row.get("traceparent") or ""})
     with (
@@ -247,7 +250,7 @@ def _fire(row: Row) -> str:
         except LeaseLost:
             log.info("a timer of kind %s was withdrawn or planned anew while it fired", row["kind"])
             return "withdrawn"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt
             span.set_status(StatusCode.ERROR, type(error).__name__)
             return _failed(row, error)
     return "fired"

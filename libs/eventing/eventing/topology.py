@@ -30,6 +30,9 @@ from eventing.subscribe import handlers_of, subscriptions
 
 log = logging.getLogger(__name__)
 
+# pika tells every failed attempt several times, with tracebacks; what matters of it is told here and in the relay.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
 Manifest = dict[str, Any]
 
 # An unsettled delivery comes from a crash; a healthy message must survive the crashes its neighbours cause.

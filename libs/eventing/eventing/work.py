@@ -112,7 +112,7 @@ class _QueueConsumer(QueueConsumer):  # type: ignore[misc]
             self.should_stop = True
             raise exc
 
-    def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
+    def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:  # noqa: ARG002 - nameko's signature
         """One consumer without decoding: a body kombu cannot decode it would acknowledge and drop."""
         self._consumers.clear()
         for provider in self._providers:

@@ -1,0 +1,5 @@
+from chassis.settings import Settings
+
+
+class SampleSettings(Settings):
+    """The sample has no settings of its own."""

@@ -1,0 +1,193 @@
+"""Exactly once, under every order and any number of deliveries: real MongoDB, no broker."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import docstore
+from chassis import errors, ids
+from eventing import tombstones
+from eventing.delivery import Delivery, InfrastructureTrouble, Settle, is_infrastructure
+from eventing.envelope import Envelope
+from rapport.access.v1 import events_pb2 as access_events
+from rapport.consent.v1 import events_pb2 as consent_events
+from rapport.identity.v1 import events_pb2
+from sample.publishing import TENANT, customer, event, fact
+
+SERVICE = "sample"
+pytestmark = pytest.mark.usefixtures("database", "tenant")
+
+
+@pytest.fixture(scope="module")
+def delivery():
+    from sample.handlers import Handlers
+
+    return Delivery("sample", Handlers)
+
+
+def deliver(delivery, envelope):
+    properties = envelope.to_properties()
+    return delivery.process(properties["headers"], properties, envelope.body)
+
+
+def seen(handler, what):
+    return docstore.collection("seen").find_one({"uid": f"{handler}/{what}"})
+
+
+def test_headers_come_back_as_they_were():
+    envelope = fact(datasubjects=("customers/1", "customers/2"), traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    properties = envelope.to_properties()
+    assert Envelope.from_amqp(properties["headers"], properties, envelope.body) == envelope
+
+
+@given(orders=st.lists(st.randoms(use_true_random=False), min_size=2, max_size=2))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_order_and_repeats_end_in_the_same_state(delivery, orders):
+    finals = []
+    for order in orders:
+        subject = f"customers/{ids.uuid7()}"
+        kinds = [events_pb2.CustomerCreated, *[events_pb2.CustomerUpdated] * 3, events_pb2.CustomerDeleted]
+        states = [customer(f"v{n}", subject, n, kind=kind) for n, kind in enumerate(kinds, 1)]
+        facts = [fact() for _ in range(3)]
+        arrivals = [*states, *facts] * 2
+        order.shuffle(arrivals)
+        assert {deliver(delivery, envelope).settle for envelope in arrivals} == {Settle.DONE}
+        final = seen("project", subject)
+        finals.append((final["label"], final["sequence"]))
+        assert [seen("collect", item.id)["times"] for item in facts] == [1, 1, 1]
+        first_seen = max(arrivals.index(states[-1]), 0)
+        assert final["times"] <= first_seen + 1
+    assert finals == [("v5", [5, 0])] * 2
+
+
+def test_a_fact_is_not_lost_to_a_newer_state_of_the_same_subject(delivery):
+    subject = f"customers/{ids.uuid7()}"
+    deliver(delivery, customer("new", subject, 9))
+    late = event(events_pb2.EventsTracked(), subject, 2)
+    deliver(delivery, late)
+    assert seen("collect", late.id)["times"] == 1
+
+
+def test_a_history_keeps_every_version_once_also_when_republished(delivery):
+    subject = f"tenants/{ids.uuid7()}"
+    for version in (3, 1, 2, 3, 1):
+        deliver(delivery, event(access_events.TenantUpdated(), subject, version))
+    assert [seen("remember", f"{subject}/{version}")["times"] for version in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_a_retry_runs_only_the_unfinished_handler(delivery):
+    subject = f"customers/{ids.uuid7()}"
+    envelope = customer("fine", subject, 1, given_name="flaky:1")
+    first = deliver(delivery, envelope)
+    assert (first.settle, first.handler) == (Settle.RETRY, "also_updated")
+    assert seen("also_updated", subject) is None
+    properties = envelope.to_properties()
+    again = delivery.process({**properties["headers"], "rapport-attempt": 1}, properties, envelope.body)
+    assert again.settle is Settle.DONE
+    assert seen("also_updated", subject)["times"] == 1
+    assert seen("project", subject)["times"] == 1
+
+
+def test_a_failed_handler_leaves_nothing_behind_and_may_run_again(delivery):
+    subject = f"customers/{ids.uuid7()}"
+    outcome = deliver(delivery, customer("fail", subject, 1, kind=events_pb2.CustomerCreated))
+    assert outcome.settle is Settle.RETRY
+    assert "anna" not in outcome.error
+    assert seen("project", subject) is None
+    assert deliver(delivery, customer("good", subject, 1, kind=events_pb2.CustomerCreated)).settle is Settle.DONE
+    assert seen("project", subject)["label"] == "good"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"content_type": "application/json"}, "UNDECODABLE_CONTENT_TYPE"),
+        ({"ce-id": None}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-time": "yesterday"}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-sequence": "1"}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-tenant": 7}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-tenant": "a/b"}, "UNDECODABLE_ENVELOPE"),
+        ({"rapport-attempt": "x"}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-type": "rapport.identity.v1.Nothing"}, "UNKNOWN_TYPE"),
+        ({"body": b"\xff\xff"}, "UNDECODABLE_BODY"),
+    ],
+)
+def test_a_message_that_is_no_event_is_dead(delivery, change, reason):
+    envelope = fact()
+    properties = envelope.to_properties()
+    headers = {**properties["headers"], **{k: v for k, v in change.items() if k.startswith(("ce-", "rapport-"))}}
+    content_type = change.get("content_type", properties["content_type"])
+    outcome = delivery.process(headers, {"content_type": content_type}, change.get("body", envelope.body))
+    assert (outcome.settle, outcome.reason) == (Settle.DEAD, reason)
+
+
+@pytest.mark.parametrize(("order", "reason"), [("refuse", "SAMPLE_REFUSED"), ("notfound", "NOT_FOUND")])
+def test_a_refusal_is_dead_at_once(delivery, order, reason):
+    outcome = deliver(delivery, fact(order))
+    assert (outcome.settle, outcome.reason, outcome.handler) == (Settle.DEAD, reason, "collect")
+
+
+def test_events_about_the_erased_are_dropped(delivery):
+    anna, bert = f"customers/{ids.uuid7()}", f"customers/{ids.uuid7()}"
+    tombstones.erase([anna])
+    assert tombstones.is_erased(TENANT, [anna, bert])
+    assert not tombstones.is_erased("other", [anna])
+    dropped = fact(datasubjects=(anna, bert))
+    assert deliver(delivery, dropped).settle is Settle.DONE
+    assert seen("collect", dropped.id) is None
+    subject = f"consents/{ids.uuid7()}"
+    deliver(delivery, event(consent_events.ConsentGranted(), subject, datasubjects=(anna, bert)))
+    assert seen("grant", subject)["label"] == anna
+    alone = f"consents/{ids.uuid7()}"
+    deliver(delivery, event(consent_events.ConsentGranted(), alone, datasubjects=(anna,)))
+    assert seen("grant", alone) is None
+
+
+def test_equal_ids_of_two_tenants_do_not_meet(delivery):
+    envelope = fact()
+    deliver(delivery, envelope)
+    deliver(delivery, replace(envelope, tenant="other"))
+    with docstore.platform_scope():
+        rows = list(docstore.platform_collection("seen").find({"uid": f"collect/{envelope.id}"}))
+    assert sorted(row["tenant"] for row in rows) == [TENANT, "other"]
+
+
+def test_simultaneous_deliveries_of_one_event_handle_it_once(delivery):
+    from concurrent.futures import ThreadPoolExecutor
+
+    subject = f"customers/{ids.uuid7()}"
+    envelopes = [customer("x", subject, 4), fact()]
+    arrivals = envelopes * 8
+    random.shuffle(arrivals)
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda envelope: deliver(delivery, envelope), arrivals))
+    assert {outcome.settle for outcome in outcomes} == {Settle.DONE}
+    assert seen("project", subject)["times"] == 1
+    assert seen("collect", envelopes[1].id)["times"] == 1
+
+
+def test_infrastructure_errors_are_told_from_others():
+    import pymongo.errors as pm
+
+    transient = pm.OperationFailure("x", 112)
+    transient._add_error_label("TransientTransactionError")
+    wrapped = RuntimeError("x")
+    wrapped.__cause__ = pm.AutoReconnect("gone")
+    trouble = [
+        pm.ServerSelectionTimeoutError("x"), pm.NetworkTimeout("x"), pm.NotPrimaryError("x"), pm.WTimeoutError("x"),
+        transient, wrapped, errors.Unavailable("OUTBOX_FULL", "later"), pm.OperationFailure("x", 11600),
+    ]  # fmt: skip
+    assert all(map(is_infrastructure, trouble))
+    assert not any(map(is_infrastructure, [ValueError(), pm.DuplicateKeyError("x"), errors.NotFound("X", "x")]))
+
+
+def test_unavailability_of_a_needed_part_holds_the_message(delivery, monkeypatch):
+    def away(*_):
+        raise errors.Unavailable("OUTBOX_FULL", "later")
+
+    monkeypatch.setattr(delivery._handlers, "collect", away, raising=False)
+    with pytest.raises(InfrastructureTrouble):
+        deliver(delivery, fact())
