@@ -207,7 +207,7 @@ def _settle(batch: Batch, error: Exception) -> None:
     else:
         reason = error.reason if isinstance(error, errors.RapportError) else type(error).__name__
         if batch.attempts >= batch.max_attempts:
-            change = {"$set": {"state": FAILED, "error": reason}}
+            change = {"$set": {"state": FAILED, "error": reason, "lease.until": clock.real_now()}}
             logger.error("%s is parked after %d attempts: %s", batch.name, batch.attempts, reason, exc_info=error)
         else:
             pause = timedelta(seconds=min(2.0**batch.attempts, _LONGEST_PAUSE_S))

@@ -53,6 +53,15 @@ def disconnect() -> None:
     mongoengine.disconnect()
 
 
+def is_connected() -> bool:
+    """True between `connect` and `disconnect`."""
+    try:
+        get_connection()
+    except mongoengine.ConnectionFailure:
+        return False
+    return True
+
+
 def client() -> pymongo.MongoClient[Row]:
     """The connected client. Raises mongoengine.ConnectionFailure before `connect`."""
     connected: pymongo.MongoClient[Row] = get_connection()

@@ -18,9 +18,10 @@ def apply(update_mask: FieldMask, message: Message, current: Message) -> set[str
     """Copy what the mask names from `message` into `current`; returns the mask paths whose value changed.
 
     Both are the same resource type. An empty mask means all populated fields, `*` means all fields (those unset are
-    cleared). Paths may go into messages (`address.city`) and name one key of a map (`labels.tier`); lists are replaced
-    whole. Output-only fields are skipped when implied. Raises InvalidArgument INVALID_UPDATE_MASK, naming the path,
-    for an unknown or output-only path, a change of an immutable field, and the clearing of a required one.
+    cleared, immutable ones left). Paths may go into messages (`address.city`) and name one key of a map or Struct
+    (`traits.tier`); lists are replaced whole. Output-only fields are skipped when implied. Raises InvalidArgument
+    INVALID_UPDATE_MASK, naming the path, for an unknown or output-only path, a change of an immutable field, and the
+    clearing of a required one.
     """
     paths = list(dict.fromkeys(update_mask.paths))
     explicit = bool(paths) and paths != ["*"]
@@ -30,7 +31,7 @@ def apply(update_mask: FieldMask, message: Message, current: Message) -> set[str
         paths = [
             field.name
             for field in cast(Descriptor, message.DESCRIPTOR).fields
-            if (paths or _populated(message, field)) and field.name not in _NEVER_IMPLIED and _writable(field)
+            if _implied(field, message, everything=bool(paths))
         ]
     return {path for path in paths if _copy(path, path.split("."), message, current, explicit)}
 
@@ -42,8 +43,13 @@ def _copy(path: str, parts: list[str], source: Message, target: Message, explici
         raise _refusal(path, "is set by the service and cannot be written")
     if len(parts) == 1:
         return _replace(path, field, source, target)
+    if _behaves(field, FieldBehavior.IMMUTABLE) and not _same(field, source, target):
+        raise _refusal(path, "cannot be changed after creation")
     if _is_map(field):
         return _replace_key(path, ".".join(parts[1:]), field, source, target)
+    if field.message_type is not None and field.message_type.full_name == "google.protobuf.Struct":
+        keys = field.message_type.fields_by_name["fields"]
+        return _replace_key(path, ".".join(parts[1:]), keys, getattr(source, field.name), getattr(target, field.name))
     if field.message_type is None or field.is_repeated:
         raise _refusal(path, f"goes into {field.name}, which has no parts; name {field.name} itself")
     return _copy(path, parts[1:], getattr(source, field.name), getattr(target, field.name), explicit)
@@ -56,7 +62,7 @@ def _replace(path: str, field: FieldDescriptor, source: Message, target: Message
         raise _refusal(path, "cannot be changed after creation")
     if _behaves(field, FieldBehavior.REQUIRED) and not _populated(source, field):
         raise _refusal(path, "is required and cannot be cleared")
-    kept = _output_only_parts(field, target)
+    kept = _kept_parts(path, field, source, target)
     target.ClearField(field.name)
     if _populated(source, field):
         value = getattr(source, field.name)
@@ -69,13 +75,16 @@ def _replace(path: str, field: FieldDescriptor, source: Message, target: Message
     for name, value in kept:
         part = getattr(target, field.name)
         part.ClearField(name)
-        getattr(part, name).MergeFrom(value) if hasattr(value, "MergeFrom") else setattr(part, name, value)
+        if hasattr(value, "MergeFrom"):
+            getattr(part, name).MergeFrom(value)
+        else:
+            setattr(part, name, value)
     return True
 
 
 def _replace_key(path: str, key: str, field: FieldDescriptor, source: Message, target: Message) -> bool:
     key = key.strip("`")
-    entry = field.message_type.fields_by_name if field.message_type else {}
+    entry = cast(Descriptor, field.message_type).fields_by_name
     if entry["key"].cpp_type != FieldDescriptor.CPPTYPE_STRING:
         raise _refusal(path, "names a key of a map whose keys are no strings; replace the map")
     new, old = getattr(source, field.name), getattr(target, field.name)
@@ -98,18 +107,23 @@ def _field(path: str, name: str, descriptor: Descriptor) -> FieldDescriptor:
     return field
 
 
-def _output_only_parts(field: FieldDescriptor, target: Message) -> list[tuple[str, Any]]:
-    """Output-only fields inside a message that is about to be replaced keep their values."""
+def _kept_parts(path: str, field: FieldDescriptor, source: Message, target: Message) -> list[tuple[str, Any]]:
+    """Fields inside a message about to be replaced that keep their values: output-only and unset immutable ones."""
     if field.message_type is None or field.is_repeated or not target.HasField(field.name):
         return []
-    part = getattr(target, field.name)
-    snapshot = type(part)()
-    snapshot.CopyFrom(part)
-    return [
-        (inner.name, getattr(snapshot, inner.name))
-        for inner in field.message_type.fields
-        if not _writable(inner) and _populated(snapshot, inner)
-    ]
+    new, old = getattr(source, field.name), getattr(target, field.name)
+    snapshot = type(old)()
+    snapshot.CopyFrom(old)
+    kept: list[tuple[str, Any]] = []
+    for inner in field.message_type.fields:
+        if not _populated(snapshot, inner):
+            continue
+        if _writable(inner) and _populated(new, inner):
+            if _behaves(inner, FieldBehavior.IMMUTABLE) and not _same(inner, new, snapshot):
+                raise _refusal(f"{path}.{inner.name}", "cannot be changed after creation")
+        elif not _writable(inner) or _behaves(inner, FieldBehavior.IMMUTABLE):
+            kept.append((inner.name, getattr(snapshot, inner.name)))
+    return kept
 
 
 def _same(field: FieldDescriptor, one: Message, other: Message) -> bool:
@@ -120,6 +134,12 @@ def _same(field: FieldDescriptor, one: Message, other: Message) -> bool:
 
 def _populated(message: Message, field: FieldDescriptor) -> bool:
     return any(present.number == field.number for present, _ in message.ListFields())
+
+
+def _implied(field: FieldDescriptor, message: Message, *, everything: bool) -> bool:
+    if field.name in _NEVER_IMPLIED or not _writable(field):
+        return False
+    return _populated(message, field) or (everything and not _behaves(field, FieldBehavior.IMMUTABLE))
 
 
 def _is_map(field: FieldDescriptor) -> bool:

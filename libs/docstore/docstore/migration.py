@@ -15,7 +15,7 @@ from chassis.settings import Settings
 from docstore import leases
 from docstore.aggregate import Aggregate
 from docstore.commands import CommandRequest
-from docstore.connection import Row, connect, database
+from docstore.connection import Row, connect, database, is_connected
 from docstore.documents import TenantDocument
 from docstore.scope import platform_scope
 
@@ -55,14 +55,16 @@ class Migration:
 def migrate(
     service: str, documents: Sequence[type[TenantDocument]], migrations: Sequence[Migration], settings: Settings
 ) -> int:
-    """Connect, create indexes, run the migrations that have not run, record and return the database's version.
+    """Create indexes, run the migrations that have not run, and return the version the database is brought to.
 
+    Connects unless the process is connected.
     Raises ValueError for an index that leaves out the tenant or numbers that are not 1, 2, 3, …; Unavailable while
     another process migrates the same database.
     """
     if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
         raise ValueError("migrations are numbered 1, 2, 3, … in their order")
-    connect(settings)
+    if not is_connected():
+        connect(settings)
     with platform_scope():
         platform = database()["platform"]
         platform.update_one({"_id": _VERSION_ID}, {"$setOnInsert": {"service": service, "version": 0}}, upsert=True)

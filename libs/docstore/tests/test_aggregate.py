@@ -5,12 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mongoengine import DictField, EmbeddedDocument, EmbeddedDocumentListField, IntField, ListField, StringField
+from rapport.identity.v1 import customer_pb2, events_pb2
 
 import docstore
 from chassis import clock, ids, tenancy
 from chassis.errors import Aborted, AlreadyExists, NotFound, Unavailable
 from docstore import outbox
-from rapport.identity.v1 import customer_pb2, events_pb2
 
 
 class Line(EmbeddedDocument):

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 from mongoengine import IntField, StringField
+from rapport.access.v1 import role_pb2
+from rapport.identity.v1 import events_pb2
 
 import docstore
 from chassis import clock, context, tenancy
 from chassis.errors import AlreadyExists
 from docstore.commands import ATTEMPTS
 from docstore.idempotency import KEPT_FOR, KEPT_PER_DOCUMENT
-from rapport.access.v1 import role_pb2
-from rapport.identity.v1 import events_pb2
 
 
 class Account(docstore.Aggregate):
@@ -35,7 +35,7 @@ class Account(docstore.Aggregate):
 DOCUMENTS = [Account]
 
 
-class Lost(Exception):
+class AnswerLostError(Exception):
     """The answer never reached the caller."""
 
 
@@ -124,11 +124,11 @@ def test_a_lost_answer_is_found_again(request_of: Callable) -> None:
         account = Account.get(uid)
         account.balance += 7
         account.save()
-        raise Lost
+        raise AnswerLostError
 
     account = Account.new().insert()
     with request_of():
-        with pytest.raises(Lost):
+        with pytest.raises(AnswerLostError):
             dies_after_writing(account.uid)
         assert dies_after_writing(account.uid).balance == 7
     assert len(runs) == 1
@@ -248,10 +248,10 @@ def test_several_documents_change_not_at_all_when_it_fails(request_of: Callable)
         taken = Account.get(one.uid)
         taken.balance -= 4
         taken.save()
-        raise Lost
+        raise AnswerLostError
 
     with request_of() as request:
-        with pytest.raises(Lost):
+        with pytest.raises(AnswerLostError):
             half()
         assert Account.get(one.uid).balance == 10
     with request_of(request.request_id):
