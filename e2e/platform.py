@@ -2,10 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from localrun import state
+from localrun import daemon, provision, state
+from localrun.layout import Layout
+from localrun.localsecrets import Secrets
 
 
 @dataclass(frozen=True)
@@ -19,20 +26,32 @@ class Platform:
     clock_file: Path
     state: Path
 
+    mongodb_uri: str
+    amqp_uri: str
+    up_seconds: float = 0.0
+    """How long `localrun up` took, for a platform started by `started`."""
+
     @classmethod
     def from_environment(cls) -> "Platform":
-        """Reads the environment. Raises SystemExit with what to do when it is not there."""
+        """Reads what `localrun run` set. Raises SystemExit with what to do when it is not there."""
         try:
-            return cls(
-                gateway=os.environ["RAPPORT_GATEWAY_URL"],
-                bootstrap_key=os.environ["RAPPORT_BOOTSTRAP_KEY"],
-                mails=os.environ["RAPPORT_MAIL_URL"],
-                traces=os.environ["RAPPORT_TRACES_URL"],
-                clock_file=Path(os.environ["RAPPORT_CLOCK_FILE"]),
-                state=state.directory(),
-            )
+            return cls._told(os.environ, state.directory())
         except KeyError as missing:
             raise SystemExit(f"{missing.args[0]} is not set: run this by `python -m localrun run -- ...`") from None
+
+    @classmethod
+    def _told(cls, told: Mapping[str, str], folder: Path, up_seconds: float = 0.0) -> "Platform":
+        return cls(
+            gateway=told["RAPPORT_GATEWAY_URL"],
+            bootstrap_key=told["RAPPORT_BOOTSTRAP_KEY"],
+            mails=told["RAPPORT_MAIL_URL"],
+            traces=told["RAPPORT_TRACES_URL"],
+            clock_file=Path(told["RAPPORT_CLOCK_FILE"]),
+            state=folder,
+            mongodb_uri=told["MONGODB_URI"],
+            amqp_uri=told["AMQP_URI"],
+            up_seconds=up_seconds,
+        )
 
     def processes(self) -> dict[str, int]:
         """Workload -> process id, for every process the supervisor keeps, databases and broker included."""
@@ -48,3 +67,25 @@ class Platform:
         pid = self.processes()[workload]
         os.kill(pid, signal.SIGKILL)
         return pid
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Platform]:
+    """A fresh platform with its state in the empty `folder`, ended afterwards; downloaded programs are shared.
+
+    Raises CalledProcessError when it does not start: what went wrong was printed.
+    """
+    provision.ensure_all()
+    for programs in ("bin", "rabbit"):
+        if (state.directory() / programs).exists():
+            (folder / programs).symlink_to(state.directory() / programs)
+    environment = os.environ | {"RAPPORT_STATE": str(folder)}
+    localrun = [sys.executable, "-m", "localrun"]
+    begin = time.monotonic()
+    try:
+        subprocess.run([*localrun, "up"], env=environment, check=True, timeout=240)
+        told = dict(daemon.status(Layout(folder))["addresses"])
+        told["RAPPORT_BOOTSTRAP_KEY"] = Secrets(folder / "secrets.json").peek("access.bootstrap-key") or ""
+        yield Platform._told(told, folder, time.monotonic() - begin)
+    finally:
+        subprocess.run([*localrun, "down"], env=environment, check=True, timeout=120)
