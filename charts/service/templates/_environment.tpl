@@ -51,10 +51,13 @@
 {{- range $name, $value := $extra }}
 - {name: {{ $name }}, value: {{ tpl ($value | toString) $root | quote }}}
 {{- end }}
+{{- $role := .role }}
 {{- range $name, $source := .root.Values.secretEnv }}
+{{- if or (not $source.roles) (has $role $source.roles) }}
 - name: {{ $name }}
   valueFrom:
     secretKeyRef: {name: {{ include "service.secretName" $root }}, key: {{ $source.key }}, optional: {{ dig "optional" false $source }}}
+{{- end }}
 {{- end }}
 - {name: TMPDIR, value: /tmp}
 {{- end -}}

@@ -89,7 +89,7 @@ spec:
 {{- $ready := dict -}}
 {{- if eq (dig "protocol" "grpc" .settings) "http" -}}
 {{- $live = dict "httpGet" (dict "path" "/healthz" "port" (int $ports.http)) -}}
-{{- $ready = $live -}}
+{{- $ready = dict "httpGet" (dict "path" "/readyz" "port" (int $ports.http)) -}}
 ports:
   - {name: http, containerPort: {{ $ports.http }}}
 {{- else if eq .role "serve" -}}

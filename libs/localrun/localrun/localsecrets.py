@@ -3,6 +3,8 @@
 import base64
 import json
 import secrets
+import time
+import uuid
 from pathlib import Path
 
 
@@ -25,6 +27,11 @@ class Secrets:
         """Keyring JSON as the services' key setting wants it: one key of 32 random bytes."""
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         return self._once("keyring", json.dumps({"current": "k1", "stable": "k1", "keys": {"k1": key}}))
+
+    def api_key(self, name: str) -> str:
+        """An API key of the tenant `platform`, as the access service reads it: rk.platform.{UUIDv7}.{32 bytes}."""
+        bits = time.time_ns() // 1_000_000 << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)
+        return self._once(name, f"rk.platform.{uuid.UUID(int=bits)}.{secrets.token_urlsafe(32)}")
 
     def _once(self, name: str, value: str) -> str:
         if name not in self._known:

@@ -75,7 +75,7 @@ def build(
         }
     }
     for service in installed:
-        own = {key: known.get(f"{service.name}.{key}") for key in service.secret_keys}
+        own = {key: _secret(f"{service.name}.{key}", known) for key in service.secret_keys}
         if service.database:
             own["mongodb-uri"] = mongodb_uri
             if mongod is not None:
@@ -83,3 +83,7 @@ def build(
         if own:
             values[service.name] = {"secrets": {"values": own}}
     return values
+
+
+def _secret(name: str, known: Secrets) -> str:
+    return known.api_key(name) if name.endswith(".bootstrap-key") else known.get(name)

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from localrun.web import WebHandler, WebServer, block_signals, run_until_signal
@@ -115,28 +114,44 @@ class MailSink:
         self.store = MailStore(directory)
         self._web = WebServer(host, http_port, type("Handler", (_Handler,), {"store": self.store}))
         self.http_port = self._web.port
-        self._smtp = _Controller(
-            _Receiver(self.store), hostname=host, port=smtp_port, data_size_limit=MAIL_BYTES_MAX, enable_SMTPUTF8=True
+        self._loop = asyncio.new_event_loop()
+        receiver = _Receiver(self.store)
+        self._smtp = self._loop.run_until_complete(
+            self._loop.create_server(
+                lambda: SMTP(
+                    receiver,
+                    data_size_limit=MAIL_BYTES_MAX,
+                    enable_SMTPUTF8=True,
+                    hostname="mail-sink",
+                    loop=self._loop,
+                ),
+                host,
+                smtp_port,
+            )
         )
-        self.smtp_port = smtp_port
+        self.smtp_port: int = self._smtp.sockets[0].getsockname()[1]
+        self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
 
     def start(self) -> None:
         """Begins to take mails and to show them."""
-        self._smtp.start()
-        assert isinstance(self._smtp.server, asyncio.Server)
-        self.smtp_port = self._smtp.server.sockets[0].getsockname()[1]
+        self._thread.start()
         self._web.start()
 
     def stop(self) -> None:
-        """Ends both."""
-        self._smtp.stop()
+        """Ends both; connections that are open are cut."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
         self._web.shutdown()
         self._web.server_close()
 
-
-class _Controller(Controller):
-    def _trigger_server(self) -> None:
-        """Does nothing: aiosmtpd would greet itself here, at a port it does not know yet when that is 0."""
+    async def _close(self) -> None:
+        self._smtp.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 class _Receiver:
