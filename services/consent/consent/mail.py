@@ -69,10 +69,10 @@ def render_opt_in(
     message["Subject"] = _rendered(f"{language}/opt_in.subject.txt", values).strip()
     message["Date"] = format_datetime(clock.real_now())
     message["Message-ID"] = message_id
-    message["Content-Language"] = language
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please.
     message.set_content(_rendered(f"{language}/opt_in.txt", values))
     message.add_alternative(_rendered(f"{language}/opt_in.html", values), subtype="html")
+    message["Content-Language"] = language  # Last: the lines above start the content's headers anew.
     return Mail(message_id, parseaddr(mail_from)[1], rcpt_to, message.as_bytes())
 
 

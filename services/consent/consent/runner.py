@@ -22,6 +22,8 @@ from docstore import blobs
 from eventing import timers
 
 SEAL_INTERVAL_S = 0.25
+TIMER_LEASE_S = 10.0
+"""How long a message waits for another runner when one was killed while sending it."""
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MAX = timedelta(minutes=15)
 
@@ -47,7 +49,7 @@ def run(settings: ConsentSettings, stopping: Stopping) -> None:
         sealer.start()
         probe.alive_check(sealer.is_alive)
         probe.ready()
-        timers.loop(settings, stopping)
+        timers.loop(settings, stopping, lease_s=TIMER_LEASE_S)
         sealer.join()
     docstore.disconnect()
 
