@@ -13,6 +13,11 @@ MIGRATIONS: tuple[docstore.Migration, ...] = ()
 def migrate(settings: Settings, stopping: Stopping | None = None) -> None:  # noqa: ARG001 - the signature of roles
     """Brings the database up to this release and exits."""
     docstore.migrate("access", DOCUMENTS, MIGRATIONS, settings)
+    provide(settings)
+
+
+def provide(settings: Settings) -> None:
+    """Creates or renews what exists from the installation on: tenant `platform`, built-in roles, the first key."""
     create_platform_tenant()
     refresh_built_in_roles()
     provide_bootstrap_key(settings)
