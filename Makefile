@@ -37,6 +37,9 @@ test: setup ## Run all tests (T="libs/docstore services/identity" for some)
 faults: setup ## Kill every process of a fresh platform under load, one after another, and count what was acknowledged
 	@$(PYTHON) -m localrun run -- $(PYTHON) -m e2e.faults
 
+bench: setup ## Measure a fresh platform beside its raw parts; one JSON object a line
+	@$(PYTHON) -m e2e.bench
+
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
@@ -86,4 +89,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos test faults lint format topology lock clean help
+.PHONY: demo up down status logs setup protos test faults bench lint format topology lock clean help

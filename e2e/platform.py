@@ -54,13 +54,9 @@ class Platform:
         )
 
     def processes(self) -> dict[str, int]:
-        """Workload -> process id, for every process the supervisor keeps, databases and broker included."""
-        found = {}
-        for path in sorted((self.state / "run" / "pids").glob("*.pid")):
-            text = path.read_text().split()
-            if text and path.stem != "supervisor":
-                found[path.stem] = int(text[0])
-        return found
+        """Workload -> process id, for every running process the supervisor keeps, database and broker included."""
+        rows = daemon.status(Layout(self.state))["workloads"]
+        return {row["name"].removeprefix("rapport-"): row["pid"] for row in rows if row["pid"]}
 
     def kill(self, workload: str) -> int:
         """kill -9 of one workload's process; returns the pid it had."""

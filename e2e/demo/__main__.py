@@ -10,6 +10,8 @@ import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import requests
+
 from e2e.demo import orders, people
 from e2e.demo.api import ApiError
 from e2e.demo.collecting import ZONE
@@ -60,7 +62,7 @@ def main() -> int:
             report=report,
             tenant=f"demo-{uuid.uuid4().hex[:8]}",
         ).play()
-    except (CheckFailedError, ApiError, TimeoutError, orders.UnusableFileError) as error:
+    except (CheckFailedError, ApiError, TimeoutError, requests.RequestException, orders.UnusableFileError) as error:
         report.print()
         report.console.print(f"[red]The story stopped:[/red] {error}")
         return 1

@@ -86,6 +86,14 @@ class Api:
         return session
 
 
+def patiently(send: Callable[[], requests.Response]) -> requests.Response:
+    """Sends until the answer is other than 429, waiting as long as each refusal asks for. Raises HTTPError."""
+    while (answer := send()).status_code == requests.codes.too_many_requests:
+        time.sleep(float(answer.headers.get("Retry-After", 1)))
+    answer.raise_for_status()
+    return answer
+
+
 def wait_for(condition: Callable[[], T], what: str, timeout: float = 120.0) -> T:
     """Returns the condition's first true value. Raises TimeoutError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout

@@ -9,7 +9,7 @@ import requests
 from rich.progress import Progress
 
 from e2e import tenants
-from e2e.demo.api import wait_for
+from e2e.demo.api import patiently, wait_for
 from e2e.demo.people import Choice, Person
 
 if TYPE_CHECKING:
@@ -90,11 +90,10 @@ class Consenting:
 
     def _follow(self, link: str) -> None:
         """Opens the link, which must change nothing yet, and presses the page's button."""
-        page = requests.get(link, timeout=30)
-        page.raise_for_status()
+        page = patiently(lambda: requests.get(link, timeout=30))
         if 'method="post"' not in page.text.lower():
             raise RuntimeError("the page behind a confirmation link has no button")
-        requests.post(link, timeout=30).raise_for_status()
+        patiently(lambda: requests.post(link, timeout=30))
 
     def _check_decisions(self) -> None:
         """Asks for a decision on everybody: allowed are exactly those whose consent stands."""

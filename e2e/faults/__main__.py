@@ -12,7 +12,7 @@ from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
 
 # The sinks stand for the outside world; they are no part of the platform.
-OUTSIDE = ("mailsink", "tracesink")
+OUTSIDE = ("mail-sink", "trace-sink")
 
 
 def main() -> int:

@@ -1,0 +1,24 @@
+"""Starts a fresh platform, measures it, ends it: `make bench`. Figures go to standard output, one JSON object a line."""
+
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+
+from e2e import tenants
+from e2e.bench import delay, footprint, ingestion
+from e2e.platform import started
+
+
+def main() -> int:
+    """Always 0: the figures speak for themselves."""
+    with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, started(Path(folder)) as platform:
+        footprint.measure(platform)
+        tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
+        delay.measure(tenant)
+        ingestion.measure(platform, tenant)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
