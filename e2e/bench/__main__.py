@@ -1,4 +1,4 @@
-"""Starts a fresh platform, measures it, ends it: `make bench`. Figures go to standard output, one JSON object a line."""
+"""Starts a fresh platform, measures it, ends it: `make bench`. Prints one JSON object a line."""
 
 import sys
 import tempfile

@@ -3,11 +3,12 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from chassis.ids import uuid7
 from e2e import tenants
 from e2e.bench.figures import percentile, say, tell
-from e2e.demo.api import wait_for
+from e2e.demo.api import Json, wait_for
 from e2e.tenants import Tenant
 
 RATE, SECONDS, CLIENTS = 50, 20, 16
@@ -35,11 +36,15 @@ def measure(tenant: Tenant) -> None:
         granted = list(pool.map(grant, range(RATE * SECONDS)))
     delays = []
     for customer, committed in granted:
-        path = f"/v1/{customer}/timelineEntries"
-        entry = wait_for(lambda path=path: tenant.api.get(path)["timelineEntries"], "the entry in the timeline")[0]
+        entry = wait_for(partial(_entries, tenant, customer), "the entry in the timeline")[0]
         delays.append((_instant(entry["createTime"]) - _instant(committed)).total_seconds() * 1000)
     tell("event_delay_p50", percentile(delays, 0.5), "ms")
     tell("event_delay_p99", percentile(delays, 0.99), "ms")
+
+
+def _entries(tenant: Tenant, customer: str) -> list[Json]:
+    found: list[Json] = tenant.api.get(f"/v1/{customer}/timelineEntries")["timelineEntries"]
+    return found
 
 
 def _instant(text: str) -> datetime:
