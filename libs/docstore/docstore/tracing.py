@@ -23,5 +23,8 @@ def continued(traceparent: str | None, name: str) -> Iterator[None]:
     """A span in the trace that `traceparent` names, or in a new one."""
     carrier = {"traceparent": traceparent} if traceparent else {}
     context = _propagator.extract(carrier)
-    with telemetry.tracer().start_as_current_span(name, context, SpanKind.CONSUMER, record_exception=False):
+    # The text of an exception may hold personal data.
+    with telemetry.tracer().start_as_current_span(
+        name, context, SpanKind.CONSUMER, record_exception=False, set_status_on_exception=False
+    ):
         yield
