@@ -1,8 +1,10 @@
+import json
 import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ from pymongo import monitoring
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
 
-from chassis import server, tenancy
+from chassis import clock, server, tenancy
 from chassis.keys import keyring
 from consent.mail import Mail
 from consent.servicer import ConsentServicer
@@ -30,10 +32,6 @@ FORM = consent_pb2.Evidence(method="METHOD_FORM", origin="https://shop.example/s
 
 
 TOKEN = re.compile(r"https://shop\.example/c/([A-Za-z0-9_-]+)")
-
-
-def text_of(raw: bytes) -> str:
-    return message_from_bytes(raw, policy=policy.default).get_body(("plain",)).get_content()
 
 
 class Commands(CommandListener):
@@ -130,7 +128,13 @@ class Client:
         with self.context():
             rows = OptInMail.rows().find({"consent": consent.uid, "state": "WAITING"}, sort=[("_id", 1)])
             mails = [Mail.unsealed(bytes(row["sealed"]), row["uid"]) for row in rows]
-        return [TOKEN.search(text_of(mail.raw))[1] for mail in mails]
+        return [self.token(mail.raw) for mail in mails]
+
+    @staticmethod
+    def token(raw: bytes) -> str:
+        """The token in a message's link."""
+        text = message_from_bytes(raw, policy=policy.default).get_body(("plain",)).get_content()
+        return TOKEN.search(text)[1]
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +182,28 @@ def commands() -> Commands:
 def public(channel: grpc.Channel) -> Client:
     """A caller without any credential."""
     return Client(channel, "", ())
+
+
+class Travel:
+    """Moves the business clock of this process."""
+
+    def __init__(self, settings) -> None:
+        self._settings = settings
+        self._offset = timedelta()
+
+    def __call__(self, **delta: float) -> None:
+        self._offset += timedelta(**delta)
+        aside = self._settings.clock_file.with_suffix(".new")
+        aside.write_text(json.dumps({"offset_seconds": self._offset.total_seconds()}))
+        aside.replace(self._settings.clock_file)
+        clock.configure(self._settings)
+
+
+@pytest.fixture
+def travel(settings) -> Iterator[Travel]:
+    yield Travel(settings)
+    settings.clock_file.unlink(missing_ok=True)
+    clock.configure(settings)
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-import json
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -18,28 +16,6 @@ from eventing.records import TimerRecord
 
 SERVICE = "consent"
 State = consent_pb2.Consent
-
-
-class Travel:
-    """Moves the business clock of this process."""
-
-    def __init__(self, settings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, **delta: float) -> None:
-        self._offset += timedelta(**delta)
-        aside = self._settings.clock_file.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": self._offset.total_seconds()}))
-        aside.replace(self._settings.clock_file)
-        clock.configure(self._settings)
-
-
-@pytest.fixture
-def travel(settings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
 
 
 @pytest.fixture(autouse=True)
@@ -273,8 +249,7 @@ def test_confirming_and_withdrawing_at_the_same_instant_leave_one_truth(client, 
                 public.ConfirmOptIn(token=token)
                 outcomes.append("confirmed")
             except grpc.RpcError as error:
-                assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-                outcomes.append("superseded")
+                outcomes.append(error.code().name)
 
         threads = [threading.Thread(target=confirm) for _ in range(3)]
         threads.append(threading.Thread(target=client.withdraw, args=[person]))
@@ -282,6 +257,7 @@ def test_confirming_and_withdrawing_at_the_same_instant_leave_one_truth(client, 
             thread.start()
         for thread in threads:
             thread.join()
+        assert set(outcomes) <= {"confirmed", "FAILED_PRECONDITION"}
         assert client.GetConsent(name=pending.name).state == State.STATE_WITHDRAWN
         actions = [each.action for each in client.ListConsentRecords(filter=f'customer = "{person}"').consent_records]
         # However many clicked: at most one grant was recorded.
@@ -289,6 +265,6 @@ def test_confirming_and_withdrawing_at_the_same_instant_leave_one_truth(client, 
 
 
 def test_mail_queries_run_on_indexes(client) -> None:
-    pending = [client.ask(client.customer()) for _ in range(20)][0]
+    pending, *_ = [client.ask(client.customer()) for _ in range(20)]
     with client.context():
         assert_indexed(OptInMail, {"consent": pending.uid, "state": "WAITING"})

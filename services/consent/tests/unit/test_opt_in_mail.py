@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_bytes, policy
 
@@ -11,9 +10,8 @@ from testkit.keys import TEST_KEYRING
 
 
 @pytest.fixture(autouse=True)
-def keyring() -> Iterator[None]:
+def keyring() -> None:
     keys.configure(ConsentSettings(keys=TEST_KEYRING))
-    yield
 
 
 def rendered(**changes: str) -> Mail:
