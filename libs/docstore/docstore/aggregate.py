@@ -15,7 +15,7 @@ from docstore.connection import Row
 from docstore.documents import InstantField, TenantDocument, whole_milliseconds
 from docstore.errors import Conflict, already_exists, duplicate_fields
 from docstore.idempotency import KEPT_PER_DOCUMENT, Mark, current_attempt, expired
-from docstore.tenanted import Filter
+from docstore.tenanted import Filter, whole_tenant
 
 _OWN_FIELDS = {"_id", "tenant", "uid", "version", "create_time", "update_time"}
 
@@ -72,7 +72,7 @@ class Aggregate(TenantDocument):
     def read_filter(cls, filter: Filter | None, *, deleted: bool) -> Filter:
         """Hides soft-deleted documents unless `deleted`, and tombstones always."""
         hide = {"purged": None} if deleted else {"delete_time": None}
-        return {**hide, **(filter or {})}
+        return {**hide, **(filter or whole_tenant())}
 
     def state_events(self) -> list[Message]:
         """The STATE events that describe the document as it is now, for republishing. Override it to publish state."""
@@ -92,7 +92,7 @@ class Aggregate(TenantDocument):
         """Store the new document with its events; returns it, or the stored one when the request is a repeat.
 
         Raises AlreadyExists when the uid or another unique key is taken (ALREADY_EXISTS) or the request id came with
-        other content before (REQUEST_ID_REUSED).
+        other content before (REQUEST_ID_REUSED). Inside a transaction a refusal ends the transaction.
         """
         attempt = current_attempt()
         mark = attempt.mark_for(self) if attempt else None

@@ -53,4 +53,5 @@ def release(collection: Leasable, leased: Row, *, pause_s: float = 0.0) -> bool:
 
 def held(leased: Row) -> Row:
     """Filter for a claimed document as long as nobody else has claimed it; put it into every update of it."""
-    return {"_id": leased["_id"], "tenant": leased["tenant"], "lease.token": leased["lease"]["token"]}
+    owned: Row = {"tenant": leased["tenant"]} if "tenant" in leased else {}
+    return {**owned, "_id": leased["_id"], "lease.token": leased["lease"]["token"]}

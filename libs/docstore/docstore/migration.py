@@ -1,7 +1,10 @@
 """Brings a service's database up to the code: indexes and numbered migrations; safe to repeat and to interrupt."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +25,8 @@ from docstore.scope import platform_scope
 logger = logging.getLogger(__name__)
 
 _VERSION_ID = "schema"
-_LOCK_S = 600.0
+_LOCK_S = 15.0
+_WAIT_S = 60.0
 
 _AGGREGATE_INDEXES: tuple[Row, ...] = (
     {
@@ -58,8 +62,8 @@ def migrate(
     """Create indexes, run the migrations that have not run, and return the version the database is brought to.
 
     Connects unless the process is connected.
-    Raises ValueError for an index that leaves out the tenant or numbers that are not 1, 2, 3, …; Unavailable while
-    another process migrates the same database.
+    Raises ValueError for an index that leaves out the tenant or numbers that are not 1, 2, 3, …; Unavailable
+    MIGRATION_RUNNING when another process still migrates the same database after a minute.
     """
     if [migration.number for migration in migrations] != list(range(1, len(migrations) + 1)):
         raise ValueError("migrations are numbered 1, 2, 3, … in their order")
@@ -68,19 +72,39 @@ def migrate(
     with platform_scope():
         platform = database()["platform"]
         platform.update_one({"_id": _VERSION_ID}, {"$setOnInsert": {"service": service, "version": 0}}, upsert=True)
-        lock = leases.claim(platform, {"_id": _VERSION_ID}, _LOCK_S, settings.instance)
-        if lock is None:
-            raise Unavailable("MIGRATION_RUNNING", f"The database of {service} is being migrated.", retry_after_s=5.0)
-        try:
+        with _locked(platform, settings.instance) as locked:
             create_indexes(documents)
-            for migration in migrations[lock["version"] :]:
+            for migration in migrations[locked["version"] :]:
                 logger.info("migration %d: %s", migration.number, migration.description)
                 migration.run(database())
                 done = {"version": migration.number, "migrate_time": clock.real_now()}
-                platform.update_one({"_id": _VERSION_ID}, {"$set": done})
-        finally:
-            platform.update_one({"_id": _VERSION_ID, "lease.token": lock["lease"]["token"]}, {"$unset": {"lease": ""}})
+                platform.update_one(leases.held(locked), {"$set": done})
     return len(migrations)
+
+
+@contextmanager
+def _locked(platform: Collection[Row], owner: str) -> Iterator[Row]:
+    """Let nobody else migrate meanwhile; a lock left by a process that died is free after `_LOCK_S`."""
+    deadline = time.monotonic() + _WAIT_S
+    while (locked := leases.claim(platform, {"_id": _VERSION_ID}, _LOCK_S, owner)) is None:
+        if time.monotonic() > deadline:
+            raise Unavailable("MIGRATION_RUNNING", "Another process is migrating this database.", retry_after_s=5.0)
+        time.sleep(0.5)
+    ended = threading.Event()
+
+    def renew() -> None:
+        with platform_scope():
+            while not ended.wait(_LOCK_S / 3):
+                leases.renew(platform, locked, _LOCK_S)
+
+    renewer = threading.Thread(target=renew, name="migration-lock", daemon=True)
+    renewer.start()
+    try:
+        yield locked
+    finally:
+        ended.set()
+        renewer.join()
+        leases.release(platform, locked)
 
 
 def require_version(number: int) -> None:

@@ -47,7 +47,10 @@ class TenantCollection:
         refused = _stages(pipeline) & _CROSS_COLLECTION_STAGES
         if refused:
             raise ValueError(f"{', '.join(sorted(refused))} would leave the tenant's rows; read the other side by id")
-        return self._raw().aggregate([{"$match": self.scoped(None)}, *pipeline], **options)
+        head, rest = (
+            ({}, pipeline) if not pipeline or "$match" not in pipeline[0] else (pipeline[0]["$match"], pipeline[1:])
+        )
+        return self._raw().aggregate([{"$match": self.scoped(head)}, *rest], **options)
 
     def count(self, filter: Filter | None = None, **options: Any) -> int:
         """How many rows match (`limit=` bounds the work)."""
@@ -106,7 +109,7 @@ class TenantCollection:
     def scoped(self, filter: Filter | None) -> Row:
         """The filter narrowed to the current tenant. Raises ValueError when it names another tenant."""
         tenant = tenancy.tenant()
-        narrowed: Row = {"tenant": tenant, **(filter or {})}
+        narrowed: Row = {"tenant": tenant, **(filter or whole_tenant())}
         if narrowed["tenant"] != tenant:
             raise ValueError("the filter names another tenant")
         if "_id" not in narrowed:
@@ -172,6 +175,12 @@ class TenantCollection:
             key = bound._filter.get("_id")
             bound._doc = self._owned({"_id": key, **bound._doc} if isinstance(key, str) else bound._doc)
         return bound  # type: ignore[no-any-return]
+
+
+def whole_tenant() -> Row:
+    """All rows of the current tenant as a range of `_id`: what a query without any other condition is served by."""
+    tenant = tenancy.tenant()
+    return {"_id": {"$gt": f"{tenant}/", "$lt": f"{tenant}0"}}  # 0 follows / in ASCII
 
 
 def collection(target: type[Document] | str) -> TenantCollection:

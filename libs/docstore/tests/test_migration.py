@@ -1,4 +1,5 @@
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import docstore
 from chassis import tenancy
 from chassis.errors import FailedPrecondition, Unavailable
 from chassis.settings import Settings
-from docstore import leases
+from docstore import leases, migration
 from docstore.migration import Migration, create_indexes, declared_indexes, migrate, require_version
 
 
@@ -120,17 +121,38 @@ def test_a_database_nobody_migrated_is_too_old(settings: Settings) -> None:
     require_version(0)
 
 
-def test_two_migrations_at_once_are_refused(settings: Settings) -> None:
+def test_two_migrations_at_once_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     run(settings)
+    monkeypatch.setattr(migration, "_WAIT_S", 0.2)
     with docstore.platform_scope():
-        platform = docstore.database()["platform"]
-        held = leases.claim(platform, {"_id": "schema"}, 60, "other")
+        held = leases.claim(docstore.database()["platform"], {"_id": "schema"}, 60, "other")
         assert held is not None
         with pytest.raises(Unavailable) as caught:
             run(settings)
         assert caught.value.reason == "MIGRATION_RUNNING"
-        docstore.database()["platform"].update_one({"_id": "schema"}, {"$unset": {"lease": ""}})
+        leases.release(docstore.database()["platform"], held)
     run(settings)
+
+
+def test_a_dead_migrations_lock_is_waited_for(settings: Settings) -> None:
+    run(settings)
+    with docstore.platform_scope():
+        assert leases.claim(docstore.database()["platform"], {"_id": "schema"}, 0.7, "dead") is not None
+    assert run(settings, Migration(1, "one", lambda _: None)) == 1
+
+
+def test_a_long_migration_keeps_its_lock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migration, "_LOCK_S", 0.3)
+    claims: list[Any] = []
+
+    def long(database: Database[docstore.Row]) -> None:
+        started = time.monotonic()
+        while time.monotonic() - started < 1.0:
+            claims.append(leases.claim(database["platform"], {"_id": "schema"}, 0.3, "other"))
+
+    run(settings, Migration(1, "long", long))
+    assert set(claims) == {None}
+    require_version(1)
 
 
 def test_numbers_without_a_gap(settings: Settings) -> None:

@@ -184,3 +184,26 @@ def test_a_late_page_costs_no_more_than_the_first(
     page(items, filter=condition, order=order, request=Request(10, token), bind={})
     stats = docstore.explain.assert_indexed(items, asked[-1], [*order, ("_id", order[0][1])], limit=11, max_keys=60)
     assert stats["nReturned"] == 11
+
+
+def test_without_an_order_the_tenants_own_range_is_walked(tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ids of other tenants come first and last in the collection, and must not be walked through."""
+    for other in ("000", "zzz"):
+        with tenancy.service_context(other):
+            Book.rows().insert_many([{"title": "x"} for _ in range(500)])
+    Book.rows().insert_many([{"title": "x"} for _ in range(60)])
+    docstore.explain.assert_indexed(Book, Book.read_filter({}, deleted=False), max_keys=61)
+    docstore.explain.assert_indexed(Book, {}, max_keys=61)
+    asked: list[dict[str, Any]] = []
+    find = docstore.TenantCollection.find
+    monkeypatch.setattr(
+        docstore.TenantCollection,
+        "find",
+        lambda self, filter, *args, **options: asked.append(filter) or find(self, filter, *args, **options),
+    )
+    seen, token = page(Book, filter={}, order=[], request=Request(25), bind={})
+    more, token = page(Book, filter={}, order=[], request=Request(25, token), bind={})
+    rest, token = page(Book, filter={}, order=[], request=Request(25, token), bind={})
+    assert (len({book.uid for book in [*seen, *more, *rest]}), token) == (60, "")
+    for filter in asked:
+        docstore.explain.assert_indexed(Book, filter, [("_id", 1)], limit=26, max_keys=30)
