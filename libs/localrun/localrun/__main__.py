@@ -22,6 +22,9 @@ def main() -> int:
         return int(arguments.action(layout, arguments))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except NotRunningError as error:
         return _complain(f"{error} ({layout.state})")
     except (provision.ProvisionError, daemon.AlreadyRunningError) as error:

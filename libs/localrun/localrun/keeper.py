@@ -118,7 +118,9 @@ class Keeper:
         self.name = kept.name
         self.phase = Phase.WAITING
         self.restarts = 0
-        self.started_at = 0.0
+        self.cpu_percent = 0.0
+        self.rss_bytes = 0
+        self._reading = (0, 0.0, 0.0)  # pid, time, processor seconds
         self.last_problem = ""
         self._changed = changed
         self._wait_for = wait_for
@@ -144,19 +146,23 @@ class Keeper:
         """Returns when the process has ended after `request_stop`."""
         self._thread.join()
 
-    def usage(self) -> dict[str, float | int]:
-        """Resident bytes and the share of one core (percent) since the process began; zeros if it is not running."""
+    def measure(self) -> None:
+        """Takes a reading; `cpu_percent` is then the share of one core between the last two, `rss_bytes` the memory."""
         pid = self.pid
         try:
-            if pid is not None:
-                process = psutil.Process(pid)
-                spent = process.cpu_times()
-                alive = max(time.time() - process.create_time(), 1e-3)
-                cpu = 100 * (spent.user + spent.system) / alive
-                return {"rss_bytes": process.memory_info().rss, "cpu_percent": round(cpu, 1)}
+            if pid is None:
+                raise psutil.NoSuchProcess(0)
+            process = psutil.Process(pid)
+            times, now = process.cpu_times(), time.monotonic()
+            spent = times.user + times.system
+            began, before = (self._reading[1], self._reading[2]) if self._reading[0] == pid else (now, spent)
+            if now - began >= 1:
+                self.cpu_percent = round(100 * (spent - before) / (now - began), 1)
+            if now - began >= 1 or self._reading[0] != pid:
+                self._reading = (pid, now, spent)
+            self.rss_bytes = process.memory_info().rss
         except psutil.NoSuchProcess:
-            pass
-        return {"rss_bytes": 0, "cpu_percent": 0.0}
+            self.cpu_percent, self.rss_bytes = 0.0, 0
 
     def _run(self) -> None:
         deaths = 0
@@ -166,7 +172,6 @@ class Keeper:
             began = time.monotonic()
             try:
                 self.kept.process.start()
-                self.started_at = time.time()
                 self._set(Phase.STARTING)
                 self._watch()
             except Exception as error:  # noqa: BLE001 - whatever it is, this process must be kept and the others too

@@ -23,7 +23,7 @@ from localrun.sinks import SINKS, sink_workloads
 
 READY_TIMEOUT_S = 240.0
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
-_LOG_CHECK_S = 5.0
+_ROUND_S = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +59,10 @@ class Supervisor:
         """Starts everything, keeps it, ends it. Progress is told to whoever asks `answer`."""
         try:
             self._start()
-            while not self._stop.wait(_LOG_CHECK_S):
+            while not self._stop.wait(_ROUND_S):
                 bound_logs(self._layout.logs)
+                for keeper in self._keepers:
+                    keeper.measure()
         except Exception as error:
             logger.exception("the platform cannot be started")
             self._tell("failed", f"{error}\nEverything is being stopped.")
@@ -279,6 +281,8 @@ class Supervisor:
         with self._changed:
             keepers = list(self._keepers)
             ready = bool(keepers) and all(keeper.phase is Phase.READY for keeper in keepers)
+        for keeper in keepers:
+            keeper.measure()
         rows = [
             {
                 "name": keeper.name,
@@ -286,7 +290,8 @@ class Supervisor:
                 "phase": keeper.phase.value,
                 "restarts": keeper.restarts,
                 "problem": keeper.last_problem,
-                **keeper.usage(),
+                "rss_bytes": keeper.rss_bytes,
+                "cpu_percent": keeper.cpu_percent,
             }
             for keeper in keepers
         ]
