@@ -1,18 +1,18 @@
 """Fetches key sets from addresses that tenants enter, without letting them reach into the network we run in."""
 
+import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from contextlib import ExitStack, suppress
 from urllib.parse import SplitResult, urlsplit
-
-import urllib3
 
 TIMEOUT_S = 3.0
 MAX_BYTES = 256 * 1024
 _MAX_URI_LENGTH = 2000
 _MAX_ADDRESSES = 4
-_CHUNK_BYTES = 16 * 1024
 
 # Ranges that Python calls global but that translate to IPv4 addresses, private ones among them.
 _TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16")))
@@ -66,16 +66,15 @@ def fetch(uri: str, *, loopback: bool) -> bytes:
             break
         try:
             return _get(parts, address, deadline)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (http.client.HTTPException, OSError) as error:
             failure = f"the connection fails ({type(error).__name__})"
     raise KeySetUnreachable(failure)
 
 
 def _resolve(parts: SplitResult, *, loopback: bool) -> list[_Address]:
     assert parts.hostname is not None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise KeySetUnreachable("its host name cannot be resolved") from None
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
@@ -85,43 +84,41 @@ def _resolve(parts: SplitResult, *, loopback: bool) -> list[_Address]:
 
 
 def _get(parts: SplitResult, address: _Address, deadline: float) -> bytes:
-    timeout = urllib3.Timeout(total=max(0.1, deadline - time.monotonic()))
-    host = f"[{address}]" if address.version == 6 else str(address)
-    pool: urllib3.HTTPConnectionPool
-    if parts.scheme == "https":
-        pool = urllib3.HTTPSConnectionPool(
-            host,
-            parts.port or 443,
-            timeout=timeout,
-            retries=False,
-            ssl_context=ssl.create_default_context(),
-            server_hostname=parts.hostname,
-            assert_hostname=parts.hostname,
-        )
-    else:
-        pool = urllib3.HTTPConnectionPool(host, parts.port or 80, timeout=timeout, retries=False)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {"Host": parts.netloc, "Accept": "application/jwk-set+json, application/json"}
-    with pool:
-        response = pool.request("GET", path, headers=headers, redirect=False, preload_content=False)
-        try:
-            if response.status != 200:
-                raise KeySetUnreachable(f"it answers with status {response.status}")
-            return _body(response, deadline)
-        finally:
-            response.close()
-
-
-def _body(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Reads piecewise: a server that sends byte after byte must not hold a thread past the deadline."""
-    body = b""
-    while chunk := response.read1(_CHUNK_BYTES):
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise KeySetUnreachable(f"it answers with more than {MAX_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise KeySetUnreachable(f"it takes longer than {TIMEOUT_S:g} s")
+    remaining = max(0.1, deadline - time.monotonic())
+    port = _port(parts)
+    with ExitStack() as stack:
+        line = stack.enter_context(socket.create_connection((str(address), port), timeout=remaining))
+        # A socket's timeout starts anew with every byte. What ends a server that sends byte after byte is this timer:
+        # it cuts the line, through a duplicate because TLS takes the socket over.
+        cut = threading.Timer(remaining, _shut, [stack.enter_context(line.dup())])
+        cut.start()
+        stack.callback(cut.cancel)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            line = stack.enter_context(context.wrap_socket(line, server_hostname=parts.hostname))
+        connection = http.client.HTTPConnection(str(parts.hostname), port)
+        connection.sock = line
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        accept = "application/jwk-set+json, application/json"
+        connection.request("GET", path, headers={"Host": parts.netloc, "Accept": accept, "Connection": "close"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise KeySetUnreachable(f"it answers with status {response.status}")
+        body = response.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise KeySetUnreachable(f"it answers with more than {MAX_BYTES} bytes")
+    if time.monotonic() > deadline:
+        raise KeySetUnreachable(f"it takes longer than {TIMEOUT_S:g} s")
     return body
+
+
+def _shut(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _literal(host: str) -> _Address | None:

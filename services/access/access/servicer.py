@@ -122,7 +122,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             case "api_key":
                 made = exchange.exchange_api_key(request.api_key, request.tenant, request.audience)
             case "write_key":
-                made = exchange.exchange_write_key(request.write_key, request.audience)
+                made = exchange.exchange_write_key(request.write_key, request.tenant, request.audience)
             case "jwt":
                 made = exchange.exchange_jwt(request.jwt, request.tenant, request.audience, self._key_sets)
             case _:

@@ -69,19 +69,20 @@ def exchange_api_key(text: str, tenant: str, audience: str) -> InternalToken:
         uid = row["principal"]
         found = Principal.rows().find_one({"uid": uid}, {"roles": 1, "disabled": 1})
         caller = Caller(key.tenant, Principal.described(uid), _permissions(found), row["expire_time"])
-    if tenant in ("", key.tenant):
-        return _mint(caller, audience)
-    return _mint(_as_guest(caller, tenant), audience)
+    return _mint(_in_tenant(caller, tenant), audience)
 
 
-def exchange_write_key(text: str, audience: str) -> InternalToken:
-    """A token that opens nothing but event ingestion. Raises Unauthenticated (KEY_*), InvalidArgument."""
+def exchange_write_key(text: str, tenant: str, audience: str) -> InternalToken:
+    """A token that opens nothing but event ingestion, in the key's tenant (which `tenant` may name).
+
+    Raises Unauthenticated (KEY_*), PermissionDenied TENANT_NOT_ENTERED, InvalidArgument.
+    """
     _check_audience(audience)
     key, row = _opened_key(text, WRITE)
     caller = Caller(
         key.tenant, Key.described(key.uid), frozenset({WRITE_PERMISSION}), row["expire_time"], row["source"]
     )
-    return _mint(caller, audience)
+    return _mint(_in_tenant(caller, tenant), audience)
 
 
 def exchange_jwt(token: str, tenant: str, audience: str, key_sets: KeySets) -> InternalToken:
@@ -142,8 +143,10 @@ def _permissions_of(roles: Collection[str], problem: str) -> frozenset[str]:
     return frozenset(item for item in union if not permits(union - {item}, item))
 
 
-def _as_guest(caller: Caller, tenant: str) -> Caller:
-    """The caller in another tenant: for platform staff who may enter."""
+def _in_tenant(caller: Caller, tenant: str) -> Caller:
+    """The caller in the wished tenant: the own one, or, as a guest, another one for platform staff who may enter."""
+    if tenant in ("", caller.tenant):
+        return caller
     if caller.tenant != PLATFORM or not permits(caller.permissions, ENTER_TENANTS):
         raise PermissionDenied(
             "TENANT_NOT_ENTERED",

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from access import key_set_source
-from access.key_set_source import MAX_BYTES, KeySetUnreachable, fetch
+from access.key_set_source import MAX_BYTES, KeySetUnreachable, address_problem, fetch
 
 
 class Server:
@@ -90,7 +90,7 @@ def test_large_documents_are_cut_off(serve):
         fetch(f"http://127.0.0.1:{server.port}/", loopback=True)
 
 
-@pytest.mark.parametrize("first", [b"", b"HTTP/1.0 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.0 200 OK\r\nX: ", b"HTTP/1.0 200 OK\r\n\r\n"])
 def test_slow_servers_hold_nobody_up(serve, monkeypatch, first):
     monkeypatch.setattr(key_set_source, "TIMEOUT_S", 0.5)
     ended = threading.Event()
@@ -118,14 +118,19 @@ def test_nobody_listening(serve):
         fetch(f"http://127.0.0.1:{server.port}/", loopback=True)
 
 
-def test_names_that_lead_to_private_addresses_are_refused_in_production(serve):
+@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "0177.0.0.1"])
+def test_names_that_lead_to_private_addresses_are_refused_in_production(serve, host):
+    """No address to a strict reader, this machine to the system's resolver."""
     server = serve(say())
-    # `localhost.` is resolved by the system, past every check of literal addresses.
+    assert address_problem(f"https://{host}/", loopback=False) is None
     with pytest.raises(KeySetUnreachable, match="private"):
-        fetch(f"https://localhost.:{server.port}/", loopback=False)
+        fetch(f"https://{host}:{server.port}/", loopback=False)
+    assert server.asked == []
+
+
+def test_names_that_lead_nowhere():
     with pytest.raises(KeySetUnreachable, match="resolved"):
         fetch("https://no-such-host.invalid/", loopback=False)
-    assert server.asked == []
 
 
 @pytest.fixture

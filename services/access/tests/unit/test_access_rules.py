@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -37,8 +38,6 @@ def test_every_permission_of_the_platform_can_be_granted():
 
 
 def test_each_pattern_of_a_built_in_role_matches_something():
-    from fnmatch import fnmatchcase
-
     for role, _, patterns in _ROLES:
         for pattern in patterns:
             # Not every service has every verb of reading.
