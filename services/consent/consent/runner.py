@@ -100,13 +100,19 @@ def seal_until(settings: ConsentSettings, stopping: Stopping) -> None:
     failures = 0
     while not stopping.wait(min(SEAL_INTERVAL_S * 2**failures, 5.0)):
         try:
-            for tenant in sealing.waiting_tenants(settings):
-                with tenancy.service_context(tenant, method="seal"):
-                    sealing.seal(settings, store, settings.instance)
-            failures = 0
+            good = all([_seal_tenant(settings, store, tenant) for tenant in sealing.waiting_tenants(settings)])
         except pymongo.errors.PyMongoError as error:
-            failures = min(failures + 1, 5)
             logger.warning("sealing waits: the database cannot be used (%s)", type(error).__name__)
-        except Exception:
-            failures = min(failures + 1, 5)
-            logger.exception("sealing failed")
+            good = False
+        failures = 0 if good else min(failures + 1, 5)
+
+
+def _seal_tenant(settings: ConsentSettings, store: blobs.BlobStore, tenant: str) -> bool:
+    """Seals one tenant's records; False when it failed, so that the others go on and this one is tried again."""
+    try:
+        with tenancy.service_context(tenant, method="seal"):
+            sealing.seal(settings, store, settings.instance)
+    except Exception:
+        logger.exception("sealing failed", extra={"tenant": tenant})
+        return False
+    return True
