@@ -145,9 +145,9 @@ class Consenting:
         def whole() -> list[str]:
             answer = requests.get(f"{self.story.platform.traces}/traces/{self._trace_id}", timeout=10)
             spans = answer.json().get("spans", []) if answer.ok else []
-            services = {span["service"] for span in spans}
-            sent = [span for span in spans if span["name"] == "send mail"]
-            return sorted(services) if sent and {"gateway", "consent"} <= services else []
+            mailed = any(span["name"] == "send mail" for span in spans)
+            services = sorted({span["service"] for span in spans})
+            return services if mailed and {"gateway", "consent", "identity"} <= set(services) else []
 
         services = wait_for(whole, "one trace from the API call to the mail")
         self.story.report.note(

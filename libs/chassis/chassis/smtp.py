@@ -6,7 +6,10 @@ import ssl
 from types import TracebackType
 from typing import Self
 
+from opentelemetry.trace import SpanKind, StatusCode
 from pydantic import BaseModel, Field, SecretStr
+
+from chassis import telemetry
 
 _TIMEOUT_S = 30.0
 
@@ -62,6 +65,16 @@ class Mailer:
         """
         if message_id.encode() not in raw:
             raise ValueError("the message does not carry its Message-ID")
+        with telemetry.tracer().start_as_current_span(
+            "send mail", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                self._deliver(raw, mail_from, rcpt_to)
+            except MailError as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
+
+    def _deliver(self, raw: bytes, mail_from: str, rcpt_to: str) -> None:
         try:
             connection = self._connected()
             # Mail addresses beyond ASCII need SMTPUTF8 (RFC 6531) from the server.

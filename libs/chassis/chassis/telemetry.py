@@ -5,17 +5,26 @@ OTLP over HTTP, because the gRPC exporter would stall a monkey-patched worker.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBasedTraceIdRatio
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.util.types import Attributes
 
 from chassis.metric_names import Metric
 
@@ -48,9 +57,8 @@ def setup(settings: "Settings") -> None:
 
     base = settings.otlp_endpoint.rstrip("/")
     resource = Resource.create(resource_attributes(settings))
-    tracer_provider = TracerProvider(
-        resource=resource, sampler=ParentBasedTraceIdRatio(settings.trace_ratio), shutdown_on_exit=False
-    )
+    sampler = ParentBased(_NoLoneClientCalls(settings.trace_ratio))
+    tracer_provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
     tracer_provider.add_span_processor(
         BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=_EXPORT_TIMEOUT_S))
     )
@@ -63,6 +71,33 @@ def setup(settings: "Settings") -> None:
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(meter_provider)
     _shutdowns.extend((tracer_provider.shutdown, meter_provider.shutdown))
+
+
+class _NoLoneClientCalls(Sampler):
+    """Records the given share of new traces, but none that a client call would begin.
+
+    A query that belongs to no request is a sweep or a poll: several a second in an idle platform, of use to nobody.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._ratio = TraceIdRatioBased(ratio)
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        if kind is SpanKind.CLIENT:
+            return SamplingResult(Decision.DROP)
+        return self._ratio.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+    def get_description(self) -> str:
+        return f"NoLoneClientCalls({self._ratio.get_description()})"
 
 
 def resource_attributes(settings: "Settings") -> dict[str, str]:

@@ -17,6 +17,7 @@ patched, endpoint = sys.argv[1] == "patched", sys.argv[2]
 if patched:
     import eventlet
     eventlet.monkey_patch()
+from opentelemetry.trace import SpanKind
 from chassis import metric_names, telemetry
 from chassis.settings import Settings
 telemetry.setup(Settings(service="things", role="work", version="1.2", instance="ns.pod.c", keys=sys.argv[3],
@@ -25,6 +26,8 @@ telemetry.gauge(metric_names.OUTBOX_AGE, lambda: [(1.5, {})])
 telemetry.counter(metric_names.EVENTS_RELAYED).add(2, {"rapport.event.type": "t"})
 with telemetry.tracer().start_as_current_span("publish") as span:
     recorded = span.is_recording()
+    telemetry.tracer().start_span("query-within", kind=SpanKind.CLIENT).end()
+telemetry.tracer().start_span("query-alone", kind=SpanKind.CLIENT).end()
 start = time.monotonic()
 telemetry.shutdown()
 print(recorded, time.monotonic() - start)
@@ -79,6 +82,8 @@ def test_traces_and_metrics_arrive_at_shutdown(collector, mode):
     assert set(got) == {"/v1/traces", "/v1/metrics"}
     bodies = {path: gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for path, body in got.items()}
     assert b"publish" in bodies["/v1/traces"]
+    assert b"query-within" in bodies["/v1/traces"]
+    assert b"query-alone" not in bodies["/v1/traces"], "a query of no request is a poll"
     for name in (b"rapport.outbox.age", b"rapport.events.relayed", b"ns.pod.c", b"service.namespace", b"rapport.role"):
         assert name in bodies["/v1/metrics"]
 
