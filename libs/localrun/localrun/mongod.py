@@ -10,9 +10,9 @@ import pymongo
 import pymongo.errors
 
 from localrun import provision
-from localrun.childprocess import ChildProcess
+from localrun.childprocess import ChildProcess, end_leftover
 from localrun.ports import free_port
-from localrun.readiness import HOST, holds, wait_until
+from localrun.readiness import HOST, holds, refuse_taken, wait_until
 
 
 class Mongod:
@@ -45,7 +45,12 @@ class Mongod:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Starts the process; `wait_ready` tells when it can be used."""
+        """Starts the process; `wait_ready` tells when it can be used.
+
+        Raises NotReadyError when somebody else has its port.
+        """
+        if self.pid is not None:
+            return
         program = provision.ensure_mongod()
         data = self.directory / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -57,11 +62,14 @@ class Mongod:
         ]
         if self.root_password:
             command += ["--keyFile", str(self._key_file(self.root_password))]
+        pid_file = self.directory / "mongod.pid"
+        end_leftover(pid_file)
+        refuse_taken("mongod", self.port)
         self._process = ChildProcess(
             command,
             env=dict(os.environ),
             log=self.directory / "mongod.log",
-            pid_file=self.directory / "mongod.pid",
+            pid_file=pid_file,
             cwd=self.directory,
         )
         self._process.start()

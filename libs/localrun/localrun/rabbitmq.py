@@ -9,9 +9,9 @@ import urllib.request
 from pathlib import Path
 
 from localrun import provision
-from localrun.childprocess import ChildProcess
+from localrun.childprocess import ChildProcess, end_leftover
 from localrun.ports import free_port
-from localrun.readiness import HOST, holds, wait_until
+from localrun.readiness import HOST, holds, refuse_taken, wait_until
 
 
 class RabbitMQ:
@@ -47,24 +47,33 @@ class RabbitMQ:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Starts the port mapper and the node; `wait_ready` tells when it can be used."""
+        """Starts the port mapper and the node; `wait_ready` tells when it can be used.
+
+        Raises NotReadyError when somebody else has one of its ports.
+        """
+        if self.pid is not None:
+            return
         root = provision.ensure_rabbitmq()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._configure()
+        pid_files = [self.directory / name for name in ("rabbitmq.pid", "epmd.pid")]
+        for pid_file in pid_files:
+            end_leftover(pid_file)
+        refuse_taken("RabbitMQ", self.port, self.management_port, self.prometheus_port)
         env = self._environment(root)
         erlang = root / "usr/lib/erlang"
         self._mapper = ChildProcess(
             [str(erlang / "bin/epmd"), "-address", HOST, "-port", str(self._mapper_port)],
             env=env,
             log=self.directory / "log/epmd.log",
-            pid_file=self.directory / "epmd.pid",
+            pid_file=pid_files[1],
             cwd=self.directory,
         )
         self._process = ChildProcess(
             [str(root / "usr/lib/rabbitmq/bin/rabbitmq-server")],
             env=env,
             log=self.directory / "log/start.log",
-            pid_file=self.directory / "rabbitmq.pid",
+            pid_file=pid_files[0],
             cwd=self.directory,
         )
         self._mapper.start()

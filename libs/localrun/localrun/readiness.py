@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pymongo.errors
 
 from localrun.childprocess import ChildProcess
+from localrun.ports import listening
 
 HOST = "127.0.0.1"
 """Where our servers listen: this machine only."""
@@ -13,6 +14,13 @@ HOST = "127.0.0.1"
 
 class NotReadyError(Exception):
     """A server ended, or was not ready in time; the message holds the end of its log."""
+
+
+def refuse_taken(title: str, *ports: int) -> None:
+    """Raises NotReadyError if somebody listens on a port: what answered there would be taken for our server."""
+    for port in ports:
+        if listening(HOST, port):
+            raise NotReadyError(f"{title} cannot start: {HOST}:{port} is taken by another process")
 
 
 # While a server starts, any of these means "not yet".

@@ -19,7 +19,7 @@ class WebServer(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, handler: type["WebHandler"]) -> None:
         super().__init__((host, port), handler)
         self.port: int = self.server_address[1]
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 5}, daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, name="http", daemon=True)
 
     def start(self) -> None:
         """Begins answering."""
