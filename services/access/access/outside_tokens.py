@@ -29,8 +29,6 @@ def peek(token: str) -> Unverified:
         raise _invalid("it is not a JWT in compact form") from None
     if header.get("alg") not in ACCEPTED_ALGORITHMS:
         raise _invalid(f"its algorithm is none of {', '.join(ACCEPTED_ALGORITHMS)}")
-    if "crit" in header:
-        raise _invalid("it has critical header fields (`crit`), none of which is supported")
     key_id, issuer = header.get("kid"), claims.get("iss")
     if not isinstance(key_id, str) or not key_id:
         raise _invalid("its header has no `kid`")

@@ -87,10 +87,10 @@ def test_built_in_roles_follow_the_release(database, acme, caller):
 
 
 def test_migrate_runs_as_a_process(settings_for, role):
-    settings = settings_for("access", role="migrate", bootstrap_key=new_bootstrap_key(), database="test_access_process")
+    settings = settings_for("access", role="migrate", bootstrap_key=new_bootstrap_key())
     process = role(settings)
     process.run()
     assert settings.bootstrap_key.get_secret_value().rpartition(".")[2] not in process.log.read_text()
-    wrong = role(settings_for("access", role="migrate", bootstrap_key="wrong", database="test_access_process"))
+    wrong = role(settings_for("access", role="migrate", bootstrap_key="wrong"))
     assert wrong.start().process.wait(60) == 78
     assert "python -m access.bootstrap_key" in wrong.tail()
