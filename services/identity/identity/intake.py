@@ -1,16 +1,18 @@
 """The rules an incoming event must keep; one that breaks them is quarantined by itself."""
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from google.protobuf.json_format import MessageToJson
 from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.identity.v1.tracking_event_pb2 import TrackingEvent
 
 from chassis import money
+from identity import messages
 from identity.domain.identifiers import BlockList, Kind
 
 EVENTS_MAX = 500
@@ -62,7 +64,7 @@ def refusal(event: TrackingEvent, now: datetime, block_list: BlockList) -> Refus
 
 def body(event: TrackingEvent) -> str:
     """The event as it came, JSON, at most EVENT_BYTES_MAX bytes of it."""
-    return cut(MessageToJson(event, indent=None, ensure_ascii=False))
+    return cut(_json(event))
 
 
 def cut(text: str) -> str:
@@ -99,12 +101,27 @@ def order_id(event: TrackingEvent) -> str | None:
     return value.string_value[:ID_MAX] or None
 
 
+def _json(event: TrackingEvent) -> str:
+    """The event as JSON, whatever is wrong with it: protobuf's own printer refuses instants past the year 9999."""
+    told: dict[str, Any] = {}
+    for field, value in event.ListFields():
+        if isinstance(value, Struct):
+            value = messages.plain(value)
+        elif isinstance(value, Timestamp):
+            value = {"seconds": value.seconds, "nanos": value.nanos}
+        elif field.enum_type is not None:
+            known = field.enum_type.values_by_number.get(value)
+            value = known.name if known else value
+        told[field.json_name] = value
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
 def _size(event: TrackingEvent) -> Refusal | None:
     size = event.ByteSize()
     if size <= _SURELY_SMALL:
         return None
     if size <= 8 * EVENT_BYTES_MAX:
-        size = len(MessageToJson(event, indent=None, ensure_ascii=False).encode("utf-8", "replace"))
+        size = len(_json(event).encode("utf-8", "replace"))
     if size <= EVENT_BYTES_MAX:
         return None
     return Refusal("EVENT_TOO_LARGE", "", "The event is larger than 32 KiB; send less of properties, traits, context.")

@@ -54,7 +54,11 @@ def phone(value: str, region: str) -> str:
         raise Invalid(
             "is no phone number; give it with its country code, such as +49 30 901820, or set region_code"
         ) from None
-    if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+    # A national form may be one of another country: it must be a number that exists. With a country code it is enough
+    # that it may exist, for numbering plans change.
+    international = value.strip().startswith(("+", "00"))
+    possible = phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+    if not (possible and (international or phonenumbers.is_valid_number(parsed))):
         raise Invalid("has too few or too many digits for its country; give it with its country code") from None
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
 

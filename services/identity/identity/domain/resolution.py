@@ -132,18 +132,26 @@ class Resolver:
         return evidence._replace(strong=(*evidence.strong, Identifier(Kind.USER_ID, source, evidence.previous)))
 
     def _resolve_strong(self, evidence: Evidence) -> str:
-        anchor = next((found.customer for i in evidence.strong if (found := self.identifiers.get(i))), None)
-        if anchor is None:
+        """Every user id starts as a customer of its own: what joins it to others is a merge, explained and undoable."""
+        lead = evidence.strong[0]
+        known = self.identifiers.get(lead)
+        if known:
+            anchor = known.customer
+        elif lead.kind is Kind.USER_ID:
             anchor = self._adopt(evidence) or self._new_customer()
+        else:
+            named = next((found.customer for one in evidence.strong if (found := self.identifiers.get(one))), None)
+            anchor = named or self._adopt(evidence) or self._new_customer()
         for identifier in evidence.strong:
             known = self.identifiers.get(identifier)
+            if known is None and identifier.kind is Kind.USER_ID and identifier != lead:
+                known = self._add(identifier, self._new_customer(), None)
             if known is None:
                 if self._has_room(anchor, identifier, evidence):
                     self._add(identifier, anchor, None)
             elif known.customer != anchor:
                 self._merge(anchor, known.customer, identifier.kind, evidence)
-        lead = self.identifiers.get(evidence.strong[0])
-        return lead.customer if lead else anchor
+        return anchor
 
     def _adopt(self, evidence: Evidence) -> str | None:
         """The customer of an anonymous id that nobody owns yet: who comes first with a name is that person."""

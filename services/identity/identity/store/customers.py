@@ -60,6 +60,7 @@ class Customer(docstore.Aggregate):
         "indexes": [
             {"fields": ["tenant", "canonical"]},
             {"fields": ["tenant", "merged", "create_time", "id"]},
+            {"fields": ["tenant", "merged", "canonical", "uid"]},
             {"fields": ["tenant", "merged", "region_code", "create_time", "id"]},
             {"fields": ["tenant", "merged", "language_code", "create_time", "id"]},
             {"fields": ["purge_time"], "sparse": True, "platform": True},

@@ -49,7 +49,8 @@ def test_the_latest_word_wins(told):
 
 members = st.lists(
     st.dictionaries(
-        st.sampled_from(["email", "phone", "traits.plan"]), st.tuples(st.sampled_from(["", "x", "y"]), st.integers(0, 4))
+        st.sampled_from(["email", "phone", "traits.plan"]),
+        st.tuples(st.sampled_from(["", "x", "y"]), st.integers(0, 4)),
     ),
     min_size=1,
     max_size=5,

@@ -14,7 +14,7 @@ from identity.domain.identifiers import Identifier, Kind
 from identity.domain.resolution import Evidence, Profile, Resolver, distinct
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-WIDE = Limits({kind: 1000 for kind in Kind}, 1000)
+WIDE = Limits(dict.fromkeys(Kind, 1000), 1000)
 
 
 def user(value, source="shop"):
@@ -139,10 +139,19 @@ def test_a_known_customer_on_a_new_device_takes_over_what_the_device_did():
 
 def test_shop_and_app_that_share_an_address_become_one():
     made = resolved([
-        seen(0, user("1", "shop"), email("ada@x.io")), seen(1, user("9", "app")), seen(2, user("9", "app"), email("ada@x.io"))
+        seen(0, user("1", "shop"), email("ada@x.io")),
+        seen(1, user("9", "app")),
+        seen(2, user("9", "app"), email("ada@x.io")),
     ])  # fmt: skip
     assert len(partition(made)) == 1
     assert [(merge.kind, merge.message_id) for merge in made.merges] == [(Kind.EMAIL, "m0002")]
+
+
+def test_a_new_user_id_with_a_known_address_is_a_merge_that_can_be_undone():
+    made = resolved([seen(0, user("1", "shop"), email("ada@x.io")), seen(1, user("9", "app"), email("ada@x.io"))])
+    assert len(made.new_customers) == 2
+    assert [(merge.kind, merge.message_id) for merge in made.merges] == [(Kind.EMAIL, "m0001")]
+    assert len(partition(made)) == 1
 
 
 def test_an_alias_of_a_user_id_merges_and_says_so():
@@ -161,11 +170,15 @@ def test_an_alias_of_a_known_device_never_merges_two_people():
     ("limits", "guard"),
     [
         (Limits({kind: 1 if kind is Kind.USER_ID else 9 for kind in Kind}, 9), Guard.IDENTIFIER_LIMIT),
-        (Limits({kind: 9 for kind in Kind}, 1), Guard.MEMBER_LIMIT),
+        (Limits(dict.fromkeys(Kind, 9), 1), Guard.MEMBER_LIMIT),
     ],
 )
 def test_a_profile_past_its_limits_is_a_conflict_not_a_merge(limits, guard):
-    evidence = [seen(0, user("1"), email("a@x.io")), seen(1, user("2", "app")), seen(2, user("2", "app"), email("a@x.io"))]
+    evidence = [
+        seen(0, user("1"), email("a@x.io")),
+        seen(1, user("2", "app")),
+        seen(2, user("2", "app"), email("a@x.io")),
+    ]
     made = resolved(evidence, limits)
     assert not made.merges
     (conflict,) = made.conflicts.values()
@@ -178,7 +191,7 @@ def test_a_profile_past_its_limits_is_a_conflict_not_a_merge(limits, guard):
 
 
 def test_one_identifier_too_many_is_not_added():
-    limits = Limits({kind: 2 for kind in Kind}, 9)
+    limits = Limits(dict.fromkeys(Kind, 2), 9)
     made = resolved([seen(n, user("ann"), device(f"d{n}")) for n in range(4)], limits)
     assert {i.value for i in made.identifiers if i.kind is Kind.ANONYMOUS_ID} == {"d0", "d1"}
     assert [(c.guard, c.kind, len(c.customers)) for c in made.conflicts.values()] == [
