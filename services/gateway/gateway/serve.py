@@ -21,8 +21,13 @@ _WORKER_STUCK_S = 60
 
 
 def serve(settings: Settings, _stopping: Stopping) -> None:
-    """Serves until SIGTERM, which gunicorn takes over; then drains (see Worker)."""
-    _Server(settings).run()
+    """Serves until SIGTERM, which gunicorn takes over; then drains (see Worker).
+
+    Raises what `create_app` raises.
+    """
+    # Made before the fork, so that a wrong configuration ends the process at once; it connects to nothing yet,
+    # for channels would not survive the fork.
+    _Server(settings, create_app(settings)).run()
 
 
 class Worker(ThreadWorker):
@@ -36,10 +41,24 @@ class Worker(ThreadWorker):
             timer.daemon = True
             timer.start()
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Also closes the listeners at the end: gunicorn keeps them open until the last request has ended, and the
+        system would take connections that nobody answers."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            before = -1
+            while before != self.nr_conns:  # Those already connected are served.
+                before = self.nr_conns
+                self.accept(listener)
+            listener.close()
+
 
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, app: Flask) -> None:
         self.settings = settings
+        self._app = app
         super().__init__()
 
     def load_config(self) -> None:
@@ -60,5 +79,4 @@ class _Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        # In the worker, after the fork: channels and their threads would not survive it.
-        return create_app(self.settings)
+        return self._app

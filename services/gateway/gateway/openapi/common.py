@@ -112,14 +112,14 @@ SCHEMAS: dict[str, Any] = {
                     "message": {"type": "string", "description": "What is wrong and how to mend it, for developers."},
                     "details": {
                         "type": "array",
-                        "description": "`ErrorInfo` always; `BadRequest`, `PreconditionFailure`, `RetryInfo` where apt.",
+                        "description": "`ErrorInfo`, then `BadRequest`, `PreconditionFailure`, `RetryInfo` where apt.",
                         "items": {
                             "type": "object",
                             "required": ["@type"],
                             "properties": {
                                 "@type": {
                                     "type": "string",
-                                    "description": "`type.googleapis.com/google.rpc.*`.",
+                                    "description": "Such as `type.googleapis.com/google.rpc.RetryInfo`.",
                                 },
                                 "reason": {"type": "string", "description": "Of ErrorInfo: stable, for programs."},
                                 "domain": {"type": "string", "description": "Of ErrorInfo: the service that refused."},
