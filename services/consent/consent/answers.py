@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, purpose_pb2
 
 from consent.store import Consent, ConsentRecord, Notice, Purpose
 from consent.store.chain import seal_hashes
-from consent.usecases.opt_ins import Shown
-from consent.usecases.verification import Found
 from docstore import Row
+
+if TYPE_CHECKING:
+    from consent.usecases.opt_ins import Shown
+    from consent.usecases.verification import Found
 
 
 def purpose(document: Purpose, current: Notice | None) -> purpose_pb2.Purpose:
@@ -57,7 +60,7 @@ def consent(document: Consent) -> consent_pb2.Consent:
     )
 
 
-def opt_in(shown: Shown) -> consent_service_pb2.OptIn:
+def opt_in(shown: "Shown") -> consent_service_pb2.OptIn:
     """What a confirmation link is about."""
     return consent_service_pb2.OptIn(
         purpose_display_name=shown.purpose_display_name,
@@ -118,7 +121,7 @@ def _consent_record(document: ConsentRecord, hashes: Mapping[int, bytes]) -> con
     )
 
 
-def verification(found: Found) -> consent_service_pb2.ChainVerification:
+def verification(found: "Found") -> consent_service_pb2.ChainVerification:
     """The outcome of a check of the chain."""
     flaw = found.flaw
     return consent_service_pb2.ChainVerification(

@@ -100,7 +100,8 @@ def seal_until(settings: ConsentSettings, stopping: Stopping) -> None:
     failures = 0
     while not stopping.wait(min(SEAL_INTERVAL_S * 2**failures, 5.0)):
         try:
-            good = all([_seal_tenant(settings, store, tenant) for tenant in sealing.waiting_tenants(settings)])
+            outcomes = [_seal_tenant(settings, store, tenant) for tenant in sealing.waiting_tenants(settings)]
+            good = all(outcomes)
         except pymongo.errors.PyMongoError as error:
             logger.warning("sealing waits: the database cannot be used (%s)", type(error).__name__)
             good = False

@@ -22,7 +22,7 @@ from consent.settings import ConsentSettings
 from consent.store import Consent, ConsentRecord, Decision, Notice, Purpose
 from consent.usecases import decisions, opt_ins, purposes, statements, verification
 from consent.usecases.statements import Subject
-from docstore import blobs, masks, paging
+from docstore import blobs, paging
 from docstore.filters import FilterField, parse
 
 Context = grpc.ServicerContext
@@ -95,7 +95,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         )
 
     def UpdatePurpose(self, request: consent_service_pb2.UpdatePurposeRequest, _: Context) -> purpose_pb2.Purpose:
-        return _purpose(_update_purpose(request))
+        return _purpose(purposes.update(request.purpose, request.update_mask))
 
     def AddNotice(self, request: consent_service_pb2.AddNoticeRequest, _: Context) -> purpose_pb2.Purpose:
         texts = inputs.notice_texts(request.notice.texts, "notice.texts")
@@ -186,15 +186,3 @@ def _subject(request: Any) -> Subject:
 
 def _purpose(document: Purpose) -> purpose_pb2.Purpose:
     return answers.purpose(document, purposes.notice(document))
-
-
-@docstore.command(Purpose)
-def _update_purpose(request: consent_service_pb2.UpdatePurposeRequest) -> Purpose:
-    """Applies an update mask; the rest of a purpose has commands of its own."""
-    document = Purpose.get(uid(request.purpose.name))
-    message = _purpose(document)
-    masks.apply(request.update_mask, request.purpose, message)
-    document.display_name = inputs.display_name(message.display_name)
-    document.channels = inputs.channels(message.channels)
-    document.double_opt_in = message.double_opt_in
-    return document.save(request.purpose.etag or None)

@@ -28,7 +28,7 @@ class ConsentSettings(Settings, SmtpSettings):
     @field_validator("mail_from")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        domain = parseaddr(value)[1].rpartition("@")[2]
-        if value and (not domain or not value.isascii() or "\n" in value or "\r" in value):
+        local, _, domain = parseaddr(value)[1].rpartition("@")
+        if value and not (local and domain and value.isascii() and value.isprintable()):
             raise ValueError("is no mail address such as `Shop <no-reply@example.com>`")
         return value

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from google.protobuf.field_mask_pb2 import FieldMask
+from rapport.consent.v1 import purpose_pb2
+
 import docstore
 from chassis import clock
 from chassis.errors import FailedPrecondition, NotFound
+from consent import answers
 from consent.domain.decisions import LegalBasis
-from consent.inputs import refusal
+from consent.inputs import channels, display_name, refusal, uid
 from consent.store import Notice, NoticeText, Purpose
+from docstore import masks
 
 VERSIONS_MAX = 1_000
 
@@ -46,28 +51,43 @@ def create(new: NewPurpose) -> Purpose:
         notice_version=0,
         valid_from_version=0,
     )
-    notice = _next_version(purpose, new.texts, renewal_required=False) if new.texts else None
+    first = _next_version(purpose, new.texts, renewal_required=False) if new.texts else None
     purpose.insert()
-    if notice:
-        notice.insert()
+    if first:
+        first.insert()
     return purpose
 
 
+@docstore.command(Purpose)
+def update(message: purpose_pb2.Purpose, mask: FieldMask) -> Purpose:
+    """Changes what the mask names of the purpose that the message names, under its etag if it has one.
+
+    Raises NotFound, Aborted ETAG_MISMATCH, InvalidArgument (INVALID_UPDATE_MASK also for another legal basis).
+    """
+    purpose = Purpose.get(uid(message.name))
+    wanted = answers.purpose(purpose, notice(purpose))
+    masks.apply(mask, message, wanted)
+    purpose.display_name = display_name(wanted.display_name)
+    purpose.channels = channels(wanted.channels)
+    purpose.double_opt_in = wanted.double_opt_in
+    return purpose.save(message.etag or None)
+
+
 @docstore.command(None)
-def add_notice(uid: str, texts: Texts, renewal_required: bool, etag: str) -> Purpose:
+def add_notice(purpose_uid: str, texts: Texts, renewal_required: bool, etag: str) -> Purpose:
     """Adds the next version of a purpose's notice. Raises NotFound, Aborted ETAG_MISMATCH, InvalidArgument."""
     if not texts:
         raise refusal("NOTICE_REQUIRED", "notice.texts", "Give the text in at least one language.")
-    purpose = Purpose.get(uid)
+    purpose = Purpose.get(purpose_uid)
     if purpose.notice_version >= VERSIONS_MAX:
         raise FailedPrecondition(
             "TOO_MANY_NOTICES",
             f"{purpose.name} has {VERSIONS_MAX} versions of its notice, the most there can be; create another purpose.",
             metadata={"resource": purpose.name},
         )
-    notice = _next_version(purpose, texts, renewal_required)
+    added = _next_version(purpose, texts, renewal_required)
     purpose.save(etag or None)
-    notice.insert()
+    added.insert()
     return purpose
 
 

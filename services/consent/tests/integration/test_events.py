@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import grpc
 import pika
 import pytest
 from rapport.consent.v1 import consent_pb2
@@ -63,7 +64,7 @@ def started(role, settings, amqp, topology_file):
     """Starts a role of the service on this module's database and broker."""
 
     def start(name: str):
-        changes = {"role": name, "probe_port": free_port(), "topology_file": topology_file}
+        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port(), "topology_file": topology_file}
         return role(settings.model_copy(update=changes)).start().wait_ready()
 
     return start
@@ -123,3 +124,11 @@ def test_a_withdrawal_takes_the_urgent_queues() -> None:
     rule = descriptors.event_rule(descriptors.message_class("rapport.consent.v1.ConsentWithdrawn").DESCRIPTOR)
     assert rule is not None
     assert rule.urgent
+
+
+def test_the_role_serve_answers_and_ends_in_peace(client, started) -> None:
+    process = started("serve")
+    with grpc.insecure_channel(f"127.0.0.1:{process.settings.grpc_port}") as channel:
+        there = type(client)(channel, client.tenant, client.permissions)
+        assert there.purpose() == client.GetPurpose(name="purposes/news")
+    assert process.stop() == 0
