@@ -1,5 +1,6 @@
 """One platform for all e2e tests."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,10 @@ from e2e.platform import Platform, started
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The running platform."""
+    """The platform of `python -m localrun run -- pytest e2e`, else a fresh one."""
+    if "RAPPORT_GATEWAY_URL" in os.environ:
+        yield Platform.from_environment()
+        return
     with started(tmp_path_factory.mktemp("platform")) as running:
         yield running
 

@@ -12,13 +12,21 @@ from e2e.demo.api import Json, wait_for
 from e2e.platform import Platform
 from e2e.tenants import Tenant
 
+# The public key of RFC 8037, appendix A.2.
+JWKS = (
+    '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig", '
+    '"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+)
 EXTRA = {
     "CreateTenant": {"tenant.settings": tenants.SETTINGS},
     "UpdateTenant": {"tenant.settings": tenants.SETTINGS},
     "CreateRole": {"role.permissions": ["identity.customers.get"]},
     "UpdateRole": {"role.permissions": ["identity.customers.get"]},
-    "CreateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": '{"keys": []}'},
-    "UpdateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": '{"keys": []}'},
+    "CreateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": JWKS},
+    "UpdateIssuer": {"issuer.issuerUri": "https://id.example.org", "issuer.jwks": JWKS},
+    "CreatePurpose": {"purpose.notice": {"texts": [{"languageCode": "en", "text": "We write to you."}]}},
+    "LookupCustomer": {"kind": "KIND_EMAIL", "value": "1@example.org"},
+    "IngestEvents": {"events": [{"messageId": "m-9", "kind": "KIND_TRACK", "userId": "u-9", "event": "Other"}]},
     "UpdateCustomer": {"customer.displayName": "Somebody"},
     "RequestOptIn": {"email": "somebody@example.org"},
     "AddNotice": {"notice.texts": [{"languageCode": "en", "text": "We write to you."}]},
@@ -54,7 +62,7 @@ def names(two: tuple[Tenant, Tenant]) -> dict[str, str]:
     made["roles"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="reader")["name"]
     made["principals"] = api.post("/v1/principals", {"displayName": "P", "roles": ["roles/reader"]})["name"]
     made["keys"] = api.post("/v1/keys", {"kind": "KIND_API", "principal": made["principals"]})["name"]
-    issuer = {"issuerUri": "https://id.example.org", "audience": "rapport", "jwks": '{"keys": []}'}
+    issuer = {"issuerUri": "https://id.example.org", "audience": "rapport", "jwks": JWKS}
     made["issuers"] = api.post("/v1/issuers", issuer)["name"]
     made["purposes"] = tenants.create_purpose(api, "news", double_opt_in=False)
     about = {"customer": first, "purpose": made["purposes"], "channel": "CHANNEL_EMAIL"}
@@ -79,8 +87,7 @@ def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> t
     """Status, reason and message of a call by `tenant` that names `names`, the names themselves blanked out."""
     call = calls.build(method, names, EXTRA.get(method.name))
     sent = tenant.api.send(call.verb, call.path, call.body, call.query)
-    content: Json = sent.json() if sent.content else {}
-    error = content.get("error", {})
+    error: Json = {} if sent.ok else sent.json()["error"]
     message = error.get("message", "")
     for name in names.values():
         message = message.replace(name, "NAME")
@@ -106,15 +113,17 @@ def test_what_is_anothers_looks_like_what_is_nowhere(
     assert state_of(two[0], names) == before
 
 
-@pytest.mark.parametrize(
-    "method", [method for method in NAMED if method.name.startswith("List")], ids=lambda method: method.name
-)
+LISTS = [method for method in NAMED if method.name.startswith("List") and method not in REFERRING]
+
+
+@pytest.mark.parametrize("method", LISTS, ids=lambda method: method.name)
 def test_lists_hold_nothing_of_another_tenant(
     two: tuple[Tenant, Tenant], names: dict[str, str], method: MethodDescriptor
 ) -> None:
     call = calls.build(method, names)
     own = two[0].api.send(call.verb, call.path, None, {"pageSize": 1})
-    assert own.status_code == 200
+    # Only the platform's own people may list tenants.
+    assert own.status_code == (403 if method.name == "ListTenants" else 200)
     theirs = two[1].api.send(call.verb, call.path, None, {"pageSize": 1000})
     assert not any(f'"{name}"' in theirs.text for name in names.values() if not name.startswith("roles/"))
     token = own.json().get("nextPageToken")
@@ -152,5 +161,7 @@ def test_the_same_calls_are_answered_to_their_owner(two: tuple[Tenant, Tenant], 
         for method in sorted(NAMED, key=lambda method: method.name.startswith(("Delete", "Undo", "Revoke")))
         if method.name not in ("ListTenants", "UpdateTenant")
     }
-    wrong = {name: found for name, found in refused.items() if found[0] in (400, 401, 403, 404) or found[0] >= 500}
-    assert wrong == {}
+    # Understood and carried out, but for what is still in use.
+    in_use = ("ROLE_IN_USE", "PRINCIPAL_HAS_KEYS")
+    wrong = {name: found for name, found in refused.items() if found[0] != 200 and found[1] not in in_use}
+    assert wrong == {}, "\n".join(f"{name}: {found}" for name, found in wrong.items())
