@@ -5,12 +5,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+import pymongo.errors
 from mongoengine import DynamicField, LongField, StringField
 
 import docstore
 from identity.store.customers import Customer
 
 _CHUNK = 1000
+_DUPLICATE_KEY = 11000
 
 
 class TimelineEntry(docstore.Record):
@@ -52,6 +54,21 @@ def known_entries(uids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Which of these entries are stored, by uid; without their details."""
     found = TimelineEntry.rows().find({"uid": {"$in": list(uids)}}, {"details": 0})
     return {row["uid"]: row for row in found}
+
+
+def insert_new(rows: Iterable[dict[str, Any]], batch: str) -> set[str]:
+    """Insert the entries that are not there yet; returns the uids of those that `batch` has brought, now or before."""
+    wanted = list(rows)
+    uids = {row["uid"] for row in wanted}
+    try:
+        TimelineEntry.rows().insert_many(wanted, ordered=False)
+    except pymongo.errors.BulkWriteError as error:
+        failures = (error.details or {}).get("writeErrors", [])
+        if any(failure["code"] != _DUPLICATE_KEY for failure in failures):
+            raise
+        taken = known_entries([wanted[failure["index"]]["uid"] for failure in failures])
+        uids -= {uid for uid, row in taken.items() if row.get("batch") != batch}
+    return uids
 
 
 def totals(event: str, window: dict[str, datetime], max_time_ms: int) -> tuple[int, int, dict[str, int]]:

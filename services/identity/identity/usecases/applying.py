@@ -1,12 +1,12 @@
 """Making ingested events visible: whose they are, what they tell of a customer, and the timeline.
 
-One transaction a batch settles identities, profiles and timeline together, so a crash, a repeat or another runner
-at the same customers changes nothing about the result. A timeline row names the batch that brought it: a batch that is
-applied again tells its own rows, once.
+First identities and profiles (one transaction, when there is anything to write), then the timeline. Both steps may be
+repeated: a crash, or another runner at the same customers, changes nothing about the result. A timeline row names the
+batch that brought it, so a batch that is applied again tells its own rows, and only those.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from identity.domain.resolution import Evidence
 from identity.settings import IdentitySettings
 from identity.store import Customer, IngestionBatch, QuarantinedEvent, TimelineEntry
 from identity.store.ingestion import QUARANTINE_KEPT
-from identity.store.timeline import known_entries
+from identity.store.timeline import insert_new, known_entries
 from identity.traits import Understood, understand
 from identity.usecases import resolving
 from identity.usecases.tenant import currency_of_tenant, region_of_tenant
@@ -55,9 +55,9 @@ class _Incoming:
 
 @dataclass
 class _Applied:
-    """What one transaction has made of events."""
+    """What has become of events."""
 
-    rows: list[tuple[TrackingEvent, Mapping[str, Any]]] = field(default_factory=list)
+    rows: Sequence[tuple[TrackingEvent, Mapping[str, Any]]]
     """Events whose timeline entry this batch has brought, with the entry's row."""
     unread: int = 0
 
@@ -107,37 +107,22 @@ def _apply_or_quarantine(batch: IngestionBatch, event: TrackingEvent, settings: 
 def _apply(batch: IngestionBatch, events: Sequence[TrackingEvent], settings: IdentitySettings) -> _Applied:
     region, currency, block_list = region_of_tenant(settings), currency_of_tenant(settings), settings.block_list()
     incoming = [_read(event, batch.source, region, block_list) for event in _first_of_each(events)]
-    return docstore.in_transaction(lambda: _settle(batch, incoming, currency, settings))
-
-
-def _settle(
-    batch: IngestionBatch, incoming: Sequence[_Incoming], currency: str, settings: IdentitySettings
-) -> _Applied:
-    """The transaction; it may run several times."""
-    applied = _Applied()
     known = known_entries([one.uid for one in incoming])
-    applied.rows = [
-        (one.event, row) for one in incoming if (row := known.get(one.uid)) and row.get("batch") == batch.uid
-    ]
+    mine = [(one.event, row) for one in incoming if (row := known.get(one.uid)) and row.get("batch") == batch.uid]
     new = [one for one in incoming if one.uid not in known]
     if not new:
-        return applied
-    now = clock.now()
-    resolved = resolving.resolve([one.evidence for one in new], now, settings)
+        return _Applied(mine)
     news = [
-        (customer, one.understood.values, one.time)
-        for one, (customer, _) in zip(new, resolved.owners, strict=True)
+        (index, one.understood.values, one.time)
+        for index, one in enumerate(new)
         if one.understood and one.understood.values
     ]
-    resolving.write(resolved, news, batch.source, now)
-    rows = [
-        _entry(batch, one, customer, identifier, now, currency)
-        for one, (customer, identifier) in zip(new, resolved.owners, strict=True)
-    ]
-    TimelineEntry.rows().insert_many(rows)
-    applied.rows += zip((one.event for one in new), rows, strict=True)
-    applied.unread = sum(len(one.understood.unread) for one in new if one.understood)
-    return applied
+    owners = resolving.settle([one.evidence for one in new], news, batch.source, settings)
+    now = docstore.whole_milliseconds(clock.now())
+    rows = {one.uid: _entry(batch, one, owner, now, currency) for one, owner in zip(new, owners, strict=True)}
+    inserted = insert_new(rows.values(), batch.uid)
+    mine += [(one.event, rows[one.uid]) for one in new if one.uid in inserted]
+    return _Applied(mine, sum(len(one.understood.unread) for one in new if one.understood))
 
 
 def _first_of_each(events: Iterable[TrackingEvent]) -> Iterable[TrackingEvent]:
@@ -167,9 +152,10 @@ def _read(event: TrackingEvent, source: str, region: str, block_list: BlockList)
 
 
 def _entry(
-    batch: IngestionBatch, one: _Incoming, customer: str, identifier: Identifier, now: datetime, currency: str
+    batch: IngestionBatch, one: _Incoming, owner: resolving.Owner, now: datetime, currency: str
 ) -> dict[str, Any]:
     event = one.event
+    customer, identifier = owner
     row: dict[str, Any] = {
         "uid": one.uid,
         "customer": customer,
@@ -177,7 +163,7 @@ def _entry(
         "source": batch.source,
         "message_id": event.message_id,
         "event_time": one.time,
-        "create_time": docstore.whole_milliseconds(now),
+        "create_time": now,
         "identifier_kind": identifier.kind.value,
         "batch": batch.uid,
     }

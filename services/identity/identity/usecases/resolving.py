@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pymongo import UpdateOne
 
 import docstore
-from chassis import ids
+from chassis import clock, ids
 from identity.domain.graph import Node
 from identity.domain.identifiers import Identifier, Kind
 from identity.domain.resolution import Claim, Evidence, Known, Profile, Resolver, distinct
@@ -18,63 +17,63 @@ from identity.store import Customer, IdentifierRow
 from identity.store.merges import record_conflicts, separated_pairs
 from identity.usecases import merges, profiles
 
-News = tuple[str, Mapping[str, Any], datetime]
-"""Uid of a customer, values to learn (keys as in `domain.profile`), and when they were true."""
+News = tuple[int, Mapping[str, Any], datetime]
+"""Index of the evidence it came with, values to learn (keys as in `domain.profile`), and when they were true."""
+
+Owner = tuple[str, Identifier]
+"""Uid of the customer an event belongs to, and the identifier that says so."""
 
 
-@dataclass
-class Resolved:
-    """Whose each piece of evidence is, and what has to be written for it."""
+def settle(evidence: Sequence[Evidence], news: Sequence[News], source: str, settings: IdentitySettings) -> list[Owner]:
+    """Whose each piece of evidence is, after storing what it says about identities and profiles.
 
-    owners: list[tuple[str, Identifier]]
-    resolver: Resolver
-    canonicals: dict[str, str]
-    """Uid of every stored customer at hand -> uid of the one that stands for it."""
+    Events that say nothing new, nearly all, cost two queries and no transaction. Repeating it changes nothing.
+    """
+    if not news:
+        identifiers = _known(distinct(evidence))
+        canonicals = _canonicals(known.customer for known in identifiers.values())
+        if all(_says_nothing_new(one, identifiers, canonicals) for one in evidence):
+            leads = ((one.strong or one.weak)[0] for one in evidence)
+            return [(identifiers[lead].customer, lead) for lead in leads]
+    return docstore.in_transaction(lambda: _settle(evidence, news, source, settings))
 
 
-def resolve(evidence: Sequence[Evidence], now: datetime, settings: IdentitySettings) -> Resolved:
-    """Decide for all evidence at once, in its order. At most five queries."""
+def _settle(evidence: Sequence[Evidence], news: Sequence[News], source: str, settings: IdentitySettings) -> list[Owner]:
+    now = docstore.whole_milliseconds(clock.now())
     identifiers = _known(distinct(evidence))
-    owners = {known.customer for known in identifiers.values()}
-    canonicals = _canonicals(owners)
-    # Rows alone decide as long as every identifier is known and all those of one event name one profile.
-    settled = all(_settled(one, identifiers, canonicals) for one in evidence)
-    if settled:
-        stored = {uid: Profile({Node(now, canonicals[uid])}) for uid in set(canonicals.values())}
-        whole = {uid: stored[canonical] for uid, canonical in canonicals.items()}
-        undone: set[str] = set()
-    else:
-        whole = _profiles(set(canonicals.values()), canonicals)
-        undone = separated_pairs(list(whole)) if whole else set()
-    resolver = Resolver(identifiers, whole, undone, settings.limits(), ids.uuid7, docstore.whole_milliseconds(now))
-    return Resolved([resolver.resolve(one) for one in evidence], resolver, canonicals)
-
-
-def write(resolved: Resolved, news: Sequence[News], actor: str, now: datetime) -> None:
-    """Store what was decided and learnt, with its events. Runs inside a transaction."""
-    resolver = resolved.resolver
+    canonicals = _canonicals(known.customer for known in identifiers.values())
+    whole = _profiles(set(canonicals.values()), canonicals)
+    undone = separated_pairs(list(whole)) if whole else set()
+    resolver = Resolver(identifiers, whole, undone, settings.limits(), ids.uuid7, now)
+    owners = [resolver.resolve(one) for one in evidence]
     _write_identifiers(resolver, now)
     record_conflicts(resolver.conflicts.values(), now)
+    _write_profiles(resolver, canonicals, [(owners[index][0], values, when) for index, values, when in news], source)
+    return owners
+
+
+def _write_profiles(
+    resolver: Resolver,
+    canonicals: Mapping[str, str],
+    news: Sequence[tuple[str, Mapping[str, Any], datetime]],
+    source: str,
+) -> None:
     touched = {known.customer for known in resolver.new_identifiers.values()}
     touched |= {resolver.identifiers[identifier].customer for identifier in resolver.changed_claims}
     concerned = touched | {uid for merge in resolver.merges for uid in merge.customers} | {uid for uid, _, _ in news}
     if not concerned:
         return
     started = {uid: Customer.started(uid, resolver.now) for uid in resolver.new_customers}
-    stored = {resolved.canonicals[uid] for uid in concerned if uid not in started}
+    stored = {canonicals[uid] for uid in concerned if uid not in started}
     customers = started | (profiles.load(stored) if stored else {})
-    updated = {uid for uid, values, when in _in_order(news) if customers[uid].learn(values, when)}
+    # Oldest first: what is told twice in one batch is then written once.
+    updated = {uid for uid, values, when in sorted(news, key=lambda one: one[2]) if customers[uid].learn(values, when)}
     for merge in resolver.merges:
         rule = "RULE_ALIAS" if merge.alias else "RULE_SHARED_IDENTIFIER"
         reason = {"rule": rule, "identifier_kind": merge.kind.value, "message_id": merge.message_id}
-        merges.join(customers, merge.customers, reason, f"sources/{actor}")
+        merges.join(customers, merge.customers, reason, f"sources/{source}")
         updated.add(merge.customers[0])
     profiles.write(customers, updated=updated, touched=touched)
-
-
-def _in_order(news: Iterable[News]) -> list[News]:
-    """Oldest first, so that a value told twice in one batch is learnt once more at most."""
-    return sorted(news, key=lambda one: one[2])
 
 
 def _known(wanted: Iterable[Identifier]) -> dict[Identifier, Known]:
@@ -91,8 +90,10 @@ def _canonicals(customers: Iterable[str]) -> dict[str, str]:
     return {row["uid"]: row["canonical"] for row in found}
 
 
-def _settled(evidence: Evidence, identifiers: Mapping[Identifier, Known], canonicals: Mapping[str, str]) -> bool:
-    """Whether the event tells nothing new about identities: the case of nearly all events."""
+def _says_nothing_new(
+    evidence: Evidence, identifiers: Mapping[Identifier, Known], canonicals: Mapping[str, str]
+) -> bool:
+    """Whether all its identifiers are known, and as one person's."""
     if evidence.previous:
         return False
     profiles_named = set()
