@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+import pymongo
 import pymongo.errors
 from google.protobuf.message import DecodeError
 from opentelemetry.trace import SpanKind, StatusCode
@@ -41,6 +42,10 @@ _RETRYABLE_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResul
 # Codes of mongod that speak of the server or the credentials, not of the operation: host unreachable or not found,
 # network timeout, not authorised, authentication failed, shutting down, no primary, interrupted, disk full, time limit.
 _SERVER_CODES = frozenset({6, 7, 89, 9001, 13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031})
+
+
+HANDLER_LIMIT_S = 20.0
+"""What one handler's transaction may take; the driver would try for two minutes to commit without a database."""
 
 
 class InfrastructureTrouble(Exception):  # noqa: N818
@@ -130,7 +135,7 @@ class Delivery:
         except DecodeError:
             return Outcome(Settle.DEAD, "UNDECODABLE_BODY")
         worst = DONE
-        with tenancy.service_context(envelope.tenant, principal=f"services/{self.service}", method=envelope.type):
+        with tenancy.service_context(envelope.tenant, f"services/{self.service}", method=envelope.type):
             erased = _guarded(lambda: tombstones.erased(envelope.datasubjects))
             envelope = replace(envelope, erased=erased)
             for subscription in handled:
@@ -165,7 +170,8 @@ class Delivery:
 def _guarded(action: Callable[[], Any]) -> Any:
     """The result of a database action; its infrastructure errors become InfrastructureTrouble."""
     try:
-        return action()
+        with pymongo.timeout(HANDLER_LIMIT_S):
+            return action()
     except Exception as error:
         if is_infrastructure(error):
             raise InfrastructureTrouble(type(error).__name__) from error

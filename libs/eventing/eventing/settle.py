@@ -142,27 +142,30 @@ class Settler:
 
     def _patiently(self, message: Any, step: Callable[[], Result]) -> Result | None:
         """The step's result, after as many attempts as it takes; None when the message is no longer ours to settle."""
-        attempt = 0
-        while not self._stopping.is_set() and _ours(message):
-            try:
-                return step()
-            except InfrastructureTrouble as error:
-                log.warning("holding a message: the database cannot be used (%s)", error)
-            except Exception as error:
-                log.warning("holding a message: %s", type(error).__name__, exc_info=error)
-            attempt += 1
-            self._hold(min(_LONGEST_BACK_OFF_S, 0.1 * 2**attempt))
-        return None
-
-    def _hold(self, seconds: float) -> None:
-        self._held += 1
-        self._probe.ready(False)
+        failures = 0
         try:
-            self._stopping.wait(seconds * random.uniform(0.5, 1.0))
+            while not self._stopping.is_set() and _ours(message):
+                try:
+                    return step()
+                except InfrastructureTrouble as error:
+                    log.warning("holding a message: the database cannot be used (%s)", error.__cause__)
+                except Exception as error:
+                    log.warning("holding a message: %s", type(error).__name__, exc_info=error)
+                failures += 1
+                if failures == 1:
+                    self._count_held(1)
+                pause = min(_LONGEST_BACK_OFF_S, 0.1 * 2**failures)
+                self._stopping.wait(pause * random.uniform(0.5, 1.0))
+            return None
         finally:
-            self._held -= 1
-            if not self._held and not self._stopping.is_set():
-                self._probe.ready()
+            if failures:
+                self._count_held(-1)
+
+    def _count_held(self, change: int) -> None:
+        """Keeps the process unready while any message is held."""
+        self._held += change
+        if not self._stopping.is_set():
+            self._probe.ready(not self._held)
 
 
 def _ours(message: Any) -> bool:
