@@ -180,7 +180,9 @@ def _wheel(pinned: tuple[str, str], staging: Path) -> Path:
 def _installer() -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--no-compile", "--only-binary", ":all:"]
-    if uv := os.environ.get("UV") or shutil.which("uv"):
+    # An environment that uv made holds no pip, but perhaps uv itself.
+    beside = Path(sys.executable).with_name("uv")
+    if uv := os.environ.get("UV") or (str(beside) if beside.is_file() else shutil.which("uv")):
         return [uv, "pip", "install", "--python", sys.executable, "--only-binary", ":all:"]
     raise ProvisionError(f"neither pip nor uv can be found: run {sys.executable} -m ensurepip, or install uv")
 
