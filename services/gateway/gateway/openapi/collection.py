@@ -105,7 +105,7 @@ def _operation(name: str) -> dict[str, Any]:
     return {
         "operationId": f"collect{name.capitalize()}",
         "summary": _SUMMARIES[name],
-        "description": f"{_SUMMARIES[name]}.\n\nTakes a write key and bodies packed with gzip.",
+        "description": "Takes a write key, and bodies packed with gzip.",
         "tags": [TAG["name"]],
         "parameters": [{"$ref": f"#/components/parameters/{idempotency.HEADER}"}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},

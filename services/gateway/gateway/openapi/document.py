@@ -81,12 +81,13 @@ def _path(route: Route, patterns: dict[str, str]) -> tuple[str, list[Schema]]:
 
 def _operation(route: Route, parameters: list[Schema], components: Components) -> dict[str, Any]:
     text = comment(route.rpc.full_name)
+    summary = first_sentence(text)
     permission = descriptors.rule(route.rpc).permission
     needs = f"Needs the permission `{permission}`." if permission else "Needs no credential: the token is one."
     operation: dict[str, Any] = {
         "operationId": route.rpc.name,
-        "summary": first_sentence(text),
-        "description": f"{text}\n\n{needs}",
+        "summary": summary,
+        "description": needs if text == f"{summary}." else f"{text}\n\n{needs}",
         "tags": [route.service],
         "parameters": [*parameters, *_query(route, components), *_headers(route)],
         "responses": _responses(route, components),

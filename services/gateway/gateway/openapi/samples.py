@@ -22,6 +22,8 @@ _WELL_KNOWN_NAMES = {
     "currencyCode": "EUR",
     "timeZone": "Europe/Berlin",
     "customer": "customers/0195d0a4-7b1e-7c3a-9f52-1f0e6b9f2c11",
+    "mergedCustomer": "customers/0195d0a4-7b1e-7c3a-9f52-2a6c0e9d4b57",
+    "purpose": "purposes/newsletter",
     "source": "shop",
     "updateMask": "displayName",
 }

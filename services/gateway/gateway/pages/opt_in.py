@@ -17,7 +17,7 @@ from gateway.upstreams import Upstreams
 
 PATH = "/c/<token>"
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 _SERVICE = "/rapport.consent.v1.ConsentService"
