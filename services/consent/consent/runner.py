@@ -22,7 +22,7 @@ from docstore import blobs
 from eventing import timers
 
 SEAL_INTERVAL_S = 0.25
-TIMER_LEASE_S = 10.0
+TIMER_LEASE_S = 6.0
 """How long a message waits for another runner when one was killed while sending it."""
 _RETRY_FIRST = timedelta(seconds=5)
 _RETRY_MAX = timedelta(minutes=15)

@@ -10,7 +10,7 @@ from bson import Binary
 
 import docstore
 from chassis import clock, context
-from chassis.errors import AlreadyExists, FailedPrecondition
+from chassis.errors import FailedPrecondition
 from consent.domain import chain
 from consent.domain.evidence import METHOD_IMPORT, Evidence
 from consent.domain.states import Action, IllegalTransition, State, next_state
@@ -143,17 +143,8 @@ def say(
         mails.cancel_waiting(made.uid, now)
     for event in made.state_events():
         made.emit(event, [made.customer])
-    return _store(made, new=consent is None)
-
-
-def _store(consent: Consent, *, new: bool) -> Consent:
-    if not new:
-        return consent.save()
-    try:
-        return consent.insert()
-    except AlreadyExists as error:
-        # Somebody said something first at the same instant: read that, then say it again.
-        raise docstore.Conflict(consent.name) from error
+    # A first statement overtaken by another is a write conflict here, and the transaction starts again.
+    return made.insert() if consent is None else made.save()
 
 
 def _answered(about: Subject) -> list[str]:

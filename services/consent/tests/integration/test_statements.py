@@ -5,9 +5,12 @@ import grpc
 import pytest
 from rapport.consent.v1 import consent_pb2
 
+from consent.domain.evidence import Evidence
+from consent.domain.states import Action
 from consent.store import Consent, ConsentRecord
+from consent.usecases.statements import Subject, say
 from contracts import descriptors
-from docstore import in_transaction
+from docstore import command, in_transaction
 from docstore.explain import assert_indexed
 
 SERVICE = "consent"
@@ -143,10 +146,6 @@ def test_statements_at_the_same_instant_all_count_and_are_all_proven(client) -> 
 
 
 def test_state_and_proof_are_written_together_or_not_at_all(client) -> None:
-    from consent.domain.evidence import Evidence
-    from consent.domain.states import Action
-    from consent.usecases.statements import Subject, say
-
     client.purpose()
     about = Subject(client.customer(), "purposes/news", "CHANNEL_EMAIL")
 
@@ -159,6 +158,29 @@ def test_state_and_proof_are_written_together_or_not_at_all(client) -> None:
             in_transaction(interrupted)
         assert Consent.about(about.customer, about.purpose, about.channel) is None
         assert ConsentRecord.find({"customer": about.customer}) == []
+
+
+def test_a_first_statement_overtaken_by_another_follows_it(client) -> None:
+    """The other one commits between this one's reading (nothing was said yet) and its writing."""
+    client.purpose()
+    about = Subject(client.customer(), "purposes/news", "CHANNEL_EMAIL")
+    seen: list[Consent | None] = []
+
+    @command(None)
+    def overtaken() -> Consent:
+        seen.append(Consent.about(about.customer, about.purpose, about.channel))
+        if len(seen) == 1:
+            other = threading.Thread(target=client.withdraw, args=[about.customer])
+            other.start()
+            other.join()
+        return say(about, Action.GRANTED, Evidence("METHOD_FORM"), 1, consent=seen[-1])
+
+    with client.context():
+        granted = overtaken()
+    assert seen[0] is None
+    assert [each.uid for each in seen[1:] if each] == [granted.uid]
+    assert (granted.version, granted.state) == (2, "STATE_GRANTED")
+    assert len(client.ListConsentRecords(filter=f'customer = "{about.customer}"').consent_records) == 2
 
 
 def test_consents_are_listed_by_filter_in_pages(client, channel, refused) -> None:
