@@ -1,6 +1,7 @@
 """`python -m localrun up|down|status|logs|run`: the platform on this machine, without containers."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -80,8 +81,7 @@ def _start(layout: Layout, arguments: argparse.Namespace) -> bool:
         raise
     if ready:
         _say(f"ready after {time.monotonic() - begin:.0f} s")
-        for name, address in daemon.status(layout)["addresses"].items():
-            _say(f"  {name:24} {_without_password(address)}")
+        _say(_addresses(daemon.status(layout)))
     return ready
 
 
@@ -103,8 +103,7 @@ def _status(layout: Layout, _: argparse.Namespace) -> int:
         memory = f"{row['rss_bytes'] / 2**20:.0f} MiB"
         numbers = f"{row['restarts']:>8} {memory:>8} {row['cpu_percent']:>6}%"
         print(f"{row['name']:28} {row['pid'] or '-':>8} {row['phase']:12} {numbers}")
-    for name, address in status["addresses"].items():
-        print(f"{name} = {_without_password(address)}")
+    print(_addresses(status))
     return 0 if status["ready"] else 1
 
 
@@ -154,6 +153,18 @@ def _provision(_: Layout, __: argparse.Namespace) -> int:
 def _show(message: Message) -> None:
     seconds = f"{message['seconds']:6.1f} s  " if "seconds" in message else ""
     _say(f"{seconds}{message['text']}")
+
+
+def _addresses(status: Message) -> str:
+    """Where things are, and whether the business clock was moved: it stays so until somebody moves it back."""
+    lines = [f"{name} = {_without_password(address)}" for name, address in status["addresses"].items()]
+    if clock := status["addresses"].get("RAPPORT_CLOCK_FILE"):
+        offset = json.loads(Path(clock).read_text())["offset_seconds"]
+        if offset:
+            lines.append(
+                f"The business clock is {offset / 86400:+.1f} days off (offset_seconds in RAPPORT_CLOCK_FILE)."
+            )
+    return "\n".join(lines)
 
 
 def _without_password(address: str) -> str:

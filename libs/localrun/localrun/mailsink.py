@@ -9,6 +9,7 @@ and one beginning with `defer` for now (451).
 import argparse
 import asyncio
 import email
+import email.parser
 import email.policy
 import html
 import re
@@ -94,7 +95,8 @@ class MailStore:
             self._mails.clear()
 
     def _index(self, mail_id: str, content: bytes) -> None:
-        message = _parse(content)
+        # Only the head: thousands of mails are read at start.
+        message = email.parser.BytesHeaderParser(policy=email.policy.default).parsebytes(content)
         self._mails[mail_id] = Mail(
             id=mail_id,
             received_at=datetime.fromtimestamp(int(mail_id) / 1e9, UTC).isoformat(),
