@@ -10,12 +10,16 @@ from pymongo.client_session import ClientSession
 
 from chassis import context
 from chassis.errors import Aborted
+from docstore.abandoned import abort_abandoned
 from docstore.connection import client
 
 T = TypeVar("T")
 
 _LIMIT_S = 15.0
 """How long contention may repeat one transaction; a request's own deadline may be nearer."""
+
+_LOOK_AROUND_S = 2.0
+"""After so long, and as often, contention is checked for transactions that dead processes have left."""
 
 _active: ContextVar[bool] = ContextVar("docstore_transaction", default=False)
 
@@ -41,14 +45,18 @@ def in_transaction(fn: Callable[[], T]) -> T:
     if current is not None and current.deadline is not None:
         limit = min(limit, current.deadline)
     attempts = 0
+    look_around = started + _LOOK_AROUND_S
 
     def attempt(session: ClientSession) -> T:
-        nonlocal attempts
+        nonlocal attempts, look_around
         attempts += 1
         if attempts > 1 and time.monotonic() >= limit:
             raise Aborted(
                 "TRANSACTION_CONTENTION", "Too many concurrent changes of the same data; try again.", retry_after_s=0.5
             )
+        if time.monotonic() >= look_around:
+            abort_abandoned()
+            look_around = time.monotonic() + _LOOK_AROUND_S
         token = _active.set(True)
         try:
             with session.bind(end_session=False):
