@@ -6,11 +6,11 @@
         def follow_merge(self, event, envelope): ...
 
 A handler changes its own service's state, or records work for the role `run`; it calls no other service. It runs
-inside one MongoDB transaction together with the guard that makes it exactly-once, in the tenant of the event, so it
-may run again after a conflict, must have no other effects and has 20 seconds. What a handler raises decides what becomes of the
-message: `PermanentFailure` and errors of the request kind (INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ...) make
-it a dead letter at once, trouble of the database or the broker holds it, everything else is retried after 1, 10 and
-60 seconds and is then a dead letter.
+inside one MongoDB transaction together with the guard that makes it exactly-once, in the tenant of the event. So it
+may run again after a conflict, must have no other effects, and has 20 seconds. What it raises decides what becomes of
+the message: `PermanentFailure` and errors of the request kind (INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION, ...)
+make it a dead letter at once, trouble of the database or the broker holds it, everything else is retried after 1, 10
+and 60 seconds and is then a dead letter.
 """
 
 import inspect
@@ -48,7 +48,7 @@ class Subscription:
     state_of: for STATE events, the name of the state whose highest sequence wins; empty for FACT events.
     """
 
-    type: str
+    event_type: str
     message: type[Message]
     method: str
     state_of: str
@@ -77,7 +77,7 @@ def subscribe(
     state_of = rule.state_of if rule.kind == options_pb2.EventRule.KIND_STATE else ""
 
     def register(handler: Handler) -> Handler:
-        if any(item.type == name for item in getattr(handler, _ATTRIBUTE, ())):
+        if any(item.event_type == name for item in getattr(handler, _ATTRIBUTE, ())):
             raise TypeError(f"{handler.__qualname__} subscribes to {name} twice")
         mine = Subscription(name, message, handler.__name__, state_of, rule.urgent, history, some_erased)
         setattr(handler, _ATTRIBUTE, (*getattr(handler, _ATTRIBUTE, ()), mine))
@@ -91,7 +91,7 @@ def subscriptions(handlers: type) -> dict[str, tuple[Subscription, ...]]:
     found: dict[str, tuple[Subscription, ...]] = {}
     for _, method in inspect.getmembers(handlers, inspect.isfunction):
         for item in getattr(method, _ATTRIBUTE, ()):
-            found[item.type] = (*found.get(item.type, ()), item)
+            found[item.event_type] = (*found.get(item.event_type, ()), item)
     return found
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import pika
 import pika.exceptions
@@ -153,7 +153,7 @@ def wait_declared(amqp_uri: str, of: Manifest, stopping: Stop) -> bool:
     return wait_for(amqp_uri, queues, [names.EVENTS_EXCHANGE, names.marker_exchange(of["version"])], stopping)
 
 
-def wait_for(amqp_uri: str, queues: list[str], exchanges: list[str], stopping: Stop) -> bool:
+def wait_for(amqp_uri: str, queues: Iterable[str], exchanges: Iterable[str], stopping: Stop) -> bool:
     """Waits until all exist, saying every 5 s what is missing. False when asked to stop before."""
     told = 0.0
     while not stopping.is_set():
@@ -206,26 +206,24 @@ def _queue(channel: BlockingChannel, name: str, arguments: dict[str, Any]) -> No
     try:
         channel.queue_declare(name, durable=True, arguments=arguments)
     except pika.exceptions.ChannelClosedByBroker as error:
-        raise _conflict("queue", name, error) from error
+        _raise_conflict("queue", name, error)
 
 
 def _exchange(channel: BlockingChannel, name: str, kind: str) -> None:
     try:
         channel.exchange_declare(name, exchange_type=kind, durable=True)
     except pika.exceptions.ChannelClosedByBroker as error:
-        raise _conflict("exchange", name, error) from error
+        _raise_conflict("exchange", name, error)
 
 
-def _conflict(kind: str, name: str, error: pika.exceptions.ChannelClosedByBroker) -> Exception:
+def _raise_conflict(kind: str, name: str, error: pika.exceptions.ChannelClosedByBroker) -> NoReturn:
     if error.reply_code != 406:
-        return error
-    return TopologyConflict(
+        raise error
+    mend = f"Drain and delete it (rabbitmqctl delete_queue {name})" if kind == "queue" else "Delete it"
+    raise TopologyConflict(
         f"the {kind} {name} exists with other arguments, which cannot be changed while it exists. The broker says: "
-        f"{error.reply_text}. Drain and delete it (rabbitmqctl delete_queue {name}), then declare again."
-        if kind == "queue"
-        else f"the exchange {name} exists with another type. The broker says: {error.reply_text}. "
-        "Delete it in the management page, then declare again."
-    )
+        f"{error.reply_text}. {mend}, then declare again."
+    ) from error
 
 
 def _main(arguments: list[str]) -> int:

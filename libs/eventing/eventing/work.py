@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import kombu
+from kombu.connection import Connection
+from kombu.entity import Queue
 from nameko.containers import ServiceContainer
 from nameko.exceptions import ContainerBeingKilled
 from nameko.messaging import Consumer, QueueConsumer
@@ -78,7 +79,7 @@ def _consume(settings: Settings, amqp_uri: str, delivery: Delivery, stopping: St
         copies.close()
 
 
-class _QueueConsumer(QueueConsumer):  # type: ignore[misc]
+class _QueueConsumer(QueueConsumer):
     """Hands on raw messages, and keeps its connection until the last of them is settled."""
 
     def __init__(self) -> None:
@@ -86,16 +87,19 @@ class _QueueConsumer(QueueConsumer):  # type: ignore[misc]
         self.in_flight = 0
         self.lost_since: float | None = None
         self._ending = False
+        self._pending_remove_providers: dict[Any, Any] = {}
 
     @property
-    def connection(self) -> kombu.Connection:
+    def connection(self) -> Connection:
         """How to connect; kombu clones it for each attempt."""
         name = f"{self.container.service_name} worker"
         options = {"client_properties": {"connection_name": name}}
-        return kombu.Connection(self.amqp_uri, heartbeat=_HEARTBEAT_S, connect_timeout=5, transport_options=options)
+        return Connection(  # type: ignore[no-untyped-call]
+            self.amqp_uri, heartbeat=_HEARTBEAT_S, connect_timeout=5, transport_options=options
+        )
 
     @contextmanager
-    def establish_connection(self) -> Iterator[kombu.Connection]:
+    def establish_connection(self) -> Iterator[Connection]:
         """A connection, however long it takes."""
         self.lost_since = self.lost_since or time.monotonic()
         with self.create_connection() as connection:
@@ -149,7 +153,7 @@ class _QueueConsumer(QueueConsumer):  # type: ignore[misc]
         self.container.spawn_managed_thread(partial(provider.handle_message, message), identifier="deliver")
 
 
-class _Deliver(Consumer):  # type: ignore[misc]
+class _Deliver(Consumer):
     """Runs the service method with the raw message. The method settles it, so there is no result to handle."""
 
     queue_consumer = _QueueConsumer()
@@ -170,7 +174,7 @@ def _container(settler: Settler, queue: str, amqp_uri: str) -> ServiceContainer:
     class Deliveries:
         name = queue
 
-        @_Deliver.decorator(kombu.Queue(queue, no_declare=True))
+        @_Deliver.decorator(Queue(queue, no_declare=True))  # type: ignore[no-untyped-call]
         def deliver(self, message: Any) -> None:
             settler.handle(message, queue)
 

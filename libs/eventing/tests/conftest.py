@@ -13,9 +13,10 @@ SERVICES = str(Path(__file__).parent / "service")
 sys.path.insert(0, SERVICES)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SERVICES, os.environ.get("PYTHONPATH")]))
 
+from sample.publishing import TENANT, Bus  # noqa: E402
+
 from chassis import tenancy  # noqa: E402
 from eventing import topology  # noqa: E402
-from sample.publishing import TENANT, Bus  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rapport.consent.v1 import events_pb2 as consent_events
+from rapport.identity.v1 import events_pb2
+from sample.publishing import event, fact
+from sample.store import Thing
 
 import docstore
 from chassis import ids
 from eventing import dead, republish
 from eventing.envelope import Envelope
-from rapport.consent.v1 import events_pb2 as consent_events
-from rapport.identity.v1 import events_pb2
-from sample.publishing import event, fact
-from sample.store import Thing
 from testkit import eventually
 
 SERVICE = "sample"

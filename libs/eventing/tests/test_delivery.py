@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rapport.access.v1 import events_pb2 as access_events
+from rapport.consent.v1 import events_pb2 as consent_events
+from rapport.identity.v1 import events_pb2
+from sample.publishing import TENANT, customer, event, fact
 
 import docstore
 from chassis import errors, ids
 from eventing import tombstones
 from eventing.delivery import Delivery, InfrastructureTrouble, Settle, is_infrastructure
 from eventing.envelope import Envelope
-from rapport.access.v1 import events_pb2 as access_events
-from rapport.consent.v1 import events_pb2 as consent_events
-from rapport.identity.v1 import events_pb2
-from sample.publishing import TENANT, customer, event, fact
 
 SERVICE = "sample"
 pytestmark = pytest.mark.usefixtures("database", "tenant")

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pymongo
 import pytest
+from rapport.identity.v1 import events_pb2
+from sample.publishing import TENANT, fact
+from sample.store import Thing
 
 import docstore
 from chassis import clock, tenancy
 from eventing import timers
 from localrun.servers import Mongod, RabbitMQ
-from rapport.identity.v1 import events_pb2
-from sample.publishing import TENANT, fact
-from sample.store import Thing
 from testkit import eventually
 from testkit.servers import Broker
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("database", "tenant")
 
 
 def forget_transactions_soon(mongod):
-    """The transaction of a killed process keeps its documents locked until MongoDB gives it up, after 60 s as a rule."""
+    """The transaction of a killed process keeps its documents locked until MongoDB gives it up: 60 s as a rule."""
     with pymongo.MongoClient(mongod.uri) as client:
         client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=2)
 

@@ -4,13 +4,13 @@ import json
 import random
 
 import pytest
-
-import docstore
-from eventing import topology
 from opentelemetry.sdk.trace import TracerProvider
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.identity.v1 import events_pb2
 from sample.store import Thing
+
+import docstore
+from eventing import topology
 from testkit import eventually
 
 SERVICE = "sample"
@@ -107,18 +107,20 @@ def test_a_purged_document_is_gone_once_its_events_are_out(relay, tap, bus):
 def test_kill_9_at_any_instant_loses_nothing_and_consumers_end_exactly_once(relay, tap, bus, role, settings_for):
     worker = role(settings_for("sample", role="work")).start()
     expected = []
-    for round in range(5):
+    for killed in range(5):
         relay.start()
         made = [thing(3) for _ in range(60)]
         expected += [(item.name, number) for item in made for number in range(3)]
-        eventually(lambda: len(tap()) > round * 180)
+        eventually(lambda already=killed * 180: len(tap()) > already)
         # Somewhere between the first confirm and the last removal.
         tap_later = len(tap()) + random.randint(0, 120)
         eventually(lambda target=tap_later: len(tap()) >= target or outbox_left() == 0)
         relay.kill()
     relay.start().wait_ready()
     eventually(lambda: outbox_left() == 0)
-    published = [(p.headers["ce-subject"], int(p.headers["ce-sequence"].split(".")[1]), p.message_id) for _, p, _ in tap()]
+    published = [
+        (p.headers["ce-subject"], int(p.headers["ce-sequence"].split(".")[1]), p.message_id) for _, p, _ in tap()
+    ]
     assert {(subject, index) for subject, index, _ in published} == set(expected)
     ids = {id for _, _, id in published}
     assert len(ids) == len(expected)

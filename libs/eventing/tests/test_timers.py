@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import sample.effects  # noqa: F401 - registers the handlers
 
 import docstore
-import sample.effects  # noqa: F401 - registers the handlers
 from chassis import clock
 from chassis.lifecycle import Stopping
 from eventing import timers

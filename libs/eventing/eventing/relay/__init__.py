@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from importlib import import_module
+from typing import Any
 
 import pymongo.errors
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
@@ -101,7 +102,7 @@ class Relay:
                 {"updateDescription.updatedFields.version": {"$exists": True}},
             ],
         }
-        pipeline = [{"$match": changed}, {"$project": {"operationType": 1}}]
+        pipeline: list[dict[str, Any]] = [{"$match": changed}, {"$project": {"operationType": 1}}]
         # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
         # there is no backlog of changes to skip.
         with docstore.database().watch(pipeline, max_await_time_ms=_SWEEP_MS) as stream:

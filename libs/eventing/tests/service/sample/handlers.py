@@ -7,11 +7,12 @@ import os
 import signal
 import time
 
-from chassis import clock, errors
-from eventing.subscribe import PermanentFailure, subscribe
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.consent.v1 import events_pb2 as consent_events
 from rapport.identity.v1 import events_pb2
+
+from chassis import clock, errors
+from eventing.subscribe import PermanentFailure, subscribe
 from sample.store import Seen
 
 

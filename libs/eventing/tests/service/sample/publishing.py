@@ -1,10 +1,10 @@
 """Publishing by hand: events as their owners would make them."""
 
 import pika
+from rapport.identity.v1 import events_pb2
 
 from chassis import clock, ids
 from eventing.envelope import Envelope
-from rapport.identity.v1 import events_pb2
 
 TENANT = "acme"
 

@@ -1,7 +1,7 @@
 import mongoengine as me
+from rapport.identity.v1 import events_pb2
 
 import docstore
-from rapport.identity.v1 import events_pb2
 
 
 class Thing(docstore.Aggregate):
@@ -14,7 +14,9 @@ class Thing(docstore.Aggregate):
     meta = {"collection": "things"}
 
     def state_events(self):
-        return [events_pb2.CustomerUpdated(customer=events_pb2.CustomerState(customer=self.name, display_name=self.label))]
+        return [
+            events_pb2.CustomerUpdated(customer=events_pb2.CustomerState(customer=self.name, display_name=self.label))
+        ]
 
 
 class Seen(docstore.Record):
