@@ -168,6 +168,54 @@ def test_simultaneous_repeats_write_once(request_of: Callable) -> None:
     assert Account.get(account.uid).balance == 3
 
 
+def test_a_race_of_repeats_is_settled_by_the_index(request_of: Callable) -> None:
+    """Both looked for an earlier run and found none; then one writes after the other."""
+    account, request_id = Account.new().insert(), str(uuid.uuid4())
+    overtaken: list[str] = []
+
+    def overtake(function: Callable[[], Account], method: str) -> None:
+        if not overtaken:
+            overtaken.append("once")
+            with request_of(request_id, method=method):
+                overtaken.append(function().uid)
+
+    @docstore.command(Account)
+    def create() -> Account:
+        made = Account.new(email="race@example.com")
+        overtake(separate(create), "create")
+        return made.insert()
+
+    @docstore.command(Account)
+    def change() -> Account:
+        read = Account.get(account.uid)
+        overtake(separate(change), "change")
+        read.balance += 3
+        return read.save()
+
+    with request_of(request_id, method="create"):
+        assert create().uid == overtaken[1]
+    overtaken.clear()
+    with request_of(request_id, method="change"):
+        assert change().balance == 3
+    assert Account.get(account.uid).balance == 3
+
+
+def separate(function: Callable[[], Account]) -> Callable[[], Account]:
+    """The function as another process would run it: in the same request, outside the running command."""
+
+    def run() -> Account:
+        request = context.current()
+        with ThreadPoolExecutor(1) as process:
+            return process.submit(in_request, request, function).result()
+
+    return run
+
+
+def in_request(request: context.RequestContext, function: Callable[[], Account]) -> Account:
+    with context.use(request):
+        return function()
+
+
 def test_conflicts_are_retried_on_a_fresh_reading(request_of: Callable) -> None:
     account = Account.new().insert()
     tenant = tenancy.tenant()
