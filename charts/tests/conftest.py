@@ -9,6 +9,7 @@ import pytest
 
 from localrun import localvalues, render, state
 from localrun.localsecrets import Secrets
+from localrun.loopback import Loopback
 
 Manifest = dict[str, Any]
 CHARTS = state.workspace() / "charts"
@@ -25,17 +26,22 @@ def production() -> list[Manifest]:
 def local_values(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The values files of a local run."""
     folder = tmp_path_factory.mktemp("state")
+    example = UMBRELLA / "examples/local/values.yaml"
+    addresses, public_url = localvalues.given_addresses([example])
     values = localvalues.build(
         folder,
         localvalues.services(UMBRELLA),
         Secrets(folder / "secrets.json"),
+        loopback=Loopback(),
+        addresses=addresses,
+        public_url=public_url,
         mongod=None,
         mongodb_uri="mongodb://127.0.0.1:1/",
         amqp_uri="amqp://127.0.0.1:2/",
     )
     file = folder / "values.json"
     render.write_values(file, values)
-    return [UMBRELLA / "examples/local/values.yaml", file]
+    return [example, file]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from chassis.settings import Settings, load
 from eventing.topology import load as load_topology
 from eventing.topology import manifest
 from localrun import localvalues, render, state
+from localrun.loopback import Loopback
 
 Manifest = dict[str, Any]
 CHARTS = state.workspace() / "charts"
@@ -88,7 +89,7 @@ def test_local_workloads_have_addresses_of_their_own_and_find_each_other(local: 
     addresses = {item.name: item.env["RAPPORT_BIND_HOST"] for item in workloads}
     assert len(set(addresses.values())) == len(addresses)
     assert all(address.startswith("127.0.1.") for address in addresses.values())
-    taken = {localvalues.MAIL_HOST, localvalues.TRACE_HOST}
+    taken = {Loopback().mail_host, Loopback().trace_host}
     assert not taken & set(addresses.values())
     gateway = next(item for item in workloads if item.name == "rapport-gateway-serve")
     upstreams = yaml.safe_load(gateway.env["RAPPORT_UPSTREAMS"])

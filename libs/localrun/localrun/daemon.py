@@ -15,7 +15,8 @@ from localrun.childprocess import end_leftover, last_lines, recorded_process, wr
 from localrun.control import ControlServer, Message, NotRunningError
 from localrun.layout import Layout
 
-_DAEMON_APPEARS_S = 20.0
+# A new supervisor first ends what a killed one left behind.
+_DAEMON_APPEARS_S = 60.0
 
 
 class AlreadyRunningError(Exception):
@@ -29,6 +30,8 @@ def supervise(layout: Layout, chart: Path, values: Sequence[Path]) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with _only_one(layout):
+        for path in _left_behind(layout):
+            end_leftover(path)
         write_pid_file(layout.supervisor_pid, os.getpid())
         supervisor = Supervisor(layout, chart, values)
         stop_on_signals(supervisor)
@@ -96,7 +99,7 @@ def down(layout: Layout, show: Callable[[Message], None]) -> bool:
         pass
     if supervisor is not None:
         supervisor.wait(timeout=60)
-    left = [path for path in _pid_files(layout) if recorded_process(path)]
+    left = _left_behind(layout)
     for path in left:
         show({"event": "step", "text": f"ending {path.stem}, left behind by a supervisor that was killed"})
         end_leftover(path)
@@ -108,8 +111,10 @@ def status(layout: Layout) -> Message:
     return next(control.ask(layout.socket, {"command": "status"}))
 
 
-def _pid_files(layout: Layout) -> list[Path]:
-    return [*sorted(layout.pid_files.glob("*.pid"), reverse=True), *sorted(layout.data.glob("*/*.pid"))]
+def _left_behind(layout: Layout) -> list[Path]:
+    """Pid files of what still runs though its supervisor is gone: workloads before servers."""
+    paths = [*sorted(layout.pid_files.glob("*.pid"), reverse=True), *sorted(layout.data.glob("*/*.pid"))]
+    return [path for path in paths if recorded_process(path)]
 
 
 @contextmanager

@@ -9,10 +9,8 @@ import yaml
 
 from localrun import render
 from localrun.localsecrets import Secrets
+from localrun.loopback import Loopback
 from localrun.mongod import Mongod
-
-MAIL_HOST, MAIL_SMTP_PORT, MAIL_HTTP_PORT = "127.0.1.4", 2525, 8025
-TRACE_HOST, TRACE_PORT = "127.0.1.5", 4318
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,17 @@ def services(chart: Path) -> list[Service]:
     return found
 
 
+def given_addresses(values: Sequence[Path]) -> tuple[dict[str, str], str]:
+    """`global.addresses` and `global.publicUrl` of some values files, later ones winning."""
+    addresses: dict[str, str] = {}
+    public_url = ""
+    for path in values:
+        given = (yaml.safe_load(path.read_text()) or {}).get("global") or {}
+        addresses |= given.get("addresses") or {}
+        public_url = given.get("publicUrl") or public_url
+    return addresses, public_url
+
+
 def clock_file(state: Path) -> Path:
     """The business clock's offset, created as zero; moving it moves the whole platform's clock."""
     path = state / "clock.json"
@@ -55,12 +64,16 @@ def build(
     installed: Sequence[Service],
     known: Secrets,
     *,
+    loopback: Loopback,
+    addresses: dict[str, str],
+    public_url: str,
     mongod: Mongod | None,
     mongodb_uri: str,
     amqp_uri: str,
 ) -> dict[str, Any]:
     """Values for the chart, on top of its local example.
 
+    addresses, public_url: as the given values have them, moved to the platform's own loopback network.
     mongod: ours, where each service has a user of its own; None: all use `mongodb_uri` as it is.
     """
     blobs = state / "data" / "blobs"
@@ -70,8 +83,15 @@ def build(
             "secrets": {"values": {"keys": known.keyring(), "amqp-uri": amqp_uri}},
             "clockFile": str(clock_file(state)),
             "blobUrl": blobs.as_uri(),
-            "otlpEndpoint": f"http://{TRACE_HOST}:{TRACE_PORT}",
-            "smtp": {"host": MAIL_HOST, "port": MAIL_SMTP_PORT, "starttls": False, "from": "rapport@localhost"},
+            "addresses": {workload: loopback.own(address) for workload, address in addresses.items()},
+            "publicUrl": loopback.own(public_url),
+            "otlpEndpoint": loopback.trace_url,
+            "smtp": {
+                "host": loopback.mail_host,
+                "port": loopback.mail_smtp_port,
+                "starttls": False,
+                "from": "rapport@localhost",
+            },
         }
     }
     for service in installed:

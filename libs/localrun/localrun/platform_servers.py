@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from localrun import localvalues
@@ -11,6 +12,7 @@ from localrun.keeper import Kept, kept_server
 from localrun.layout import Layout
 from localrun.localsecrets import Secrets
 from localrun.localvalues import Service
+from localrun.loopback import Loopback
 from localrun.mongod import Mongod
 from localrun.ports import free_port
 from localrun.rabbitmq import RabbitMQ
@@ -21,9 +23,10 @@ MONGOD_CACHE_GB = 0.5
 class PlatformServers:
     """Data stores for some services. `kept`: those that are ours to run; `usable`: set once they may be used."""
 
-    def __init__(self, layout: Layout, services: Sequence[Service]) -> None:
+    def __init__(self, layout: Layout, services: Sequence[Service], loopback: Loopback) -> None:
         self._layout = layout
         self._services = services
+        self._loopback = loopback
         self.secrets = Secrets(layout.state / "secrets.json")
         self.mongodb_uri = os.environ.get("MONGODB_URI")
         self.amqp_uri = os.environ.get("AMQP_URI")
@@ -56,12 +59,16 @@ class PlatformServers:
                     password = localvalues.database_password(service, self.secrets)
                     self._mongod.create_user(service.name, service.name, password)
 
-    def values(self) -> dict[str, Any]:
-        """Chart values with the servers' addresses and this machine's secrets."""
+    def values(self, given: Sequence[Path]) -> dict[str, Any]:
+        """Chart values with the servers' addresses and this machine's secrets, on top of the given files."""
+        addresses, public_url = localvalues.given_addresses(given)
         return localvalues.build(
             self._layout.state,
             self._services,
             self.secrets,
+            loopback=self._loopback,
+            addresses=addresses,
+            public_url=public_url,
             mongod=self._mongod,
             mongodb_uri=self.mongodb_uri or "",
             amqp_uri=self.amqp_uri or "",
@@ -85,8 +92,8 @@ class PlatformServers:
         if not self._services:
             return {}
         known = {
-            "RAPPORT_MAIL_URL": f"http://{localvalues.MAIL_HOST}:{localvalues.MAIL_HTTP_PORT}",
-            "RAPPORT_TRACES_URL": f"http://{localvalues.TRACE_HOST}:{localvalues.TRACE_PORT}",
+            "RAPPORT_MAIL_URL": self._loopback.mail_url,
+            "RAPPORT_TRACES_URL": self._loopback.trace_url,
             "RAPPORT_CLOCK_FILE": str(localvalues.clock_file(self._layout.state)),
             "MONGODB_URI": self.mongodb_uri or "",
             "AMQP_URI": self.amqp_uri or "",

@@ -4,33 +4,21 @@ import sys
 from pathlib import Path
 
 from localrun.layout import Layout
-from localrun.localvalues import MAIL_HOST, MAIL_HTTP_PORT, MAIL_SMTP_PORT, TRACE_HOST, TRACE_PORT
+from localrun.loopback import Loopback
 from localrun.render import Probe, Workload
 
 SINKS = ("mail-sink", "trace-sink")
 
 
-def sink_workloads(layout: Layout) -> list[Workload]:
-    """Both sinks, at their fixed loopback addresses."""
+def sink_workloads(layout: Layout, loopback: Loopback) -> list[Workload]:
+    """Both sinks, at their addresses in the platform's loopback network."""
     mails = layout.data / "mails"
+    host, smtp, http = loopback.mail_host, loopback.mail_smtp_port, loopback.mail_http_port
+    mail = ("localrun.mailsink", "--host", host, "--smtp-port", str(smtp), "--http-port", str(http))
+    trace = ("localrun.tracesink", "--host", loopback.trace_host, "--port", str(loopback.trace_port))
     return [
-        _sink(
-            SINKS[0],
-            (
-                *("localrun.mailsink", "--host", MAIL_HOST, "--smtp-port", str(MAIL_SMTP_PORT)),
-                *("--http-port", str(MAIL_HTTP_PORT), "--directory", str(mails)),
-            ),
-            MAIL_HOST,
-            (MAIL_HTTP_PORT, MAIL_SMTP_PORT),
-            layout.run,
-        ),
-        _sink(
-            SINKS[1],
-            ("localrun.tracesink", "--host", TRACE_HOST, "--port", str(TRACE_PORT)),
-            TRACE_HOST,
-            (TRACE_PORT,),
-            layout.run,
-        ),
+        _sink(SINKS[0], (*mail, "--directory", str(mails)), host, (http, smtp), layout.run),
+        _sink(SINKS[1], trace, loopback.trace_host, (loopback.trace_port,), layout.run),
     ]
 
 

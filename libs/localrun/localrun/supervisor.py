@@ -12,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from localrun import localvalues, render
-from localrun.childprocess import ChildProcess, end_leftover, last_lines
+from localrun.childprocess import ChildProcess, last_lines
 from localrun.control import Message
+from localrun.jobs import StartError, run_jobs
 from localrun.keeper import Keeper, Phase, kept_workload
 from localrun.layout import Layout
+from localrun.loopback import Loopback
 from localrun.platform_servers import PlatformServers
 from localrun.ports import listening
 from localrun.render import Workload
@@ -26,10 +28,6 @@ LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _ROUND_S = 5.0
 
 logger = logging.getLogger(__name__)
-
-
-class StartError(Exception):
-    """The platform cannot be started; everything is stopped again."""
 
 
 class Supervisor:
@@ -47,7 +45,8 @@ class Supervisor:
         self._changed = threading.Condition()
         self._events: list[Message] = []
         self._services = localvalues.services(chart)
-        self._servers = PlatformServers(layout, self._services)
+        self._loopback = Loopback.claim() if self._services else Loopback()
+        self._servers = PlatformServers(layout, self._services, self._loopback)
         self._keepers: list[Keeper] = []
         self._gateway: str | None = None
 
@@ -85,15 +84,12 @@ class Supervisor:
                 yield {"event": "failed", "text": f"unknown command {unknown}"}
 
     def _start(self) -> None:
-        for pid_file in sorted(self._layout.pid_files.glob("*.pid")):
-            if pid_file != self._layout.supervisor_pid:
-                end_leftover(pid_file)
         self._servers.prepare()
         file = self._layout.run / "values.json"
-        render.write_values(file, self._servers.values())
+        render.write_values(file, self._servers.values(self._values))
         manifests = render.render(self._chart, [*self._values, file])
         workloads = render.workloads(manifests, self._layout.run / "workloads")
-        sinks = sink_workloads(self._layout) if self._services else []
+        sinks = sink_workloads(self._layout, self._loopback) if self._services else []
         self._refuse_taken_addresses([*sinks, *workloads])
         doors = [item.listens[0] for item in workloads if item.name.endswith("-gateway-serve")]
         self._gateway = next((f"http://{host}:{port}" for host, port in doors), None)
@@ -114,7 +110,8 @@ class Supervisor:
 
         jobs = [workload for workload in workloads if workload.hook_weight is not None]
         for weight in sorted({job.hook_weight for job in jobs if job.hook_weight is not None}):
-            self._run_jobs([job for job in jobs if job.hook_weight == weight])
+            same = [job for job in jobs if job.hook_weight == weight]
+            run_jobs(same, self._process, self._admitted, self._stop, lambda text: self._tell("step", text))
         for workload in workloads:
             if workload.hook_weight is None:
                 self._keep_workload(workload)
@@ -126,46 +123,9 @@ class Supervisor:
             self._tell("step", "RabbitMQ ready")
             self._servers.usable["rabbitmq"].set()
 
-    def _run_jobs(self, jobs: list[Workload]) -> None:
-        """Runs jobs of one weight side by side. Raises StartError when one fails for good."""
-        failures: list[str] = []
-
-        def run(job: Workload) -> None:
-            try:
-                self._run_job(job)
-            except StartError as error:
-                failures.append(str(error))
-
-        threads = [threading.Thread(target=run, args=(job,), name=f"job {job.name}") for job in jobs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise StartError("\n".join(failures))
-
-    def _run_job(self, job: Workload) -> None:
-        if not self._servers.wait_for(job.env, self._stop):
-            raise StartError(f"{job.name} was not run: the platform is stopping")
-        process = self._process(job)
-        begin = time.monotonic()
-        for attempt in range(job.attempts):
-            if attempt and self._stop.wait(min(10.0, 2.0**attempt)):
-                break
-            process.start()
-            while process.exit_code() is None and not self._stop.is_set():
-                if time.monotonic() - begin > job.deadline_s:
-                    process.stop(job.grace_s)
-                    raise StartError(f"{job.name} took longer than {job.deadline_s:.0f} s; see {process.log}")
-                self._stop.wait(0.05)
-            code = process.stop(job.grace_s)
-            if code == 0:
-                self._tell("step", f"{job.name} done")
-                return
-            logger.warning("%s ended with exit code %s", job.name, code)
-            if self._stop.is_set():
-                break
-        raise StartError(f"{job.name} failed; {process.log} ends with:\n{last_lines(process.log, 20)}")
+    def _admitted(self, workload: Workload) -> bool:
+        """Waits until the servers the workload uses may be used; False when everything stops."""
+        return self._servers.wait_for(workload.env, self._stop)
 
     def _process(self, workload: Workload) -> ChildProcess:
         # Nothing else of this process's environment reaches a workload: its configuration is the chart's.
@@ -184,7 +144,7 @@ class Supervisor:
             Keeper(
                 kept_workload(workload, self._process(workload)),
                 self._on_change,
-                lambda: self._servers.wait_for(workload.env, self._stop),
+                lambda: self._admitted(workload),
             )
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from localrun import render, state
+from localrun.loopback import Loopback
 from localrun.supported import UnsupportedError, check
 
 Charts = Any
@@ -173,3 +174,11 @@ def test_rendering_leaves_the_source_tree_alone(charts: Charts, tmp_path: Path) 
     names = {workload.name for workload in render.workloads(manifests, tmp_path / "run")}
     assert {"rapport-gateway-serve", "rapport-identity-migrate", "rapport-topology"} <= names
     assert sorted(path for path in chart.rglob("*") if path.is_file()) == before
+
+
+def test_platforms_side_by_side_have_networks_of_their_own() -> None:
+    first, second = Loopback.claim(), Loopback.claim()
+    assert first.prefix != second.prefix
+    assert second.own("http://127.0.1.1:8080") == f"http://{second.prefix}1:8080"
+    assert second.mail_host.startswith(second.prefix)
+    assert second.trace_url.startswith(f"http://{second.prefix}")
