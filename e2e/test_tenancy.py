@@ -7,23 +7,18 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
 from contracts import descriptors
-from e2e import calls, tenants
-from e2e.demo.api import Json, wait_for
+from e2e import calls, seeds, tenants
+from e2e.demo.api import Json
 from e2e.platform import Platform
 from e2e.tenants import Tenant
 
-# The public key of RFC 8037, appendix A.2.
-JWKS = (
-    '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig", '
-    '"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
-)
 EXTRA = {
     "CreateTenant": {"tenant.settings": tenants.SETTINGS},
     "UpdateTenant": {"tenant.settings": tenants.SETTINGS},
     "CreateRole": {"role.permissions": ["identity.customers.get"]},
     "UpdateRole": {"role.permissions": ["identity.customers.get"]},
-    "CreateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": JWKS},
-    "UpdateIssuer": {"issuer.issuerUri": "https://id.example.org", "issuer.jwks": JWKS},
+    "CreateIssuer": {"issuer.issuerUri": "https://login.example.org", "issuer.jwks": seeds.JWKS},
+    "UpdateIssuer": {"issuer.issuerUri": seeds.ISSUER_URI, "issuer.jwks": seeds.JWKS},
     "CreatePurpose": {"purpose.notice": {"texts": [{"languageCode": "en", "text": "We write to you."}]}},
     "LookupCustomer": {"kind": "KIND_EMAIL", "value": "1@example.org"},
     "IngestEvents": {"events": [{"messageId": "m-9", "kind": "KIND_TRACK", "userId": "u-9", "event": "Other"}]},
@@ -54,35 +49,7 @@ def two(platform: Platform) -> tuple[Tenant, Tenant]:
 @pytest.fixture(scope="module")
 def names(two: tuple[Tenant, Tenant]) -> dict[str, str]:
     """One resource of each kind in tenant A: collection -> name."""
-    tenant, api = two[0], two[0].api
-    made = {"tenants": f"tenants/{tenant.id}"}
-    first, second, third = (
-        api.post("/v1/customers", {"email": f"{n}@example.org", "displayName": f"Person {n}"})["name"] for n in range(3)
-    )
-    made |= {"customers": first, "customers#2": third}
-    made["merges"] = api.post(f"/v1/{first}:merge", {"mergedCustomer": second})["name"]
-    made["roles"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="reader")["name"]
-    made["principals"] = api.post("/v1/principals", {"displayName": "P", "roles": ["roles/reader"]})["name"]
-    made["keys"] = api.post("/v1/keys", {"kind": "KIND_API", "principal": made["principals"]})["name"]
-    issuer = {"issuerUri": "https://id.example.org", "audience": "rapport", "jwks": JWKS}
-    made["issuers"] = api.post("/v1/issuers", issuer)["name"]
-    made["purposes"] = tenants.create_purpose(api, "news", double_opt_in=False)
-    about = {"customer": first, "purpose": made["purposes"], "channel": "CHANNEL_EMAIL"}
-    consent = api.post("/v1/consents:grant", about | {"evidence": {"method": "METHOD_FORM"}})
-    made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
-    made["decisions"] = api.post("/v1/consents:decide", about)["name"]
-    good = {"messageId": "m-1", "kind": "KIND_TRACK", "userId": "u-1", "event": "Probe"}
-    batch = api.post(
-        "/v1/events:ingest", {"source": "shop", "events": [good, good | {"messageId": "m-2", "userId": ""}]}
-    )
-    made |= {
-        "ingestionBatches": batch["ingestionBatch"],
-        "quarantinedEvents": batch["rejectedEvents"][0]["quarantinedEvent"],
-    }
-    wait_for(
-        lambda: api.get(f"/v1/{batch['ingestionBatch']}")["state"] == "STATE_APPLIED", "the batch applied", timeout=30
-    )
-    return made
+    return seeds.plant(two[0])
 
 
 def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> tuple[int, str, str]:

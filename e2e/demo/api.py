@@ -29,9 +29,9 @@ class Api:
 
     def __init__(self, url: str, key: str | None, tenant: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         if tenant:
-            self._headers["X-Rapport-Tenant"] = tenant
+            self.headers["X-Rapport-Tenant"] = tenant
         self._local = threading.local()
 
     def call(self, method: str, path: str, body: Json | None = None, **query: str | int) -> Json:
@@ -81,7 +81,7 @@ class Api:
     def _session(self) -> requests.Session:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
-            self._local.session.headers.update(self._headers)
+            self._local.session.headers.update(self.headers)
         session: requests.Session = self._local.session
         return session
 

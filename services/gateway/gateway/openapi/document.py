@@ -8,7 +8,7 @@ from google.api import field_behavior_pb2
 from contracts import descriptors
 from gateway import idempotency, timeouts
 from gateway.credentials import TENANT_HEADER
-from gateway.openapi import collection, common
+from gateway.openapi import collection, shared_parts
 from gateway.openapi.comments import comment, first_sentence
 from gateway.openapi.schemas import Components, Schema, behaviours_of, resource_patterns
 from gateway.settings import Settings
@@ -30,16 +30,16 @@ def openapi(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
-        "info": {"title": "Rapport API", "version": "v1", "description": common.INTRODUCTION},
+        "info": {"title": "Rapport API", "version": "v1", "description": shared_parts.INTRODUCTION},
         "servers": [{"url": settings.public_url or "/"}],
         "tags": [*_tags(), collection.TAG],
         "paths": paths,
         "components": {
-            "schemas": {**dict(sorted(components.schemas.items())), **common.SCHEMAS, **collection.SCHEMAS},
-            "parameters": common.PARAMETERS,
-            "headers": common.HEADERS,
-            "responses": common.responses(),
-            "securitySchemes": common.SECURITY_SCHEMES,
+            "schemas": {**dict(sorted(components.schemas.items())), **shared_parts.SCHEMAS, **collection.SCHEMAS},
+            "parameters": shared_parts.PARAMETERS,
+            "headers": shared_parts.HEADERS,
+            "responses": shared_parts.responses(),
+            "securitySchemes": shared_parts.SECURITY_SCHEMES,
         },
     }
 

@@ -97,8 +97,8 @@ def test_if_none_match_compares_weakly():
     assert etags.header_value('"7"') == '"7"'
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf", ""])
-def test_refuses_time_limits_that_are_no_positive_number(value):
+@pytest.mark.parametrize("value", ["0", "0.09", "5e-324", "-1", "soon", "nan", "inf", ""])
+def test_refuses_time_limits_in_which_no_call_could_be_made(value):
     with pytest.raises(InvalidArgument, match="X-Rapport-Timeout"):
         timeouts.deadline_of(request(X_Rapport_Timeout=value), 10)
 

@@ -53,8 +53,8 @@ PARAMETERS: dict[str, Any] = {
     ),
     timeouts.HEADER: _parameter(
         timeouts.HEADER,
-        f"Seconds the call may take; 10 if not given, {timeouts.TIMEOUT_MAX_S:g} at most.",
-        {"type": "number", "exclusiveMinimum": 0},
+        f"Seconds the call may take, {timeouts.TIMEOUT_MIN_S:g} to {timeouts.TIMEOUT_MAX_S:g}; 10 if not given.",
+        {"type": "number", "minimum": timeouts.TIMEOUT_MIN_S},
     ),
     TENANT_HEADER: _parameter(
         TENANT_HEADER,

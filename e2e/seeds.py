@@ -1,0 +1,42 @@
+"""One resource of each kind in a tenant, for tests that call every RPC."""
+
+from e2e import tenants
+from e2e.demo.api import Api, wait_for
+
+# The public key of RFC 8037, appendix A.2.
+JWKS = (
+    '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig", '
+    '"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+)
+ISSUER_URI = "https://id.example.org"
+
+
+def plant(tenant: tenants.Tenant) -> dict[str, str]:
+    """Makes one resource of each kind: collection -> name; `customers#2` is a second customer."""
+    api = tenant.api
+    made = {"tenants": f"tenants/{tenant.id}"}
+    first, second, third = (
+        api.post("/v1/customers", {"email": f"{n}@example.org", "displayName": f"Person {n}"})["name"] for n in range(3)
+    )
+    made |= {"customers": first, "customers#2": third}
+    made["merges"] = api.post(f"/v1/{first}:merge", {"mergedCustomer": second})["name"]
+    made["roles"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="reader")["name"]
+    made["principals"] = api.post("/v1/principals", {"displayName": "P", "roles": ["roles/reader"]})["name"]
+    made["keys"] = api.post("/v1/keys", {"kind": "KIND_API", "principal": made["principals"]})["name"]
+    issuer = {"issuerUri": ISSUER_URI, "audience": "rapport", "jwks": JWKS}
+    made["issuers"] = api.post("/v1/issuers", issuer)["name"]
+    made["purposes"] = tenants.create_purpose(api, "news", double_opt_in=False)
+    about = {"customer": first, "purpose": made["purposes"], "channel": "CHANNEL_EMAIL"}
+    consent = api.post("/v1/consents:grant", about | {"evidence": {"method": "METHOD_FORM"}})
+    made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
+    made["decisions"] = api.post("/v1/consents:decide", about)["name"]
+    return made | _ingest(api)
+
+
+def _ingest(api: Api) -> dict[str, str]:
+    good = {"messageId": "m-1", "kind": "KIND_TRACK", "userId": "u-1", "event": "Probe"}
+    bad = good | {"messageId": "m-2", "userId": ""}
+    batch = api.post("/v1/events:ingest", {"source": "shop", "events": [good, bad]})
+    name = batch["ingestionBatch"]
+    wait_for(lambda: api.get(f"/v1/{name}")["state"] == "STATE_APPLIED", "the batch applied", timeout=30)
+    return {"ingestionBatches": name, "quarantinedEvents": batch["rejectedEvents"][0]["quarantinedEvent"]}
