@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import pymongo.errors
 from google.protobuf.message import Message
 from mongoengine import IntField
+from pymongo import UpdateOne
 
 from chassis import clock
 from chassis.errors import Aborted, Unavailable
@@ -16,6 +17,7 @@ from docstore.documents import InstantField, TenantDocument, whole_milliseconds
 from docstore.errors import Conflict, already_exists, duplicate_fields
 from docstore.idempotency import KEPT_PER_DOCUMENT, Mark, current_attempt, expired
 from docstore.tenanted import Filter, whole_tenant
+from docstore.transactions import transaction_active
 
 _OWN_FIELDS = {"_id", "tenant", "uid", "version", "create_time", "update_time"}
 
@@ -96,13 +98,7 @@ class Aggregate(TenantDocument):
         """
         attempt = current_attempt()
         mark = attempt.mark_for(self) if attempt else None
-        now = whole_milliseconds(clock.now())
-        self.version = 1
-        self.create_time = self.create_time or now
-        self.update_time = now
-        row = self.to_row()
-        if self._events:
-            row["outbox"] = self._outbox_entries(version=1)
+        row = self._first_row()
         if mark:
             row["requests"] = [mark.entry()]
         try:
@@ -124,25 +120,52 @@ class Aggregate(TenantDocument):
         `expected_etag` is the caller's, if it gave one. Writes nothing when nothing changed. Raises Aborted
         ETAG_MISMATCH, Conflict when somebody else wrote meanwhile, and Unavailable OUTBOX_FULL.
         """
-        self._check_etag(expected_etag)
-        self.validate()
-        changed, removed = self._delta()
-        changed = {path: value for path, value in changed.items() if path not in _OWN_FIELDS}
-        if changed or removed or self._events:
-            update_time = whole_milliseconds(clock.now())
-            update: dict[str, Any] = {
-                "$set": {**changed, "update_time": update_time},
-                "$inc": {"version": 1},
-            }
-            if removed:
-                update["$unset"] = removed
-            self._write(update, expected_etag)
-            self.version += 1
-            self.update_time = update_time
-            self._clear_changed_fields()
-        else:
-            self._write({}, expected_etag)
+        self.check_etag(expected_etag)
+        update = self._changes()
+        anew = bool(update)  # a request's mark alone is no new version
+        self._write(update, expected_etag)
+        if anew:
+            self._after_save(update)
         return self
+
+    @classmethod
+    def insert_many(cls, documents: Iterable[Self]) -> None:
+        """Store new documents with their events, in one round trip; only inside a transaction, so all or none.
+
+        Raises AlreadyExists when one exists. The mark of a request is left by `@command(None)`.
+        """
+        _refuse_outside_transaction()
+        new = list(documents)
+        if not new:
+            return
+        try:
+            cls.rows().insert_many([document._first_row() for document in new])
+        except pymongo.errors.BulkWriteError as error:
+            first = (error.details or {})["writeErrors"][0]
+            raise already_exists(cls.resource, pymongo.errors.DuplicateKeyError("", details=first)) from error
+        for document in new:
+            document._after_write(None)
+
+    @classmethod
+    def save_many(cls, documents: Iterable[Self]) -> None:
+        """Write the changed ones among the documents like `save`, in one round trip; only inside a transaction.
+
+        Raises Conflict when somebody else wrote one of them meanwhile, and Unavailable OUTBOX_FULL.
+        """
+        _refuse_outside_transaction()
+        changed = [(document, update) for document in documents if (update := document._changes())]
+        for document, update in changed:
+            document.check_etag(None)
+            if document._events:
+                update["$push"] = {"outbox": {"$each": document._outbox_entries(version=document.version + 1)}}
+        written = cls.rows().bulk_write(UpdateOne(document._guard(), update) for document, update in changed)
+        if written is not None and written.matched_count < len(changed):
+            for document, _ in changed:
+                document._refuse_full_outbox()
+            raise Conflict(cls.resource)
+        for document, update in changed:
+            document._after_save(update)
+            document._after_write(None)
 
     def soft_delete(self, expected_etag: str | None = None) -> Self:
         """Hide the document; it can be brought back until `purge_time` (AIP-164). Writes like `save`."""
@@ -158,7 +181,7 @@ class Aggregate(TenantDocument):
 
     def purge(self, expected_etag: str | None = None) -> None:
         """Erase the content for good; a tombstone stays until its events are out. Raises what `save` raises."""
-        self._check_etag(expected_etag)
+        self.check_etag(expected_etag)
         attempt = current_attempt()
         mark = attempt.mark_for(self) if attempt else None
         now = whole_milliseconds(clock.now())
@@ -200,7 +223,39 @@ class Aggregate(TenantDocument):
         """What else must hold of the stored document at a write, besides its version. Override it to add to it."""
         return {}
 
-    def _check_etag(self, expected: str | None) -> None:
+    def _first_row(self) -> Row:
+        """What is stored of a new document, its events included."""
+        now = whole_milliseconds(clock.now())
+        self.version = 1
+        self.create_time = self.create_time or now
+        self.update_time = now
+        row = self.to_row()
+        if self._events:
+            row["outbox"] = self._outbox_entries(version=1)
+        return row
+
+    def _changes(self) -> dict[str, Any]:
+        """The update that saves what was changed, without events; empty when there is neither change nor event."""
+        self.validate()
+        changed, removed = self._delta()
+        changed = {path: value for path, value in changed.items() if path not in _OWN_FIELDS}
+        if not (changed or removed or self._events):
+            return {}
+        update: dict[str, Any] = {
+            "$set": {**changed, "update_time": whole_milliseconds(clock.now())},
+            "$inc": {"version": 1},
+        }
+        if removed:
+            update["$unset"] = removed
+        return update
+
+    def _after_save(self, update: dict[str, Any]) -> None:
+        self.version += 1
+        self.update_time = update["$set"]["update_time"]
+        self._clear_changed_fields()
+
+    def check_etag(self, expected: str | None) -> None:
+        """Raises Aborted ETAG_MISMATCH when a caller's etag is not the document's."""
         if not self.version:
             raise RuntimeError(f"{self.name} is not stored yet: insert it first")
         if expected and expected not in (self.etag, "*"):
@@ -245,12 +300,9 @@ class Aggregate(TenantDocument):
             attempt.wrote()
 
     def _guarded_update(self, update: Any, mark: Mark | None, expected_etag: str | None) -> None:
-        guard: dict[str, Any] = {"uid": self.uid, "version": self.version, **self.write_guard()}
+        guard = self._guard()
         if mark:
             guard["requests.key"] = {"$ne": mark.key}
-        last_slot = f"outbox.{outbox.CAP - len(self._events)}"
-        if self._events:
-            guard[last_slot] = {"$exists": False}
         try:
             matched = self.rows().update_one(guard, update).matched_count
         except pymongo.errors.DuplicateKeyError as error:
@@ -259,7 +311,22 @@ class Aggregate(TenantDocument):
             raise already_exists(self.name, error) from error
         if matched:
             return
-        full = {"uid": self.uid, "version": self.version, last_slot: {"$exists": True}}
+        self._refuse_full_outbox()
+        raise self._etag_mismatch() if expected_etag and expected_etag != "*" else Conflict(self.name)
+
+    def _guard(self) -> dict[str, Any]:
+        """What must hold of the stored document at a write."""
+        guard: dict[str, Any] = {"uid": self.uid, "version": self.version, **self.write_guard()}
+        if self._events:
+            guard[self._last_slot()] = {"$exists": False}
+        return guard
+
+    def _last_slot(self) -> str:
+        """The place in the outbox that is taken when the pending events do not fit any more."""
+        return f"outbox.{outbox.CAP - len(self._events)}"
+
+    def _refuse_full_outbox(self) -> None:
+        full = {"uid": self.uid, "version": self.version, self._last_slot(): {"$exists": True}}
         if self._events and self.rows().find_one(full, {"_id": 1}):
             raise Unavailable(
                 "OUTBOX_FULL",
@@ -267,7 +334,6 @@ class Aggregate(TenantDocument):
                 metadata={"resource": self.name},
                 retry_after_s=2.0,
             )
-        raise self._etag_mismatch() if expected_etag and expected_etag != "*" else Conflict(self.name)
 
     def _after_write(self, mark: Mark | None) -> None:
         self._events = []
@@ -275,6 +341,11 @@ class Aggregate(TenantDocument):
             self._requests = [*self._requests, mark.entry()]
         self._created = False
         self._clear_changed_fields()
+
+
+def _refuse_outside_transaction() -> None:
+    if not transaction_active():
+        raise RuntimeError("bulk writes of aggregates belong into a transaction: otherwise some may fail and some not")
 
 
 def aggregates() -> list[type[Aggregate]]:
