@@ -44,7 +44,7 @@ _RETRYABLE_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResul
 _SERVER_CODES = frozenset({6, 7, 89, 9001, 13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031})
 
 
-HANDLER_LIMIT_S = 20.0
+HANDLER_LIMIT_S = 15.0
 """What one handler's transaction may take; the driver would try for two minutes to commit without a database."""
 
 

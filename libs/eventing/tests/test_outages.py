@@ -101,7 +101,7 @@ def test_a_database_outage_kills_no_message(role, bus, settings_for, servers):
     bus.publish(*envelopes)
     eventually(lambda: len(seen("collect")) > 20)
     mongod.kill()
-    eventually(lambda: "holding a message" in worker.log.read_text())
+    eventually(lambda: "holding a message" in worker.log.read_text(), timeout=40)
     eventually(lambda: not worker._http_ready(), message="the worker says that it is not ready")
     assert bus.count("sample.dead") == bus.count("sample.retry.1s") == 0
     assert bus.count("sample") > 50

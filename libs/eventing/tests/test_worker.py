@@ -20,7 +20,9 @@ pytestmark = pytest.mark.usefixtures("database", "tenant")
 
 @pytest.fixture
 def worker(role, bus, settings_for):
-    return role(settings_for("sample", role="work")).start().wait_ready()
+    process = role(settings_for("sample", role="work")).start().wait_ready()
+    yield process
+    process.stop()
 
 
 def times(handler, what):
