@@ -18,6 +18,8 @@ from identity.usecases.purging import purge_due
 logger = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 30.0
+LEASE_S = 15.0
+"""How long the batches of a runner that died stay unapplied; leases of long work are renewed."""
 _START_RETRY_S = 2.0
 
 
@@ -36,6 +38,7 @@ def run(settings: IdentitySettings, stopping: Stopping) -> None:
             functools.partial(apply_batch, settings=settings),
             stopping,
             parallel=settings.apply_threads,
+            lease_s=LEASE_S,
             owner=settings.instance,
         )
         probe.ready(False)

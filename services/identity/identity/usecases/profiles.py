@@ -54,13 +54,15 @@ def write(
             state = customer_state(stands, profiles[uid])
             message = events_pb2.CustomerDeleted if stands.delete_time else events_pb2.CustomerUpdated
             stands.emit(message(customer=state), [stands.name])
-    for customer in customers.values():
-        if customer.version:
-            customer.save(None if customer.merged else expected_etag)
-        else:
-            own = profiles[customer.uid] if not customer.merged else [customer]
-            customer.emit(events_pb2.CustomerCreated(customer=customer_state(customer, own)), [customer.name])
-            customer.insert()
+    started = [customer for customer in customers.values() if not customer.version]
+    for customer in started:
+        own = [customer] if customer.merged else profiles[customer.uid]
+        customer.emit(events_pb2.CustomerCreated(customer=customer_state(customer, own)), [customer.name])
+    if expected_etag:
+        for uid in profiles:
+            customers[uid].check_etag(expected_etag)
+    Customer.save_many(customer for customer in customers.values() if customer.version)
+    Customer.insert_many(started)
 
 
 def refuse_deleted(customer: Customer) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 
 import docstore
+from docstore.abandoned import abort_abandoned
 from identity.store import Customer, IngestionBatch
 from testkit import eventually
 
@@ -61,6 +62,7 @@ def test_a_runner_killed_again_and_again_applies_everything_once(client, databas
         runner.start().wait_ready()
         threading.Event().wait(chance.uniform(0.0, 0.12))  # Somewhere in the middle of the work.
         runner.kill()
+    abort_abandoned(idle_s=0)
     with docstore.platform_scope():
         # What the dead held is free at once, as it would be when their leases end.
         docstore.platform_collection(IngestionBatch).update_many({}, {"$unset": {"lease": ""}})
