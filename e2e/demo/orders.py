@@ -80,7 +80,7 @@ def cdnow_file(folder: Path) -> Path:
             "the sample data could not be downloaded (the package lifetimes 0.11.3); give a file of your own: "
             f"make demo DATA=orders.csv MAP=customer=...,date=...,amount=...\n{done.stderr.strip()}"
         )
-    wheel = next(folder.glob("lifetimes-0.11.3*.whl"))
+    wheel = next(folder.glob("[Ll]ifetimes-0.11.3*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         partial = target.with_suffix(".partial")
         partial.write_bytes(archive.read(CDNOW))
