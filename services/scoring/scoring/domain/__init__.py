@@ -1,0 +1,1 @@
+"""Rules of scoring as plain functions and values."""

@@ -1,0 +1,26 @@
+"""What a scoring job may be asked for, and what it does unless asked."""
+
+from datetime import datetime, timedelta
+
+HORIZON_WEEKS_DEFAULT = 52
+HORIZON_WEEKS_MAX = 520
+DISCOUNT_BASIS_POINTS_DEFAULT = 1_000
+DISCOUNT_BASIS_POINTS_MAX = 10_000
+_CLOCK_DIFFERENCE = timedelta(seconds=5)
+"""By how much clocks of callers may run ahead."""
+
+
+def problem_of_instant(as_of: datetime, now: datetime) -> str | None:
+    """What is wrong with the instant a job looks from."""
+    return "In the future: give an instant up to now." if as_of > now + _CLOCK_DIFFERENCE else None
+
+
+def problem_of_horizon(weeks: int) -> str | None:
+    """What is wrong with a horizon."""
+    return None if 1 <= weeks <= HORIZON_WEEKS_MAX else f"1 to {HORIZON_WEEKS_MAX} weeks."
+
+
+def problem_of_discount(basis_points: int) -> str | None:
+    """What is wrong with an annual discount."""
+    good = 0 <= basis_points <= DISCOUNT_BASIS_POINTS_MAX
+    return None if good else f"0 to {DISCOUNT_BASIS_POINTS_MAX} hundredths of a percent."

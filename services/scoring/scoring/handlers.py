@@ -1,0 +1,47 @@
+"""What scoring does about the events of other services."""
+
+from datetime import UTC
+
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
+from rapport.consent.v1 import purpose_pb2
+from rapport.identity.v1 import events_pb2
+
+from docstore.aliases import AliasChange
+from eventing.envelope import Envelope
+from eventing.subscribe import subscribe
+from scoring.decisions import PURPOSE
+from scoring.usecases import people, staging
+
+
+class Handlers:
+    """Gathers purchases, and takes scores away from those who object or were merged."""
+
+    @subscribe(events_pb2.EventsTracked, some_erased=True)
+    def gather_purchases(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:
+        """Stages the purchases; role `run` writes them into files."""
+        staging.stage(event.events, left_out=envelope.erased)
+
+    @subscribe(events_pb2.CustomerMerged)
+    @subscribe(events_pb2.CustomerUnmerged)
+    def follow_merge(self, event: events_pb2.CustomerMerged | events_pb2.CustomerUnmerged, envelope: Envelope) -> None:
+        """Notes where the customer now belongs."""
+        alias = event.alias
+        people.follow_alias(AliasChange(alias.customer, alias.canonical_customer, envelope.sequence))
+
+    @subscribe(consent_events_pb2.ConsentWithdrawn)
+    def respect_objection(self, event: consent_events_pb2.ConsentWithdrawn, envelope: Envelope) -> None:
+        """Takes away the scores of a person who objects to profiling."""
+        said = event.consent
+        if _about_profiling(said):
+            when = said.decide_time.ToDatetime(UTC) if said.HasField("decide_time") else envelope.time
+            people.object_to_profiling(said.customer, said.consent, when)
+
+    @subscribe(consent_events_pb2.ConsentGranted)
+    def respect_agreement(self, event: consent_events_pb2.ConsentGranted, _envelope: Envelope) -> None:
+        """Lets a person who agreed again be scored by the next job."""
+        if _about_profiling(event.consent):
+            people.allow_profiling(event.consent.customer)
+
+
+def _about_profiling(said: consent_events_pb2.ConsentState) -> bool:
+    return said.purpose == PURPOSE and said.channel == purpose_pb2.CHANNEL_NONE

@@ -1,0 +1,77 @@
+"""Parquet files of purchases, customers and scores. pyarrow is loaded on first use: most roles never need it."""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+Row = dict[str, Any]
+
+PURCHASE_COLUMNS = ("customer", "order_id", "event_time", "amount_minor", "currency")
+
+
+def purchases(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = ()) -> bytes:
+    """A file of purchases: those of `earlier` files, then `rows`, which hold the values of PURCHASE_COLUMNS.
+
+    Columns: customer (resource name), order_id, event_time (UTC, microseconds), amount_minor, currency.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("customer", pa.string()),
+            ("order_id", pa.string()),
+            ("event_time", pa.timestamp("us", tz="UTC")),
+            ("amount_minor", pa.int64()),
+            ("currency", pa.string()),
+        ]
+    )
+    out = io.BytesIO()
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        for file in earlier:
+            for batch in pq.ParquetFile(file).iter_batches(columns=list(PURCHASE_COLUMNS)):
+                writer.write_batch(batch.cast(schema))
+        values = [{column: row[column] for column in PURCHASE_COLUMNS} for row in rows]
+        if values:
+            writer.write_table(pa.Table.from_pylist(values, schema))
+    return out.getvalue()
+
+
+def strings(columns: Mapping[str, list[str]]) -> bytes:
+    """A file of text columns, such as the aliases or the customers to leave out."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), out)
+    return out.getvalue()
+
+
+def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
+    """The different values of a text column; with `until`, of the rows whose `event_time` is not later."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found: set[str] = set()
+    for batch in pq.ParquetFile(file).iter_batches(columns=[column, "event_time"]):
+        values = batch.column(0)
+        if until is not None:
+            values = values.filter(pc.less_equal(batch.column(1), pc.scalar(until).cast(batch.column(1).type)))
+        found.update(pc.unique(values).to_pylist())
+    return found
+
+
+def values(file: BinaryIO, columns: Iterable[str]) -> dict[str, list[Any]]:
+    """Whole columns."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, list[Any]] = pq.read_table(file, columns=list(columns)).to_pydict()
+    return found
+
+
+def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
+    """The rows of a file, at most `size` at a time; the same every time the file is read."""
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(file).iter_batches(batch_size=size):
+        yield batch.to_pylist()

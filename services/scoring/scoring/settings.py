@@ -1,0 +1,27 @@
+"""The whole configuration of the scoring service."""
+
+from pydantic import Field
+
+from chassis.settings import Settings
+
+
+class ScoringSettings(Settings):
+    """Settings of the scoring service, read from RAPPORT_ variables."""
+
+    service: str = Field(default="scoring", description="Name of the service.")
+
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster that jobs are submitted to, such as http://ray-head:8265. Without one a job starts "
+        "a Ray of its own on this machine.",
+    )
+    job_lease_s: float = Field(
+        default=30.0, gt=1, le=600, description="Seconds after which another runner takes over a dead one's job."
+    )
+    job_partitions: int = Field(default=16, ge=1, le=1024, description="Parts a job's customers are divided into.")
+    flush_rows: int = Field(
+        default=5_000, ge=1, le=50_000, description="Staged purchases that are written to files at once, at most."
+    )
+    flush_seconds: float = Field(
+        default=60.0, ge=0, description="Seconds after which staged purchases are written to files at the latest."
+    )

@@ -1,0 +1,36 @@
+"""Events about scores, made from stored rows."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rapport.scoring.v1 import events_pb2
+
+from chassis import money
+
+
+def snapshot(row: Mapping[str, Any]) -> events_pb2.ScoreSnapshot:
+    """The scores of one customer, as others need them."""
+    return events_pb2.ScoreSnapshot(
+        customer=row["customer"],
+        p_alive=row["p_alive"],
+        expected_purchases=row["expected_purchases"],
+        lifetime_value=money.from_minor(row["lifetime_value_minor"], row["currency"]),
+        rfm_segment=row["rfm"]["segment"],
+        reasons=row["reasons"],
+        model=f"models/{row['job']}",
+        decision=row["decision"],
+    )
+
+
+def entered(segment: str, rows: Iterable[Mapping[str, Any]]) -> events_pb2.SegmentEntered:
+    """Customers came into the segment of that uid."""
+    return events_pb2.SegmentEntered(segment=f"segments/{segment}", customers=map(snapshot, rows))
+
+
+def left(
+    segment: str, rows: Iterable[Mapping[str, Any]], cause: events_pb2.SegmentLeft.Cause.ValueType
+) -> events_pb2.SegmentLeft:
+    """Customers went out of the segment of that uid. Of those whose scores are gone only the name is told."""
+    gone = cause in (events_pb2.SegmentLeft.CAUSE_SCORES_REMOVED, events_pb2.SegmentLeft.CAUSE_MERGED)
+    customers = (events_pb2.ScoreSnapshot(customer=row["customer"]) if gone else snapshot(row) for row in rows)
+    return events_pb2.SegmentLeft(segment=f"segments/{segment}", cause=cause, customers=customers)

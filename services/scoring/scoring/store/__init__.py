@@ -1,0 +1,34 @@
+"""Documents of the scoring service and the queries on them."""
+
+from docstore.aliases import CustomerAlias
+from scoring.store.features import FeatureManifest, StagedPurchase
+from scoring.store.jobs import ScoringJob
+from scoring.store.models import Model
+from scoring.store.objections import Objection
+from scoring.store.scores import Score, ScoreChange
+from scoring.store.segments import Segment
+
+DOCUMENTS = (
+    StagedPurchase,
+    FeatureManifest,
+    ScoringJob,
+    Model,
+    Objection,
+    Score,
+    ScoreChange,
+    Segment,
+    CustomerAlias,
+)
+"""Every collection of the service, for `docstore.migrate`."""
+
+__all__ = [
+    "DOCUMENTS",
+    "FeatureManifest",
+    "Model",
+    "Objection",
+    "Score",
+    "ScoreChange",
+    "ScoringJob",
+    "Segment",
+    "StagedPurchase",
+]

@@ -1,0 +1,77 @@
+"""Purchases on their way into files, and which files count."""
+
+import hashlib
+from typing import Any, ClassVar
+
+import mongoengine as me
+
+from docstore.documents import InstantField
+from docstore.records import Record
+from eventing.records import GUARD_RETENTION
+
+PURCHASES = "purchases"
+
+
+class StagedPurchase(Record):
+    """One purchase; once it is in a file only its uid stays, for as long as its event may come again.
+
+    staged: True until it is in a file that the manifest names; then its values are dropped and `flush_time` is set.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "staged_purchases",
+        "indexes": [
+            {"fields": ["tenant", "stage_time"], "partialFilterExpression": {"staged": True}, "name": "staged"},
+            {"fields": ["flush_time"], "expireAfterSeconds": int(GUARD_RETENTION.total_seconds())},
+        ],
+    }
+    staged: Any = me.BooleanField()
+    customer: Any = me.StringField()
+    order_id: Any = me.StringField()
+    event_time: Any = InstantField()
+    amount_minor: Any = me.LongField()
+    currency: Any = me.StringField()
+    stage_time: Any = InstantField()
+    flush_time: Any = InstantField()
+
+    VALUES: ClassVar[tuple[str, ...]] = ("customer", "order_id", "event_time", "amount_minor", "currency")
+
+    @staticmethod
+    def uid_of(source: str, message_id: str) -> str:
+        """The row's uid: an event is known by its id within its source."""
+        return hashlib.sha256(f"{source}\x1f{message_id}".encode()).hexdigest()[:32]
+
+
+class FeatureManifest(Record):
+    """The files that hold a tenant's purchases; its uid is `purchases`. What it does not name does not exist.
+
+    files: name, bucket, rows, `currencies` (code -> {rows, amount_minor}); leased by the runner that writes.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests"}
+    revision: Any = me.LongField(required=True)
+    files: Any = me.ListField(me.DictField())
+    lease: Any = me.DictField()
+
+
+def subject_of(bucket: int) -> str:
+    """Where the blob store keeps a bucket's files."""
+    return f"features/{PURCHASES}/bucket-{bucket:02d}"
+
+
+def manifest_files() -> list[dict[str, Any]]:
+    """The files that count for the current tenant."""
+    row = FeatureManifest.rows().find_one({"uid": PURCHASES}, {"files": 1})
+    return list(row["files"]) if row else []
+
+
+def staged_totals() -> dict[str, tuple[int, int]]:
+    """Purchases not yet in files: currency -> (number, minor units)."""
+    grouped = StagedPurchase.rows().aggregate(
+        [
+            {"$match": {"staged": True}},
+            {"$group": {"_id": "$currency", "rows": {"$sum": 1}, "amount": {"$sum": "$amount_minor"}}},
+        ],
+        hint="staged",
+    )
+    return {row["_id"]: (row["rows"], row["amount"]) for row in grouped}

@@ -1,0 +1,72 @@
+"""Scoring jobs: batches that role `run` leases and carries through."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import mongoengine as me
+
+import docstore
+from docstore import batches
+from docstore.connection import Row
+
+PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
+SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
+ACTIVE: dict[str, Any] = {"state": {"$in": [batches.PENDING, batches.APPLYING]}}
+"""Matches jobs that have not ended; by index there is at most one for each tenant."""
+
+
+class ScoringJob(docstore.Batch):
+    """One scoring of all customers.
+
+    phase: what a runner goes on with. outcome: how it ended, once the batch is done. stored: how many chunks of the
+    result are stored; written in the transaction that stores one. changes: counted up by whoever takes scores away
+    while the job stores, so that both cannot happen unseen by each other.
+    """
+
+    resource: ClassVar[str] = "scoringJobs"
+    kept_for: ClassVar[timedelta] = timedelta(days=400)
+    max_attempts: ClassVar[int] = 5
+    payload_fields: ClassVar[tuple[str, ...]] = ("spec", "expected_end_time")
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "scoring_jobs",
+        "indexes": [
+            {"fields": ["tenant"], "unique": True, "partialFilterExpression": ACTIVE, "name": "one_active"},
+            ["tenant", "-create_time", "-id"],
+            {"fields": ["files"], "partialFilterExpression": {"files": True}, "platform": True},
+        ],
+    }
+
+    as_of: Any = docstore.InstantField(required=True)
+    horizon_weeks: Any = me.IntField(required=True)
+    discount_basis_points: Any = me.IntField(required=True)
+    phase: Any = me.StringField(required=True, choices=(PREPARING, COMPUTING, STORING), default=PREPARING)
+    outcome: Any = me.StringField(choices=(SUCCEEDED, FAILED, CANCELLED))
+    cancel_requested: Any = me.BooleanField()
+    message: Any = me.StringField()
+    percent: Any = me.IntField(default=0)
+    scored: Any = me.LongField(default=0)
+    refused: Any = me.LongField(default=0)
+    expected_end_time: Any = docstore.InstantField()
+    spec: Any = me.DictField()
+    """What the job program was told."""
+    run_id: Any = me.StringField()
+    """The run of the job program whose result counts; each run writes into a folder of its own."""
+    files: Any = me.BooleanField()
+    """True while the blob store may hold files of the job."""
+    stored: Any = me.IntField(default=0)
+    changes: Any = me.IntField(default=0)
+
+    def write_guard(self) -> Row:
+        """A job is written in the phase it was read in: it cannot be cancelled while it begins to store."""
+        return {**super().write_guard(), "phase": self.phase}
+
+    @property
+    def subject(self) -> str:
+        """Where the blob store keeps the job's files."""
+        return self.name
+
+    @property
+    def model(self) -> str:
+        """Name of the model the job makes."""
+        return f"models/{self.uid}"

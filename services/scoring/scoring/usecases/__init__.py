@@ -1,0 +1,1 @@
+"""What the scoring service does: one module for each thing it is about."""

@@ -1,0 +1,41 @@
+"""Takes purchases out of the events identity tells."""
+
+from collections.abc import Collection
+from datetime import UTC
+
+from pymongo import UpdateOne
+from rapport.identity.v1 import events_pb2
+
+import docstore
+from chassis import clock, money
+from scoring.domain.purchases import is_purchase
+from scoring.store import StagedPurchase
+
+
+def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str] = ()) -> int:
+    """Stages the purchases among the events, each once whatever comes again; returns how many were new.
+
+    `left_out`: customers (resource names) whose events are ignored.
+    """
+    now = clock.real_now()
+    operations = [
+        UpdateOne(
+            {"uid": StagedPurchase.uid_of(event.source, event.message_id)},
+            {
+                "$setOnInsert": {
+                    "staged": True,
+                    "customer": event.customer,
+                    "order_id": event.order_id,
+                    "event_time": docstore.whole_milliseconds(event.event_time.ToDatetime(UTC)),
+                    "amount_minor": money.to_minor(event.amount),
+                    "currency": event.amount.currency_code,
+                    "stage_time": now,
+                }
+            },
+            upsert=True,
+        )
+        for event in events
+        if is_purchase(event.event, event.kind, has_amount=event.HasField("amount")) and event.customer not in left_out
+    ]
+    result = StagedPurchase.rows().bulk_write(operations)
+    return result.upserted_count if result else 0
