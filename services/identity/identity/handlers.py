@@ -6,8 +6,10 @@ from rapport.access.v1 import events_pb2 as access_events_pb2
 from rapport.consent.v1 import consent_pb2, purpose_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 
+from chassis import clock
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
+from identity.store import TimelineEntry
 from identity.usecases import tenant, timeline
 
 
@@ -31,10 +33,21 @@ class Handlers:
             "notice_version": state.notice_version,
             "consent_record": state.consent_record,
         }
-        when = state.decide_time.ToDatetime(UTC) if state.HasField("decide_time") else envelope.time
         source = f"services/{envelope.source.rpartition('/')[2]}"
-        customer = state.customer.rpartition("/")[2]
-        timeline.add_entry(customer, envelope.type, source, envelope.id, when, details)
+        # A version told again, by a republication say, has another event id.
+        version = f"{envelope.subject}/{envelope.sequence[0]}"
+        timeline.add_entry(
+            TimelineEntry.new(
+                TimelineEntry.uid_of(source, version),
+                customer=state.customer.rpartition("/")[2],
+                event=envelope.type,
+                source=source,
+                message_id=envelope.id,
+                event_time=state.decide_time.ToDatetime(UTC) if state.HasField("decide_time") else envelope.time,
+                create_time=clock.now(),
+                details=details,
+            )
+        )
 
     @subscribe(access_events_pb2.TenantCreated)
     @subscribe(access_events_pb2.TenantUpdated)

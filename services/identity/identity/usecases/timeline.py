@@ -1,13 +1,11 @@
 """Reading timelines, and writing what other services tell."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from rapport.identity.v1.identity_service_pb2 import ListTimelineEntriesRequest, SummarizeTimelineRequest
 
-import docstore
-from chassis import clock, context
+from chassis import context
 from chassis.errors import InvalidArgument
 from docstore import filters, paging
 from docstore.filters import FilterField
@@ -62,18 +60,8 @@ def summarize_timeline(request: SummarizeTimelineRequest) -> tuple[int, int, dic
     return events, customers - doubly_counted(request.event, window, max_time_ms), amounts
 
 
-def add_entry(
-    customer: str, event: str, source: str, message_id: str, event_time: datetime, details: Mapping[str, Any]
-) -> None:
-    """Put what another service tells into a customer's timeline, once for each message id."""
-    values = {
-        "customer": customer,
-        "event": event,
-        "source": source,
-        "message_id": message_id,
-        "event_time": docstore.whole_milliseconds(event_time),
-        "create_time": docstore.whole_milliseconds(clock.now()),
-        "details": dict(details),
-    }
-    uid = TimelineEntry.uid_of(source, message_id)
-    TimelineEntry.rows().update_one({"uid": uid}, {"$setOnInsert": values}, upsert=True)
+def add_entry(entry: TimelineEntry) -> None:
+    """Put what another service tells into a customer's timeline, once for each uid."""
+    row = entry.to_row()
+    values = {key: value for key, value in row.items() if key not in ("_id", "tenant", "uid")}
+    TimelineEntry.rows().update_one({"uid": entry.uid}, {"$setOnInsert": values}, upsert=True)

@@ -187,7 +187,12 @@ def test_after_thirty_days_nothing_is_left(client, monkeypatch):
     made = client.create(email="ada@example.com", phone="+493012345")
     kept = client.create(email="bob@example.com")
     with client.context():
-        timeline.add_entry(made.uid, "Called", "services/sales", "m1", clock.now(), {"note": "x"})
+        now = clock.now()
+        timeline.add_entry(
+            TimelineEntry.new(
+                customer=made.uid, event="Called", source="x", message_id="m", event_time=now, create_time=now
+            )
+        )
     client.DeleteCustomer(name=made.name)
     purge_due()
     assert client.GetCustomer(name=made.name).email
