@@ -34,7 +34,13 @@ class Stopping:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the process shall end, or `timeout` seconds; says whether it shall."""
-        return self._event.wait(timeout)
+        if timeout is not None:
+            return self._event.wait(timeout)
+        # In slices: Python runs signal handlers in the main thread only, and one that another thread received does
+        # not wake a wait without end. A service was seen to sleep through its SIGTERM.
+        while not self._event.wait(1.0):
+            pass
+        return True
 
     def on_stop(self, callback: Callable[[], None]) -> None:
         """Calls `callback` when the process shall end, at once if it already shall."""
