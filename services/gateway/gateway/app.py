@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from chassis import errors as chassis_errors
 from chassis.errors import RapportError
 from chassis.settings import ConfigurationError
+from contracts import descriptors
 from gateway import admission, draining, errors, idempotency, limits, observation
 from gateway.credentials import Exchange
 from gateway.openapi import document, reference
@@ -25,17 +26,11 @@ _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application. Nothing is connected until the first request.
+    """The application: the routes of the services that have an address. Nothing is connected until the first request.
 
-    Raises RouteError when two routes collide, ConfigurationError when a service with routes has no address.
+    Raises RouteError when two routes collide, ConfigurationError when access has no address or a name is no service's.
     """
-    routes = all_routes()
-    missing = {"access", *(route.service for route in routes)} - settings.upstreams.keys()
-    if missing:
-        raise ConfigurationError(
-            settings.environment_names()["upstreams"], f"names no address of {', '.join(sorted(missing))}"
-        )
-    table = RouteTable(routes, reserved=segment.PATHS)
+    _check_upstreams(settings)
     app = Flask("gateway")
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
@@ -45,30 +40,46 @@ def create_app(settings: Settings) -> Flask:
     observation.observe(app)
     upstreams = Upstreams(settings)
     door = admission.admission(settings, Exchange(settings, upstreams))
-    collection = segment.EventCollection(settings, door, upstreams)
-    _add_api(app, table, settings, door, upstreams, collection)
-    _add_pages(app, settings, door, upstreams)
+    # Rules without methods take all of them: what is allowed is for the handlers to say.
+    if "identity" in settings.upstreams:
+        _add_collection(app, segment.EventCollection(settings, door, upstreams))
+    if "consent" in settings.upstreams:
+        page = opt_in.OptInPage(settings, door, upstreams)
+        app.url_map.add(Rule(opt_in.PATH, endpoint="opt_in"))
+        app.view_functions["opt_in"] = lambda token: page.handle(request, token)
+    _add_api(app, settings, door, upstreams)
     _add_probes(app, upstreams)
     _add_error_handlers(app)
-    _add_headers(app, collection)
+    _add_headers(app)
     return app
 
 
-def _add_api(
-    app: Flask,
-    table: RouteTable,
-    settings: Settings,
-    door: admission.Admission,
-    upstreams: Upstreams,
-    collection: segment.EventCollection,
-) -> None:
-    transcoder = Transcoder(table, settings, door, upstreams)
+def _check_upstreams(settings: Settings) -> None:
+    variable = settings.environment_names()["upstreams"]
+    if "access" not in settings.upstreams:
+        raise ConfigurationError(variable, "names no address of access, which checks every credential")
+    known = sorted(service.file.package.split(".")[1] for service in descriptors.services())
+    if unknown := sorted(settings.upstreams.keys() - set(known)):
+        raise ConfigurationError(variable, f"names {', '.join(unknown)}; known are {', '.join(known)}")
 
-    # Rules without methods take all of them: what is allowed is for the handlers to say.
+
+def _add_collection(app: Flask, collection: segment.EventCollection) -> None:
     for path in segment.PATHS:
         app.url_map.add(Rule(path, endpoint="collect"))
-    app.url_map.add(Rule("/v1/<path:rest>", endpoint="transcode"))
     app.view_functions["collect"] = lambda: collection.handle(request)
+
+    @app.after_request
+    def let_web_pages_read(response: Response) -> Response:
+        if request.path in segment.PATHS:
+            collection.add_cors(request, response)
+        return response
+
+
+def _add_api(app: Flask, settings: Settings, door: admission.Admission, upstreams: Upstreams) -> None:
+    served = (route for route in all_routes() if route.service in settings.upstreams)
+    table = RouteTable(served, reserved=segment.PATHS)
+    transcoder = Transcoder(table, settings, door, upstreams)
+    app.url_map.add(Rule("/v1/<path:rest>", endpoint="transcode"))
     app.view_functions["transcode"] = lambda rest: transcoder.handle(request)  # noqa: ARG005
 
     described = document.openapi(table.routes, settings)
@@ -86,12 +97,6 @@ def _add_api(
     @app.get("/")
     def home() -> AnyResponse:
         return redirect("/docs")
-
-
-def _add_pages(app: Flask, settings: Settings, door: admission.Admission, upstreams: Upstreams) -> None:
-    page = opt_in.OptInPage(settings, door, upstreams)
-    app.url_map.add(Rule(opt_in.PATH, endpoint="opt_in"))
-    app.view_functions["opt_in"] = lambda token: page.handle(request, token)
 
 
 def _add_probes(app: Flask, upstreams: Upstreams) -> None:
@@ -130,7 +135,7 @@ def _add_error_handlers(app: Flask) -> None:
         return errors.response(chassis_errors.from_exception(error))
 
 
-def _add_headers(app: Flask, collection: segment.EventCollection) -> None:
+def _add_headers(app: Flask) -> None:
     @app.after_request
     def common(response: Response) -> Response:
         headers = response.headers
@@ -144,8 +149,6 @@ def _add_headers(app: Flask, collection: segment.EventCollection) -> None:
         if key := g.get("idempotency_key"):
             headers[idempotency.HEADER] = key
         limits.add_headers(response)
-        if request.path in segment.PATHS:
-            collection.add_cors(request, response)
         if draining.is_draining():
             headers["Connection"] = "close"
         return response

@@ -134,6 +134,8 @@ class Exchange:
                 token=None,
             )
         except RapportError as error:
+            if time.monotonic() >= deadline:
+                raise
             raise self._refusal(key, error) from error
         grant = Grant(answer.token, answer.source)
         with self._lock:

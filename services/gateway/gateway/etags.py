@@ -6,7 +6,7 @@ from flask import Request
 
 from chassis.errors import InvalidArgument
 
-_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_ETAG = re.compile(r'(?:W/)?"[!#-~]*"')
 
 
 def header_value(etag: str) -> str:

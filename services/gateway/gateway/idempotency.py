@@ -1,6 +1,7 @@
 """The header `Idempotency-Key` and the field `request_id` (AIP-155) are one thing."""
 
 import hashlib
+import re
 import uuid
 from typing import Any
 
@@ -10,23 +11,29 @@ from chassis.errors import InvalidArgument
 
 HEADER = "Idempotency-Key"
 KEY_MAX = 255
+KEY_PATTERN = "^[!-~]([ -~]*[!-~])?$"
+"""Printable ASCII: the key comes back in a header."""
+
+_matches = re.compile(KEY_PATTERN).fullmatch
 
 
 def apply(request: Request, message: Any) -> None:
     """Sets the request id of a mutation: from the header, else from the body, else a new one.
 
     A new one makes the gateway's own repeats towards a service safe. The answer echoes the key. Raises
-    InvalidArgument when the header is empty or too long, or contradicts the body.
+    InvalidArgument when the header is malformed, or contradicts the body.
     """
     key = request.headers.get(HEADER)
     given: str = message.request_id
     if key is None:
         message.request_id = given or str(uuid.uuid4())
-        if len(message.request_id) <= KEY_MAX and message.request_id.isascii() and message.request_id.isprintable():
+        if len(message.request_id) <= KEY_MAX and _matches(message.request_id):
             g.idempotency_key = message.request_id  # Anything else is no header's value; the service refuses it.
         return
-    if not 0 < len(key) <= KEY_MAX:
-        raise InvalidArgument("INVALID_IDEMPOTENCY_KEY", f"{HEADER} must have 1 to {KEY_MAX} characters.")
+    if len(key) > KEY_MAX or not _matches(key):
+        raise InvalidArgument(
+            "INVALID_IDEMPOTENCY_KEY", f"{HEADER} must have 1 to {KEY_MAX} characters of printable ASCII."
+        )
     g.idempotency_key = key
     request_id = request_id_of(key)
     if given and given.lower() != request_id:

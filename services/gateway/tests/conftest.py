@@ -3,15 +3,14 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from google.protobuf.message import Message
-from rapport.access.v1 import access_service_pb2, access_service_pb2_grpc
-from rapport.consent.v1 import consent_service_pb2_grpc
-from rapport.identity.v1 import identity_service_pb2_grpc
+from rapport.access.v1 import access_service_pb2
 
 from chassis import client as chassis_client
 from chassis import clock, keys, server, telemetry, tenancy
@@ -49,7 +48,7 @@ class ScriptedServices:
         with self._lock:
             return next(found for name, _, found in reversed(self.calls) if name == rpc)
 
-    def servicer(self, base: type) -> Any:
+    def servicer(self, service: Any, base: type) -> Any:
         def method(rpc: Any) -> Any:
             output = descriptors.message_class(rpc.output_type.full_name)
 
@@ -64,7 +63,6 @@ class ScriptedServices:
 
             return handle
 
-        service = next(s for s in descriptors.services() if f"{s.name}Servicer" == base.__name__)
         return type("Scripted", (base,), {rpc.name: method(rpc) for rpc in service.methods})()
 
 
@@ -98,15 +96,12 @@ def settings() -> Settings:
 @pytest.fixture(scope="session")
 def scripted_session(settings: Settings) -> Iterator[ScriptedServices]:
     services = ScriptedServices()
-    modules = {
-        "access": (access_service_pb2_grpc, "AccessService"),
-        "identity": (identity_service_pb2_grpc, "IdentityService"),
-        "consent": (consent_service_pb2_grpc, "ConsentService"),
-    }
     with ExitStack() as stack:
-        for name, (module, service) in modules.items():
-            add = getattr(module, f"add_{service}Servicer_to_server")
-            servicer = services.servicer(getattr(module, f"{service}Servicer"))
+        for service in descriptors.services():
+            name = service.full_name.split(".")[1]
+            module = import_module(f"rapport.{name}.v1.{name}_service_pb2_grpc")
+            add = getattr(module, f"add_{service.name}Servicer_to_server")
+            servicer = services.servicer(service, getattr(module, f"{service.name}Servicer"))
             own = ChassisSettings(service=name, keys=TEST_KEYRING, environment="test")
             services.targets[name] = stack.enter_context(server.in_process(own, [(add, servicer)]))
         yield services

@@ -26,16 +26,21 @@ def openapi(routes: Iterable[Route], settings: Settings) -> dict[str, Any]:
     for route in routes:
         path, parameters = _path(route, patterns)
         paths.setdefault(path, {})[route.http_method.lower()] = _operation(route, parameters, components)
-    paths |= collection.paths()
+    tags = [tag for tag in _tags() if tag["name"] in settings.upstreams]
+    schemas = {**dict(sorted(components.schemas.items())), **shared_parts.SCHEMAS}
+    if "identity" in settings.upstreams:
+        paths |= collection.paths()
+        tags.append(collection.TAG)
+        schemas |= collection.SCHEMAS
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
         "info": {"title": "Rapport API", "version": "v1", "description": shared_parts.INTRODUCTION},
         "servers": [{"url": settings.public_url or "/"}],
-        "tags": [*_tags(), collection.TAG],
+        "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": {**dict(sorted(components.schemas.items())), **shared_parts.SCHEMAS, **collection.SCHEMAS},
+            "schemas": schemas,
             "parameters": shared_parts.PARAMETERS,
             "headers": shared_parts.HEADERS,
             "responses": shared_parts.responses(),

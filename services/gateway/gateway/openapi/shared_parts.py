@@ -39,7 +39,7 @@ PARAMETERS: dict[str, Any] = {
     idempotency.HEADER: _parameter(
         idempotency.HEADER,
         "Makes repeats safe: the same key gives the same answer for a day. A UUID, or any other text.",
-        {"type": "string", "minLength": 1, "maxLength": idempotency.KEY_MAX, "pattern": "^[!-~]+$"},
+        {"type": "string", "minLength": 1, "maxLength": idempotency.KEY_MAX, "pattern": idempotency.KEY_PATTERN},
     ),
     "If-Match": _parameter(
         "If-Match",
@@ -49,7 +49,7 @@ PARAMETERS: dict[str, Any] = {
     "If-None-Match": _parameter(
         "If-None-Match",
         "Answers 304 when the resource still has one of these etags.",
-        {"type": "string", "pattern": "^[!-~]*$"},
+        {"type": "string"},
     ),
     timeouts.HEADER: _parameter(
         timeouts.HEADER,
@@ -59,11 +59,9 @@ PARAMETERS: dict[str, Any] = {
     TENANT_HEADER: _parameter(
         TENANT_HEADER,
         "The id of the tenant to act in, for credentials that are good for several.",
-        {"type": "string", "pattern": "^[!-~]*$"},
+        {"type": "string"},
     ),
-    "traceparent": _parameter(
-        "traceparent", "Continues a trace (W3C Trace Context).", {"type": "string", "pattern": "^[!-~]*$"}
-    ),
+    "traceparent": _parameter("traceparent", "Continues a trace (W3C Trace Context).", {"type": "string"}),
 }
 
 HEADERS: dict[str, Any] = {

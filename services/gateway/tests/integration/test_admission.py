@@ -1,5 +1,6 @@
 """Credentials, their cache, and rates."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from rapport.access.v1 import tenant_pb2
@@ -110,3 +111,17 @@ def test_ready_once_every_service_was_reached(make_app, services):
     assert (ready.status_code, ready.json["upstreams"]["identity"]) == (200, "reachable")
     unready = make_app(upstreams={**services.targets, "consent": "127.0.0.1:1"}).test_client().get("/readyz")
     assert (unready.status_code, unready.json["upstreams"]["consent"]) == (503, "unreachable")
+
+
+def test_a_caller_without_patience_is_told_that_time_is_over(make_app, services):
+    released = threading.Event()
+    working = services.answers["ExchangeCredential"]
+
+    def wait(request):
+        released.wait(10)
+        return working(request)
+
+    services.answers["ExchangeCredential"] = wait
+    answer = get(make_app().test_client(), **{"X-Rapport-Timeout": "1"})
+    released.set()
+    assert (answer.status_code, answer.json["error"]["status"]) == (504, "DEADLINE_EXCEEDED")

@@ -107,14 +107,21 @@ def test_serves_http_and_logs_json(process, services):
     assert ALL not in process.log.read_text()
 
 
-def test_refuses_to_start_without_its_upstreams(settings, tmp_path):
-    told = {"upstreams": {"access": "127.0.0.1:1"}, "http_port": free_port()}
+@pytest.mark.parametrize(
+    ("upstreams", "problem"),
+    [
+        ({"identity": "127.0.0.1:1"}, "names no address of access, which checks every credential"),
+        ({"access": "127.0.0.1:1", "identiti": "127.0.0.1:1"}, "names identiti; known are access, "),
+    ],
+)
+def test_refuses_to_start_without_access_or_with_an_unknown_service(settings, tmp_path, upstreams, problem):
+    told = {"upstreams": upstreams, "http_port": free_port()}
     env = {**os.environ, **environment_of(settings.model_copy(update=told))}
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "serve"], env=env, capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 78
-    assert "RAPPORT_UPSTREAMS: names no address of consent, identity" in done.stderr
+    assert f"RAPPORT_UPSTREAMS: {problem}" in done.stderr
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -52,7 +52,7 @@ def test_every_route_asks_for_a_credential_and_its_permission(client, services, 
 
 def test_public_routes_ask_for_none(client, services):
     public = [route for route in ROUTES if route.public]
-    assert {route.rpc.name for route in public} == {"ViewOptIn", "ConfirmOptIn"}
+    assert {"ViewOptIn", "ConfirmOptIn"} <= {route.rpc.name for route in public}
     assert client.get("/v1/optIns:view?token=t").status_code == 200
     assert services.requests("ViewOptIn")[0].token == "t"
     assert "authorization" not in services.metadata("ViewOptIn")
@@ -254,8 +254,8 @@ def test_the_idempotency_key_is_the_request_id(client, services, auth):
     uuid.UUID(ids[1])
     both = client.post("/v1/customers?requestId=x", json=customer, headers={**auth, "Idempotency-Key": "y"})
     assert (both.status_code, reason(both)) == (400, "INVALID_IDEMPOTENCY_KEY")
-    long = client.post("/v1/customers", json=customer, headers={**auth, "Idempotency-Key": "k" * 256})
-    assert long.status_code == 400
+    for bad in ("k" * 256, "", "k\xfc"):
+        assert client.post("/v1/customers", json=customer, headers={**auth, "Idempotency-Key": bad}).status_code == 400
     broken = client.post("/v1/customers:x", query_string={"requestId": "a\r\nb"}, headers=auth)
     assert broken.status_code == 404
     broken = client.post("/v1/customers", query_string={"requestId": "a\r\nSet-Cookie: b"}, json={}, headers=auth)
@@ -270,7 +270,7 @@ def test_the_time_limit_and_the_trace_reach_the_service(client, services, auth):
     metadata = services.metadata("GetTenant")
     assert trace in metadata["traceparent"]
     assert "baggage" not in metadata
-    assert 2 < metadata["remaining"] <= 3
+    assert 2 < metadata["remaining"] < 3.5
     client.get("/v1/tenants/acme", headers={**auth, "X-Rapport-Timeout": "500"})
     assert 28 < services.metadata("GetTenant")["remaining"] < 30.5
     assert client.get("/v1/tenants/acme", headers={**auth, "X-Rapport-Timeout": "soon"}).status_code == 400

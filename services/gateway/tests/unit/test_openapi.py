@@ -1,13 +1,14 @@
 import pytest
 from openapi_spec_validator import validate
 
+from contracts import descriptors
 from gateway.app import create_app
 from gateway.openapi import reference, samples
 from gateway.settings import Settings
 from gateway.transcoder.routes import all_routes
 from testkit.keys import TEST_KEYRING
 
-UPSTREAMS = dict.fromkeys(("access", "identity", "consent"), "127.0.0.1:1")
+UPSTREAMS = dict.fromkeys((service.full_name.split(".")[1] for service in descriptors.services()), "127.0.0.1:1")
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +117,15 @@ def test_comments_cannot_inject_markup():
     assert str(reference.prose("<b> `<i>`\n\n- a\n- `b`")) == (
         "<p>&lt;b&gt; <code>&lt;i&gt;</code></p>\n<ul><li>a</li><li><code>b</code></li></ul>"
     )
+
+
+def test_describes_only_what_is_served():
+    settings = Settings(keys=TEST_KEYRING, upstreams={"access": "127.0.0.1:1"})
+    client = create_app(settings).test_client()
+    found = client.get("/openapi.json").json
+    validate(found)
+    assert [tag["name"] for tag in found["tags"]] == ["access"]
+    assert client.get("/v1/customers").status_code == 404
+    assert client.post("/v1/track", json={}).status_code == 404
+    assert client.get("/c/x").status_code == 404
+    assert client.get("/v1/roles").status_code == 401
