@@ -46,7 +46,7 @@ class ControlServer:
 
     def _serve(self, connection: socket.socket) -> None:
         # The other side may go at any time (Ctrl-C in `up`): that ends the talk and nothing else.
-        with connection, connection.makefile("rw") as stream, suppress(BrokenPipeError, ConnectionResetError):
+        with suppress(BrokenPipeError, ConnectionResetError), connection, connection.makefile("rw") as stream:
             for message in self._answer(json.loads(stream.readline() or "{}")):
                 stream.write(json.dumps(message) + "\n")
                 stream.flush()

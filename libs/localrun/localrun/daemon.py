@@ -69,11 +69,19 @@ def up(layout: Layout, chart: Path, values: Sequence[Path], show: Callable[[Mess
     for message in _watch(layout, daemon):
         show(message)
         if message["event"] == "ready":
-            return True
+            return _still_ready(layout, show)
         if message["event"] in ("failed", "stopped"):
             return False
     show({"event": "failed", "text": f"the supervisor ended; {log} ends with:\n{last_lines(log, 15)}"})
     return False
+
+
+def _still_ready(layout: Layout, show: Callable[[Message], None]) -> bool:
+    """The platform was ready once; says what is not now."""
+    missing = [row for row in status(layout)["workloads"] if row["phase"] != "ready"]
+    for row in missing:
+        show({"event": "failed", "text": f"{row['name']}: {row['phase']}, {row['restarts']} restarts {row['problem']}"})
+    return not missing
 
 
 def _watch(layout: Layout, daemon: "subprocess.Popen[bytes] | None") -> Iterator[Message]:

@@ -5,6 +5,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -120,7 +121,7 @@ class Keeper:
         self.restarts = 0
         self.cpu_percent = 0.0
         self.rss_bytes = 0
-        self._reading = (0, 0.0, 0.0)  # pid, time, processor seconds
+        self._reading: tuple[int | None, float, float] = (None, 0.0, 0.0)  # pid, time, processor seconds
         self.last_problem = ""
         self._changed = changed
         self._wait_for = wait_for
@@ -149,20 +150,22 @@ class Keeper:
     def measure(self) -> None:
         """Takes a reading; `cpu_percent` is then the share of one core between the last two, `rss_bytes` the memory."""
         pid = self.pid
-        try:
-            if pid is None:
-                raise psutil.NoSuchProcess(0)
-            process = psutil.Process(pid)
-            times, now = process.cpu_times(), time.monotonic()
-            spent = times.user + times.system
-            began, before = (self._reading[1], self._reading[2]) if self._reading[0] == pid else (now, spent)
-            if now - began >= 1:
-                self.cpu_percent = round(100 * (spent - before) / (now - began), 1)
-            if now - began >= 1 or self._reading[0] != pid:
-                self._reading = (pid, now, spent)
-            self.rss_bytes = process.memory_info().rss
-        except psutil.NoSuchProcess:
-            self.cpu_percent, self.rss_bytes = 0.0, 0
+        processes = [] if pid is None else _with_children(pid)
+        spent, memory = 0.0, 0
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                spent += times.user + times.system
+                memory += process.memory_info().rss
+        self.rss_bytes = memory
+        now = time.monotonic()
+        same, began, before = self._reading
+        if pid != same:
+            self._reading, self.cpu_percent = (pid, now, spent), 0.0
+        elif now - began >= 1:
+            self._reading = (pid, now, spent)
+            # A child that ended takes its share along.
+            self.cpu_percent = round(100 * max(0.0, spent - before) / (now - began), 1)
 
     def _run(self) -> None:
         deaths = 0
@@ -242,6 +245,23 @@ class Keeper:
         if phase is not self.phase:
             self.phase = phase
             self._changed(self)
+
+
+def _with_children(pid: int) -> list[psutil.Process]:
+    """The process and its children, such as a server's workers; those that are gone are left out."""
+    found = []
+    for each in (pid, *_children(pid)):
+        with suppress(psutil.NoSuchProcess):
+            found.append(psutil.Process(each))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    # Asking the kernel about one process; psutil would read all processes of the machine each time.
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 class _Series:

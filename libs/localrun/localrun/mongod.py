@@ -31,6 +31,7 @@ class Mongod:
         self.port = port or free_port()
         self.cache_gb = cache_gb
         self.root_password = root_password
+        self.log = directory / "mongod.log"
         self._process: ChildProcess | None = None
 
     @property
@@ -68,7 +69,7 @@ class Mongod:
         self._process = ChildProcess(
             command,
             env=dict(os.environ),
-            log=self.directory / "mongod.log",
+            log=self.log,
             pid_file=pid_file,
             cwd=self.directory,
         )

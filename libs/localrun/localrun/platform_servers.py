@@ -42,14 +42,14 @@ class PlatformServers:
             ports = self._ports("amqp", "rabbitmq-management")
             self._rabbitmq = RabbitMQ(data / "rabbitmq", *ports)
             self.amqp_uri = self._rabbitmq.uri
-            log = data / "rabbitmq/log/start.log"
+            log = self._linked_log("rabbitmq", self._rabbitmq.log)
             self.kept["rabbitmq"] = kept_server("rabbitmq", self._rabbitmq, log)
         if not self.mongodb_uri and any(service.database for service in self._services):
             (port,) = self._ports("mongodb")
             password = self.secrets.get("mongod.root-password")
             self._mongod = Mongod(data / "mongod", port, MONGOD_CACHE_GB, root_password=password)
             self.mongodb_uri = self._mongod.uri
-            self.kept["mongod"] = kept_server("mongod", self._mongod, data / "mongod/mongod.log")
+            self.kept["mongod"] = kept_server("mongod", self._mongod, self._linked_log("mongod", self._mongod.log))
 
     def create_users(self) -> None:
         """Gives each service with a database its own user, which can reach no other database."""
@@ -101,6 +101,13 @@ class PlatformServers:
         if self._rabbitmq:
             known["RABBITMQ_MANAGEMENT_URL"] = self._rabbitmq.management_uri
         return {name: value for name, value in known.items() if value}
+
+    def _linked_log(self, name: str, log: Path) -> Path:
+        """A server's log among the others, where it is found and bounded like them."""
+        link = self._layout.logs / f"{name}.log"
+        link.unlink(missing_ok=True)
+        link.symlink_to(log)
+        return link
 
     def _ports(self, *names: str) -> list[int]:
         """Ports chosen once and kept: a replica set knows itself by its address."""

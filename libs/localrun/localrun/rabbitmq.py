@@ -13,6 +13,8 @@ from localrun.childprocess import ChildProcess, end_leftover
 from localrun.ports import free_port
 from localrun.readiness import HOST, holds, refuse_taken, wait_until
 
+_NODE = "rapport@localhost"
+
 
 class RabbitMQ:
     """A RabbitMQ node with the management and Prometheus plugins and an Erlang port mapper of its own.
@@ -28,6 +30,7 @@ class RabbitMQ:
         self.prometheus_port = free_port()
         self._distribution_port = free_port()
         self._mapper_port = free_port()
+        self.log = directory / f"log/{_NODE}.log"
         self._mapper: ChildProcess | None = None
         self._process: ChildProcess | None = None
 
@@ -125,7 +128,7 @@ class RabbitMQ:
             f"management.tcp.ip = {HOST}\nmanagement.tcp.port = {self.management_port}\n"
             f"prometheus.tcp.ip = {HOST}\nprometheus.tcp.port = {self.prometheus_port}\n"
             "vm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 500MB\n"
-            "log.file.level = warning\nlog.file.rotation.size = 10485760\nlog.file.rotation.count = 2\n"
+            "log.file.level = warning\nlog.file.rotation.size = 5242880\nlog.file.rotation.count = 2\n"
             "log.console = false\n"
         )
 
@@ -141,7 +144,7 @@ class RabbitMQ:
             "LD_LIBRARY_PATH": libraries,
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": HOST,
-            "RABBITMQ_NODENAME": "rapport@localhost",
+            "RABBITMQ_NODENAME": _NODE,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_NODE_IP_ADDRESS": HOST,
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
@@ -157,18 +160,12 @@ class RabbitMQ:
         }
 
     def _usable(self) -> bool:
-        return self._speaks_amqp() and self._answers_http()
-
-    def _speaks_amqp(self) -> bool:
-        with socket.create_connection((HOST, self.port), timeout=2) as connection:
-            connection.settimeout(5)
-            connection.sendall(b"AMQP\x00\x00\x09\x01")
-            return connection.recv(1) == b"\x01"  # a method frame: Connection.Start
-
-    def _answers_http(self) -> bool:
+        """True once AMQP clients are let in, the last thing a node does when it starts."""
         guest = base64.b64encode(b"guest:guest").decode()
+        # An AMQP connection of our own would leave a warning in the node's log each time.
         request = urllib.request.Request(
-            f"{self.management_uri}/api/overview", headers={"Authorization": f"Basic {guest}"}
+            f"{self.management_uri}/api/health/checks/port-listener/{self.port}",
+            headers={"Authorization": f"Basic {guest}"},
         )
         with urllib.request.urlopen(request, timeout=5) as response:
             return bool(response.status == 200)

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from localrun import localvalues, render
@@ -24,6 +23,7 @@ from localrun.render import Workload
 from localrun.sinks import SINKS, sink_workloads
 
 READY_TIMEOUT_S = 240.0
+_SERVER_STARTS_MAX = 3
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 _ROUND_S = 5.0
 
@@ -49,6 +49,7 @@ class Supervisor:
         self._servers = PlatformServers(layout, self._services, self._loopback)
         self._keepers: list[Keeper] = []
         self._gateway: str | None = None
+        self._failure = ""
 
     def request_stop(self, *_: object) -> None:
         """Makes `run` end everything and return; also a signal handler."""
@@ -64,7 +65,7 @@ class Supervisor:
                     keeper.measure()
         except Exception as error:
             logger.exception("the platform cannot be started")
-            self._tell("failed", f"{error}\nEverything is being stopped.")
+            self._tell("failed", f"{self._failure or error}\nEverything is being stopped.")
         finally:
             self._end()
 
@@ -101,7 +102,7 @@ class Supervisor:
         for sink in sinks:
             self._keep_workload(sink)
         if "mongod" in self._servers.kept:
-            self._wait_for(lambda: self._phase("mongod") is Phase.READY, "mongod", 120)
+            self._wait_for_server("mongod", 120)
             self._servers.create_users()
             self._tell("step", "mongod ready")
             self._servers.usable["mongod"].set()
@@ -118,10 +119,25 @@ class Supervisor:
         self._wait_for_readiness()
 
     def _admit_rabbitmq(self) -> None:
-        with suppress(StartError):
-            self._wait_for(lambda: self._phase("rabbitmq") is Phase.READY, "RabbitMQ", 180)
-            self._tell("step", "RabbitMQ ready")
-            self._servers.usable["rabbitmq"].set()
+        """Runs beside the jobs that need MongoDB alone: RabbitMQ takes its time to start."""
+        try:
+            self._wait_for_server("rabbitmq", 180)
+        except StartError as error:
+            self._failure = str(error)
+            self._stop.set()
+            return
+        self._tell("step", "RabbitMQ ready")
+        self._servers.usable["rabbitmq"].set()
+
+    def _wait_for_server(self, name: str, timeout: float) -> None:
+        keeper = next(keeper for keeper in self._keepers if keeper.name == name)
+
+        def ready() -> bool:
+            if keeper.restarts >= _SERVER_STARTS_MAX:
+                raise StartError(f"{name} cannot be started: {keeper.last_problem}")
+            return keeper.phase is Phase.READY
+
+        self._wait_for(ready, name, timeout)
 
     def _admitted(self, workload: Workload) -> bool:
         """Waits until the servers the workload uses may be used; False when everything stops."""
@@ -163,9 +179,6 @@ class Supervisor:
         if keeper.phase is Phase.READY and first_time and keeper.name not in self._servers.kept:
             self._tell("step", f"{keeper.name} ready", ready=keeper.name)
 
-    def _phase(self, name: str) -> Phase:
-        return next(keeper.phase for keeper in self._keepers if keeper.name == name)
-
     def _wait_for(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         with self._changed:
             deadline = time.monotonic() + timeout
@@ -193,7 +206,9 @@ class Supervisor:
         lines = []
         for keeper in self._keepers:
             if keeper.phase is not Phase.READY:
-                lines.append(f"{keeper.name}: {keeper.phase}, {keeper.restarts} restarts; {keeper.kept.log} ends with:")
+                problem = keeper.last_problem.partition("\n")[0]
+                lines.append(f"{keeper.name}: {keeper.phase}, {keeper.restarts} restarts {problem}".rstrip())
+                lines.append(f"    {keeper.kept.log} ends with:")
                 lines += ["    " + line for line in last_lines(keeper.kept.log, 15).splitlines()]
         return "\n".join(lines)
 
@@ -263,7 +278,7 @@ class Supervisor:
 def bound_logs(logs: Path) -> None:
     """Moves what is in an over-long log to `<log>.1` and empties it; its writer appends and never notices."""
     for log in logs.glob("*.log"):
-        if log.stat().st_size > LOG_LIMIT_BYTES:
+        if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
             shutil.copyfile(log, log.with_name(log.name + ".1"))
             os.truncate(log, 0)
 

@@ -160,3 +160,24 @@ def test_taken_address_is_named(platform: Platform, charts: Charts, port: int) -
         up = platform.run("up", *chart)
     assert up.returncode == 1
     assert f"alpha wants 127.0.0.1:{port}" in up.stderr
+
+
+def test_server_that_cannot_start_ends_the_attempt_with_its_reason(platform: Platform, charts: Charts) -> None:
+    chart = charts.write()
+    (charts.folder / "Chart.yaml").write_text(
+        "apiVersion: v2\nname: chart\nversion: 0.1.0\n"
+        "dependencies: [{name: service, alias: shop, version: 0.1.0, repository: 'file://../service'}]\n"
+    )
+    service = charts.folder.parent / "service"
+    service.mkdir()
+    (service / "Chart.yaml").write_text("apiVersion: v2\nname: service\nversion: 0.1.0\n")
+    data = platform.state / "data"
+    data.mkdir()
+    platform._env["AMQP_URI"] = "amqp://127.0.0.1:1/"
+    platform._env.pop("MONGODB_URI", None)
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        (data / "ports.json").write_text(f'{{"mongodb": {taken}}}')
+        up = platform.run("up", *chart)
+    assert up.returncode == 1
+    assert f"mongod cannot be started: mongod cannot start: 127.0.0.1:{taken} is taken" in up.stderr
