@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -194,12 +195,16 @@ def _declare_service(channel: BlockingChannel, service: str) -> None:
 def _unbind_others(channel: BlockingChannel, of: Manifest) -> None:
     """Removes what earlier manifests may have bound: AMQP cannot list bindings, but every event type is known."""
     known = {descriptor.full_name for descriptor in descriptors.events()}
-    owners = {service.full_name.split(".")[1] for service in descriptors.services()}
-    for service in sorted(owners | set(of["services"])):
+    for service in sorted(_owners() | set(of["services"])):
         bindings = of["services"].get(service, {"normal": [], "urgent": []})
         for kind, target in (("normal", names.queue(service)), ("urgent", names.queue(service, urgent=True))):
             for event_type in sorted(known - set(bindings[kind])):
                 channel.queue_unbind(target, names.EVENTS_EXCHANGE, event_type)
+
+
+def _owners() -> set[str]:
+    """Every service of the contracts."""
+    return {service.full_name.split(".")[1] for service in descriptors.services()}
 
 
 def _queue(channel: BlockingChannel, name: str, arguments: dict[str, Any]) -> None:
@@ -230,13 +235,14 @@ def _main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m eventing.topology", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     render = commands.add_parser("render", help="print the manifest of the services' subscriptions")
-    render.add_argument("--services", required=True, help="names of the services, separated by commas")
+    render.add_argument("--services", help="names, separated by commas; all services installed if left out")
     step = commands.add_parser("declare", help="declare a manifest on the broker (RAPPORT_AMQP_URI)")
     step.add_argument("--file", type=Path, default=os.environ.get("RAPPORT_TOPOLOGY_FILE"), help="the manifest")
     step.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="how long to wait for the broker")
     given = parser.parse_args(arguments)
     if given.command == "render":
-        print(json.dumps(manifest(given.services.split(",")), indent=2))  # noqa: T201 - the output of the command
+        services = given.services.split(",") if given.services else filter(find_spec, _owners())
+        print(json.dumps(manifest(services), indent=2))  # noqa: T201 - the output of the command
         return 0
     amqp_uri = os.environ.get("RAPPORT_AMQP_URI")
     if not amqp_uri or not given.file:

@@ -26,6 +26,7 @@ from chassis.probe import Probe
 from chassis.settings import ConfigurationError, Settings
 from eventing import names, topology
 from eventing.delivery import Delivery
+from eventing.readiness import wait_migrated
 from eventing.settle import Copies, Settler
 from eventing.subscribe import handlers_of
 
@@ -55,7 +56,8 @@ def run(settings: Settings, stopping: Stopping) -> None:
     amqp_uri = settings.amqp_uri.get_secret_value()
     docstore.connect(settings)
     with Probe(settings) as probe:
-        if topology.wait_for(amqp_uri, names.queues_of(settings.service), (), stopping):
+        migrated = wait_migrated(settings.service, stopping)
+        if migrated and topology.wait_for(amqp_uri, names.queues_of(settings.service), (), stopping):
             _consume(settings, amqp_uri, Delivery(settings.service, handlers), stopping, probe)
     docstore.disconnect()
 

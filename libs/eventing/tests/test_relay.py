@@ -187,3 +187,12 @@ def test_misconfiguration_is_told(role, settings_for):
     relay = role(settings_for("sample", role="relay", topology_file=None)).start()
     assert relay.process.wait(20) == 78
     assert "RAPPORT_TOPOLOGY_FILE" in relay.log.read_text()
+
+
+@pytest.mark.parametrize("name", ["relay", "work"])
+def test_no_role_starts_on_a_database_that_was_not_migrated(role, settings_for, topology_file, name):
+    settings = settings_for("sample", role=name, topology_file=topology_file, database="test_never_migrated")
+    process = role(settings).start()
+    eventually(lambda: "not ready: The database is at version -1, the code needs 0" in process.log.read_text())
+    assert not process._http_ready()
+    assert process.stop() == 0

@@ -23,6 +23,7 @@ from chassis.settings import ConfigurationError, Settings
 from contracts import descriptors
 from eventing import names, topology
 from eventing.envelope import Envelope
+from eventing.readiness import wait_migrated
 from eventing.relay.outbox import Outbox
 from eventing.relay.publisher import Outgoing, Publisher
 
@@ -50,8 +51,9 @@ def run(settings: Settings, stopping: Stopping) -> None:
     amqp_uri = settings.amqp_uri.get_secret_value()
     docstore.connect(settings)
     with Probe(settings) as probe:
-        if topology.wait_declared(amqp_uri, manifest, stopping):
+        if wait_migrated(settings.service, stopping) and topology.wait_declared(amqp_uri, manifest, stopping):
             publisher = Publisher(amqp_uri, f"{settings.service} relay")
+            probe.alive_check(publisher.is_alive)
             relay = Relay(settings.service, publisher, topology.consumed_types(manifest))
             telemetry.gauge(metric_names.OUTBOX_AGE, lambda: [(relay.age(), {})])
             try:
@@ -65,10 +67,11 @@ def _serve(relay: "Relay", publisher: Publisher, stopping: Stopping, probe: Prob
     failures = 0
     while not stopping.is_set():
         probe.ready(publisher.connected and not failures)
-        if not publisher.wait_connected(1.0):
-            continue
         try:
-            relay.drain_and_watch(stopping)
+            if publisher.wait_connected(1.0):
+                relay.drain_and_watch(stopping)
+            else:
+                relay.look()
             failures = 0
         except pymongo.errors.PyMongoError as error:
             failures += 1
@@ -92,6 +95,10 @@ class Relay:
         """Age in seconds of the oldest event not yet published, 0 when there is none."""
         return max(0.0, time.time() - ids.time_of(self._oldest).timestamp()) if self._oldest else 0.0
 
+    def look(self) -> None:
+        """Notes the age of what waits, also of what cannot be published now."""
+        self._oldest = self._outbox.oldest()
+
     def drain_and_watch(self, stopping: Stopping) -> None:
         """Publishes all there is, then returns when something new is written, or after a second."""
         changed = {
@@ -114,9 +121,10 @@ class Relay:
     def relay_once(self) -> bool:
         """Publishes one batch of events; False when there were none, or the broker took none."""
         sources = self._outbox.read()
-        self._oldest = min((source.entries[0]["id"] for source in sources), default=None)
         if not sources:
+            self.look()
             return False
+        self._oldest = min(source.entries[0]["id"] for source in sources)
         envelopes = [Envelope.from_outbox(entry, self._service) for source in sources for entry in source.entries]
         spans = {envelope.id: self._span(envelope) for envelope in envelopes}
         burst = self._publisher.send([_outgoing(envelope, spans[envelope.id]) for envelope in envelopes])

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+# As in the partial index that docstore gives every aggregate.
+_UNSENT: Row = {"outbox.0": {"$exists": True}}
+
 _DOCUMENTS_PER_PASS = 1000
 _EVENTS_PER_PASS = 2000
 _BYTES_PER_PASS = 16 * 1024 * 1024
@@ -52,10 +55,19 @@ class Outbox:
                 found.extend(self._read_collection(name))
         return found
 
+    def oldest(self) -> str | None:
+        """Id of the event that has waited longest, None when there is none."""
+        found = []
+        with docstore.platform_scope():
+            for name in self.collections:
+                row = docstore.platform_collection(name).find_one(_UNSENT, {"outbox.id": 1}, sort=[("outbox.time", 1)])
+                found += [row["outbox"][0]["id"]] if row else []
+        return min(found, default=None)
+
     def _read_collection(self, name: str) -> Iterator[Source]:
         now = time.monotonic()
         paused = [key for (owner, key), (_, until) in self._pauses.items() if owner == name and until > now]
-        query: Row = {"outbox.0": {"$exists": True}}  # the partial index of every aggregate
+        query = dict(_UNSENT)
         if paused:
             query["_id"] = {"$nin": paused}
         cursor = docstore.platform_collection(name).find(

@@ -79,6 +79,10 @@ class Publisher:
         """Whether a burst can be sent now."""
         return self._open.is_set()
 
+    def is_alive(self) -> bool:
+        """Whether the thread works at all."""
+        return self._thread.is_alive()
+
     def wait_connected(self, timeout: float) -> bool:
         """Waits until a burst can be sent; False when that takes longer."""
         return self._open.wait(timeout)
