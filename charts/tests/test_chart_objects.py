@@ -99,6 +99,7 @@ def test_deployments_are_these(production: list[Manifest]) -> None:
         *("rapport-access-serve", "rapport-access-relay", "rapport-gateway-serve"),
         *(f"rapport-identity-{role}" for role in ("serve", "work", "relay", "run")),
         *(f"rapport-consent-{role}" for role in ("serve", "work", "relay", "run")),
+        *(f"rapport-scoring-{role}" for role in ("serve", "work", "relay", "run")),
     }
 
 
@@ -214,7 +215,7 @@ def test_hooks_run_after_an_install_and_before_an_upgrade(production: list[Manif
     }
     jobs = {f"Job/{item['metadata']['name']}" for item in of_kind(production, "Job")}
     assert jobs == {
-        *(f"Job/rapport-{service}-migrate" for service in ("access", "identity", "consent")),
+        *(f"Job/rapport-{service}-migrate" for service in ("access", "identity", "consent", "scoring")),
         "Job/rapport-topology",
     }
     assert hooks.keys() == jobs | {"ConfigMap/rapport-topology-hook", "Pod/rapport-test-gateway"}

@@ -116,6 +116,16 @@ CREDENTIALS_EXCHANGED = Metric(
     "Outside credentials exchanged for internal tokens.",
     ("rapport.access.kind", "rapport.access.outcome"),
 )
+SCORING_JOBS = Metric(
+    "rapport.scoring.jobs",
+    "counter",
+    "{job}",
+    "Scoring jobs that ended, by outcome.",
+    ("rapport.scoring.outcome",),
+)
+SCORING_STAGED_AGE = Metric(
+    "rapport.scoring.staged.age", "gauge", "s", "Age of the oldest purchase that is not yet in a file."
+)
 
 
 def all_metrics() -> tuple[Metric, ...]:

@@ -70,11 +70,13 @@ def build(
     mongod: Mongod | None,
     mongodb_uri: str,
     amqp_uri: str,
+    ray_address: str = "",
 ) -> dict[str, Any]:
     """Values for the chart, on top of its local example.
 
     addresses, public_url: as the given values have them, moved to the platform's own loopback network.
     mongod: ours, where each service has a user of its own; None: all use `mongodb_uri` as it is.
+    ray_address: the user's Ray cluster (RAY_ADDRESS); empty: each job starts a Ray of its own.
     """
     blobs = state / "data" / "blobs"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,7 @@ def build(
             "addresses": {workload: loopback.own(address) for workload, address in addresses.items()},
             "publicUrl": loopback.own(public_url),
             "otlpEndpoint": loopback.trace_url,
+            "rayAddress": ray_address,
             "smtp": {
                 "host": loopback.mail_host,
                 "port": loopback.mail_smtp_port,

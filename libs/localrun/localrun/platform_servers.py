@@ -72,6 +72,7 @@ class PlatformServers:
             mongod=self._mongod,
             mongodb_uri=self.mongodb_uri or "",
             amqp_uri=self.amqp_uri or "",
+            ray_address=os.environ.get("RAY_ADDRESS", ""),
         )
 
     def wait_for(self, env: Mapping[str, str], stop: threading.Event) -> bool:

@@ -42,7 +42,8 @@ def decide(settings: ScoringSettings, customers: Sequence[str]) -> dict[str, Dec
     Raises Unavailable CONSENT_UNAVAILABLE when consent does not answer now, FailedPrecondition when the purpose is
     missing (PURPOSE_MISSING) or does not cover profiling (PURPOSE_WITHOUT_CHANNEL): both say how to mend it.
     """
-    stub = consent_service_pb2_grpc.ConsentServiceStub(client.channel(settings, "consent", _token))
+    channel = client.channel(settings, "consent", _token)
+    stub = consent_service_pb2_grpc.ConsentServiceStub(channel)  # type: ignore[no-untyped-call] # generated
     request = consent_service_pb2.BatchDecideConsentRequest(
         customers=customers, purpose=PURPOSE, channel=purpose_pb2.CHANNEL_NONE
     )
@@ -70,13 +71,13 @@ def _token() -> str:
     return client.service_token(tenancy.tenant(), "consent")
 
 
-def _translated(error: grpc.RpcError) -> Exception:
+def _translated(error: Exception) -> Exception:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     if code is grpc.StatusCode.NOT_FOUND:
         return FailedPrecondition(
             "PURPOSE_MISSING",
-            f"There is no {PURPOSE}, under which customers are scored. Create it (POST /v1/purposes?purposeId=profiling "
-            'with {"displayName": ..., "legalBasis": "LEGAL_BASIS_LEGITIMATE_INTERESTS", "channels": '
+            f"There is no {PURPOSE}, under which customers are scored. Create it (POST /v1/purposes?purposeId="
+            'profiling with {"displayName": ..., "legalBasis": "LEGAL_BASIS_LEGITIMATE_INTERESTS", "channels": '
             '["CHANNEL_NONE"]}), then start another scoring job.',
         )
     if code in _NOT_NOW:

@@ -28,7 +28,7 @@ def entered(segment: str, rows: Iterable[Mapping[str, Any]]) -> events_pb2.Segme
 
 
 def left(
-    segment: str, rows: Iterable[Mapping[str, Any]], cause: events_pb2.SegmentLeft.Cause.ValueType
+    segment: str, rows: Iterable[Mapping[str, Any]], cause: events_pb2.SegmentLeft.Cause
 ) -> events_pb2.SegmentLeft:
     """Customers went out of the segment of that uid. Of those whose scores are gone only the name is told."""
     gone = cause in (events_pb2.SegmentLeft.CAUSE_SCORES_REMOVED, events_pb2.SegmentLeft.CAUSE_MERGED)

@@ -36,6 +36,8 @@ class Segment(docstore.Aggregate):
     expression: Any = me.StringField(required=True)
     member_count: Any = me.LongField(default=0)
     evaluation_due: Any = me.BooleanField()
+    evaluations: Any = me.LongField(default=0)
+    """Chunks of members moved: counted up so that a move and a change of the segment conflict."""
 
 
 def count_members(changes: Mapping[str, int]) -> None:

@@ -35,7 +35,7 @@ def settle(uids: Collection[str]) -> None:
         move(segment, uids, Cause.CAUSE_SCORES_CHANGED)
 
 
-def move(segment: Segment, uids: Collection[str], cause: events_pb2.SegmentLeft.Cause.ValueType) -> int:
+def move(segment: Segment, uids: Collection[str], cause: events_pb2.SegmentLeft.Cause) -> int:
     """Lets those of the customers that now match into a segment and those that do not out; returns how many moved."""
     asked = {"uid": {"$in": list(uids)}}
     matching = {row["uid"]: row for row in Score.rows().find({**asked, "$and": [wanted(segment)]})}
@@ -54,7 +54,7 @@ def move(segment: Segment, uids: Collection[str], cause: events_pb2.SegmentLeft.
     return len(entering) + len(leaving)
 
 
-def remove(uids: Collection[str], cause: events_pb2.SegmentLeft.Cause.ValueType) -> int:
+def remove(uids: Collection[str], cause: events_pb2.SegmentLeft.Cause) -> int:
     """Deletes the scores of these customers, and so their memberships; returns how many had any."""
     rows = list(Score.rows().find({"uid": {"$in": list(uids)}}, {"uid": 1, "customer": 1, "segments": 1}))
     if not rows:

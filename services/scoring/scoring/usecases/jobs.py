@@ -1,0 +1,55 @@
+"""Scoring jobs as callers start, follow and cancel them."""
+
+from datetime import datetime
+
+import docstore
+from chassis.errors import AlreadyExists, FailedPrecondition
+from docstore import batches
+from scoring.store import ScoringJob
+from scoring.store.jobs import ACTIVE, CANCELLED, STORING
+
+
+@docstore.command(ScoringJob)
+def create(as_of: datetime, horizon_weeks: int, discount_basis_points: int) -> ScoringJob:
+    """Starts a job; role `run` carries it through.
+
+    Raises FailedPrecondition SCORING_JOB_RUNNING while another one of the tenant has not ended.
+    """
+    job = ScoringJob.new(
+        as_of=as_of,
+        horizon_weeks=horizon_weeks,
+        discount_basis_points=discount_basis_points,
+        message="Waits for a runner.",
+    )
+    try:
+        return job.insert()
+    except AlreadyExists as error:
+        if error.reason != "ALREADY_EXISTS":
+            raise
+        other = ScoringJob.find(ACTIVE, limit=1)
+        name = other[0].name if other else "another scoring job"
+        raise FailedPrecondition(
+            "SCORING_JOB_RUNNING",
+            f"{name} has not ended; wait for it or cancel it.",
+            metadata={"resource": name},
+            preconditions=[("SCORING_JOB_RUNNING", name, "No scoring job of the tenant is waiting or running.")],
+        ) from error
+
+
+@docstore.command(ScoringJob)
+def cancel(uid: str) -> ScoringJob:
+    """Asks the runner to end a job. Raises NotFound, FailedPrecondition SCORING_JOB_ENDED or SCORING_JOB_STORING."""
+    job = ScoringJob.get(uid)
+    if job.state in (batches.DONE, batches.FAILED):
+        if job.outcome == CANCELLED:
+            return job
+        raise FailedPrecondition("SCORING_JOB_ENDED", f"{job.name} has ended already.", metadata={"resource": job.name})
+    if job.phase == STORING:
+        raise FailedPrecondition(
+            "SCORING_JOB_STORING",
+            f"{job.name} is storing its scores, which cannot be undone; it ends in a moment.",
+            metadata={"resource": job.name},
+        )
+    job.cancel_requested = True
+    job.message = "Is being cancelled."
+    return job.save()

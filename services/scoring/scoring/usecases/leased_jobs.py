@@ -1,0 +1,47 @@
+"""What a runner writes of the job it holds, and what it hears while it does."""
+
+from typing import Any
+
+from chassis import metric_names, telemetry
+from docstore import Conflict, leases
+from scoring.store import ScoringJob
+from scoring.store.jobs import FAILED, STORING
+
+
+class Cancelled(Exception):  # noqa: N818 - reads as what is the matter
+    """The job is to end without a result."""
+
+
+class JobFailed(Exception):  # noqa: N818 - reads as what is the matter
+    """The job cannot succeed; the text says why and how to mend it, for people, without personal data."""
+
+
+def note(job: ScoringJob, **values: Any) -> None:
+    """Writes progress or the next phase, without a new version; `values` are fields of the job.
+
+    Raises Conflict when somebody else holds the job, Cancelled when it was cancelled and does not store yet.
+    """
+    held = leases.held(job.leased())
+    update = {"$set": values} if values else {"$inc": {"changes": 0}}
+    if job.phase != STORING:
+        # Never past a cancellation: it may come in between reading and writing.
+        held |= {"cancel_requested": {"$ne": True}}
+    row = job.rows().find_one_and_update(held, update, projection={"version": 1})
+    if row is None:
+        look = job.rows().find_one(leases.held(job.leased()), {"version": 1})
+        if look is None:
+            raise Conflict(job.name)
+        job.version = look["version"]
+        raise Cancelled
+    job.version = row["version"]
+    for field, value in values.items():
+        setattr(job, field, value)
+
+
+def end(job: ScoringJob, outcome: str, message: str) -> None:
+    """Sets how the job ended; docstore writes it when the batch is finished."""
+    job.outcome = outcome
+    job.message = message
+    if outcome != FAILED:
+        job.percent = 100 if job.phase == STORING else job.percent
+    telemetry.counter(metric_names.SCORING_JOBS).add(1, {"rapport.scoring.outcome": outcome.lower()})

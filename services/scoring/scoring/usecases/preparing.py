@@ -1,0 +1,107 @@
+"""The first step of a job: which files, which customers, under which names - and whom consent refuses."""
+
+from collections import Counter
+from typing import Any
+
+from chassis import ids, tenancy
+from chassis.errors import Unavailable
+from docstore import aliases
+from docstore.aliases import CustomerAlias
+from docstore.blobs import BlobStore
+from scoring import decisions, parquet
+from scoring.domain.buckets import BUCKETS
+from scoring.domain.purchases import main_currency
+from scoring.settings import ScoringSettings
+from scoring.store import ScoringJob
+from scoring.store.features import manifest_files, subject_of
+from scoring.store.jobs import COMPUTING
+from scoring.usecases import flushing
+from scoring.usecases.leased_jobs import JobFailed, note
+
+PREPARED_PERCENT = 10
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    """
+    note(job, message="Writes the purchases into files.", files=True)
+    if flushing.flush(settings, blobs) is None:
+        raise Unavailable("FILES_BUSY", "Another runner writes the purchases; this is tried again.", retry_after_s=1.0)
+    files = manifest_files()
+    currency = _currency(files)
+    refused = _refused(job, settings, blobs, files)
+    run_id = ids.uuid7()
+    exclude = f"{run_id}-exclude.parquet"
+    blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(refused)}))
+    alias_file = f"{run_id}-aliases.parquet"
+    blobs.put(job.subject, alias_file, parquet.strings(_aliases()))
+    spec = {
+        "tenant": tenancy.tenant(),
+        "as_of": job.as_of.isoformat(),
+        "horizon_weeks": job.horizon_weeks,
+        "discount": job.discount_basis_points / 10_000,
+        "currency": currency,
+        "inputs": [url(settings, subject_of(file["bucket"]), file["name"]) for file in files],
+        "aliases": url(settings, job.subject, alias_file),
+        "exclude": url(settings, job.subject, exclude),
+        "partitions": settings.job_partitions,
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
+
+
+def url(settings: ScoringSettings, subject: str, name: str = "") -> str:
+    """Where the job program finds a file, or with no name the folder, of the current tenant's blob store."""
+    parts = [str(settings.blob_url).rstrip("/"), tenancy.tenant(), subject, *([name] if name else [])]
+    return "/".join(parts)
+
+
+def _currency(files: list[dict[str, Any]]) -> str:
+    rows: Counter[str] = Counter()
+    for file in files:
+        rows.update({code: total["rows"] for code, total in file["currencies"].items()})
+    if not rows:
+        raise JobFailed("No purchases are known: send `Order Completed` events with an amount first.")
+    return main_currency(rows)
+
+
+def _aliases() -> dict[str, list[str]]:
+    customers, canonicals = [], []
+    for row in CustomerAlias.rows().find({}, {"_id": 0, "customer": 1, "canonical": 1}):
+        if row["customer"] != row["canonical"]:
+            customers.append(row["customer"])
+            canonicals.append(row["canonical"])
+    return {"customer": customers, "canonical": canonicals}
+
+
+def _refused(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files: list[dict[str, Any]]) -> set[str]:
+    """All names of the customers whom consent refuses; asked once for each profile."""
+    refused: set[str] = set()
+    asked: dict[str, bool] = {}
+    refused_count = 0
+    for bucket in range(BUCKETS):
+        names: set[str] = set()
+        for file in files:
+            if file["bucket"] == bucket:
+                with blobs.open(subject_of(bucket), file["name"]) as opened:
+                    names |= parquet.distinct(opened, "customer", until=job.as_of)
+        canonical = _resolved(sorted(names))
+        waiting = sorted(set(canonical.values()) - asked.keys())
+        for start in range(0, len(waiting), decisions.BATCH):
+            decided = decisions.decide(settings, waiting[start : start + decisions.BATCH])
+            asked |= {customer: decision.allowed for customer, decision in decided.items()}
+            refused_count += sum(not decision.allowed for decision in decided.values())
+        refused |= {name for pair in canonical.items() if not asked[pair[1]] for name in pair}
+        percent = PREPARED_PERCENT * (bucket + 1) // BUCKETS
+        note(job, percent=percent, refused=refused_count, message="Asks consent who may be scored.")
+    if not asked:
+        raise JobFailed("No purchases are known up to that instant: choose a later as_of.")
+    return refused
+
+
+def _resolved(names: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for start in range(0, len(names), decisions.BATCH):
+        found |= aliases.resolve(names[start : start + decisions.BATCH])
+    return found
