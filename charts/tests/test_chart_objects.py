@@ -184,8 +184,8 @@ def test_every_pod_is_under_a_policy_for_both_directions(manifests: list[Manifes
         assert set().union(*covering) == {"Ingress", "Egress"}, title
 
 
-@pytest.mark.parametrize("caller", ["access", "identity", "consent", "gateway"])
-@pytest.mark.parametrize("callee", ["access", "identity", "consent"])
+@pytest.mark.parametrize("caller", ["access", "identity", "consent", "scoring", "gateway"])
+@pytest.mark.parametrize("callee", ["access", "identity", "consent", "scoring"])
 def test_policies_let_through_what_upstreams_name_and_nothing_else(
     production: list[Manifest], caller: str, callee: str
 ) -> None:
@@ -202,7 +202,7 @@ def test_policies_let_through_what_upstreams_name_and_nothing_else(
             for peer in rule.get(side, [])
         )
 
-    declared = caller == "gateway"
+    declared = caller == "gateway" or (caller, callee) == ("scoring", "consent")
     assert lets(policies[f"rapport-{caller}"]["egress"], "to", serving) is declared
     assert lets(policies[f"rapport-{callee}-serve"]["ingress"], "from", calling) is declared
 

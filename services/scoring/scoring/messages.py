@@ -1,0 +1,173 @@
+"""Documents as the messages callers see."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from rapport.scoring.v1 import (
+    customer_scores_pb2,
+    model_pb2,
+    scoring_job_pb2,
+    scoring_service_pb2,
+    segment_pb2,
+)
+
+from chassis import money
+from docstore import batches
+from scoring.store import Model, ScoringJob, Segment
+from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
+
+_OUTCOMES = {
+    SUCCEEDED: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
+    FAILED: scoring_job_pb2.ScoringJob.STATE_FAILED,
+    CANCELLED: scoring_job_pb2.ScoringJob.STATE_CANCELLED,
+}
+_STATES = {
+    batches.PENDING: scoring_job_pb2.ScoringJob.STATE_PENDING,
+    batches.APPLYING: scoring_job_pb2.ScoringJob.STATE_RUNNING,
+    batches.DONE: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
+    batches.FAILED: scoring_job_pb2.ScoringJob.STATE_FAILED,
+}
+
+
+def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
+    """A scoring job."""
+    message = job.message or ""
+    if job.state == batches.FAILED:
+        message = f"Given up after {job.attempts} attempts: {job.error}."
+    return scoring_job_pb2.ScoringJob(
+        name=job.name,
+        uid=job.uid,
+        as_of=instant(job.as_of),
+        horizon_weeks=job.horizon_weeks,
+        annual_discount_basis_points=job.discount_basis_points,
+        state=_OUTCOMES[job.outcome] if job.outcome else _STATES[job.state],
+        progress_percent=job.percent,
+        scored_count=job.scored,
+        refused_count=job.refused,
+        expected_end_time=instant(job.expected_end_time),
+        message=message,
+        model=job.model if job.outcome == SUCCEEDED else "",
+        create_time=instant(job.create_time),
+        update_time=instant(job.update_time),
+        end_time=instant(job.finish_time),
+        etag=job.etag,
+    )
+
+
+def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
+    """The scores of a stored row."""
+    currency = row["currency"]
+    rfm = row["rfm"]
+    low, high = row["intervals"]["lifetime_value_minor"]
+    return customer_scores_pb2.CustomerScores(
+        name=f"{row['customer']}/scores",
+        customer=row["customer"],
+        rfm=customer_scores_pb2.Rfm(
+            recency=rfm["recency"], frequency=rfm["frequency"], monetary=rfm["monetary"], segment=rfm["segment"]
+        ),
+        p_alive=_estimate(row, "p_alive"),
+        expected_purchases=_estimate(row, "expected_purchases"),
+        lifetime_value=customer_scores_pb2.MoneyEstimate(
+            value=money.from_minor(row["lifetime_value_minor"], currency),
+            low=money.from_minor(low, currency),
+            high=money.from_minor(high, currency),
+            percentile=row["percentiles"]["lifetime_value_minor"],
+        ),
+        reasons=row["reasons"],
+        recency_weeks=row["recency_weeks"],
+        frequency=row["frequency"],
+        age_weeks=row["age_weeks"],
+        monetary_value=money.from_minor(row["monetary_minor"], currency),
+        purchase_count=row["purchases"],
+        revenue=money.from_minor(row["revenue_minor"], currency),
+        segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
+        as_of=instant(row["as_of"]),
+        horizon_weeks=row["horizon_weeks"],
+        model=f"models/{row['job']}",
+        scoring_job=f"scoringJobs/{row['job']}",
+        decision=row["decision"],
+        score_time=instant(row["score_time"]),
+    )
+
+
+def scores_summary(totals: Mapping[str, tuple[int, int, int]]) -> scoring_service_pb2.ScoresSummary:
+    """Sums of the scored customers, given by currency as (customers, purchases, minor units)."""
+    return scoring_service_pb2.ScoresSummary(
+        customer_count=sum(customers for customers, _, _ in totals.values()),
+        purchase_count=sum(purchases for _, purchases, _ in totals.values()),
+        revenues=[money.from_minor(revenue, code) for code, (_, _, revenue) in sorted(totals.items())],
+    )
+
+
+def purchases_summary(totals: Mapping[str, tuple[int, int]]) -> scoring_service_pb2.PurchasesSummary:
+    """Sums of the known purchases, given by currency as (number, minor units)."""
+    return scoring_service_pb2.PurchasesSummary(
+        purchase_count=sum(number for number, _ in totals.values()),
+        revenues=[money.from_minor(amount, code) for code, (_, amount) in sorted(totals.items())],
+    )
+
+
+def model(document: Model) -> model_pb2.Model:
+    """A model."""
+    found = model_pb2.Model(
+        name=document.name,
+        uid=document.uid,
+        version=document.number,
+        scoring_job=f"scoringJobs/{document.uid}",
+        as_of=instant(document.as_of),
+        window_start_time=instant(document.window_start_time),
+        window_end_time=instant(document.window_end_time),
+        fallback=document.fallback,
+        fallback_message=document.fallback_message or "",
+        create_time=instant(document.create_time),
+        etag=document.etag,
+    )
+    found.parameters.update(_plain(document.parameters))
+    found.metrics.update(_plain(document.metrics))
+    return found
+
+
+def segment(document: Segment) -> segment_pb2.Segment:
+    """A segment."""
+    states = segment_pb2.Segment
+    return segment_pb2.Segment(
+        name=document.name,
+        uid=document.uid,
+        display_name=document.display_name,
+        expression=document.expression,
+        member_count=document.member_count,
+        state=states.STATE_EVALUATING if document.evaluation_due else states.STATE_READY,
+        create_time=instant(document.create_time),
+        update_time=instant(document.update_time),
+        etag=document.etag,
+    )
+
+
+def member(row: Mapping[str, Any]) -> segment_pb2.SegmentMember:
+    """A member of a segment, given its stored scores."""
+    return segment_pb2.SegmentMember(customer=row["customer"], scores=customer_scores(row))
+
+
+def instant(value: datetime | None) -> Timestamp | None:
+    """An instant as a message, None when there is none."""
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp
+
+
+def _estimate(row: Mapping[str, Any], name: str) -> customer_scores_pb2.Estimate:
+    low, high = row["intervals"][name]
+    return customer_scores_pb2.Estimate(value=row[name], low=low, high=high, percentile=row["percentiles"][name])
+
+
+def _plain(value: Any) -> Any:
+    """Without mongoengine's own containers, which protobuf does not know."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

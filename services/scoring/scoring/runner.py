@@ -1,0 +1,116 @@
+"""Role `run`: carries scoring jobs through, writes purchases into files, finds members of segments."""
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+
+import pymongo.errors
+
+import docstore
+from chassis import client, metric_names, telemetry, tenancy
+from chassis.errors import RapportError
+from chassis.lifecycle import Stopping
+from chassis.probe import Probe
+from chassis.settings import ConfigurationError
+from docstore import batches, blobs
+from docstore.blobs import BlobStore
+from scoring.migrate import VERSION
+from scoring.settings import ScoringSettings
+from scoring.store import FeatureManifest, ScoreChange, ScoringJob
+from scoring.usecases import evaluating, flushing, running
+
+EVALUATE_EVERY_S = 0.5
+FLUSH_EVERY_S = 1.0
+TIDY_EVERY_S = 60.0
+_START_RETRY_S = 1.0
+_LONGEST_PAUSE_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: ScoringSettings, stopping: Stopping) -> None:
+    """Works until asked to stop; several of them share the work. Raises ConfigurationError."""
+    if not settings.blob_url:
+        raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: purchases and results are kept there")
+    if "consent" not in settings.upstreams:
+        raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of consent, without which nobody is scored")
+    docstore.connect(settings)
+    store = blobs.store(settings)
+    telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
+    with Probe(settings) as probe:
+        if not _wait_for_database(stopping):
+            return
+        threads = [
+            _loop("evaluate", stopping, EVALUATE_EVERY_S, evaluating.evaluate_due),
+            _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
+            _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
+        ]
+        for thread in threads:
+            thread.start()
+            probe.alive_check(thread.is_alive)
+        probe.ready()
+        docstore.batches.process(
+            ScoringJob,
+            functools.partial(running.run_job, settings=settings, blobs=store, stopping=stopping),
+            stopping,
+            parallel=1,
+            lease_s=settings.job_lease_s,
+            owner=settings.instance,
+        )
+        probe.ready(False)
+        for thread in threads:
+            thread.join()
+    client.close_channels()
+    docstore.disconnect()
+
+
+def _wait_for_database(stopping: Stopping) -> bool:
+    """Returns True once the database is at least at the code's version, False when told to stop."""
+    while not stopping.is_set():
+        try:
+            docstore.require_version(VERSION)
+            return True
+        except Exception as error:  # noqa: BLE001 - not ready is not ready
+            logger.warning("waiting for the database: %s", type(error).__name__)
+        stopping.wait(_START_RETRY_S)
+    return False
+
+
+def _loop(name: str, stopping: Stopping, every_s: float, work: Callable[[], object]) -> threading.Thread:
+    """A thread that does some work again and again until told to stop; longer pauses after failures."""
+
+    def until_stopped() -> None:
+        failures = 0
+        while not stopping.wait(min(every_s * 2**failures, max(every_s, _LONGEST_PAUSE_S))):
+            try:
+                work()
+                failures = 0
+            except pymongo.errors.PyMongoError as error:
+                failures = min(failures + 1, 6)
+                logger.warning("%s waits: the database cannot be used (%s)", name, type(error).__name__)
+            except (RapportError, OSError) as error:
+                failures = min(failures + 1, 6)
+                logger.exception("%s failed: %s", name, type(error).__name__)
+
+    return threading.Thread(target=until_stopped, name=name)
+
+
+def _flush(settings: ScoringSettings, store: BlobStore) -> None:
+    for tenant in flushing.waiting_tenants(settings):
+        with tenancy.service_context(tenant, method="flush"):
+            flushing.flush(settings, store)
+
+
+def _tidy(store: BlobStore) -> None:
+    """Removes what nothing needs any more: events that are out, ended jobs and their files, files nobody names."""
+    batches.delete_expired(ScoreChange)
+    for tenant in _tenants():
+        with tenancy.service_context(tenant, method="tidy"):
+            running.remove_files(store)
+            flushing.remove_orphans(store)
+
+
+def _tenants() -> list[str]:
+    with docstore.platform_scope():
+        return sorted(docstore.platform_collection(FeatureManifest).distinct("tenant"))

@@ -1,0 +1,132 @@
+"""ScoringService over gRPC: messages to use cases and back, nothing else."""
+
+# ruff: noqa: D102, N802 - names and meanings of the methods are the contract's.
+
+from datetime import UTC, datetime
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from rapport.scoring.v1 import (
+    customer_scores_pb2,
+    model_pb2,
+    scoring_job_pb2,
+    scoring_service_pb2_grpc,
+    segment_pb2,
+)
+from rapport.scoring.v1 import scoring_service_pb2 as pb
+
+from chassis import clock
+from chassis.errors import NotFound
+from docstore import aliases, paging
+from scoring import inputs, messages
+from scoring.domain import job_limits
+from scoring.store import Model, Score, ScoringJob, Segment
+from scoring.store.scores import totals
+from scoring.usecases import jobs, segments, summaries
+
+Context = grpc.ServicerContext
+
+
+class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
+    """Requests arrive checked by the interceptors (required fields, shapes of names, permissions)."""
+
+    # Jobs
+
+    def CreateScoringJob(self, request: pb.CreateScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
+        return messages.scoring_job(jobs.create(*_job_terms(request.scoring_job)))
+
+    def GetScoringJob(self, request: pb.GetScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
+        return messages.scoring_job(ScoringJob.get(inputs.uid(request.name)))
+
+    def ListScoringJobs(self, request: pb.ListScoringJobsRequest, _: Context) -> pb.ListScoringJobsResponse:
+        found, token = paging.page(ScoringJob, filter={}, order=[("create_time", -1)], request=request, bind={})
+        return pb.ListScoringJobsResponse(scoring_jobs=map(messages.scoring_job, found), next_page_token=token)
+
+    def CancelScoringJob(self, request: pb.CancelScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
+        return messages.scoring_job(jobs.cancel(inputs.uid(request.name)))
+
+    # Scores
+
+    def GetCustomerScores(self, request: pb.GetCustomerScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
+        customer = inputs.customer_of(request.name)
+        canonical = aliases.resolve([customer])[customer]
+        row = Score.rows().find_one({"uid": inputs.uid(canonical)})
+        if row is None:
+            raise NotFound(
+                "NOT_FOUND",
+                f"{request.name} does not exist: the customer has not been scored, or objects to it.",
+                metadata={"resource": request.name},
+            )
+        return messages.customer_scores(row)
+
+    def ListCustomerScores(self, request: pb.ListCustomerScoresRequest, _: Context) -> pb.ListCustomerScoresResponse:
+        found, token = paging.page(Score.rows(), filter={}, order=[], request=request, bind={})
+        return pb.ListCustomerScoresResponse(
+            customer_scores=map(messages.customer_scores, found), next_page_token=token
+        )
+
+    def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
+        return messages.scores_summary(totals())
+
+    def SummarizePurchases(self, _request: pb.SummarizePurchasesRequest, _: Context) -> pb.PurchasesSummary:
+        return messages.purchases_summary(summaries.known_purchases())
+
+    # Models
+
+    def GetModel(self, request: pb.GetModelRequest, _: Context) -> model_pb2.Model:
+        return messages.model(Model.get(inputs.uid(request.name)))
+
+    def ListModels(self, request: pb.ListModelsRequest, _: Context) -> pb.ListModelsResponse:
+        found, token = paging.page(Model, filter={}, order=[("number", -1)], request=request, bind={})
+        return pb.ListModelsResponse(models=map(messages.model, found), next_page_token=token)
+
+    # Segments
+
+    def CreateSegment(self, request: pb.CreateSegmentRequest, _: Context) -> segment_pb2.Segment:
+        return messages.segment(segments.create(inputs.segment_id(request.segment_id), request.segment))
+
+    def GetSegment(self, request: pb.GetSegmentRequest, _: Context) -> segment_pb2.Segment:
+        return messages.segment(Segment.get(inputs.uid(request.name)))
+
+    def ListSegments(self, request: pb.ListSegmentsRequest, _: Context) -> pb.ListSegmentsResponse:
+        found, token = paging.page(Segment, filter={}, order=[("create_time", 1)], request=request, bind={})
+        return pb.ListSegmentsResponse(segments=map(messages.segment, found), next_page_token=token)
+
+    def UpdateSegment(self, request: pb.UpdateSegmentRequest, _: Context) -> segment_pb2.Segment:
+        return messages.segment(segments.update(request.segment, request.update_mask))
+
+    def DeleteSegment(self, request: pb.DeleteSegmentRequest, _: Context) -> Empty:
+        return segments.delete(inputs.uid(request.name), request.etag)
+
+    def PreviewSegment(self, request: pb.PreviewSegmentRequest, _: Context) -> pb.SegmentPreview:
+        count, sample = segments.preview(request.expression, request.sample_size)
+        return pb.SegmentPreview(member_count=count, sample_customers=sample)
+
+    def ListSegmentMembers(self, request: pb.ListSegmentMembersRequest, _: Context) -> pb.ListSegmentMembersResponse:
+        segment = Segment.get(inputs.uid(request.parent))
+        found, token = paging.page(
+            Score.rows(),
+            filter={"segments": segment.uid},
+            order=[("lifetime_value_minor", -1)],
+            request=request,
+            bind={"parent": request.parent},
+        )
+        return pb.ListSegmentMembersResponse(members=map(messages.member, found), next_page_token=token)
+
+
+def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[datetime, int, int]:
+    """as_of, horizon and discount of a job to create, with their defaults. Raises InvalidArgument naming the field."""
+    now = clock.now()
+    as_of = given.as_of.ToDatetime(UTC) if given.HasField("as_of") else now
+    horizon = given.horizon_weeks or job_limits.HORIZON_WEEKS_DEFAULT
+    discount = job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
+    if given.HasField("annual_discount_basis_points"):
+        discount = given.annual_discount_basis_points
+    for field, problem in (
+        ("as_of", job_limits.problem_of_instant(as_of, now)),
+        ("horizon_weeks", job_limits.problem_of_horizon(horizon)),
+        ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
+    ):
+        if problem:
+            raise inputs.refusal("INVALID_SCORING_JOB", f"scoring_job.{field}", problem)
+    return min(as_of, now), horizon, discount
