@@ -16,6 +16,8 @@ from gateway import draining
 from gateway.app import create_app
 from gateway.settings import Settings
 
+URL_MAX_BYTES = 8190
+"""Of a request line; the most gunicorn offers. Longer ones it refuses by itself, with 414 and a page of its own."""
 _WORKER_STUCK_S = 60
 """A worker whose main loop does not move for so long is replaced; requests run in threads and do not hold it up."""
 
@@ -68,6 +70,7 @@ class _Server(BaseApplication):
             "worker_class": "gateway.serve.Worker",
             "workers": 1,
             "threads": settings.http_threads,
+            "limit_request_line": URL_MAX_BYTES,
             "worker_connections": settings.http_connections,
             "keepalive": settings.keepalive_s,
             "graceful_timeout": math.ceil(settings.drain_s + settings.shutdown_grace_s),

@@ -101,7 +101,7 @@ def paths() -> dict[str, Any]:
 
 def _operation(name: str) -> dict[str, Any]:
     schema = {"$ref": f"#/components/schemas/{'CollectedBatch' if name == 'batch' else 'CollectedEvent'}"}
-    statuses = (400, 401, 403, 404, 409, 413, 415, 429, 499, 500, 501, 503, 504)
+    statuses = (400, 401, 403, 404, 409, 413, 414, 415, 429, 431, 499, 500, 501, 503, 504)
     return {
         "operationId": f"collect{name.capitalize()}",
         "summary": _SUMMARIES[name],

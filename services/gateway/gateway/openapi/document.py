@@ -162,7 +162,7 @@ def _responses(route: Route, components: Components) -> dict[str, Any]:
         "headers": headers,
         "content": {"application/json": {"schema": schema}},
     }
-    statuses = [400, 404, 429, 499, 500, 501, 503, 504]
+    statuses = [400, 404, 414, 429, 431, 499, 500, 501, 503, 504]
     if not route.public:
         statuses += [401, 403]
     if route.http_method != "GET":

@@ -140,6 +140,9 @@ def responses() -> dict[str, Any]:
     found: dict[str, Any] = {
         "304": {"description": "The caller has this version already.", "headers": _refs("ETag", "X-Trace-Id")}
     }
+    # These two the HTTP server gives before any of ours runs.
+    found["414"] = {"description": "The URL is longer than 8190 bytes."}
+    found["431"] = {"description": "A header is longer than 8190 bytes, or there are more than 100."}
     for status, description in _RESPONSES.items():
         more = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
         found[str(status)] = {

@@ -230,3 +230,9 @@ def test_a_running_call_is_answered_though_the_listener_is_gone(start, services)
     caller.join(20)
     assert answers[0].json()["name"] == "tenants/acme"
     assert process.popen.wait(20) == 0
+
+
+def test_long_urls_and_headers_are_refused(process):
+    assert requests.get(f"{process.url}/v1/tenants?filter={'x' * 7000}", headers=AUTH, timeout=5).status_code == 400
+    assert requests.get(f"{process.url}/v1/tenants?filter={'x' * 9000}", headers=AUTH, timeout=5).status_code == 414
+    assert requests.get(f"{process.url}/v1/tenants", headers={"X-Long": "x" * 9000}, timeout=5).status_code == 431
