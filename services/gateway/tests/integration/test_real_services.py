@@ -5,6 +5,7 @@ import uuid
 from contextlib import ExitStack
 
 import pytest
+from pymongo import MongoClient
 
 from access.bootstrap_key import new_bootstrap_key
 from chassis import client as chassis_client
@@ -23,13 +24,15 @@ def bootstrap_key():
 
 
 @pytest.fixture(scope="module")
-def client(settings, settings_for, bootstrap_key, tmp_path_factory):
+def client(settings, settings_for, mongodb, bootstrap_key, tmp_path_factory):
     logs = tmp_path_factory.mktemp("services")
     upstreams = {}
     with ExitStack() as stack:
+        database = stack.enter_context(MongoClient(mongodb))
         for service, more in (("access", {"bootstrap_key": bootstrap_key}), ("identity", {})):
             RoleProcess(settings_for(service, role="migrate", **more), logs / f"{service}-migrate.log").run()
             told = settings_for(service, role="serve")
+            stack.callback(database.drop_database, told.database)
             process = RoleProcess(told, logs / f"{service}.log").start()
             stack.callback(process.stop)
             process.wait_ready()
