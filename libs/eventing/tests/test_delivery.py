@@ -6,6 +6,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.consent.v1 import events_pb2 as consent_events
 from rapport.identity.v1 import events_pb2
@@ -191,3 +195,16 @@ def test_unavailability_of_a_needed_part_holds_the_message(delivery, monkeypatch
     monkeypatch.setattr(delivery._handlers, "collect", away, raising=False)
     with pytest.raises(InfrastructureTrouble):
         deliver(delivery, fact())
+
+
+def test_the_span_continues_the_trace_and_tells_no_personal_data(delivery, monkeypatch):
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(delivery, "_tracer", provider.get_tracer("test"))
+    deliver(delivery, fact("fail", traceparent=f"00-{'a' * 32}-{'b' * 16}-01"))
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.kind) == ("process sample", SpanKind.CONSUMER)
+    assert (span.context.trace_id, span.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
+    assert span.status.description == "ATTEMPTS_EXHAUSTED"
+    assert "anna" not in span.to_json()
