@@ -7,6 +7,8 @@ import argparse
 import json
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,15 +22,23 @@ from e2e.demo.story import Story
 from e2e.platform import Platform
 
 
-def stand_clock_at(day: date, clock_file: Path) -> datetime:
-    """Moves the business clock to 10:00 of the first working day from `day` on; returns that instant."""
+@contextmanager
+def clock_standing_at(day: date, clock_file: Path) -> Iterator[datetime]:
+    """Moves the business clock to 10:00 of the first working day from `day` on, and back when the block ends."""
     while day.weekday() >= 5:
         day += timedelta(days=1)
     instant = datetime.combine(day, time(10), ZONE).astimezone(UTC)
+    _write_offset(clock_file, (instant - datetime.now(UTC)).total_seconds())
+    try:
+        yield instant
+    finally:
+        _write_offset(clock_file, 0.0)
+
+
+def _write_offset(clock_file: Path, seconds: float) -> None:
     partial = clock_file.with_suffix(".partial")
-    partial.write_text(json.dumps({"offset_seconds": (instant - datetime.now(UTC)).total_seconds()}))
+    partial.write_text(json.dumps({"offset_seconds": seconds}))
     partial.rename(clock_file)
-    return instant
 
 
 def main() -> int:
@@ -51,17 +61,17 @@ def main() -> int:
             report.console.print(f"{file.name} line {bad.line} {bad.reason}; left out")
         if len(file.bad_rows) > 20:
             report.console.print(f"... and {len(file.bad_rows) - 20} more rows left out")
-        instant = stand_clock_at(max(order.day for order in file.orders), platform.clock_file)
-        report.console.print(
-            f"{len(file.orders)} orders of {file.name}; the business clock stands at {instant:%d %B %Y %H:%M} UTC"
-        )
-        Story(
-            platform=platform,
-            file=file,
-            people=people.plant(order.customer for order in file.orders),
-            report=report,
-            tenant=f"demo-{uuid.uuid4().hex[:8]}",
-        ).play()
+        with clock_standing_at(max(order.day for order in file.orders), platform.clock_file) as instant:
+            report.console.print(
+                f"{len(file.orders)} orders of {file.name}; the business clock stands at {instant:%c} UTC"
+            )
+            Story(
+                platform=platform,
+                file=file,
+                people=people.plant(order.customer for order in file.orders),
+                report=report,
+                tenant=f"demo-{uuid.uuid4().hex[:8]}",
+            ).play()
     except (CheckFailedError, ApiError, TimeoutError, requests.RequestException, orders.UnusableFileError) as error:
         report.print()
         report.console.print(f"[red]The story stopped:[/red] {error}")

@@ -147,7 +147,7 @@ class Consenting:
             spans = answer.json().get("spans", []) if answer.ok else []
             mailed = any(span["name"] == "send mail" for span in spans)
             services = sorted({span["service"] for span in spans})
-            return services if mailed and {"gateway", "consent", "identity"} <= set(services) else []
+            return services if mailed and {"gateway", "consent"} <= set(services) else []
 
         services = wait_for(whole, "one trace from the API call to the mail")
         self.story.report.note(
