@@ -59,6 +59,8 @@ class Mongod:
             *(str(program), "--replSet", self.replica_set, "--dbpath", str(data)),
             *("--port", str(self.port), "--bind_ip", HOST, "--wiredTigerCacheSizeGB", str(self.cache_gb)),
             *("--networkMessageCompressors", "snappy,zstd", "--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # What a killed process has locked in a transaction is free again after 20 s instead of 60.
+            *("--setParameter", "transactionLifetimeLimitSeconds=20"),
             "--quiet",
         ]
         if self.root_password:

@@ -6,13 +6,14 @@ from access.store import DOCUMENTS
 from access.usecases.bootstrap import create_platform_tenant, provide_bootstrap_key
 from access.usecases.built_in_roles import refresh_built_in_roles
 from chassis.lifecycle import Stopping
+from eventing.records import RECORDS
 
 MIGRATIONS: tuple[docstore.Migration, ...] = ()
 
 
 def migrate(settings: Settings, stopping: Stopping | None = None) -> None:  # noqa: ARG001 - the signature of roles
     """Brings the database up to this release and exits."""
-    docstore.migrate("access", DOCUMENTS, MIGRATIONS, settings)
+    docstore.migrate("access", [*DOCUMENTS, *RECORDS], MIGRATIONS, settings)
     provide(settings)
 
 
