@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv  # type: ignore[import-untyped]
 
 from scoring.models.fitting import Floats
 from scoring.models.outlook import Outlook, discount_factors

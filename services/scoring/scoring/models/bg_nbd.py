@@ -5,13 +5,13 @@ rates follow a gamma distribution (shape r, rate alpha), probabilities a beta di
 by repeat purchases x, the time of the last one t_x and the time observed T, both since the first purchase, in weeks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln, hyp2f1
+from scipy.special import betaln, digamma, gammaln, hyp2f1  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Estimate, Floats, maximise
+from scoring.models.fitting import Floats, maximise, significant
 from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
 
 _NAMES = ("r", "alpha", "a", "b")
@@ -53,9 +53,10 @@ class BgNbd:
         """Derivatives of ln P(alive) by the logarithms of (r, alpha, a, b); shape (4, customers)."""
         log_odds, gradient = self._log_odds_of_death(x, recency, age)
         dead = np.where(x > 0, 1 / (1 + np.exp(np.minimum(-log_odds, 700))), 0.0)
-        return -dead * gradient
+        by_parameter: Floats = -dead * gradient
+        return by_parameter
 
-    def purchases_if_alive(self, x: Ints, age: Floats, weeks: float) -> Floats:
+    def purchases_if_alive(self, x: Ints | Floats, age: Floats, weeks: float) -> Floats:
         """Purchases expected in the `weeks` after T, given that the customer is alive at T (eq. 10 over eq. 7).
 
         Euler's transformation leaves the hypergeometric function small parameters, so that nothing overflows however
@@ -69,7 +70,8 @@ class BgNbd:
         z = weeks / (self.alpha + age + weeks)
         c = self.a + self.b + x - 1
         bracket = 1 - (1 - z) ** (self.a - 1) * hyp2f1(self.a + self.b - 1 - self.r, self.a - 1, c, z)
-        return np.maximum(c / (self.a - 1) * bracket, 0.0)
+        expected: Floats = np.maximum(c / (self.a - 1) * bracket, 0.0)
+        return expected
 
     def expected_purchases(self, x: Ints, recency: Floats, age: Floats, weeks: float) -> Floats:
         """Purchases expected in the `weeks` after T, given what the customer did until T (eq. 10)."""
@@ -86,7 +88,8 @@ class BgNbd:
         if abs(c) < _NUDGE:
             return self.purchases_if_alive(np.zeros(len(weeks), dtype=np.int64), np.zeros(len(weeks)), 1.0) * weeks
         bracket = 1 - (1 - z) ** (self.a - 1) * hyp2f1(c - self.r, self.a - 1, c, z)
-        return np.maximum(c / (self.a - 1) * bracket, 0.0)
+        expected: Floats = np.maximum(c / (self.a - 1) * bracket, 0.0)
+        return expected
 
     @cached_property
     def neighbours(self) -> list[tuple["BgNbd", "BgNbd", float]]:
@@ -97,9 +100,8 @@ class BgNbd:
         ]
 
     def _moved(self, index: int, share: float) -> "BgNbd":
-        values = [self.r, self.alpha, self.a, self.b]
-        values[index] *= 1 + share
-        return BgNbd(*values, self.covariance, self.log_likelihood, self.customers)
+        name = _NAMES[index]
+        return replace(self, **{name: getattr(self, name) * (1 + share)})
 
     def _log_odds_of_death(self, x: Ints, recency: Floats, age: Floats) -> tuple[Floats, Floats]:
         rest = np.maximum(self.b + x - 1, 1e-300)
@@ -115,7 +117,8 @@ class BgNbd:
 
 def deviation(gradient: Floats, covariance: Floats) -> Floats:
     """Delta method: the standard error of a quantity with this gradient, shape (parameters, customers)."""
-    return np.sqrt(np.maximum(np.einsum("ik,ij,jk->k", gradient, covariance, gradient, optimize=True), 0.0))
+    variance: Floats = np.einsum("ik,ij,jk->k", gradient, covariance, gradient, optimize=True)
+    return np.sqrt(np.maximum(variance, 0.0))
 
 
 def log_likelihood(x: Ints, recency: Floats, age: Floats, r: float, alpha: float, a: float, b: float) -> Floats:
@@ -123,7 +126,8 @@ def log_likelihood(x: Ints, recency: Floats, age: Floats, r: float, alpha: float
     common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + betaln(a, b + x) - betaln(a, b)
     staying = -(r + x) * np.log(alpha + age)
     leaving = np.log(a / np.maximum(b + x - 1, 1e-300)) - (r + x) * np.log(alpha + recency)
-    return common + np.where(x > 0, np.logaddexp(staying, leaving), staying)
+    value: Floats = common + np.where(x > 0, np.logaddexp(staying, leaving), staying)
+    return value
 
 
 def fit(x: Ints, recency_days: Ints, age_days: Ints, counts: Ints | None = None) -> BgNbd:
@@ -138,19 +142,20 @@ def fit(x: Ints, recency_days: Ints, age_days: Ints, counts: Ints | None = None)
         raise ValueError("no customer bought on a second day: there is nothing to fit")
     # Time in units of the mean age: the search does not depend on the unit of time.
     scale = max(total_age, 1) / int(counts.sum())
-    columns = (x, recency_days / scale, age_days / scale, counts)
+    recency, age = recency_days / scale, age_days / scale
     starts = [np.array(start) for start in _STARTS]
     if len(x) > _SAMPLE:
         # The search over all groups starts where that over every k-th of them ended: most of the way costs little.
-        sample = slice(None, None, len(x) // _SAMPLE)
-        starts = [maximise(_Objective(*(column[sample] for column in columns)), starts).log_parameters]
-    found: Estimate = maximise(_Objective(*columns), starts)
-    r, alpha, a, b = (float(value) for value in np.exp(found.log_parameters))
+        some = slice(None, None, len(x) // _SAMPLE)
+        starts = [maximise(_Objective(x[some], recency[some], age[some], counts[some]), starts).log_parameters]
+    found = maximise(_Objective(x, recency, age, counts), starts)
+    r, alpha, a, b = found.parameters
     weeks = scale / DAYS_PER_WEEK
     # The density of x purchase times, each measured in weeks.
     value = found.log_likelihood - repeats * float(np.log(weeks))
-    alpha = float(f"{alpha * weeks:.8e}")
-    return BgNbd(r, alpha, a, b, found.covariance, value, int(counts.sum()), found.converged, found.at_bound)
+    return BgNbd(
+        r, significant(alpha * weeks), a, b, found.covariance, value, int(counts.sum()), found.converged, found.at_bound
+    )
 
 
 class _Objective:

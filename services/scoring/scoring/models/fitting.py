@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Objective = Callable[[Floats], tuple[float, Floats]]
@@ -24,6 +24,7 @@ class Estimate:
     """Where the likelihood is greatest, and how sure that is."""
 
     log_parameters: Floats
+    parameters: tuple[float, ...]
     log_likelihood: float
     covariance: Floats
     """Of the logarithms of the parameters: inverse of the observed information."""
@@ -69,13 +70,18 @@ def maximise(objective: Objective, starts: list[Floats]) -> Estimate:
         point, value = trial, float(trial_value)
         if np.abs(step).max() < 1e-10:
             break
-    parameters = np.array([float(f"{parameter:.{_DIGITS - 1}e}") for parameter in np.exp(point)])
-    point = np.log(parameters)
+    parameters = tuple(significant(parameter) for parameter in np.exp(point))
+    point = np.log(np.array(parameters))
     value, gradient = objective(point)
     at_bound = bool((np.abs(point) >= BOUND - 1e-6).any())
     inner = np.where(np.abs(point) < BOUND - 1e-6, gradient, 0.0)
     converged = bool(np.isfinite(value) and np.abs(inner).max() <= 1e-5 * (1 + abs(value)))
-    return Estimate(point, -float(value), _covariance(_hessian(objective, point)), converged, at_bound)
+    return Estimate(point, parameters, -float(value), _covariance(_hessian(objective, point)), converged, at_bound)
+
+
+def significant(value: float) -> float:
+    """The value to 9 significant digits."""
+    return float(f"{value:.{_DIGITS - 1}e}")
 
 
 def _hessian(objective: Objective, point: Floats) -> Floats:

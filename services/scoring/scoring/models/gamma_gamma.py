@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaln  # type: ignore[import-untyped]
 
 from scoring.models.bg_nbd import deviation
-from scoring.models.fitting import Floats, maximise
+from scoring.models.fitting import Floats, maximise, significant
 from scoring.models.summary import Ints, grouped
 
 _STARTS = ((1.0, 1.0, 0.5),)
@@ -62,7 +62,7 @@ class GammaGamma:
 def log_likelihood(x: Ints, spend: Floats, p: float, q: float, gamma: float) -> Floats:
     """ln L of each customer's mean spend (eq. 1a of the note)."""
     mean = spend / x
-    return (
+    value: Floats = (
         gammaln(p * x + q)
         - gammaln(p * x)
         - gammaln(q)
@@ -71,6 +71,7 @@ def log_likelihood(x: Ints, spend: Floats, p: float, q: float, gamma: float) -> 
         + p * x * np.log(x)
         - (p * x + q) * np.log(gamma + spend)
     )
+    return value
 
 
 def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
@@ -86,11 +87,11 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
     scale = float(counts @ mean) / total
     objective = _Objective(x, spend / scale, counts)
     found = maximise(objective, [np.array(start) for start in _STARTS])
-    p, q, gamma = (float(value) for value in np.exp(found.log_parameters))
+    p, q, gamma = found.parameters
     return GammaGamma(
         p,
         q,
-        float(f"{gamma * scale:.8e}"),
+        significant(gamma * scale),
         found.covariance,
         found.log_likelihood - total * float(np.log(scale)),
         total,

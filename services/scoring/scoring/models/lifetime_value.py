@@ -156,8 +156,15 @@ def predict(seen: Outlook, spend: GammaGamma | MeanSpend, x: Ints, repeat_revenu
     spend_deviation = spend.expected_spend_deviation(x, repeat_revenue)
     value_low, value_high = around(value, np.hypot(seen.discounted_deviation, spend_deviation))
     return Prediction(
-        *(np.round(column, 6) for column in (seen.alive, seen.alive_low, seen.alive_high, seen.purchases, low, high)),
-        *(_minor(column) for column in (value, value_low, value_high)),
+        p_alive=np.round(seen.alive, 6),
+        p_alive_low=np.round(seen.alive_low, 6),
+        p_alive_high=np.round(seen.alive_high, 6),
+        expected_purchases=np.round(seen.purchases, 6),
+        expected_purchases_low=np.round(low, 6),
+        expected_purchases_high=np.round(high, 6),
+        value_minor=_minor(value),
+        value_low_minor=_minor(value_low),
+        value_high_minor=_minor(value_high),
     )
 
 

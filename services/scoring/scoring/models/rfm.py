@@ -56,7 +56,8 @@ class Bounds:
 
 def segments(r: NDArray[np.int8], f: NDArray[np.int8], m: NDArray[np.int8]) -> NDArray[np.int8]:
     """Index into SEGMENT_NAMES for each customer's three scores."""
-    return _TABLE[r, (f.astype(np.int64) + m + 1) // 2]
+    found: NDArray[np.int8] = _TABLE[r, (f.astype(np.int64) + m + 1) // 2]
+    return found
 
 
 def _table() -> NDArray[np.int8]:

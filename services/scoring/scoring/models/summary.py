@@ -13,70 +13,86 @@ _DAY_BITS = 20
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What each customer bought, one element a customer, in the order of the customers' codes.
+class PurchaseDays:
+    """Days on which customers bought, by customer and day; purchases of one day are one transaction of the models.
 
-    Purchases of one customer on one day are one transaction, as in Fader and Hardie's papers. Days are whole days
-    since 1970-01-01 UTC; money is in minor units of one currency.
+    That merging is customary in Fader and Hardie's papers. Days are whole days since 1970-01-01 UTC.
     """
 
     customer: Ints
-    """Codes of the customers, ascending."""
-    first_day: Ints
-    last_day: Ints
-    days: Ints
-    """Days with a purchase, at least 1."""
+    """Code of the customer, from 0."""
+    day: Ints
+    amount: Ints
+    """Revenue in minor units of one currency."""
     purchases: Ints
-    """Orders, at least `days`."""
-    revenue: Ints
-    repeat_revenue: Ints
-    """Revenue after the first purchase day."""
-    repeated_orders: int = 0
-    """Rows left out because the same customer's order was there already."""
+    """How many there were that day."""
+
+    @classmethod
+    def of(cls, customer: Ints, day: Ints, amount: Ints, purchases: Ints | None = None) -> "PurchaseDays":
+        """From rows in any order: single purchases, or days with the number of `purchases` in each, to be joined."""
+        if len(customer) == 0:
+            none = np.zeros(0, dtype=np.int64)
+            return cls(none, none, none, none)
+        origin = int(day.min())
+        key = customer.astype(np.int64) << _DAY_BITS
+        key += day
+        key -= origin
+        order = np.argsort(key)
+        key = key[order]
+        starts = _starts(key)
+        counts = (
+            np.diff(np.append(starts, len(key))) if purchases is None else np.add.reduceat(purchases[order], starts)
+        )
+        amount = np.add.reduceat(amount[order], starts)
+        key = key[starts]
+        return cls(key >> _DAY_BITS, (key & ((1 << _DAY_BITS) - 1)) + origin, amount, counts)
 
     def __len__(self) -> int:
         return len(self.customer)
 
 
-def summarise(customer: Ints, day: Ints, amount: Ints, order: NDArray[np.uint64] | None = None) -> Summary:
-    """Summary of purchases given as equally long arrays: code of the customer (from 0), day, amount in minor units.
+@dataclass(frozen=True)
+class Summary:
+    """What each customer bought, one element a customer, by ascending code."""
 
-    With `order` (a 64-bit hash of the order's id) an order of a customer counts once: its latest row stands, among
-    those of one day the largest. The result does not depend on the order of rows: all sums are of integers.
-    """
-    if len(customer) == 0:
-        none = np.zeros(0, dtype=np.int64)
-        return Summary(none, none, none, none, none, none, none)
-    repeated = 0
-    if order is not None and _has_repeats(order):
-        kept = _last_of_each_order(customer, day, amount, order)
-        repeated = len(customer) - len(kept)
-        customer, day, amount = customer[kept], day[kept], amount[kept]
-    origin = int(day.min())
-    key = customer.astype(np.int64) << _DAY_BITS
-    key += day
-    key -= origin
-    order_of_rows = np.argsort(key)
-    key = key[order_of_rows]
-    starts = _starts(key)
-    value = np.add.reduceat(amount[order_of_rows], starts)
-    orders = np.diff(np.append(starts, len(key)))
-    key = key[starts]
-    who = key >> _DAY_BITS
-    when = (key & ((1 << _DAY_BITS) - 1)) + origin
-    firsts = _starts(who)
-    ends = np.append(firsts[1:], len(who))
-    revenue = np.add.reduceat(value, firsts)
-    return Summary(
-        customer=who[firsts],
-        first_day=when[firsts],
-        last_day=when[ends - 1],
-        days=ends - firsts,
-        purchases=np.add.reduceat(orders, firsts),
-        revenue=revenue,
-        repeat_revenue=revenue - value[firsts],
-        repeated_orders=repeated,
-    )
+    customer: Ints
+    first_day: Ints
+    last_day: Ints
+    days: Ints
+    """Days with a purchase, at least 1."""
+    purchases: Ints
+    """At least as many."""
+    revenue: Ints
+    repeat_revenue: Ints
+    """Revenue after the first purchase day."""
+    early_days: Ints
+    """Days with a purchase until the day `cut`; 0 for those who came later."""
+    early_last_day: Ints
+    """The last of them, or the first purchase day where there is none."""
+
+    @classmethod
+    def of(cls, bought: PurchaseDays, cut: int) -> "Summary":
+        """Sums of integers only: the result does not depend on the order or the grouping of rows."""
+        if len(bought) == 0:
+            return cls(*([np.zeros(0, dtype=np.int64)] * 9))
+        firsts = _starts(bought.customer)
+        ends = np.append(firsts[1:], len(bought))
+        revenue = np.add.reduceat(bought.amount, firsts)
+        early = np.add.reduceat((bought.day <= cut).astype(np.int64), firsts)
+        return cls(
+            customer=bought.customer[firsts],
+            first_day=bought.day[firsts],
+            last_day=bought.day[ends - 1],
+            days=ends - firsts,
+            purchases=np.add.reduceat(bought.purchases, firsts),
+            revenue=revenue,
+            repeat_revenue=revenue - bought.amount[firsts],
+            early_days=early,
+            early_last_day=bought.day[firsts + np.maximum(early, 1) - 1],
+        )
+
+    def __len__(self) -> int:
+        return len(self.customer)
 
 
 def grouped(*columns: Ints, weights: Ints | None = None) -> tuple[tuple[Ints, ...], Ints]:
@@ -104,16 +120,3 @@ def _starts(ordered: Ints) -> Ints:
     new[0] = True
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
     return np.flatnonzero(new)
-
-
-def _has_repeats(order: NDArray[np.uint64]) -> bool:
-    ordered = np.sort(order)
-    return bool((ordered[1:] == ordered[:-1]).any())
-
-
-def _last_of_each_order(customer: Ints, day: Ints, amount: Ints, order: NDArray[np.uint64]) -> Ints:
-    # Only within one customer: other customers' orders may bear the same number.
-    rows = np.lexsort((amount, day, order, customer))
-    last = np.ones(len(rows), dtype=bool)
-    last[:-1] = (customer[rows[1:]] != customer[rows[:-1]]) | (order[rows[1:]] != order[rows[:-1]])
-    return rows[last]

@@ -1,0 +1,122 @@
+"""One seam: the same task functions run in this process or on Ray."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+OWN_ADDRESS = "127.0.0.2"
+"""Ray turns 127.0.0.1 into the machine's outer address; any other loopback address it keeps."""
+OBJECT_STORE_BYTES = 200_000_000
+TASK_CPUS = 0.9
+"""Less than one: tasks that take every CPU leave nothing for Ray's own work and hang for good (ray#44687)."""
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS", "ARROW_IO_THREADS"), "1"
+)
+"""Parallelism is over tasks; libraries that start threads of their own would fight over the same CPUs."""
+
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
+
+
+class Executor(Protocol):
+    """Runs a function on each of many arguments."""
+
+    @property
+    def width(self) -> int:
+        """How many tasks run at a time on one machine."""
+
+    def run(
+        self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
+    ) -> list[ResultT]:
+        """Results in the order of `arguments`; `finished` hears of each as it comes, in any order.
+
+        The first failure is raised and the tasks not begun are dropped.
+        """
+
+
+class InProcess:
+    """One task after another, here."""
+
+    width = 1
+
+    def run(
+        self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
+    ) -> list[ResultT]:
+        """See `Executor`."""
+        results = []
+        for argument in arguments:
+            result = task(argument)
+            finished(result)
+            results.append(result)
+        return results
+
+
+class OnRay:
+    """Tasks on the Ray this process is connected to."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def run(
+        self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
+    ) -> list[ResultT]:
+        """See `Executor`. A task whose worker died is tried again by Ray: tasks write whole files or nothing."""
+        import ray
+
+        remote: Any = ray.remote(num_cpus=TASK_CPUS, max_retries=3)(task)
+        places: dict[Any, int] = {remote.remote(argument): place for place, argument in enumerate(arguments)}
+        results: dict[int, ResultT] = {}
+        pending = list(places)
+        try:
+            while pending:
+                ready, pending = ray.wait(pending, num_returns=1)
+                result = ray.get(ready[0])
+                results[places[ready[0]]] = result
+                finished(result)
+        except ray.exceptions.RayTaskError as error:
+            # The task's own exception, which names what is wrong with the data, rather than Ray's wrapping.
+            raise (error.cause if isinstance(error.cause, Exception) else error) from None
+        finally:
+            for reference in pending:
+                ray.cancel(reference, force=True)
+        return [results[place] for place in range(len(arguments))]
+
+
+@contextmanager
+def on_ray() -> Iterator[OnRay]:
+    """The cluster named by RAY_ADDRESS, or a Ray of this process's own on loopback, gone when the block ends."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if os.environ.get("RAY_ADDRESS"):
+        with _connected({}) as executor:
+            yield executor
+        return
+    # A token of its own: Ray would take any that lies in the home folder, and refuse everybody without one.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    with tempfile.TemporaryDirectory(prefix="rapport-ray-", ignore_cleanup_errors=True) as scratch:
+        options = {
+            "address": "local",
+            "_node_ip_address": OWN_ADDRESS,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_temp_dir": scratch,
+        }
+        with _connected(options) as executor:
+            yield executor
+
+
+@contextmanager
+def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
+    # Here, not above: Ray reads its environment when it is imported, and only jobs may load it.
+    import ray
+
+    ray.init(log_to_driver=False, configure_logging=False, **options)
+    try:
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        cpus = max(node["Resources"].get("CPU", 1.0) for node in nodes if node["Alive"])
+        yield OnRay(max(1, int(cpus / TASK_CPUS)))
+    finally:
+        ray.shutdown()

@@ -1,0 +1,195 @@
+"""Between summaries and scores: fits the models to all customers, tests them on later purchases, sets the scales."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scoring.jobs.files import Folder
+from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
+from scoring.models import lifetime_value
+from scoring.models.bg_nbd import BgNbd
+from scoring.models.fitting import Floats, significant
+from scoring.models.gamma_gamma import GammaGamma, correlation
+from scoring.models.lifetime_value import Choice
+from scoring.models.reasons import Usual
+from scoring.models.rfm import Bounds
+from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
+
+HOLDOUT_WEEKS = 13
+"""The last purchases of the window, on which the purchase model is tested after fitting it to those before."""
+_LEAST_CALIBRATION_WEEKS = 2 * HOLDOUT_WEEKS
+_DECILES = 10
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """All that scoring a customer needs besides their own summary."""
+
+    choice: Choice
+    recency: Bounds
+    """Of the days since the last purchase, negated: who bought lately scores high."""
+    frequency: Bounds
+    monetary: Bounds
+    """Of revenue."""
+    usual: Usual
+    as_of_day: int
+    horizon_weeks: int
+    discount: float
+    customers: int
+    first_day: int | None
+    last_day: int | None
+    metrics: dict[str, Any]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Of the models and the scales, as JSON holds them."""
+        return {
+            "purchases": {"model": name_of(self.choice.purchases), **self.choice.purchases.parameters},
+            "spend": {"model": name_of(self.choice.spend), **self.choice.spend.parameters},
+            "rfm_bounds": {
+                "days_since_last": [-bound for bound in self.recency.upper],
+                "frequency": list(self.frequency.upper),
+                "revenue_minor": list(self.monetary.upper),
+            },
+            "usual": {
+                "p_alive": _round(self.usual.alive),
+                "discounted_purchases": _round(self.usual.discounted),
+                "spend_minor": _round(self.usual.spend),
+                "purchase_day_minor": _round(self.usual.order),
+            },
+        }
+
+
+def name_of(model: object) -> str:
+    """How `model.json` calls a model."""
+    return {BgNbd: "bg_nbd", GammaGamma: "gamma_gamma"}.get(type(model), "baseline")
+
+
+def fit(
+    output: Folder, summaries: list[str], as_of_day: int, cut_day: int, horizon_weeks: int, discount: float
+) -> Fitted:
+    """Fits to the customers in the files `summaries`. The result does not depend on how many files there are."""
+    parts = [read_columns(output, name, SUMMARY_COLUMNS) for name in summaries]
+    column: dict[str, Ints] = {
+        name: np.concatenate([part.column(name).to_numpy() for part in parts]) for name in SUMMARY_COLUMNS
+    }
+    del parts
+    x = column["days"] - 1
+    recency, age = column["last_day"] - column["first_day"], as_of_day - column["first_day"]
+    (gx, g_recency, g_age), counts = grouped(x, recency, age)
+    purchases, about_purchases = lifetime_value.fit_purchases(gx, g_recency, g_age, counts, horizon_weeks)
+    (days, revenue, repeat_revenue), spend_counts = grouped(column["days"], column["revenue"], column["repeat_revenue"])
+    spend, about_spend = lifetime_value.fit_spend(days - 1, repeat_revenue, days, revenue, spend_counts)
+    choice = Choice(purchases, spend, (*about_purchases, *about_spend))
+    customers = len(x)
+    return Fitted(
+        choice=choice,
+        recency=_bounds(-(age - recency)),
+        frequency=_bounds(column["days"]),
+        monetary=_bounds(column["revenue"]),
+        usual=_usual(choice, (gx, g_recency, g_age), counts, column, horizon_weeks, discount),
+        as_of_day=as_of_day,
+        horizon_weeks=horizon_weeks,
+        discount=discount,
+        customers=customers,
+        first_day=int(column["first_day"].min()) if customers else None,
+        last_day=int(column["last_day"].max()) if customers else None,
+        metrics=_metrics(choice, column, cut_day, as_of_day),
+    )
+
+
+def _bounds(values: Ints) -> Bounds:
+    return Bounds.of(*np.unique(values, return_counts=True))
+
+
+def _usual(
+    choice: Choice,
+    groups: tuple[Ints, Ints, Ints],
+    counts: Ints,
+    column: dict[str, Ints],
+    horizon_weeks: int,
+    discount: float,
+) -> Usual:
+    total = int(counts.sum())
+    if not total:
+        return Usual(1.0, 1.0, 1.0, 1.0)
+    seen = lifetime_value.outlook(choice.purchases, *groups, horizon_weeks, discount)
+    ages, of_age = grouped(groups[2], weights=counts)
+    median_age = ages[0][np.searchsorted(2 * np.cumsum(of_age), total)]
+    usual = lifetime_value.usual_discounted(choice.purchases, np.array([median_age]), horizon_weeks, discount)
+    spend = choice.spend.mean
+    order = int(column["revenue"].sum()) / int(column["days"].sum())
+    # Rounded like the parameters, for the same reason.
+    return Usual(*(significant(value) for value in (float(counts @ seen.alive) / total, float(usual[0]), spend, order)))
+
+
+def _metrics(choice: Choice, column: dict[str, Ints], cut_day: int, as_of_day: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, model in (("purchases", choice.purchases), ("spend", choice.spend)):
+        if isinstance(model, BgNbd | GammaGamma):
+            found[f"{name}_log_likelihood"] = _round(model.log_likelihood)
+            found[f"{name}_customers"] = model.customers
+            errors = np.sqrt(np.diag(model.covariance))
+            found[f"{name}_standard_errors"] = {
+                parameter: _round(value * error)
+                for (parameter, value), error in zip(model.parameters.items(), errors, strict=True)
+            }
+    if isinstance(choice.spend, GammaGamma):
+        found["correlation_of_spend_and_frequency"] = _round(choice.spend.correlation)
+    found["holdout"] = _holdout(column, cut_day, as_of_day)
+    return found
+
+
+def _holdout(column: dict[str, Ints], cut_day: int, as_of_day: int) -> dict[str, Any]:
+    """How well a model fitted to the purchases until `cut_day` tells those after; those who came later do not count."""
+    known = column["early_days"] > 0
+    first, early = column["first_day"][known], column["early_days"][known]
+    if not known.any() or cut_day - int(first.min()) < _LEAST_CALIBRATION_WEEKS * DAYS_PER_WEEK:
+        return {"message": f"needs purchases of at least {_LEAST_CALIBRATION_WEEKS + HOLDOUT_WEEKS} weeks"}
+    x, recency, age = early - 1, column["early_last_day"][known] - first, cut_day - first
+    later = column["days"][known] - early
+    (x, recency, age, later), counts = grouped(x, recency, age, later)
+    weeks = (as_of_day - cut_day) / DAYS_PER_WEEK
+    model, messages = lifetime_value.fit_purchases(x, recency, age, counts, round(weeks))
+    if not isinstance(model, BgNbd):
+        return {"message": messages[0]}
+    expected = model.expected_purchases(x, recency / DAYS_PER_WEEK, age / DAYS_PER_WEEK, weeks)
+    return {"weeks": _round(weeks), **holdout_figures(expected, later, counts)}
+
+
+def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, Any]:
+    """Mean absolute and root mean square error, correlation, relative error of the total, and deciles by expectation.
+
+    `baseline_rmse` is that of expecting the mean of everybody. Zero for all nearly ties in mean absolute error: it
+    alone says little.
+    """
+    total = int(counts.sum())
+    bought = int(counts @ actual)
+    figures: dict[str, Any] = {
+        "customers": total,
+        "purchases": bought,
+        "mae": _round(float(counts @ np.abs(expected - actual)) / total),
+        "rmse": _round(float(np.sqrt(counts @ (expected - actual) ** 2 / total))),
+        "baseline_rmse": _round(float(np.sqrt(counts @ (actual - bought / total) ** 2 / total))),
+        "correlation": _round(correlation(expected, actual.astype(np.float64), counts)),
+    }
+    if bought:
+        figures["total_error"] = _round(float(counts @ expected) / bought - 1)
+    order = np.lexsort((actual, np.round(expected, 9)))
+    reached = np.cumsum(counts[order])
+    decile = np.minimum((reached - counts[order]) * _DECILES // total, _DECILES - 1)
+    weight = np.bincount(decile, counts[order], _DECILES)
+    with np.errstate(invalid="ignore"):
+        pairs = [
+            np.bincount(decile, (counts * column)[order], _DECILES) / np.maximum(weight, 1)
+            for column in (expected, actual)
+        ]
+    figures["deciles"] = [
+        {"expected": _round(float(mean)), "actual": _round(float(seen))} for mean, seen in zip(*pairs, strict=True)
+    ]
+    return figures
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6e}")

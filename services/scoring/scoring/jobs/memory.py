@@ -1,0 +1,51 @@
+"""Says before it starts when a job would not fit into memory, rather than being killed in the middle."""
+
+from pathlib import Path
+
+import psutil
+
+from scoring.jobs.spec import JobSpec
+
+BYTES_PER_PURCHASE = 200
+"""At the peak of `divide` and `summarise`, as measured, with ids of 46 characters."""
+
+BYTES_PER_TASK = 150_000_000
+"""Of a process that has its libraries loaded."""
+_SKEW = 2
+"""How much larger than the mean a partition may be."""
+
+
+class TooLargeError(Exception):
+    """A job needs more memory than there is; the message names the numbers and the way out."""
+
+
+def available() -> int:
+    """Bytes free for this process, within the limit of its container (cgroup v2)."""
+    free = int(psutil.virtual_memory().available)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    try:
+        if (text := limit.read_text().strip()) != "max":
+            free = min(free, int(text) - int(used.read_text()))
+    except OSError:
+        pass
+    return free
+
+
+def check(spec: JobSpec, rows: int, width: int) -> None:
+    """Raises TooLargeError when `width` partitions at a time do not fit, or all customers' summaries do not."""
+    free = spec.memory_mb * 1_000_000 if spec.memory_mb else available()
+    fixed = width * BYTES_PER_TASK
+    room = free - fixed
+    of_part = _SKEW * BYTES_PER_PURCHASE * rows / spec.partitions
+    if width * of_part > room:
+        most = 1024
+        needed = -(-width * _SKEW * BYTES_PER_PURCHASE * rows // max(room, 1))
+        raise TooLargeError(
+            f"{rows} purchases in {spec.partitions} partitions, {width} at a time, need about "
+            f"{(width * of_part + fixed) / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. "
+            + (
+                f"Set partitions to {needed} or more."
+                if room > 0 and needed <= most
+                else "More partitions do not help: give the job more memory."
+            )
+        )

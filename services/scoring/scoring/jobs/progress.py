@@ -1,0 +1,93 @@
+"""How far a job is: `progress.json` in its output folder, and a line on stderr for each step forward."""
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from scoring.jobs.files import Folder
+
+FILE = "progress.json"
+_LEAST_INTERVAL_S = 0.5
+_ETA_FROM = 5.0
+
+
+class State(StrEnum):
+    """Of a job."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    state: State
+    step: str = ""
+    percent: float = 0.0
+    rows: int = 0
+    """Customers scored."""
+    eta_s: float | None = None
+    """Seconds until it is expected to end, when known."""
+    message: str = ""
+
+    @classmethod
+    def read(cls, output: Folder) -> "Progress | None":
+        """What the job last told; None if nothing yet."""
+        found = output.read_json(FILE)
+        return cls(**{**found, "state": State(found["state"])}) if found else None
+
+    def write(self, output: Folder) -> None:
+        """Tell it, atomically."""
+        output.write_json(FILE, asdict(self))
+
+
+STEPS = (("inspect", 5.0), ("divide", 45.0), ("summarise", 15.0), ("fit", 10.0), ("score", 25.0))
+"""Steps of a job and their shares of its time, in percent."""
+
+
+class Reporter:
+    """Turns finished tasks into progress."""
+
+    def __init__(self, output: Folder) -> None:
+        self._output = output
+        self._begun = time.monotonic()
+        self._written = 0.0
+        self._rows = 0
+
+    def done(self, step: str, finished: int, total: int, rows: int = 0) -> None:
+        """So many of a step's tasks are finished, with `rows` customers scored by the last one."""
+        self._rows += rows
+        before = 0.0
+        for name, share in STEPS:
+            if name == step:
+                percent = before + share * (finished / total if total else 1.0)
+                break
+            before += share
+        now = time.monotonic()
+        if finished < total and now - self._written < _LEAST_INTERVAL_S:
+            return
+        self._written = now
+        eta = (now - self._begun) * (100 - percent) / percent if percent >= _ETA_FROM else None
+        self._tell(Progress(State.RUNNING, step, round(percent, 1), self._rows, None if eta is None else round(eta, 1)))
+
+    def end(self, state: State, message: str = "") -> None:
+        """The job ended."""
+        last = Progress.read(self._output)
+        percent = 100.0 if state is State.SUCCEEDED else last.percent if last else 0.0
+        step = "done" if state is State.SUCCEEDED else last.step if last else ""
+        rows = self._rows if state is State.SUCCEEDED else last.rows if last else 0
+        self._tell(Progress(state, step, percent, rows, 0.0 if state is State.SUCCEEDED else None, message))
+
+    def _tell(self, progress: Progress) -> None:
+        progress.write(self._output)
+        eta = "" if progress.eta_s is None else f" eta={progress.eta_s:.0f}s"
+        text = f" {progress.message}" if progress.message else ""
+        print(  # noqa: T201 - stderr is where a job tells how far it is
+            f"{progress.state} {progress.step} {progress.percent:.0f}% rows={progress.rows}{eta}{text}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,227 @@
+"""Scores a tenant's customers: `python -m scoring.jobs.score --spec spec.json`.
+
+Purchases are divided into ranges of customers, summed up, the models are fitted to all, and each range is scored. The
+output folder then holds `scores-<n>.parquet`, ascending by customer over all files, `model.json`, `progress.json` and
+last `_SUCCESS`. Killed at any instant and run again, it goes on after the last finished file and ends with equal bytes;
+the scores do not depend on the number of partitions, files or machines either.
+Exit codes: 0 done, 2 the spec or an input is unusable or too large (the message says how to mend it), 143 cancelled.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from scoring.jobs import fit as fitting
+from scoring.jobs import people, scores, tasks
+from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, on_ray
+from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
+from scoring.jobs.memory import TooLargeError, check
+from scoring.jobs.progress import Reporter, State
+from scoring.jobs.spec import JobSpec
+
+VERSION = "1"
+"""Part of every fingerprint: raise it when the same inputs would give other scores."""
+SUCCESS = "_SUCCESS"
+MODEL = "model.json"
+_GROUP_ROWS = 1_000_000
+_EPOCH = date(1970, 1, 1)
+_UNUSABLE, _CANCELLED = 2, 143
+
+
+class CancelledError(BaseException):
+    """The job was asked to stop. No Exception: nothing on the way may take it for a failure."""
+
+
+def main() -> int:
+    """Runs the job; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scoring.jobs.score", description=__doc__)
+    parser.add_argument("--spec", required=True, help="the job's spec (JSON), a path or an fsspec address")
+    address = parser.parse_args().spec
+    os.environ.update(ONE_THREAD)
+    try:
+        with opened(address) as file:
+            spec = JobSpec.model_validate_json(file.read())
+    except (OSError, ValidationError) as error:
+        print(f"the spec {address} cannot be used: {error}", file=sys.stderr)  # noqa: T201 - a program's message
+        return _UNUSABLE
+    output = Folder(spec.output)
+    reporter = Reporter(output)
+    try:
+        with _stoppable():
+            run(spec, output, reporter)
+    except CancelledError:
+        reporter.end(State.CANCELLED, "cancelled; what is finished is kept and used when it is run again")
+        return _CANCELLED
+    except (tasks.UnusableInputError, TooLargeError) as error:
+        reporter.end(State.FAILED, str(error))
+        return _UNUSABLE
+    except Exception as error:
+        # Values stay out of it: they may be personal. The traceback on stderr names places in the code only.
+        reporter.end(State.FAILED, f"failed with {type(error).__name__}; run it again to go on from what is finished")
+        raise
+    return 0
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM and SIGINT raise CancelledError within."""
+
+    def cancel(_number: int, _frame: object) -> None:
+        # Once: tidying up must not be interrupted.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise CancelledError
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
+    """The whole job. Raises UnusableInputError or TooLargeError, both telling how to mend it."""
+    files = InProcess().run(tasks.inspect, spec.inputs, _counting(reporter, "inspect", len(spec.inputs)))
+    # By content: names and order of files change nothing.
+    files = sorted(files, key=lambda file: file.sha256)
+    rows = sum(file.rows for file in files)
+    who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
+    window = fingerprint(VERSION, spec.as_of.astimezone(UTC).isoformat(), spec.currency, who, [f.sha256 for f in files])
+    key = fingerprint(window, spec.partitions, spec.horizon_weeks, spec.discount)
+    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+        output.delete(tasks.WORK)
+        reporter.end(State.SUCCEEDED, "was done already")
+        return
+    output.delete(SUCCESS)
+    with _executor(spec, rows) as executor:
+        check(spec, rows, executor.width)
+        division = tasks.Division(
+            output=spec.output,
+            fingerprint=fingerprint(window, spec.partitions),
+            as_of_us=_microseconds(spec.as_of),
+            currency=spec.currency,
+            bounds=_bounds([name for file in files for name in file.sample], spec.partitions),
+            aliases=aliases,
+            excluded=excluded,
+        )
+        groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(_grouped(files))]
+        left_out = executor.run(tasks.divide, groups, _counting(reporter, "divide", len(groups)))
+        as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
+        cut_day = as_of_day - HOLDOUT_WEEKS * 7
+        names = tuple(group.file for group in groups)
+        parts = [
+            tasks.Part(spec.output, division.fingerprint, number, names, cut_day) for number in range(spec.partitions)
+        ]
+        executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
+        fitted = fitting.fit(
+            output, [part.file for part in parts], as_of_day, cut_day, spec.horizon_weeks, spec.discount
+        )
+        reporter.done("fit", 1, 1)
+        counted = {name: sum(counts[name] for counts in left_out) for name in tasks.LEFT_OUT}
+        model = _model(spec, window, fitted, rows, counted)
+        pieces = [
+            scores.ScorePart(spec.output, part.file, part.number, fitted, fingerprint(key, model["version"]))
+            for part in parts
+        ]
+        executor.run(scores.score, pieces, _counting(reporter, "score", len(pieces), are_customers=True))
+    _finish(spec, output, model, key)
+    reporter.end(State.SUCCEEDED, model["message"])
+
+
+def _finish(spec: JobSpec, output: Folder, model: dict[str, Any], key: str) -> None:
+    output.write_json(MODEL, model)
+    wanted = {scores.score_file(number) for number in range(spec.partitions)}
+    for name in output.names():
+        if name.startswith("scores-") and name not in wanted:
+            output.delete(name)
+    output.delete(tasks.WORK)
+    output.write_json(SUCCESS, {"fingerprint": key, "customers": model["customers"], "partitions": spec.partitions})
+
+
+def _executor(spec: JobSpec, rows: int) -> Any:
+    wanted = spec.executor
+    if wanted == "auto":
+        wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows > spec.in_process_rows else "in_process"
+    return on_ray() if wanted == "ray" else nullcontext[Executor](InProcess())
+
+
+def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool = False) -> Callable[[Any], None]:
+    finished = 0
+
+    def count(result: Any) -> None:
+        nonlocal finished
+        finished += 1
+        reporter.done(step, finished, total, result if are_customers else 0)
+
+    return count
+
+
+def _bounds(sample: list[str], partitions: int) -> tuple[str, ...]:
+    """Where partitions begin, from customers seen at the start of each file: about equally large."""
+    names = sorted(set(sample), key=str.encode)
+    if not names:
+        return ("",) * (partitions - 1)
+    return tuple(names[number * len(names) // partitions] for number in range(1, partitions))
+
+
+def _grouped(files: list[tasks.InputFile]) -> list[tuple[tuple[str, int], ...]]:
+    """Row groups of the files, about a million purchases together, at least one group."""
+    groups: list[list[tuple[str, int]]] = [[]]
+    rows = 0
+    for file in files:
+        for number, size in enumerate(file.row_groups):
+            if groups[-1] and rows + size > _GROUP_ROWS:
+                groups.append([])
+                rows = 0
+            groups[-1].append((file.url, number))
+            rows += size
+    return [tuple(group) for group in groups]
+
+
+def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, left_out: dict[str, int]) -> dict[str, Any]:
+    parameters = fitted.parameters
+    messages = list(fitted.choice.messages)
+    if left_out["other_currency"]:
+        messages.append(f"{left_out['other_currency']} purchases in currencies other than {spec.currency} are left out")
+    if left_out["unusable"]:
+        messages.append(f"{left_out['unusable']} rows without customer, time, amount or currency are left out")
+    if not fitted.customers:
+        messages = ["there are no purchases to score", *messages]
+    return {
+        "tenant": spec.tenant,
+        "version": fingerprint(window, parameters, spec.horizon_weeks, spec.discount),
+        "as_of": spec.as_of.astimezone(UTC).isoformat(),
+        "horizon_weeks": spec.horizon_weeks,
+        "discount": spec.discount,
+        "currency": spec.currency,
+        "window_start": _instant(fitted.first_day),
+        "window_end": _instant(fitted.last_day),
+        "purchases": rows - sum(left_out.values()),
+        "left_out": left_out,
+        "customers": fitted.customers,
+        "parameters": parameters,
+        "metrics": fitted.metrics,
+        "fallback": fitted.choice.fallback,
+        "message": "; ".join(messages),
+    }
+
+
+def _instant(day: int | None) -> str | None:
+    return None if day is None else datetime.combine(_EPOCH + timedelta(day), datetime.min.time(), UTC).isoformat()
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

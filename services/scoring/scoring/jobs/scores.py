@@ -1,0 +1,149 @@
+"""The last task of a job: scores of one partition, written to `scores-<n>.parquet`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoring.jobs.files import Folder
+from scoring.jobs.fit import Fitted
+from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
+from scoring.models import lifetime_value, reasons, rfm
+from scoring.models.reasons import Reasons
+from scoring.models.summary import DAYS_PER_WEEK, Ints
+
+_FINGERPRINT = b"rapport.fingerprint"
+_ROW_GROUP = 1 << 16
+
+SCHEMA = pa.schema(
+    [
+        ("customer", pa.string()),
+        ("recency_weeks", pa.float64()),  # from the first purchase to the last
+        ("frequency", pa.int64()),  # repeat purchase days
+        ("age_weeks", pa.float64()),  # from the first purchase to as_of
+        ("monetary_minor", pa.int64()),  # mean value of a repeat purchase day
+        ("purchases", pa.int64()),
+        ("revenue_minor", pa.int64()),
+        ("r", pa.int32()),
+        ("f", pa.int32()),
+        ("m", pa.int32()),
+        ("rfm_segment", pa.string()),
+        ("p_alive", pa.float64()),
+        ("p_alive_low", pa.float64()),
+        ("p_alive_high", pa.float64()),
+        ("expected_purchases", pa.float64()),
+        ("expected_purchases_low", pa.float64()),
+        ("expected_purchases_high", pa.float64()),
+        ("lifetime_value_minor", pa.int64()),
+        ("lifetime_value_minor_low", pa.int64()),
+        ("lifetime_value_minor_high", pa.int64()),
+        ("reasons", pa.list_(pa.string())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """One partition to score."""
+
+    output: str
+    summary: str
+    number: int
+    fitted: Fitted
+    fingerprint: str
+    """Of the inputs, the parameters and the code's version."""
+
+    @property
+    def file(self) -> str:
+        """The file it makes."""
+        return score_file(self.number)
+
+
+def score_file(number: int) -> str:
+    """Name of a partition's scores: sorted by name, files ascend by customer."""
+    return f"scores-{number:04d}.parquet"
+
+
+def score(part: ScorePart) -> int:
+    """Scores a partition's customers, ascending; returns how many. A file with its fingerprint is left as it is."""
+    output = Folder(part.output)
+    rows = _finished(output, part)
+    if rows is not None:
+        return rows
+    table = read_columns(output, part.summary)
+    columns = _columns({name: table.column(name).to_numpy() for name in SUMMARY_COLUMNS}, part.fitted)
+    columns["customer"] = table.column("customer")
+    schema = SCHEMA.with_metadata({_FINGERPRINT: part.fingerprint})
+    scores = pa.table([columns[field.name] for field in SCHEMA], schema=schema)
+
+    def fill(file: Any) -> None:
+        pq.write_table(scores, file, compression="zstd", row_group_size=_ROW_GROUP)
+
+    output.write(part.file, fill)
+    return len(scores)
+
+
+def _finished(output: Folder, part: ScorePart) -> int | None:
+    try:
+        with output.open(part.file) as file:
+            metadata = pq.read_metadata(file)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    if (metadata.metadata or {}).get(_FINGERPRINT) != part.fingerprint.encode():
+        return None
+    return int(metadata.num_rows)
+
+
+def _columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
+    """All columns but the customer's name."""
+    x = of["days"] - 1
+    recency, age = of["last_day"] - of["first_day"], fitted.as_of_day - of["first_day"]
+    models = fitted.choice
+    seen = lifetime_value.outlook(models.purchases, x, recency, age, fitted.horizon_weeks, fitted.discount)
+    found = lifetime_value.predict(seen, models.spend, x, of["repeat_revenue"])
+    usual = lifetime_value.usual_discounted(models.purchases, age, fitted.horizon_weeks, fitted.discount)
+    spend = models.spend.expected_spend(x, of["repeat_revenue"])
+    r, f, m = (
+        bounds.scores(values)
+        for bounds, values in (
+            (fitted.recency, recency - age),
+            (fitted.frequency, of["days"]),
+            (fitted.monetary, of["revenue"]),
+        )
+    )
+    names = pa.array(rfm.SEGMENT_NAMES)
+    return {
+        "recency_weeks": np.round(recency / DAYS_PER_WEEK, 6),
+        "frequency": x,
+        "age_weeks": np.round(age / DAYS_PER_WEEK, 6),
+        "monetary_minor": _mean(of["repeat_revenue"], x),
+        "purchases": of["purchases"],
+        "revenue_minor": of["revenue"],
+        "r": r.astype(np.int32),
+        "f": f.astype(np.int32),
+        "m": m.astype(np.int32),
+        "rfm_segment": names.take(pa.array(rfm.segments(r, f, m))),
+        "p_alive": found.p_alive,
+        "p_alive_low": found.p_alive_low,
+        "p_alive_high": found.p_alive_high,
+        "expected_purchases": found.expected_purchases,
+        "expected_purchases_low": found.expected_purchases_low,
+        "expected_purchases_high": found.expected_purchases_high,
+        "lifetime_value_minor": found.value_minor,
+        "lifetime_value_minor_low": found.value_low_minor,
+        "lifetime_value_minor_high": found.value_high_minor,
+        "reasons": _texts(reasons.explain(fitted.usual, seen, usual, spend, x, recency, age, of["revenue"])),
+    }
+
+
+def _mean(total: Ints, count: Ints) -> Ints:
+    """In integers, halves rounded up; 0 of nothing."""
+    return np.where(count > 0, (2 * total + count) // (2 * np.maximum(count, 1)), 0)
+
+
+def _texts(found: Reasons) -> pa.ListArray:
+    given = found.indices >= 0
+    offsets = np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.texts).take(pa.array(found.indices[given])))

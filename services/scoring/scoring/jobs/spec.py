@@ -1,0 +1,33 @@
+"""What a scoring job is told, in a JSON file."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class JobSpec(BaseModel):
+    """One scoring of a tenant's customers. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tenant: str = Field(min_length=1)
+    as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
+    horizon_weeks: int = Field(ge=1, le=520)
+    discount: float = Field(ge=0, le=1, description="Annual discount rate.")
+    currency: str = Field(pattern="^[A-Z]{3}$", description="Purchases in other currencies are left out and counted.")
+    inputs: tuple[str, ...] = Field(
+        description="Immutable Parquet files: customer (pseudonymous id), order_id, event_time (timestamp[us, UTC]), "
+        "amount_minor (int64), currency. Each row is a purchase; negative amounts (refunds) are left out and counted."
+    )
+    aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
+    exclude: str | None = Field(default=None, description="Parquet file: customers who may not be scored.")
+    output: str = Field(min_length=1, description="Folder for the results; nothing else may be in it.")
+    partitions: int = Field(default=16, ge=1, le=1024, description="Parts that customers are divided into.")
+    executor: Literal["auto", "in_process", "ray"] = Field(
+        default="auto",
+        description="auto: a Ray cluster if RAY_ADDRESS names one; else a Ray of its own for many rows, none for few.",
+    )
+    in_process_rows: int = Field(default=2_000_000, ge=0, description="Up to so many purchases, auto starts no Ray.")
+    memory_mb: int | None = Field(
+        default=None, ge=16, description="Memory a job may use on a machine; what is free when it starts if not given."
+    )

@@ -1,0 +1,337 @@
+"""The tasks of a job: each reads files, computes on whole columns, and writes one file, or finds it written already.
+
+A file's fingerprint covers all it was made from, so that a task repeated after a crash does nothing twice.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoring.jobs.files import Folder, opened, sha256
+from scoring.models.summary import Ints, PurchaseDays, Summary
+
+WORK = "work"
+"""Folder within a job's output for what passes from one step to the next; gone when the job is done."""
+READ_ROWS = 1 << 17
+_SAMPLE = 512
+_MICROSECONDS_PER_DAY = 86_400_000_000
+_COLUMNS = {
+    "customer": pa.string(),
+    "event_time": pa.timestamp("us", tz="UTC"),
+    "amount_minor": pa.int64(),
+    "currency": pa.string(),
+}
+_INPUT_COLUMNS = tuple(_COLUMNS)
+
+pa.set_cpu_count(1)
+
+
+class UnusableInputError(Exception):
+    """An input file cannot be used; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of purchases, as found."""
+
+    url: str
+    sha256: str
+    row_groups: tuple[int, ...]
+    """Rows of each."""
+    sample: tuple[str, ...]
+    """Some of its customers, evenly spread over those of its first rows."""
+
+    @property
+    def rows(self) -> int:
+        """All its rows."""
+        return sum(self.row_groups)
+
+
+def inspect(url: str) -> InputFile:
+    """Hashes a file, checks its columns and counts its rows. Raises UnusableInputError."""
+    try:
+        with opened(url) as file:
+            digest = sha256(file)
+            file.seek(0)
+            parquet = pq.ParquetFile(file)
+            _check_columns(url, parquet.schema_arrow)
+            sample: list[str] = []
+            for batch in parquet.iter_batches(READ_ROWS, columns=["customer"], use_threads=False):
+                names = pc.unique(batch.column(0).drop_null())
+                names = names.take(pc.sort_indices(names))
+                places = np.linspace(0, len(names) - 1, min(len(names), _SAMPLE)).astype(np.int64)
+                sample = names.take(pa.array(places)).to_pylist()
+                break
+            metadata = parquet.metadata
+            row_groups = tuple(metadata.row_group(place).num_rows for place in range(metadata.num_row_groups))
+            return InputFile(url, digest, row_groups, tuple(sample))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UnusableInputError(f"{url} cannot be read: {type(error).__name__}") from error
+
+
+def _check_columns(url: str, schema: pa.Schema) -> None:
+    for name, kind in _COLUMNS.items():
+        index = schema.get_field_index(name)
+        if index < 0:
+            raise UnusableInputError(f"{url} has no column {name}")
+        if schema.field(index).type != kind:
+            raise UnusableInputError(f"{url}: column {name} is {schema.field(index).type}, not {kind}")
+
+
+@dataclass(frozen=True)
+class Division:
+    """What divides purchases among the partitions; the same for all groups of files."""
+
+    output: str
+    fingerprint: str
+    as_of_us: int
+    currency: str
+    bounds: tuple[str, ...]
+    """First customer of each partition but the first: partitions are ranges of customer ids."""
+    aliases: bool
+    excluded: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some of the purchases, divided by one task."""
+
+    division: Division
+    number: int
+    pieces: tuple[tuple[str, int], ...]
+    """Addresses of files, and which of their row groups."""
+
+    @property
+    def file(self) -> str:
+        """The file it makes: one record batch a partition, one row a customer, ascending."""
+        return f"{WORK}/days-{self.division.fingerprint[:16]}-{self.number}.arrow"
+
+
+_DAYS_SCHEMA = pa.schema(
+    [
+        ("customer", pa.string()),
+        ("day", pa.list_(pa.int32())),
+        ("amount_minor", pa.list_(pa.int64())),
+        ("purchases", pa.list_(pa.int32())),
+    ]
+)
+LEFT_OUT = ("unusable", "later", "other_currency", "refund", "excluded")
+
+
+def divide(group: Group) -> dict[str, int]:
+    """Reads purchases, joins those of a day, and sorts them into partitions; returns how many rows were left out."""
+    work = group.division
+    output = Folder(work.output)
+    if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
+        with output.open(group.file) as file:
+            return _left_out(pa.ipc.open_file(file).schema)
+    left_out = dict.fromkeys(LEFT_OUT, 0)
+    customers: list[pa.Array] = []
+    days: list[Ints] = []
+    amounts: list[Ints] = []
+    for batch in _batches(group.pieces):
+        kept = _usable(batch, work, left_out)
+        customers.append(kept.column("customer"))
+        days.append(kept.column("event_time").cast(pa.int64()).to_numpy() // _MICROSECONDS_PER_DAY)
+        amounts.append(kept.column("amount_minor").to_numpy())
+    names, codes = _coded(customers)
+    del customers
+    canonical = _canonical(names, output, work)
+    order = pc.sort_indices(canonical)
+    canonical = canonical.take(order)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(len(order))
+    # Merged customers have equal names now: runs of equal names get one code.
+    runs = pc.run_end_encode(canonical)
+    rank = np.searchsorted(runs.run_ends.to_numpy(), rank, side="right")
+    bought = PurchaseDays.of(rank[codes], _joined(days), _joined(amounts))
+    del codes, days, amounts
+    canonical = runs.values
+    table = _by_customer(canonical, bought)
+    if work.excluded:
+        table = _without_excluded(table, output, left_out)
+    schema = _DAYS_SCHEMA.with_metadata({name: str(count) for name, count in left_out.items()})
+    _write_batches(output, group.file, schema, _parts(table, work.bounds))
+    return left_out
+
+
+def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
+    for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
+        with opened(url) as file:
+            yield from pq.ParquetFile(file).iter_batches(
+                READ_ROWS,
+                row_groups=[row_group for _, row_group in row_groups],
+                columns=list(_INPUT_COLUMNS),
+                use_threads=False,
+            )
+
+
+def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> pa.RecordBatch:
+    """Rows that count; the others are counted by the first reason that holds."""
+    complete = np.ones(len(batch), dtype=bool)
+    for column in batch.columns:
+        if column.null_count:
+            complete &= column.is_valid().to_numpy(zero_copy_only=False)
+    times = batch.column("event_time").cast(pa.int64()).fill_null(0).to_numpy()
+    currency = pc.equal(batch.column("currency"), work.currency).fill_null(False).to_numpy(zero_copy_only=False)
+    amounts = batch.column("amount_minor").fill_null(0).to_numpy()
+    left = np.ones(len(batch), dtype=bool)
+    for name, good in (
+        ("unusable", complete),
+        ("later", times <= work.as_of_us),
+        ("other_currency", currency),
+        ("refund", amounts >= 0),
+    ):
+        left_out[name] += int((left & ~good).sum())
+        left &= good
+    return batch if left.all() else batch.filter(pa.array(left))
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
+def _coded(customers: list[pa.Array]) -> tuple[pa.Array, Ints]:
+    """Distinct names, and the position among them of each row's."""
+    if not customers:
+        return pa.array([], pa.string()), np.zeros(0, dtype=np.int64)
+    encoded = pa.chunked_array(customers).dictionary_encode()
+    return encoded.chunk(encoded.num_chunks - 1).dictionary, np.concatenate(
+        [chunk.indices.to_numpy() for chunk in encoded.chunks]
+    )
+
+
+def _canonical(names: pa.Array, output: Folder, work: Division) -> pa.Array:
+    if not work.aliases:
+        return names
+    aliases = read_columns(output, f"{WORK}/aliases.arrow")
+    place = pc.index_in(names, aliases.column("customer").combine_chunks())
+    return pc.coalesce(aliases.column("canonical").combine_chunks().take(place), names)
+
+
+def _by_customer(names: pa.Array, bought: PurchaseDays) -> pa.RecordBatch:
+    """One row a customer."""
+    offsets = pa.array(np.searchsorted(bought.customer, np.arange(len(names) + 1)).astype(np.int32))
+    lists = [
+        pa.ListArray.from_arrays(offsets, pa.array(column.astype(kind)))
+        for column, kind in ((bought.day, np.int32), (bought.amount, np.int64), (bought.purchases, np.int32))
+    ]
+    return pa.RecordBatch.from_arrays([names, *lists], schema=_DAYS_SCHEMA)
+
+
+def _without_excluded(table: pa.RecordBatch, output: Folder, left_out: dict[str, int]) -> pa.RecordBatch:
+    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+    hit = pc.is_in(table.column("customer"), excluded)
+    gone = table.filter(hit).column("purchases")
+    left_out["excluded"] = int(pc.sum(gone.flatten()).as_py() or 0)
+    return table.filter(pc.invert(hit))
+
+
+def _parts(table: pa.RecordBatch, bounds: tuple[str, ...]) -> Iterable[pa.RecordBatch]:
+    names = table.column("customer")
+    places = [0, *(_first_not_below(names, bound) for bound in bounds), len(names)]
+    for begin, end in pairwise(places):
+        yield table.slice(begin, end - begin)
+
+
+def _first_not_below(names: pa.Array, bound: str) -> int:
+    low, high = 0, len(names)
+    key = bound.encode()
+    while low < high:
+        middle = (low + high) // 2
+        # Arrow sorts by bytes of UTF-8.
+        if names[middle].as_py().encode() < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@dataclass(frozen=True)
+class Part:
+    """One partition of the customers, and the files its purchases are in."""
+
+    output: str
+    fingerprint: str
+    number: int
+    groups: tuple[str, ...]
+    cut_day: int
+
+    @property
+    def file(self) -> str:
+        """The file of its summary."""
+        return f"{WORK}/summary-{self.fingerprint[:16]}-{self.number}.arrow"
+
+
+SUMMARY_COLUMNS = (
+    "first_day",
+    "last_day",
+    "days",
+    "purchases",
+    "revenue",
+    "repeat_revenue",
+    "early_days",
+    "early_last_day",
+)
+
+
+def summarise(part: Part) -> int:
+    """Joins a partition's days of all groups and sums them up, one row a customer, ascending; returns how many."""
+    output = Folder(part.output)
+    if part.file.removeprefix(f"{WORK}/") in Folder(f"{part.output}/{WORK}").names():
+        with output.open(part.file) as file:
+            return int(pa.ipc.open_file(file).get_batch(0).num_rows)
+    batches = []
+    for name in part.groups:
+        with output.open(name) as file:
+            batches.append(pa.ipc.open_file(file).get_batch(part.number))
+    names, codes = _coded([batch.column("customer") for batch in batches])
+    order = pc.sort_indices(names)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(len(order))
+    lengths = np.concatenate([pc.list_value_length(batch.column("day")).to_numpy() for batch in batches])
+    day, amount, purchases = (
+        np.concatenate([batch.column(name).flatten().to_numpy() for batch in batches])
+        for name in ("day", "amount_minor", "purchases")
+    )
+    del batches
+    bought = PurchaseDays.of(np.repeat(rank[codes], lengths), day.astype(np.int64), amount, purchases.astype(np.int64))
+    summary = Summary.of(bought, part.cut_day)
+    columns = [names.take(order), *(pa.array(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
+    schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
+    _write_batches(output, part.file, schema, [pa.RecordBatch.from_arrays(columns, schema=schema)])
+    return len(summary)
+
+
+def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:
+    """A file of the work folder, or some of its columns."""
+    with output.open(name) as file:
+        table = pa.ipc.open_file(file).read_all()
+    return table.select(list(columns)) if columns else table
+
+
+def write_columns(output: Folder, name: str, columns: dict[str, Any]) -> None:
+    """Writes a file of the work folder."""
+    table = pa.table(columns)
+    _write_batches(output, name, table.schema, [table.combine_chunks().to_batches()[0]] if len(table) else [])
+
+
+def _write_batches(output: Folder, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    def fill(file: Any) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        with pa.ipc.new_file(file, schema, options=options) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
+    output.write(name, fill)
+
+
+def _left_out(schema: pa.Schema) -> dict[str, int]:
+    metadata = schema.metadata or {}
+    return {name: int(metadata[name.encode()]) for name in LEFT_OUT}
