@@ -1,0 +1,74 @@
+"""Role `run`: moves people on, sends what is due, tells consent who unsubscribed."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import pymongo.errors
+
+import docstore
+from campaigns.migrate import VERSION
+from campaigns.settings import CampaignsSettings
+from campaigns.usecases import advancing, sending, unsubscribing
+from chassis.lifecycle import Stopping
+from chassis.probe import Probe
+from chassis.settings import ConfigurationError
+from chassis.smtp import Mailer
+
+IDLE_S = 0.4
+"""How long a loop that found nothing to do waits."""
+_FAILED_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: CampaignsSettings, stopping: Stopping) -> None:
+    """Works until asked to stop; several of them share the work. Raises ConfigurationError."""
+    if not settings.mail_from:
+        raise ConfigurationError("RAPPORT_MAIL_FROM", "is not set: messages need a sender")
+    if "consent" not in settings.upstreams:
+        raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of 'consent', which decides on every message")
+    docstore.connect(settings)
+    threads = [
+        threading.Thread(target=_until, args=(stopping, lambda: advancing.advance(settings)), name="advance"),
+        threading.Thread(target=_until, args=(stopping, lambda: unsubscribing.tell_consent(settings)), name="tell"),
+        *(
+            threading.Thread(target=_send_until, args=(settings, stopping), name=f"send-{number}")
+            for number in range(settings.send_threads)
+        ),
+    ]
+    with Probe(settings) as probe:
+        while not stopping.is_set():
+            try:
+                docstore.require_version(VERSION)
+                break
+            except Exception as error:
+                logger.warning("not ready", exc_info=error)
+                stopping.wait(1.0)
+        for thread in threads:
+            thread.start()
+        probe.alive_check(lambda: stopping.is_set() or all(thread.is_alive() for thread in threads))
+        probe.ready()
+        for thread in threads:
+            thread.join()
+    docstore.disconnect()
+
+
+def _send_until(settings: CampaignsSettings, stopping: Stopping) -> None:
+    with Mailer(settings) as mailer:
+        _until(stopping, lambda: sending.send_due(settings, mailer), mailer.close)
+
+
+def _until(stopping: Stopping, work: Callable[[], int], rest: Callable[[], None] = lambda: None) -> None:
+    """Works until asked to stop; what a failure left claimed is taken up again when its lease ends."""
+    while not stopping.is_set():
+        try:
+            if work() == 0:
+                rest()
+                stopping.wait(IDLE_S)
+        except pymongo.errors.PyMongoError as error:
+            logger.warning("the database cannot be used (%s), trying again", type(error).__name__)
+            stopping.wait(_FAILED_S)
+        except Exception:
+            logger.exception("a batch failed; it is tried again when its lease ends")
+            stopping.wait(_FAILED_S)

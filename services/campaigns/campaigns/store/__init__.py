@@ -1,0 +1,44 @@
+"""Documents of the campaigns service and the queries on them."""
+
+from campaigns.store.contacts import Contact
+from campaigns.store.entries import JourneyEntry
+from campaigns.store.journeys import Journey, JourneyRevision, Step
+from campaigns.store.messages import Message
+from campaigns.store.policies import SendingPolicy, TenantProfile
+from campaigns.store.suppressions import Suppression
+from campaigns.store.templates import Content, Template, Variable
+from campaigns.store.unsubscribes import Unsubscribe
+from docstore.aliases import CustomerAlias
+
+DOCUMENTS = (
+    Template,
+    Journey,
+    JourneyRevision,
+    JourneyEntry,
+    Message,
+    Contact,
+    Suppression,
+    SendingPolicy,
+    TenantProfile,
+    Unsubscribe,
+    CustomerAlias,
+)
+"""Every collection of the service, for `docstore.migrate`."""
+
+__all__ = [
+    "DOCUMENTS",
+    "Contact",
+    "Content",
+    "CustomerAlias",
+    "Journey",
+    "JourneyEntry",
+    "JourneyRevision",
+    "Message",
+    "SendingPolicy",
+    "Step",
+    "Suppression",
+    "Template",
+    "TenantProfile",
+    "Unsubscribe",
+    "Variable",
+]

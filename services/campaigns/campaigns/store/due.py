@@ -1,0 +1,51 @@
+"""What is due: documents with a `due` instant, claimed by lease, so that each is worked on by one process at a time.
+
+The business clock decides what is due, the real clock how long a process may hold it. A process that dies leaves its
+claims to the others when their leases end.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from pymongo import UpdateOne
+
+import docstore
+from chassis import clock
+from docstore import Row, leases
+from docstore.documents import TenantDocument
+
+INDEX: dict[str, Any] = {"fields": ["due", "lease.until"], "sparse": True, "platform": True}
+"""The index of a collection whose documents are claimed."""
+
+
+def claim(cls: type[TenantDocument], limit: int, lease_s: float, owner: str) -> list[tuple[str, list[Row]]]:
+    """Leases up to `limit` due documents of any tenant, those due longest first; returns them by tenant."""
+    with docstore.platform_scope():
+        rows = docstore.platform_collection(cls)
+        due = {"due": {"$lte": clock.now()}, **leases.free()}
+        found = [row["_id"] for row in rows.find(due, {"_id": 1}, sort=[("due", 1)], limit=limit)]
+        if not found:
+            return []
+        lease = leases.new_lease(lease_s, owner)
+        rows.update_many({"_id": {"$in": found}, **due}, {"$set": {"lease": lease}})
+        mine = rows.find({"_id": {"$in": found}, "lease.token": lease["token"]}, {"outbox": 0})
+        claimed = sorted(mine, key=lambda row: (row["tenant"], row["due"], row["_id"]))
+    return [(tenant, list(group)) for tenant, group in groupby(claimed, key=lambda row: str(row["tenant"]))]
+
+
+def plan(row: Row, changes: Row, due: datetime | None) -> UpdateOne:
+    """Gives a claimed document back with changes, due again at `due` or never, unless the claim was lost."""
+    update: Row = {"$set": dict(changes), "$unset": {"lease": ""}}
+    if due is None:
+        update["$unset"]["due"] = ""
+    else:
+        update["$set"]["due"] = due
+    return UpdateOne(leases.held(row), update if update["$set"] else {"$unset": update["$unset"]})
+
+
+def hand_back(cls: type[TenantDocument], rows: Iterable[Row], pause_s: float) -> None:
+    """Lets claimed documents of the current tenant be claimed again after `pause_s` seconds."""
+    for row in rows:
+        leases.release(cls.rows(), row, pause_s=pause_s)

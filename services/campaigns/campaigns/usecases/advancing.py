@@ -1,0 +1,116 @@
+"""People move on: due entries do their steps until one takes time."""
+
+import logging
+from datetime import timedelta
+from email.utils import parseaddr
+
+from pymongo import UpdateOne
+
+from campaigns.domain import conditions
+from campaigns.domain.journeys import STEPS_MAX, Branch, Definition, End, Send, Wait
+from campaigns.inputs import CONDITION_FIELDS
+from campaigns.settings import CampaignsSettings
+from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, due, entries, journeys, messages
+from campaigns.store.contacts import contacts, profiles
+from chassis import clock, ids, tenancy
+from chassis.errors import AlreadyExists
+from docstore import Row
+from docstore.filters import parse
+
+BATCH = 200
+LEASE_S = 30.0
+_LOOK_AGAIN = timedelta(hours=1)
+"""When an entry looks by itself whether its message has come to an end; usually that wakes it."""
+_PAUSED_AGAIN = timedelta(seconds=30)
+
+logger = logging.getLogger(__name__)
+
+
+def advance(settings: CampaignsSettings) -> int:
+    """Moves entries of all tenants that are due; returns how many it looked at."""
+    count = 0
+    for tenant, rows in due.claim(JourneyEntry, BATCH, LEASE_S, settings.instance):
+        count += len(rows)
+        with tenancy.service_context(tenant, method="advance"):
+            JourneyEntry.rows().bulk_write(_Walk(settings, rows).operations())
+    return count
+
+
+class _Walk:
+    """Some entries of one tenant and what their steps need to know."""
+
+    def __init__(self, settings: CampaignsSettings, rows: list[Row]) -> None:
+        self._rows = rows
+        self._domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
+        self._now = clock.now()
+        self._journeys = Journey.get_many(row["journey"] for row in rows)
+        revisions = JourneyRevision.get_many(JourneyRevision.uid_of(row["journey"], row["revision"]) for row in rows)
+        self._definitions = {uid: revision.definition() for uid, revision in revisions.items()}
+        self._profiles = profiles(row["customer"] for row in rows)
+        self._contacts = contacts({canonical for canonical, _ in self._profiles.values()})
+        sent = Message.rows().find(
+            {"entry": {"$in": [row["uid"] for row in rows]}}, {"entry": 1, "step": 1, "state": 1}
+        )
+        self._messages = {(row["entry"], row["step"]): row["state"] for row in sent}
+
+    def operations(self) -> list[UpdateOne]:
+        """The writes that move the entries; messages have been stored by then."""
+        return [self._moved(row) for row in self._rows]
+
+    def _moved(self, row: Row) -> UpdateOne:
+        if self._journeys[row["journey"]].state != journeys.ACTIVE:
+            return due.plan(row, {}, self._now + _PAUSED_AGAIN)
+        definition = self._definitions[JourneyRevision.uid_of(row["journey"], row["revision"])]
+        step = row["step"]
+        for _ in range(STEPS_MAX):
+            match definition.action(step):
+                case Wait(duration, following):
+                    return due.plan(row, {"step": definition.following(step, following)}, self._now + duration)
+                case Branch() as branch:
+                    step = self._chosen(definition, step, branch, row)
+                case Send() as send:
+                    state = self._messages.get((row["uid"], step))
+                    if state is None:
+                        if self._is_superseded(row):
+                            return self._ended(row, entries.SUPERSEDED, step)
+                        self._store_message(row, step, send)
+                    if state is None or state in messages.WAITING:
+                        return due.plan(row, {"step": step}, self._now + _LOOK_AGAIN)
+                    step = definition.following(step, send.next)
+                case End():
+                    break
+        return self._ended(row, entries.ENDED, step)
+
+    def _ended(self, row: Row, state: str, step: str) -> UpdateOne:
+        return due.plan(row, {"state": state, "step": step, "end_time": self._now}, None)
+
+    def _chosen(self, definition: Definition, step: str, branch: Branch, row: Row) -> str:
+        canonical, _ = self._profiles[row["customer"]]
+        contact = self._contacts.get(canonical, {})
+        values = {f"customer.{name}": contact.get(name) for name in ("language_code", "region_code", "time_zone")}
+        values |= {f"score.{name}": value for name, value in row.get("snapshot", {}).items()}
+        holds = conditions.holds(parse(branch.condition, CONDITION_FIELDS), values)
+        return definition.following(step, branch.then) if holds else branch.otherwise
+
+    def _is_superseded(self, row: Row) -> bool:
+        _, members = self._profiles[row["customer"]]
+        return len(members) > 1 and entries.older_ways(row, members)
+
+    def _store_message(self, row: Row, step: str, send: Send) -> None:
+        message = Message.new(
+            journey=f"journeys/{row['journey']}",
+            step=step,
+            entry=row["uid"],
+            customer=row["customer"],
+            template=send.template,
+            purpose=send.purpose,
+            snapshot=row.get("snapshot", {}),
+            state=messages.PENDING,
+            header=f"<{ids.uuid7()}@{self._domain}>",
+            due=self._now,
+            traceparent=row.get("traceparent"),
+        )
+        try:
+            message.insert()
+        except AlreadyExists:
+            logger.info("a message was stored by another process; it stays as it is")

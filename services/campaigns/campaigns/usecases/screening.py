@@ -1,0 +1,98 @@
+"""The sender's own rules, looked at before consent is asked: they can only stop or delay a message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from campaigns.domain.quiet_hours import next_allowed
+from campaigns.inputs import uid
+from campaigns.settings import CampaignsSettings
+from campaigns.store import Journey, JourneyEntry, Message, SendingPolicy, entries, journeys, messages
+from campaigns.store.contacts import contacts, profiles
+from campaigns.store.policies import tenant_profile
+from campaigns.store.suppressions import suppressed
+from campaigns.store.unsubscribes import waiting
+from docstore import Row
+
+UNKNOWN_FOR = timedelta(minutes=10)
+"""How long a message waits for the customer's profile, which may be told after what triggered it."""
+_UNKNOWN_AGAIN = timedelta(seconds=5)
+_PAUSED_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a message goes to: who stands for the profile, all its members, and what is known of it."""
+
+    canonical: str
+    members: Sequence[str]
+    contact: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a message does not leave now; with `due` it is looked at again then, else `state` is its end."""
+
+    state: str
+    reason: str
+    due: datetime | None = None
+
+
+class Screening:
+    """What the rules need to know of some messages of one tenant; read at once."""
+
+    def __init__(self, group: Sequence[Message]) -> None:
+        self.policy = SendingPolicy.current()
+        self.sender = tenant_profile()
+        self._profiles = profiles(message.customer for message in group)
+        self._contacts = contacts({canonical for canonical, _ in self._profiles.values()})
+        emails = {contact["email"] for contact in self._contacts.values() if contact.get("email")}
+        self._suppressed = suppressed(emails) if emails else frozenset()
+        self._unsubscribed = waiting({member for _, members in self._profiles.values() for member in members})
+        self._journeys = Journey.get_many(uid(message.journey) for message in group)
+
+    def person(self, message: Message) -> Person:
+        """Who a message goes to."""
+        canonical, members = self._profiles[message.customer]
+        return Person(canonical, members, self._contacts.get(canonical, {}))
+
+    def envelope_sender(self, settings: CampaignsSettings) -> str:
+        """The address that bounces go to."""
+        return parseaddr(settings.mail_from)[1]
+
+    def of(self, message: Message, now: datetime) -> Stop | None:
+        """What stops the message now; None when only consent can."""
+        person = self.person(message)
+        if message.withdrawn:
+            return Stop(messages.REFUSED, message.withdrawn)
+        if self._journeys[uid(message.journey)].state != journeys.ACTIVE:
+            return Stop(messages.DEFERRED, "JOURNEY_PAUSED", now + _PAUSED_AGAIN)
+        if not person.contact and now - message.create_time < UNKNOWN_FOR:
+            return Stop(messages.DEFERRED, "NO_ADDRESS", now + _UNKNOWN_AGAIN)
+        if person.contact.get("delete_time"):
+            return Stop(messages.FAILED, "CUSTOMER_DELETED")
+        if not person.contact.get("email"):
+            return Stop(messages.FAILED, "NO_ADDRESS")
+        if any((member, message.purpose) in self._unsubscribed for member in person.members):
+            return Stop(messages.REFUSED, messages.UNSUBSCRIBED)
+        if len(person.members) > 1 and entries.older_ways(_entry(message), person.members):
+            return Stop(messages.SUPPRESSED, "MERGED")
+        if person.contact["email"] in self._suppressed:
+            return Stop(messages.SUPPRESSED, "ADDRESS_SUPPRESSED")
+        until = next_allowed(now, self._zone(person.contact), self.policy.quiet_hours())
+        return Stop(messages.DEFERRED, "QUIET_HOURS", until) if until > now else None
+
+    def _zone(self, contact: Row) -> ZoneInfo:
+        for name in (contact.get("time_zone"), self.policy.default_time_zone, self.sender.get("time_zone")):
+            if name:
+                try:
+                    return ZoneInfo(name)
+                except (ZoneInfoNotFoundError, ValueError, OSError):
+                    continue
+        return ZoneInfo("UTC")
+
+
+def _entry(message: Message) -> Row:
+    return JourneyEntry.rows().find_one({"uid": message.entry}) or {}
