@@ -120,7 +120,10 @@ def model(document: Model) -> model_pb2.Model:
         window_start_time=instant(document.window_start_time),
         window_end_time=instant(document.window_end_time),
         fallback=document.fallback,
-        fallback_message=document.fallback_message or "",
+        message=document.message or "",
+        customer_count=document.customers,
+        purchase_count=document.purchases,
+        fingerprint=document.fingerprint,
         create_time=instant(document.create_time),
         etag=document.etag,
     )

@@ -50,8 +50,6 @@ class ScoringJob(docstore.Batch):
     expected_end_time: Any = docstore.InstantField()
     spec: Any = me.DictField()
     """What the job program was told."""
-    run_id: Any = me.StringField()
-    """The run of the job program whose result counts; each run writes into a folder of its own."""
     files: Any = me.BooleanField()
     """True while the blob store may hold files of the job."""
     stored: Any = me.IntField(default=0)
@@ -65,6 +63,11 @@ class ScoringJob(docstore.Batch):
     def subject(self) -> str:
         """Where the blob store keeps the job's files."""
         return self.name
+
+    @property
+    def result_subject(self) -> str:
+        """Where the blob store keeps the result; the job program goes on with what it finds there."""
+        return f"{self.subject}/result"
 
     @property
     def model(self) -> str:

@@ -24,7 +24,10 @@ class Model(docstore.Aggregate):
     parameters: Any = me.DictField()
     metrics: Any = me.DictField()
     fallback: Any = me.BooleanField(required=True)
-    fallback_message: Any = me.StringField()
+    message: Any = me.StringField()
+    customers: Any = me.LongField(required=True)
+    purchases: Any = me.LongField(required=True)
+    fingerprint: Any = me.StringField(required=True)
 
     @classmethod
     def next_number(cls) -> int:

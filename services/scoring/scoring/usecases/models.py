@@ -20,17 +20,19 @@ def promote(job: ScoringJob, description: Mapping[str, Any]) -> Model:
 
 
 def _insert(job: ScoringJob, description: Mapping[str, Any]) -> Model:
-    window = description["data_window"]
     model = Model.new(
         uid=job.uid,
         number=Model.next_number(),
         as_of=job.as_of,
-        window_start_time=_instant(window["start"]),
-        window_end_time=_instant(window["end"]),
+        window_start_time=_instant(description["window_start"]),
+        window_end_time=_instant(description["window_end"]),
         parameters=description["parameters"],
         metrics=description["metrics"],
         fallback=bool(description["fallback"]),
-        fallback_message=description.get("fallback_message") or None,
+        message=description["message"] or None,
+        customers=description["customers"],
+        purchases=description["purchases"],
+        fingerprint=description["version"],
     )
     model.emit(
         events_pb2.ModelPromoted(

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from chassis import ids, tenancy
+from chassis import tenancy
 from chassis.errors import Unavailable
 from docstore import aliases
 from docstore.aliases import CustomerAlias
@@ -32,10 +32,8 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     files = manifest_files()
     currency = _currency(files)
     refused = _refused(job, settings, blobs, files)
-    run_id = ids.uuid7()
-    exclude = f"{run_id}-exclude.parquet"
+    exclude, alias_file = "exclude.parquet", "aliases.parquet"
     blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(refused)}))
-    alias_file = f"{run_id}-aliases.parquet"
     blobs.put(job.subject, alias_file, parquet.strings(_aliases()))
     spec = {
         "tenant": tenancy.tenant(),

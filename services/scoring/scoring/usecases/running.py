@@ -8,7 +8,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from chassis import clock, ids
+from chassis import clock
 from chassis.errors import FailedPrecondition, Unavailable
 from chassis.lifecycle import Stopping
 from docstore.blobs import BlobStore
@@ -50,11 +50,6 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     return ()
 
 
-def result_subject(job: ScoringJob) -> str:
-    """Where the blob store keeps the result of the run that counts."""
-    return f"{job.subject}/{job.run_id}"
-
-
 def remove_files(blobs: BlobStore) -> int:
     """Deletes the files of the current tenant's ended jobs; returns of how many."""
     ended = {"files": True, "outcome": {"$exists": True}}
@@ -70,10 +65,8 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     # Ray and what it brings along are wanted by this role only, and only now.
     from scoring.jobs.launch import launch
 
-    if not job.run_id or SUCCESS not in blobs.list(result_subject(job)):
-        # A run of a process that died may still write: each has a folder of its own.
-        note(job, run_id=ids.uuid7())
-        output = preparing.url(settings, result_subject(job))
+    if SUCCESS not in blobs.list(job.result_subject):
+        output = preparing.url(settings, job.result_subject)
         with tempfile.TemporaryDirectory(prefix="rapport-scoring-") as workdir:
             handle = launch({**job.spec, "output": output}, Path(workdir), settings.ray_address)
             try:
@@ -91,6 +84,6 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             except BaseException:
                 handle.cancel()
                 raise
-        if progress.state != "SUCCEEDED":
+        if progress.state != "SUCCEEDED" and SUCCESS not in blobs.list(job.result_subject):
             raise JobFailed(progress.message or "The job program failed; its log says why.")
     note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the scores.", expected_end_time=None)

@@ -69,9 +69,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
 
     Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job.
     """
-    subject = f"{job.subject}/{job.run_id}"
-    promote(job, json.loads(blobs.get(subject, "model.json")))
-    result = _Result.read(blobs, subject)
+    promote(job, json.loads(blobs.get(job.result_subject, "model.json")))
+    result = _Result.read(blobs, job.result_subject)
     for index, rows in enumerate(result.chunks()):
         if index < job.stored:
             continue

@@ -1,0 +1,283 @@
+"""The scoring service in this process on a real MongoDB; consent, which it asks, as a process of its own."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
+from rapport.identity.v1 import events_pb2 as identity_events_pb2
+from rapport.scoring.v1 import scoring_service_pb2 as pb
+from rapport.scoring.v1 import scoring_service_pb2_grpc
+
+import docstore
+from chassis import money, server, tenancy
+from chassis.keys import keyring
+from contracts import descriptors
+from docstore import batches, blobs
+from docstore.blobs import BlobStore
+from scoring.decisions import PURPOSE
+from scoring.servicer import ScoringServicer
+from scoring.settings import ScoringSettings
+from scoring.store import Model, Score, ScoreChange, ScoringJob
+from scoring.usecases import evaluating, running, staging
+from testkit import eventually
+from testkit.roles import RoleProcess
+
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+FORM = consent_pb2.Evidence(method="METHOD_FORM", origin="https://shop.example/profile")
+NONE = purpose_pb2.CHANNEL_NONE
+
+
+class Client:
+    """Calls scoring and consent as one principal of one tenant: `client.GetSegment(name=...)`."""
+
+    def __init__(self, scoring: grpc.Channel, consent: grpc.Channel, tenant: str) -> None:
+        self._stub = scoring_service_pb2_grpc.ScoringServiceStub(scoring)
+        self._consent = consent_service_pb2_grpc.ConsentServiceStub(consent)
+        self.tenant = tenant
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(**fields: Any) -> Message:
+            return self._call("scoring", self._stub, getattr(pb, f"{method}Request")(**fields), method)
+
+        return call
+
+    def consent(self, method: str, **fields: Any) -> Any:
+        """A call of the consent service."""
+        return self._call("consent", self._consent, getattr(consent_service_pb2, f"{method}Request")(**fields), method)
+
+    def _call(self, audience: str, stub: Any, request: Message, method: str) -> Any:
+        token = keyring().mint_token(
+            tenant=self.tenant, principal="principals/tester", permissions={f"{audience}.*"}, audience=audience
+        )
+        return getattr(stub, method)(request, metadata=[("authorization", f"Bearer {token}")], timeout=20)
+
+    def refused(self, method: str, **fields: Any) -> tuple[str, str, list[str]]:
+        """Reason, message and fields of a refusal."""
+        with pytest.raises(grpc.RpcError) as caught:
+            getattr(self, method)(**fields)
+        status = rpc_status.from_call(caught.value)
+        assert status is not None, caught.value
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        names: list[str] = []
+        for detail in status.details:
+            detail.Unpack(info)
+            if detail.Unpack(bad):
+                names = [item.field for item in bad.field_violations]
+        assert info.domain == "scoring.rapport"
+        return info.reason, status.message, names
+
+    def context(self) -> AbstractContextManager[object]:
+        """The tenant's context, for looking into the database."""
+        return tenancy.service_context(self.tenant)
+
+    def profiling(self, **fields: Any) -> None:
+        """Makes the purpose under which customers are scored."""
+        values = {
+            "display_name": "Profiling",
+            "legal_basis": "LEGAL_BASIS_LEGITIMATE_INTERESTS",
+            "channels": ["CHANNEL_NONE"],
+        }
+        self.consent("CreatePurpose", purpose=purpose_pb2.Purpose(**(values | fields)), purpose_id="profiling")
+
+    def objects(self, customer: str) -> Any:
+        """Has consent record an objection; nothing is told to scoring."""
+        return self.consent("WithdrawConsent", customer=customer, purpose=PURPOSE, channel=NONE, evidence=FORM)
+
+    def buys(self, customer: str, *days: int, amount: int = 1999, currency: str = "USD") -> None:
+        """Stages purchases on some days since START."""
+        self.stage([purchase(customer, day, amount, currency) for day in days])
+
+    def stage(self, events: Iterable[identity_events_pb2.TrackedEvent]) -> int:
+        """What the worker does with events."""
+        with self.context():
+            return docstore.in_transaction(lambda: staging.stage(list(events)))
+
+    def score(self, **fields: Any) -> Any:
+        """Runs a job to its end, by whoever runs jobs; returns it."""
+        created = self.CreateScoringJob(scoring_job=fields)
+        return self.ended(created.name)
+
+    def ended(self, name: str, timeout: float = 60) -> Any:
+        """Waits until a job has ended."""
+        return eventually(
+            lambda: (job := self.GetScoringJob(name=name)).HasField("end_time") and job, timeout, f"{name} has ended"
+        )
+
+    def segment(self, expression: str, uid: str = "some") -> Any:
+        """A segment with its members found."""
+        self.CreateSegment(segment={"display_name": "Some", "expression": expression}, segment_id=uid)
+        return self.evaluated(uid)
+
+    def evaluated(self, uid: str = "some") -> Any:
+        """Finds members as role `run` does; returns the segment."""
+        eventually(evaluating.evaluate_due)
+        return self.GetSegment(name=f"segments/{uid}")
+
+    def members(self, uid: str = "some") -> set[str]:
+        """Names of a segment's members, page by page."""
+        found: set[str] = set()
+        token = ""
+        while True:
+            page = self.ListSegmentMembers(parent=f"segments/{uid}", page_size=100, page_token=token)
+            found |= {member.customer for member in page.members}
+            if not (token := page.next_page_token):
+                return found
+
+    def scored(self) -> dict[str, Any]:
+        """All scores by customer, page by page."""
+        found: dict[str, Any] = {}
+        token = ""
+        while True:
+            page = self.ListCustomerScores(page_size=100, page_token=token)
+            found |= {scores.customer: scores for scores in page.customer_scores}
+            if not (token := page.next_page_token):
+                return found
+
+    def told(self) -> list[Any]:
+        """Every event the tenant has to publish, in order, as messages."""
+        with self.context():
+            rows = [row for cls in (ScoreChange, ScoringJob, Model) for row in cls.rows().find({})]
+        entries = sorted((entry for row in rows for entry in row.get("outbox", ())), key=lambda entry: entry["id"])
+        return [descriptors.message_class(entry["type"]).FromString(entry["body"]) for entry in entries]
+
+    def moves(self, segment: str = "some") -> list[tuple[str, str]]:
+        """What was told of a segment: ("entered" or "left", customer), in order."""
+        return [
+            ("entered" if event.DESCRIPTOR.name == "SegmentEntered" else "left", each.customer)
+            for event in self.told()
+            if event.DESCRIPTOR.name in ("SegmentEntered", "SegmentLeft") and event.segment == f"segments/{segment}"
+            for each in event.customers
+        ]
+
+
+def customer() -> str:
+    """The name of a customer nobody has heard of."""
+    return f"customers/{uuid.uuid4()}"
+
+
+def purchase(
+    name: str, day: int, amount: int = 1999, currency: str = "USD", **fields: Any
+) -> identity_events_pb2.TrackedEvent:
+    """An event as identity tells it, of its own message id and order."""
+    unique = uuid.uuid4().hex
+    values = {"customer": name, "event": "Order Completed", "source": "shop", "kind": "KIND_TRACK"}
+    event = identity_events_pb2.TrackedEvent(
+        **(values | {"message_id": unique, "order_id": f"shop-{unique}"} | fields),
+        amount=money.from_minor(amount, currency),
+    )
+    event.event_time.FromDatetime(START + timedelta(days=day))
+    return event
+
+
+def score_row(name: str, **values: Any) -> dict[str, Any]:
+    """Scores as stored, of a job of no importance."""
+    row = {
+        "uid": name.rpartition("/")[2],
+        "customer": name,
+        "currency": "USD",
+        "recency_weeks": 3.0,
+        "frequency": 2,
+        "age_weeks": 10.0,
+        "monetary_minor": 1999,
+        "purchases": 3,
+        "revenue_minor": 5997,
+        "rfm": {"recency": 3, "frequency": 3, "monetary": 3, "segment": "Loyal"},
+        "p_alive": 0.5,
+        "expected_purchases": 1.5,
+        "lifetime_value_minor": 3000,
+        "reasons": ["Buys often."],
+        "job": "019a0000-0000-7000-8000-000000000000",
+        "as_of": START,
+        "horizon_weeks": 52,
+        "decision": "decisions/d",
+        "score_time": START,
+    } | values
+    ranked = ("p_alive", "expected_purchases", "lifetime_value_minor")
+    return row | {
+        "intervals": {name: [row[name], row[name]] for name in ranked},
+        "percentiles": dict.fromkeys(ranked, 50.0),
+    }
+
+
+@pytest.fixture(scope="module")
+def consent(settings_for: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
+    """The consent service as a process."""
+    settings = settings_for("consent", mail_from="Shop <no-reply@shop.example>")
+    logs = tmp_path_factory.mktemp("consent")
+    RoleProcess(settings.model_copy(update={"role": "migrate"}), logs / "migrate.log").run()
+    process = RoleProcess(settings.model_copy(update={"role": "serve"}), logs / "serve.log").start().wait_ready()
+    yield process
+    process.stop()
+    docstore.client().drop_database(settings.database)
+
+
+@pytest.fixture(scope="module")
+def settings(database: ScoringSettings, consent: RoleProcess) -> ScoringSettings:
+    """The service's settings, with consent's address."""
+    upstreams = {"consent": f"dns:///127.0.0.1:{consent.settings.grpc_port}"}
+    return database.model_copy(update={"upstreams": upstreams, "job_lease_s": 3.0})
+
+
+@pytest.fixture(scope="module")
+def store(settings: ScoringSettings) -> BlobStore:
+    """Where files are kept."""
+    return blobs.store(settings)
+
+
+@pytest.fixture(scope="module")
+def channels(settings: ScoringSettings, consent: RoleProcess) -> Iterator[tuple[grpc.Channel, grpc.Channel]]:
+    servicers = [(scoring_service_pb2_grpc.add_ScoringServiceServicer_to_server, ScoringServicer())]
+    with (
+        server.in_process(settings, servicers) as target,
+        grpc.insecure_channel(target) as scoring,
+        grpc.insecure_channel(f"127.0.0.1:{consent.settings.grpc_port}") as other,
+    ):
+        yield scoring, other
+
+
+@pytest.fixture
+def client(channels: tuple[grpc.Channel, grpc.Channel]) -> Client:
+    """Everything in a tenant of its own for each test."""
+    return Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="module")
+def jobs(settings: ScoringSettings, store: BlobStore) -> Iterator[None]:
+    """Carries jobs through in this process, as role `run` does."""
+    stopping = threading.Event()
+
+    def work() -> None:
+        docstore.batches.process(
+            ScoringJob,
+            lambda job: running.run_job(job, settings, store, stopping),
+            stopping,
+            parallel=1,
+            lease_s=settings.job_lease_s,
+        )
+
+    thread = threading.Thread(target=work, name="jobs")
+    thread.start()
+    yield
+    stopping.set()
+    thread.join()
+
+
+def plant(client: Client, rows: Iterable[dict[str, Any]]) -> None:
+    """Puts scores there, of no job."""
+    with client.context():
+        Score.rows().insert_many(list(rows))
+
+
+def claimed(client: Client) -> ScoringJob:
+    """The tenant's job, leased as a runner would."""
+    (job,) = [job for job in batches.claim(ScoringJob, 100, lease_s=60) if job.tenant == client.tenant]
+    return job
