@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
-from chassis.ids import uuid7
 from e2e import tenants
 from e2e.bench.figures import percentile, say, tell
 from e2e.demo.api import Json, wait_for
@@ -17,12 +16,14 @@ RATE, SECONDS, CLIENTS = 50, 20, 16
 def measure(tenant: Tenant) -> None:
     """Tells event_delay_p50 and event_delay_p99 (ms): a consent's commit to its entry in the identity timeline."""
     purpose = tenants.create_purpose(tenant.api, "bench", double_opt_in=False)
-    begin = time.monotonic() + 0.5
+    say(f"event delay: making {RATE * SECONDS} customers")
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        customers = list(pool.map(partial(_create, tenant), range(RATE * SECONDS)))
 
     def grant(number: int) -> tuple[str, str]:
         # Open loop: each call has its instant, whatever became of those before.
         time.sleep(max(0.0, begin + number / RATE - time.monotonic()))
-        customer = f"customers/{uuid7()}"
+        customer = customers[number]
         body = {
             "customer": customer,
             "purpose": purpose,
@@ -32,6 +33,7 @@ def measure(tenant: Tenant) -> None:
         return customer, tenant.api.post("/v1/consents:grant", body)["updateTime"]
 
     say(f"event delay: {RATE} consents a second for {SECONDS} s")
+    begin = time.monotonic() + 0.5
     with ThreadPoolExecutor(CLIENTS) as pool:
         granted = list(pool.map(grant, range(RATE * SECONDS)))
     delays = []
@@ -40,6 +42,10 @@ def measure(tenant: Tenant) -> None:
         delays.append((_instant(entry["createTime"]) - _instant(committed)).total_seconds() * 1000)
     tell("event_delay_p50", percentile(delays, 0.5), "ms")
     tell("event_delay_p99", percentile(delays, 0.99), "ms")
+
+
+def _create(tenant: Tenant, number: int) -> str:
+    return str(tenant.api.post("/v1/customers", {"displayName": f"Bench {number}"})["name"])
 
 
 def _entries(tenant: Tenant, customer: str) -> list[Json]:
