@@ -58,10 +58,10 @@ class Platform:
         rows = daemon.status(Layout(self.state))["workloads"]
         return {row["name"].removeprefix("rapport-"): row["pid"] for row in rows if row["pid"]}
 
-    def kill(self, workload: str) -> int:
-        """kill -9 of one workload's process; returns the pid it had."""
+    def signal(self, workload: str, number: signal.Signals) -> int:
+        """Sends one workload's process a signal; returns its pid. After one that ends it, it is started again."""
         pid = self.processes()[workload]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return pid
 
 

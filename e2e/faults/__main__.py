@@ -1,12 +1,17 @@
-"""The full matrix: kills every process of the running platform, one after another, under load (`make faults`)."""
+"""The full matrix: kills every process of the running platform, one after another, under load (`make faults`).
+
+`python -m e2e.faults WORKLOAD ...` kills only those.
+"""
 
 import sys
 import uuid
 
+import requests
 from rich.console import Console
 from rich.table import Table
 
 from e2e import tenants
+from e2e.demo.api import ApiError
 from e2e.faults.load import PURPOSE_ID
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
@@ -19,16 +24,16 @@ def main() -> int:
     """Returns 0 when every acknowledged call counted exactly once in every round."""
     console = Console()
     platform = Platform.from_environment()
-    tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"faults-{uuid.uuid4().hex[:8]}")
-    tenants.create_purpose(tenant.api, PURPOSE_ID, double_opt_in=False)
-    workloads = [name for name in platform.processes() if not name.startswith(OUTSIDE)]
+    workloads = sys.argv[1:] or [name for name in platform.processes() if not name.startswith(OUTSIDE)]
     table = Table("killed", "customers", "consents", "events", "calls repeated", "seconds", "verdict")
     failed = 0
     for number, workload in enumerate(workloads, 1):
-        console.print(f"[{number}/{len(workloads)}] kill -9 {workload}")
+        console.print(rf"\[{number}/{len(workloads)}] kill -9 {workload}")
         try:
+            tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"faults-{uuid.uuid4().hex[:8]}")
+            tenants.create_purpose(tenant.api, PURPOSE_ID, double_opt_in=False)
             done = kill_under_load(platform, tenant, workload)
-        except (AssertionError, TimeoutError) as error:
+        except (AssertionError, TimeoutError, ApiError, requests.RequestException) as error:
             failed += 1
             console.print(f"[red]{error}[/red]")
             table.add_row(workload, "", "", "", "", "", f"FAILED: {error}")

@@ -1,10 +1,12 @@
 """One round: load, a kill, load again, and the book held against the platform."""
 
+import signal
 import time
 from dataclasses import dataclass
 
 from e2e import tenants
 from e2e.demo.api import wait_for
+from e2e.faults import reckoning
 from e2e.faults.load import Load
 from e2e.platform import Platform
 
@@ -21,23 +23,29 @@ class Round:
     seconds: float
 
 
-def kill_under_load(platform: Platform, tenant: tenants.Tenant, workload: str, seconds: float = 2.0) -> Round:
-    """Writes for a while, kills `workload` -9, writes on until it runs again and a while longer, then checks.
+def kill_under_load(
+    platform: Platform,
+    tenant: tenants.Tenant,
+    workload: str,
+    seconds: float = 2.0,
+    number: signal.Signals = signal.SIGKILL,
+) -> Round:
+    """Writes for a while, sends `workload` a signal, writes on until it runs again and a while longer, then checks.
 
-    Raises NotOnceError when an acknowledged call does not count exactly once in every service that consumes its
-    events, TimeoutError when the platform does not come back.
+    tenant: nobody else's, with the purpose PURPOSE_ID. Raises NotOnceError when an acknowledged call does not count
+    exactly once in every service that consumes its events, TimeoutError when the platform does not come back.
     """
     start = time.monotonic()
     load = Load(tenant.api, next(iter(tenant.write_keys.values())))
     load.start()
     try:
         _write_on(load, seconds)
-        killed = platform.kill(workload)
+        killed = platform.signal(workload, number)
         wait_for(lambda: platform.processes().get(workload) not in (None, killed), f"{workload} started again")
         _write_on(load, seconds)
     finally:
         load.stop()
-    load.settled()
+    reckoning.hold(load.book, tenant.api)
     book = load.book
     spent = time.monotonic() - start
     return Round(workload, len(book.customers), len(book.decided), book.events, book.retries, spent)
