@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from cachetools import TTLCache
@@ -14,6 +15,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from rapport.access.v1 import access_service_pb2 as access_pb2
 
+from chassis import clock
 from chassis.errors import DeadlineExceeded, RapportError, Unauthenticated, Unavailable
 from gateway.errors import RpcRefusal, status_of
 from gateway.settings import Settings
@@ -48,10 +50,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What access gave for a credential."""
+    """What access gave for a credential; it ends no later than the credential does."""
 
     token: str
     source: str
+    expires: datetime
 
 
 def from_headers(request: Request) -> Credential | None:
@@ -107,8 +110,7 @@ class Exchange:
 
     def kept(self, credential: Credential, audience: str, tenant: str) -> Grant | None:
         """The grant of an earlier exchange, if it is still trusted."""
-        with self._lock:
-            return self._grants.get(credential.fingerprint(audience, tenant))
+        return self._trusted(credential.fingerprint(audience, tenant))
 
     def grant(self, credential: Credential, audience: str, tenant: str, deadline: float) -> Grant:
         """The grant for calls to the service `audience`. `tenant` chooses one where a JWT leaves it open.
@@ -116,10 +118,10 @@ class Exchange:
         Raises what access refuses with, and Unavailable when access cannot be asked.
         """
         key = credential.fingerprint(audience, tenant)
-        with self._lock:
-            kept, refused = self._grants.get(key), self._refused.get(key)
-        if kept is not None:
+        if (kept := self._trusted(key)) is not None:
             return kept
+        with self._lock:
+            refused = self._refused.get(key)
         if refused is not None:
             raise RpcRefusal(refused)
         request = access_pb2.ExchangeCredentialRequest(tenant=tenant, audience=audience)
@@ -137,10 +139,15 @@ class Exchange:
             if time.monotonic() >= deadline:
                 raise
             raise self._refusal(key, error) from error
-        grant = Grant(answer.token, answer.source)
+        grant = Grant(answer.token, answer.source, answer.expire_time.ToDatetime(UTC))
         with self._lock:
             self._grants[key] = grant
         return grant
+
+    def _trusted(self, key: bytes) -> Grant | None:
+        with self._lock:
+            grant = self._grants.get(key)
+        return grant if grant is not None and clock.real_now() < grant.expires else None
 
     def _refusal(self, key: bytes, error: RapportError) -> RapportError:
         status = status_of(error)

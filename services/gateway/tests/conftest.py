@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -78,9 +79,11 @@ def exchange(request: Any) -> Message:
         audience=request.audience,
         ttl_s=60,
     )
-    return access_service_pb2.ExchangeCredentialResponse(
+    answer = access_service_pb2.ExchangeCredentialResponse(
         token=token, tenant="acme", principal="principals/tester", source="shop" if kind == "write_key" else ""
     )
+    answer.expire_time.FromDatetime(clock.real_now() + timedelta(seconds=60))
+    return answer
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 from rapport.access.v1 import tenant_pb2
 
+from chassis import clock
 from chassis.errors import Unauthenticated, Unavailable
 from testkit import eventually
 
@@ -125,3 +127,21 @@ def test_a_caller_without_patience_is_told_that_time_is_over(make_app, services)
     answer = get(make_app().test_client(), **{"X-Rapport-Timeout": "1"})
     released.set()
     assert (answer.status_code, answer.json["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
+
+
+def test_a_grant_is_kept_no_longer_than_what_was_given_for_it_lasts(client, services):
+    working = services.answers["ExchangeCredential"]
+    ends = clock.real_now() + timedelta(seconds=1)
+
+    def ending(request):
+        if clock.real_now() >= ends:
+            raise Unauthenticated("KEY_EXPIRED", "The key has expired.")
+        answer = working(request)
+        answer.expire_time.FromDatetime(ends)
+        return answer
+
+    services.answers["ExchangeCredential"] = ending
+    assert get(client).status_code == 200
+    eventually(lambda: get(client).status_code == 401, 5, "the expired key is refused")
+    assert clock.real_now() < ends + timedelta(seconds=2)
+    assert len(services.requests("ExchangeCredential")) == 2
