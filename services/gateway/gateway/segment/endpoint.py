@@ -116,6 +116,7 @@ def _request(payload: dict[str, Any], kind: int | None, *, check_size: bool) -> 
                 "BATCH_TOO_LARGE",
                 f"A batch holds at most {BATCH_MAX} events; split it.",
                 metadata={"max_events": str(BATCH_MAX)},
+                violations=[("batch", f"at most {BATCH_MAX} events")],
             )
         if type(shared) is not dict:
             shared = None
