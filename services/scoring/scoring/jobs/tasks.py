@@ -199,6 +199,7 @@ def _joined(parts: list[Ints]) -> Ints:
 
 def _coded(customers: list[pa.Array]) -> tuple[pa.Array, Ints]:
     """Distinct names, and the position among them of each row's."""
+    customers = [part for part in customers if len(part)]  # Encoding drops empty parts.
     if not customers:
         return pa.array([], pa.string()), np.zeros(0, dtype=np.int64)
     encoded = pa.chunked_array(customers).dictionary_encode()
