@@ -34,8 +34,10 @@ _STATES = {
 def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
     """A scoring job."""
     message = job.message or ""
+    end_time = job.end_time
     if job.state == batches.FAILED:
         message = f"Given up after {job.attempts} attempts: {job.error}."
+        end_time = (job.lease or {}).get("until")
     return scoring_job_pb2.ScoringJob(
         name=job.name,
         uid=job.uid,
@@ -51,7 +53,7 @@ def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
         model=job.model if job.outcome == SUCCEEDED else "",
         create_time=instant(job.create_time),
         update_time=instant(job.update_time),
-        end_time=instant(job.finish_time),
+        end_time=instant(end_time),
         etag=job.etag,
     )
 

@@ -49,6 +49,7 @@ def strings(columns: Mapping[str, list[str]]) -> bytes:
 
 def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
     """The different values of a text column; with `until`, of the rows whose `event_time` is not later."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -56,7 +57,7 @@ def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
     for batch in pq.ParquetFile(file).iter_batches(columns=[column, "event_time"]):
         values = batch.column(0)
         if until is not None:
-            values = values.filter(pc.less_equal(batch.column(1), pc.scalar(until).cast(batch.column(1).type)))
+            values = values.filter(pc.less_equal(batch.column(1), pa.scalar(until, batch.column(1).type)))
         found.update(pc.unique(values).to_pylist())
     return found
 

@@ -1,5 +1,8 @@
 """The whole configuration of the scoring service."""
 
+import tempfile
+from pathlib import Path
+
 from pydantic import Field
 
 from chassis.settings import Settings
@@ -14,6 +17,10 @@ class ScoringSettings(Settings):
         default=None,
         description="Ray cluster that jobs are submitted to, such as http://ray-head:8265. Without one a job starts "
         "a Ray of its own on this machine.",
+    )
+    work_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / "rapport-scoring",
+        description="Local folder where runners keep logs and process ids of the job programs they started.",
     )
     job_lease_s: float = Field(
         default=30.0, gt=1, le=600, description="Seconds after which another runner takes over a dead one's job."

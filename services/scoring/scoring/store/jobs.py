@@ -42,6 +42,7 @@ class ScoringJob(docstore.Batch):
     discount_basis_points: Any = me.IntField(required=True)
     phase: Any = me.StringField(required=True, choices=(PREPARING, COMPUTING, STORING), default=PREPARING)
     outcome: Any = me.StringField(choices=(SUCCEEDED, FAILED, CANCELLED))
+    end_time: Any = docstore.InstantField()
     cancel_requested: Any = me.BooleanField()
     message: Any = me.StringField()
     percent: Any = me.IntField(default=0)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from chassis import metric_names, telemetry
+from chassis import clock, metric_names, telemetry
+from chassis.errors import Unavailable
 from docstore import Conflict, leases
 from scoring.store import ScoringJob
 from scoring.store.jobs import FAILED, STORING
@@ -14,6 +15,13 @@ class Cancelled(Exception):  # noqa: N818 - reads as what is the matter
 
 class JobFailed(Exception):  # noqa: N818 - reads as what is the matter
     """The job cannot succeed; the text says why and how to mend it, for people, without personal data."""
+
+
+class RunnerStops(Unavailable):
+    """This process is asked to stop; another runner goes on with the job."""
+
+    def __init__(self) -> None:
+        super().__init__("RUNNER_STOPS", "The runner stops; another one goes on.", retry_after_s=1.0)
 
 
 def note(job: ScoringJob, **values: Any) -> None:
@@ -42,6 +50,7 @@ def end(job: ScoringJob, outcome: str, message: str) -> None:
     """Sets how the job ended; docstore writes it when the batch is finished."""
     job.outcome = outcome
     job.message = message
+    job.end_time = clock.now()
     if outcome != FAILED:
         job.percent = 100 if job.phase == STORING else job.percent
     telemetry.counter(metric_names.SCORING_JOBS).add(1, {"rapport.scoring.outcome": outcome.lower()})

@@ -4,9 +4,10 @@ What a phase needs of the one before is stored with the job, so a runner that ta
 was. Computing again gives the same result; storing goes on after the last chunk that was stored.
 """
 
-import tempfile
+import json
+import shutil
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chassis import clock
 from chassis.errors import FailedPrecondition, Unavailable
@@ -16,11 +17,18 @@ from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.jobs import CANCELLED, COMPUTING, FAILED, PREPARING, STORING, SUCCEEDED
 from scoring.usecases import preparing, storing
-from scoring.usecases.leased_jobs import Cancelled, JobFailed, end, note
+from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
+
+if TYPE_CHECKING:
+    from scoring.jobs.progress import Progress
 
 SUCCESS = "_SUCCESS"
-_POLL_S = 0.5
+_POLL_S = 0.2
 _COMPUTED_PERCENT = 80
+
+
+class ProgramDied(Exception):  # noqa: N818 - reads as what is the matter
+    """The job program is gone without having told its end; the text says what its log ends with."""
 
 
 def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> tuple[()]:
@@ -61,29 +69,39 @@ def remove_files(blobs: BlobStore) -> int:
 
 
 def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:
-    """Runs the job program, unless an earlier run has its result."""
-    # Ray and what it brings along are wanted by this role only, and only now.
+    """Runs the job program, unless its result is there; one that outlived its runner is gone on with."""
+    # What the program brings along is wanted by this role only, and only now.
     from scoring.jobs.launch import launch
+    from scoring.jobs.progress import State
 
+    workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
-        output = preparing.url(settings, job.result_subject)
-        with tempfile.TemporaryDirectory(prefix="rapport-scoring-") as workdir:
-            handle = launch({**job.spec, "output": output}, Path(workdir), settings.ray_address)
-            try:
-                while (progress := handle.poll()).state not in ("SUCCEEDED", "FAILED", "CANCELLED"):
-                    eta = clock.real_now() + timedelta(seconds=progress.eta_s) if progress.eta_s else None
-                    share = (_COMPUTED_PERCENT - preparing.PREPARED_PERCENT) * progress.percent / 100
-                    note(
-                        job,
-                        percent=preparing.PREPARED_PERCENT + int(share),
-                        message=progress.message,
-                        expected_end_time=eta,
-                    )
-                    if stopping.wait(_POLL_S):
-                        raise Unavailable("RUNNER_STOPS", "The runner stops; another one goes on.", retry_after_s=1.0)
-            except BaseException:
-                handle.cancel()
-                raise
-        if progress.state != "SUCCEEDED" and SUCCESS not in blobs.list(job.result_subject):
-            raise JobFailed(progress.message or "The job program failed; its log says why.")
+        handle = launch(
+            {**job.spec, "output": preparing.url(settings, job.result_subject)}, workdir, settings.ray_address
+        )
+        try:
+            while (progress := handle.poll()).state is State.RUNNING:
+                _note_progress(job, progress)
+                if stopping.wait(_POLL_S):
+                    raise RunnerStops
+        except (Cancelled, RunnerStops):
+            handle.cancel()
+            raise
+        if progress.state is not State.SUCCEEDED and SUCCESS not in blobs.list(job.result_subject):
+            raise _failure(blobs, job, progress.message)
+    shutil.rmtree(workdir, ignore_errors=True)
     note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the scores.", expected_end_time=None)
+
+
+def _note_progress(job: ScoringJob, progress: "Progress") -> None:
+    eta = clock.real_now() + timedelta(seconds=progress.eta_s) if progress.eta_s else None
+    share = (_COMPUTED_PERCENT - preparing.PREPARED_PERCENT) * progress.percent / 100
+    percent = preparing.PREPARED_PERCENT + int(share)
+    message = f"Computes: {progress.step}." if progress.step else "Starts the computation."
+    note(job, percent=percent, message=message, expected_end_time=eta)
+
+
+def _failure(blobs: BlobStore, job: ScoringJob, message: str) -> Exception:
+    """What the program said is final; a program that died without a word is started again, a few times."""
+    said = json.loads(blobs.get(job.result_subject, "progress.json"))["state"]
+    return ProgramDied(message) if said == "RUNNING" else JobFailed(message)

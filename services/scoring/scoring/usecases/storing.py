@@ -26,7 +26,7 @@ from scoring.store import Score, ScoringJob
 from scoring.store.objections import objecting
 from scoring.store.scores import tell
 from scoring.usecases import evaluating, memberships
-from scoring.usecases.leased_jobs import note
+from scoring.usecases.leased_jobs import RunnerStops, note
 from scoring.usecases.memberships import Cause
 from scoring.usecases.models import promote
 
@@ -84,7 +84,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
 
 def _stop_if_asked(stopping: Stopping) -> None:
     if stopping.is_set():
-        raise Unavailable("RUNNER_STOPS", "The runner stops; another one goes on.", retry_after_s=1.0)
+        raise RunnerStops
 
 
 def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, rows: list[Row]) -> None:

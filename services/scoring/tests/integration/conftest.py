@@ -101,10 +101,11 @@ class Client:
         with self.context():
             return docstore.in_transaction(lambda: staging.stage(list(events)))
 
-    def score(self, **fields: Any) -> Any:
-        """Runs a job to its end, by whoever runs jobs; returns it."""
-        created = self.CreateScoringJob(scoring_job=fields)
-        return self.ended(created.name)
+    def score(self, ends: str = "SUCCEEDED", **fields: Any) -> Any:
+        """Runs a job to its end, which is as expected, by whoever runs jobs; returns it."""
+        job = self.ended(self.CreateScoringJob(scoring_job=fields).name)
+        assert type(job).State.Name(job.state) == f"STATE_{ends}", job.message
+        return job
 
     def ended(self, name: str, timeout: float = 60) -> Any:
         """Waits until a job has ended."""
@@ -119,7 +120,7 @@ class Client:
 
     def evaluated(self, uid: str = "some") -> Any:
         """Finds members as role `run` does; returns the segment."""
-        eventually(evaluating.evaluate_due)
+        evaluating.evaluate_due()
         return self.GetSegment(name=f"segments/{uid}")
 
     def members(self, uid: str = "some") -> set[str]:
