@@ -16,7 +16,7 @@ from chassis import clock
 from docstore import Row, leases
 from docstore.documents import TenantDocument
 
-INDEX: dict[str, Any] = {"fields": ["due", "lease.until"], "sparse": True, "platform": True}
+INDEX: dict[str, Any] = {"fields": [("due", 1), ("lease.until", 1)], "sparse": True, "platform": True}
 """The index of a collection whose documents are claimed."""
 
 
