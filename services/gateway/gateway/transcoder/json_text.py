@@ -1,6 +1,7 @@
 """JSON text to values, refusing what parsers read differently: repeated keys, NaN, half characters, bombs."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from chassis.errors import InvalidArgument
@@ -32,8 +33,7 @@ def loads(text: bytes, *, unique_keys: bool = True) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)[:100]
+        repeated = Counter(key for key, _ in pairs).most_common(1)[0][0][:100]
         raise InvalidArgument(
             "DUPLICATE_KEY",
             f"The key {json.dumps(repeated)} is given twice in one JSON object; keep one.",

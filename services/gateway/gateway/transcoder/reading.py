@@ -28,6 +28,9 @@ class Faults:
 
     def add_unknown(self, path: str, name: str, known: Collection[str]) -> None:
         """Notes that there is no such field or parameter, and names the closest one."""
+        if len(self.found) == _FAULTS_MAX:  # A search for each of very many would take minutes.
+            self._reasons.add("UNKNOWN_FIELD")
+            return
         name = name.encode("utf-8", "replace").decode()
         close = difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}" if known else ""

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from google.api import http_pb2
@@ -240,3 +241,26 @@ def test_no_value_at_all_breaks_reading(value):
         message, faults = kind(), Faults()
         for attempt in (value, {"traits": value, "events": value, "units": value, "source": value}):
             read_message(plan_of(kind.DESCRIPTOR), attempt, message, faults)
+
+
+def seconds(work):
+    start = time.process_time()
+    with pytest.raises(InvalidArgument):
+        work()
+    return time.process_time() - start
+
+
+def test_a_repeated_key_among_very_many_is_found_at_once():
+    keys = ",".join(f'"{number}":0' for number in range(80_000))
+    assert seconds(lambda: json_text.loads(f'{{{keys},"79999":0}}'.encode())) < 2
+
+
+def test_very_many_unknown_fields_are_refused_at_once():
+    value = {f"displayNam{number}": 0 for number in range(60_000)}
+
+    def read_all():
+        faults = Faults()
+        read_message(plan_of(customer_pb2.Customer.DESCRIPTOR), value, customer_pb2.Customer(), faults)
+        faults.raise_if_any()
+
+    assert seconds(read_all) < 2
