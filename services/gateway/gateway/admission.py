@@ -54,11 +54,13 @@ def admission(settings: Settings, exchange: Exchange) -> Admission:
 
 
 def _network(address: str | None) -> str:
-    """What one client holds: an IPv4 address, or the /64 of an IPv6 one."""
+    """What one client holds: an IPv4 address (mapped into IPv6 or not), or the /64 of an IPv6 one."""
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return ""
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))

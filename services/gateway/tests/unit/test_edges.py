@@ -178,6 +178,8 @@ def test_masks_addresses():
     assert masked_address(None) == ""
     assert _network("2001:db8:1:2:3:4:5:6") == _network("2001:db8:1:2::1")
     assert _network("203.0.113.77") != _network("203.0.113.78")
+    # As a socket that listens on both families names IPv4 clients.
+    assert _network("::ffff:203.0.113.77") == _network("203.0.113.77") != _network("::ffff:203.0.113.78")
 
 
 def test_every_canonical_code_has_its_http_status():
