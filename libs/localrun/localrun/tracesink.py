@@ -33,7 +33,7 @@ SERIES_MAX = 20_000
 BODY_BYTES_MAX = 32 * 1024 * 1024
 
 SpanRecord = dict[str, Any]
-"""trace_id, span_id, parent_id, name, kind, service, role, start_ns, end_ns, error, attributes."""
+"""trace_id, span_id, parent_id, name, kind, service, role, start_ns, end_ns, error, status, attributes, events."""
 
 
 class TraceStore:
@@ -211,7 +211,9 @@ def _record(span: Span, resource: dict[str, Any]) -> SpanRecord:
         "start_ns": span.start_time_unix_nano,
         "end_ns": span.end_time_unix_nano,
         "error": span.status.code == Status.STATUS_CODE_ERROR,
+        "status": span.status.message,
         "attributes": _attributes(span.attributes),
+        "events": [{"name": event.name, "attributes": _attributes(event.attributes)} for event in span.events],
     }
 
 

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import Status, StatusCode
 
 from localrun.mailsink import MailSink, MailStore
 from localrun.tracesink import TraceSink, TraceStore
@@ -136,6 +137,16 @@ def test_one_trace_over_two_services_is_shown_as_a_waterfall(traces: TraceSink) 
     assert shown.index("POST /v1/customers") < shown.index("identity.insert") < shown.index("later")
     assert "tenant = &lt;shop&gt;" in shown
     assert trace_id in page(f"{traces.endpoint}/")
+
+
+def test_a_span_is_kept_with_what_its_status_and_its_events_say(traces: TraceSink) -> None:
+    provider = spans_of(traces, "identity")
+    with provider.get_tracer("t").start_as_current_span("failed") as span:
+        span.set_status(Status(StatusCode.ERROR, "what a status says"))
+        span.record_exception(ValueError("what an exception says"))
+    (kept,) = get(f"{traces.endpoint}/traces/{span.get_span_context().trace_id:032x}")["spans"]
+    assert (kept["error"], kept["status"]) == (True, "what a status says")
+    assert [event["attributes"]["exception.message"] for event in kept["events"]] == ["what an exception says"]
 
 
 def test_wrong_bodies_are_refused(traces: TraceSink) -> None:
