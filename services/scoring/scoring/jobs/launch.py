@@ -76,7 +76,7 @@ def launch(given: JobSpec | Mapping[str, Any], workdir: Path, ray_address: str |
     """Starts the job, or finds it running or finished. `workdir` is a local folder of this job's own.
 
     With `ray_address` it is submitted to that cluster (spec, inputs and output must be reachable from there); without,
-    it computes on this machine. Raises pydantic's ValidationError when the spec is unusable, and ValueError when another
+    it computes on this machine. Raises pydantic's ValidationError when the spec is unusable, ValueError when another
     job runs in `workdir`.
 
     After its launcher was killed, and after its own death, launching it again goes on with what there is.
@@ -140,9 +140,11 @@ def _remembered(workdir: Path) -> psutil.Process | None:
 def _alive(process: psutil.Process) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
-            with suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)
-            return False
+            try:
+                # Our own child, unless its launcher was another one. 0: some of its threads are still ending.
+                return os.waitpid(process.pid, os.WNOHANG)[0] == 0
+            except ChildProcessError:
+                return False
     except psutil.NoSuchProcess:
         return False
     return bool(process.is_running())

@@ -200,12 +200,11 @@ def _joined(parts: list[Ints]) -> Ints:
 def _coded(customers: list[pa.Array]) -> tuple[pa.Array, Ints]:
     """Distinct names, and the position among them of each row's."""
     customers = [part for part in customers if len(part)]  # Encoding drops empty parts.
-    if not customers:
+    column = pa.chunked_array(customers, pa.string())
+    if not len(column):
         return pa.array([], pa.string()), np.zeros(0, dtype=np.int64)
-    encoded = pa.chunked_array(customers).dictionary_encode()
-    return encoded.chunk(encoded.num_chunks - 1).dictionary, np.concatenate(
-        [chunk.indices.to_numpy() for chunk in encoded.chunks]
-    )
+    encoded = column.dictionary_encode().unify_dictionaries()
+    return encoded.chunk(0).dictionary, np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
 
 
 def _canonical(names: pa.Array, output: Folder, work: Division) -> pa.Array:

@@ -1,0 +1,47 @@
+import numpy as np
+
+from scoring.models import lifetime_value, reasons
+from scoring.models.bg_nbd import BgNbd
+from scoring.models.reasons import Usual
+
+MODEL = BgNbd(0.2426, 4.4136, 0.7929, 2.4259, np.eye(4) * 0.01, 0.0, 1)
+
+
+def explained(x, recency, age, revenue, spend):
+    x, recency, age, revenue = (np.array([value]) for value in (x, recency, age, revenue))
+    seen = lifetime_value.outlook(MODEL, x, recency, age, 52, 0.1)
+    usual_discounted = lifetime_value.usual_discounted(MODEL, age, 52, 0.1)
+    usual = Usual(0.7, float(usual_discounted[0]), 3_000.0, 3_000.0)
+    found = reasons.explain(usual, seen, usual_discounted, np.array([spend]), x, recency, age, revenue)
+    return [str(found.texts[index]) for index in found.indices[0] if index >= 0]
+
+
+def test_a_long_silence_comes_first():
+    told = explained(6, 7 * 36, 7 * 77, 7 * 3_000, 3_000.0)
+    assert told[0] == "last bought 41 weeks ago while usually every 6 weeks"
+    assert "bought 7 times in 77 weeks" in told
+    assert len(told) == 3
+
+
+def test_a_large_spender_hears_of_spend():
+    told = explained(2, 7 * 20, 7 * 22, 3 * 30_000, 25_000.0)
+    assert told[0] == "spends 10.0 times the average order"
+
+
+def test_one_who_never_came_back():
+    told = explained(0, 0, 7 * 60, 3_000, 3_000.0)
+    assert told[0] == "bought only once, 60 weeks ago"
+    assert "spends as much as the average order" in told
+    assert not any("usually" in text for text in told)
+
+
+def test_words_for_one():
+    told = explained(9, 7 * 9, 7 * 10, 30_000, 3_000.0)
+    assert "last bought 1 week ago while usually every week" in told
+
+
+def test_nobody():
+    none = np.zeros(0, dtype=np.int64)
+    seen = lifetime_value.outlook(MODEL, none, none, none, 52, 0.1)
+    found = reasons.explain(Usual(1, 1, 1, 1), seen, np.zeros(0), np.zeros(0), none, none, none, none)
+    assert found.indices.shape == (0, 3)

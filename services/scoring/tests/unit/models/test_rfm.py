@@ -1,0 +1,58 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.models import rfm
+from scoring.models.rfm import Bounds
+
+numbers = st.lists(st.integers(-1_000, 1_000), min_size=1, max_size=200)
+
+
+def bounds(values):
+    return Bounds.of(*np.unique(values, return_counts=True))
+
+
+def test_bounds_are_observed_quintiles():
+    assert bounds(np.arange(1, 11)).upper == (2, 4, 6, 8)
+    assert bounds(np.arange(1, 11)).scores(np.arange(1, 11)).tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_equal_values_score_equally_even_if_classes_become_unequal():
+    values = np.array([1] * 7 + [2, 3, 4])
+    assert bounds(values).scores(values).tolist() == [1] * 7 + [4, 5, 5]
+
+
+@given(numbers)
+def test_scores_follow_values_alone(values):
+    column = np.array(values)
+    scores = bounds(column).scores(column)
+    order = np.random.default_rng(0).permutation(len(column))
+    assert (bounds(column[order]).scores(column[order]) == scores[order]).all()
+    assert set(scores.tolist()) <= {1, 2, 3, 4, 5}
+    by_value = sorted(zip(column.tolist(), scores.tolist(), strict=True))
+    assert [score for _, score in by_value] == sorted(score for _, score in by_value)
+    assert len(set(by_value)) == len(set(values))
+
+
+@given(numbers)
+def test_a_bound_is_the_least_value_that_enough_do_not_exceed(values):
+    column = np.array(values)
+    for k, bound in enumerate(bounds(column).upper, 1):
+        assert 5 * (column <= bound).sum() >= k * len(column)
+        assert 5 * (column < bound).sum() < k * len(column)
+
+
+def test_every_combination_has_a_segment():
+    r, f, m = (axis.ravel().astype(np.int8) for axis in np.meshgrid(*[np.arange(1, 6)] * 3))
+    found = rfm.segments(r, f, m)
+    assert (found >= 0).all()
+    named = {tuple(scores): rfm.SEGMENT_NAMES[index] for *scores, index in zip(r, f, m, found.tolist(), strict=True)}
+    assert named[5, 5, 5] == "Champions"
+    assert named[5, 1, 1] == "New"
+    assert named[1, 5, 5] == "Cannot lose"
+    assert named[1, 1, 1] == "Lost"
+    assert set(named.values()) == set(rfm.SEGMENT_NAMES)
+
+
+def test_without_customers_there_are_no_bounds():
+    assert bounds(np.zeros(0, dtype=np.int64)).upper == ()
