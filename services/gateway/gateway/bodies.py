@@ -3,6 +3,7 @@
 import zlib
 
 from flask import Request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from gateway.errors import HttpRefusal
 
@@ -13,7 +14,7 @@ def read(request: Request, max_bytes: int, types: tuple[str, ...] = ("applicatio
     """The body, unpacked; empty when there is none.
 
     Raises HttpRefusal 415 for another type or packing, 413 when it is larger than `max_bytes` (packed or unpacked,
-    chunked or not), 400 when its packing is broken.
+    chunked or not), 400 when its packing or its framing is broken.
     """
     packing = request.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("gzip", "identity"):
@@ -22,7 +23,10 @@ def read(request: Request, max_bytes: int, types: tuple[str, ...] = ("applicatio
         )
     if (request.content_length or 0) > max_bytes:
         raise too_large(max_bytes)
-    data = request.stream.read(max_bytes + 1)
+    try:
+        data = request.stream.read(max_bytes + 1)
+    except (OSError, ParseException):
+        raise HttpRefusal(400, "UNREADABLE_BODY", "The body breaks off or is wrongly framed; send it again.") from None
     if len(data) > max_bytes:
         raise too_large(max_bytes)
     if not data:

@@ -4,7 +4,10 @@ One worker, so that rates, caches and metrics of a process are one; like every s
 """
 
 import math
+import socket
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -34,7 +37,37 @@ def serve(settings: Settings, _stopping: Stopping) -> None:
 
 class Worker(ThreadWorker):
     """Drains before it stops: for `drain_s` it serves on, says that it is not ready and closes connections after their
-    answers, so that balancers and clients go elsewhere; then it stops accepting and ends what runs."""
+    answers, so that balancers and clients go elsewhere; then it stops accepting and ends what runs.
+
+    It also cuts off clients that stop in the middle: gunicorn reads without a time limit, and as many such clients as
+    there are threads would end all service."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due: dict[Any, float] = {}
+        """Connection -> when its request must have come further, on `time.monotonic()`'s scale."""
+
+    def handle(self, conn: Any) -> Any:
+        """One request of a connection, in a thread of its own."""
+        self._due[conn] = time.monotonic() + self.app.settings.http_head_s
+        try:
+            return super().handle(conn)
+        finally:
+            self._due.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """The same once its head is there."""
+        self._due[conn] = time.monotonic() + self.app.settings.http_request_s
+        return super().handle_request(req, conn)
+
+    def murder_pending(self) -> None:
+        """Called by the main loop about once a second."""
+        super().murder_pending()
+        now = time.monotonic()
+        for conn, due in self._due.copy().items():
+            if now > due:
+                with suppress(OSError):  # It has ended meanwhile.
+                    conn.sock.shutdown(socket.SHUT_RDWR)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM."""

@@ -17,6 +17,10 @@ class Settings(ChassisSettings):
         default=1000, ge=33, description="Open client connections; more wait in the system's queue."
     )
     keepalive_s: int = Field(default=75, ge=0, description="Seconds an idle client connection is kept open.")
+    http_head_s: float = Field(default=10.0, gt=0, description="Seconds the head of a request may take to come in.")
+    http_request_s: float = Field(
+        default=60.0, gt=0, description="Seconds a request may take, body and answer on the network included."
+    )
     trusted_proxies: int = Field(
         default=0, ge=0, le=5, description="How many proxies in front add to X-Forwarded-For; 0 ignores the header."
     )

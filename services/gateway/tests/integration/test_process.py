@@ -236,3 +236,48 @@ def test_long_urls_and_headers_are_refused(process):
     assert requests.get(f"{process.url}/v1/tenants?filter={'x' * 7000}", headers=AUTH, timeout=5).status_code == 400
     assert requests.get(f"{process.url}/v1/tenants?filter={'x' * 9000}", headers=AUTH, timeout=5).status_code == 414
     assert requests.get(f"{process.url}/v1/tenants", headers={"X-Long": "x" * 9000}, timeout=5).status_code == 431
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        f"POST /v1/customers HTTP/1.1\r\nHost: x\r\nX-Api-Key: {ALL}\r\nContent-Length: 9\r\n"
+        "Content-Type: application/json\r\n\r\n{".encode(),
+    ],
+    ids=["head", "body"],
+)
+def test_clients_that_stop_in_the_middle_of_a_request_keep_no_thread(start, begun):
+    process = start(http_threads=2, http_head_s=0.5, http_request_s=1.5)
+    where = urlsplit(process.url)
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection((where.hostname, where.port))).sendall(begun)
+
+        def answered():
+            with contextlib.suppress(requests.Timeout):
+                return requests.get(f"{process.url}/healthz", timeout=1).status_code == 200
+
+        eventually(answered, 20, "another client is served")
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "GET /c/zqsecret?zqsecret NOHTTP\r\n\r\n",
+        "zqsecret! /c/zqsecret HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nX-zqsecret@: 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: zqsecret\r\n\r\n",
+        f"POST /v1/customers?zqsecret HTTP/1.1\r\nHost: x\r\nX-Api-Key: {ALL}\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\nzqsecret\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_malformed_requests_are_refused_and_nothing_of_them_or_of_their_sender_is_logged(process, request_text):
+    where = urlsplit(process.url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as line:
+        line.sendall(request_text.encode())
+        status = line.makefile("rb").readline().split()[1]
+    assert status in (b"400", b"501")
+    logged = process.log.read_text()
+    assert "zqsecret" not in logged
+    assert where.hostname not in logged
