@@ -12,6 +12,7 @@ from e2e.demo.consenting import Consenting
 from e2e.demo.orders import OrderFile
 from e2e.demo.people import SOURCES, Person
 from e2e.demo.report import Report
+from e2e.demo.scoring import Scoring
 from e2e.platform import Platform
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Story:
             Collecting(self).play()
         with self.report.step("2. Consent for marketing e-mail"):
             Consenting(self).play()
+        with self.report.step("3. Scores with reasons, and a segment"):
+            Scoring(self).play()
 
     def in_parallel(self, title: str, items: Iterable[T], work: Callable[[T], None]) -> None:
         """Does `work` on every item, eight at a time, with a bar."""

@@ -16,7 +16,7 @@ import docstore
 from chassis import clock
 from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
-from docstore import Conflict, Row, leases
+from docstore import Conflict, Row, aliases, leases
 from docstore.blobs import BlobStore
 from scoring import decisions, parquet, snapshots
 from scoring.decisions import Decision
@@ -99,7 +99,7 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
         good_until = min(decision.good_until for decision in decided.values())
         if clock.real_now() >= good_until:
             raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
-        refused = {name for name in names if not decided[name].allowed} | objecting(names)
+        refused = {name for name in names if not decided[name].allowed} | objecting(names) | _merged(names)
         counts = {"percent": percent, "scored": job.scored + len(names) - len(refused)}
         held = {**leases.held(job.leased()), "stored": job.stored}
         if job.rows().update_one(held, {"$set": counts, "$inc": {"stored": 1}}).matched_count != 1:
@@ -111,6 +111,11 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
     job.scored += docstore.in_transaction(once)
     job.stored += 1
     note(job)
+
+
+def _merged(names: list[str]) -> set[str]:
+    """Those that were merged into another customer meanwhile; the next job scores them together."""
+    return {name for name, canonical in aliases.resolve(names).items() if canonical != name}
 
 
 def _replace(scores: list[Row], job: ScoringJob) -> None:

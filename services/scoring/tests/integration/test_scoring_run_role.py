@@ -1,0 +1,216 @@
+"""The role `run` as a process: killed where it hurts, stopped politely, without consent, told to cancel."""
+
+import random
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from rapport.scoring.v1 import scoring_job_pb2
+
+import docstore
+from chassis import clock
+from docstore import batches
+from docstore.aliases import AliasChange
+from localrun.ports import free_port
+from scoring.store import FeatureManifest, Score, ScoringJob, StagedPurchase
+from scoring.store.jobs import STORING
+from scoring.usecases import people, running, storing
+from testkit import eventually
+
+from .conftest import START, customer, purchase
+
+SERVICE = "scoring"
+State = scoring_job_pb2.ScoringJob
+
+
+@pytest.fixture
+def runner(role, settings, tmp_path):
+    """Makes a runner process; start it with `.start().wait_ready()`."""
+
+    def make(**changes):
+        values = {"role": "run", "probe_port": free_port(), "work_dir": tmp_path / "work", "job_lease_s": 2.0}
+        return role(settings.model_copy(update=values | changes))
+
+    return make
+
+
+def free_leases() -> None:
+    """What the dead held is free at once, as it would be when their leases end."""
+    with docstore.platform_scope():
+        docstore.platform_collection(FeatureManifest).update_many({}, {"$unset": {"lease": ""}})
+        docstore.platform_collection(ScoringJob).update_many({}, {"$unset": {"lease": ""}})
+
+
+def job_row(client, name: str) -> dict:
+    with client.context():
+        return ScoringJob.rows().find_one({"uid": name.rpartition("/")[2]})
+
+
+def test_a_runner_killed_while_it_writes_files_loses_and_doubles_nothing(client, runner, store) -> None:
+    chance = random.Random(4)
+    people_, bought = [customer() for _ in range(40)], 0
+    process = runner(flush_rows=50, flush_seconds=0.0)
+    for round_number in range(4):
+        bought += client.stage([purchase(chance.choice(people_), day, amount=100) for day in range(600)])
+        process.start().wait_ready()
+        if round_number < 3:
+            eventually(lambda: staged(client) < 600, message="it is writing")
+            process.kill()
+            free_leases()
+    eventually(lambda: staged(client) == 0, 40, "everything is in files")
+    assert process.stop() == 0
+    known = client.SummarizePurchases()
+    assert (known.purchase_count, known.revenues[0].units) == (bought, bought)
+    with client.context():
+        assert StagedPurchase.rows().count({}) == bought == 2400
+        named = [file["name"] for file in FeatureManifest.rows().find_one({})["files"]]
+    assert len(named) == len(set(named))
+
+
+def staged(client) -> int:
+    with client.context():
+        return StagedPurchase.rows().count({"staged": True})
+
+
+def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_once(
+    client, runner, monkeypatch, settings
+) -> None:
+    client.profiling()
+    names = [customer() for _ in range(1200)]
+    chance = random.Random(9)
+    client.stage([purchase(name, chance.randrange(200), chance.randrange(500, 5000)) for name in names for _ in "ab"])
+    client.CreateSegment(segment={"display_name": "All", "expression": "purchases >= 1"}, segment_id="some")
+    created = client.CreateScoringJob(scoring_job={})
+    process = runner()
+    phases: list[str] = []
+    for wanted in ("PREPARING", "COMPUTING", STORING, "stored"):
+
+        def reached(wanted: str = wanted) -> bool:
+            row = job_row(client, created.name)
+            there = row["stored"] >= 1 if wanted == "stored" else row["phase"] == wanted and row["attempts"] >= 1
+            return there or row["state"] == batches.DONE
+
+        process.start()
+        eventually(reached, 40, f"it is {wanted}")
+        phases.append(job_row(client, created.name)["phase"])
+        process.kill()
+        free_leases()
+    process.start().wait_ready()
+    job = client.ended(created.name)
+    assert process.stop() == 0
+    assert (job.state, job.scored_count) == (State.STATE_SUCCEEDED, 1200), job.message
+    assert client.scored().keys() == set(names)
+    summary = client.SummarizeScores()
+    assert (summary.customer_count, summary.purchase_count) == (1200, 2400)
+    segment = client.GetSegment(name="segments/some")
+    assert (segment.member_count, segment.state) == (1200, 2)
+    assert Counter(client.moves()) == Counter(("entered", name) for name in names)
+    updated = [event for event in client.told() if event.DESCRIPTOR.name == "ScoresUpdated"]
+    assert Counter(each.customer for event in updated for each in event.scores) == Counter(names)
+    assert len(client.ListModels().models) == 1
+    assert "PREPARING" in phases, phases
+
+
+def test_a_polite_stop_hands_the_job_on(client, runner) -> None:
+    client.profiling()
+    client.stage([purchase(customer(), day) for day in range(50)])
+    created = client.CreateScoringJob()
+    process = runner().start()
+    eventually(lambda: job_row(client, created.name)["attempts"] >= 1, 40, "it works on it")
+    assert process.stop() == 0
+    row = job_row(client, created.name)
+    assert row["state"] == batches.DONE or row["lease"]["until"] < clock.real_now() + timedelta(seconds=2)
+    runner().start().wait_ready()
+    assert client.ended(created.name).state == State.STATE_SUCCEEDED
+
+
+def test_a_job_waits_for_consent_and_scores_nobody_until_it_answers(client, runner, settings) -> None:
+    client.profiling()
+    client.stage([purchase(customer(), day) for day in range(5)])
+    created = client.CreateScoringJob()
+    nowhere = {"consent": f"dns:///127.0.0.1:{free_port()}"}
+    process = runner(upstreams=nowhere).start()
+    eventually(lambda: "consent service" in client.GetScoringJob(name=created.name).message, 40, "it waits")
+    tried = job_row(client, created.name)["lease"]["token"]
+    eventually(lambda: job_row(client, created.name)["lease"]["token"] != tried, message="it tries again")
+    assert client.scored() == {}
+    assert process.stop() == 0
+    runner().start().wait_ready()
+    assert client.ended(created.name).state == State.STATE_SUCCEEDED
+    assert len(client.scored()) == 5
+
+
+def test_one_job_at_a_time_and_a_cancelled_one_leaves_no_trace(client, runner, monkeypatch) -> None:
+    client.profiling()
+    client.stage([purchase(customer(), 1)])
+    first = client.CreateScoringJob()
+    reason, message, _ = client.refused("CreateScoringJob")
+    assert reason == "SCORING_JOB_RUNNING"
+    assert first.name in message
+    cancelled = client.CancelScoringJob(name=first.name)
+    assert cancelled.state == State.STATE_PENDING
+    process = runner().start().wait_ready()
+    ended = client.ended(first.name)
+    assert ended.state == State.STATE_CANCELLED
+    assert client.CancelScoringJob(name=first.name).state == State.STATE_CANCELLED, "once more is no mistake"
+    assert client.scored() == {}
+    second = client.CreateScoringJob()
+    assert client.ended(second.name).state == State.STATE_SUCCEEDED
+    assert client.refused("CancelScoringJob", name=second.name)[0] == "SCORING_JOB_ENDED"
+    assert process.stop() == 0
+
+
+def test_a_job_that_stores_is_not_cancelled(client) -> None:
+    created = client.CreateScoringJob()
+    with client.context():
+        (job,) = ScoringJob.find({})
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"phase": STORING}})
+    assert client.refused("CancelScoringJob", name=created.name)[0] == "SCORING_JOB_STORING"
+    with client.context():
+        job.cancel_requested = True
+        with pytest.raises(docstore.Conflict):
+            job.save()
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"state": batches.FAILED}})
+
+
+@pytest.mark.parametrize("what", ["objects", "merges"])
+def test_scores_that_are_taken_away_while_they_are_stored_stay_away(
+    client, settings, store, monkeypatch, what: str
+) -> None:
+    """The chunk was decided, then consent's event came: its transaction must not bring the scores back."""
+    client.profiling()
+    anna, bert = customer(), customer()
+    client.stage([purchase(anna, 1), purchase(bert, 1)])
+    objecting, looks = storing.objecting, []
+
+    def meanwhile(names: list[str]) -> set[str]:
+        looks.append(objecting(names))
+        if len(looks) == 1:
+            thread = threading.Thread(target=_tell, args=(client, what, anna, bert))
+            thread.start()
+            thread.join()
+        return looks[-1]
+
+    monkeypatch.setattr(storing, "objecting", meanwhile)
+    # One partition, so that both are in one chunk.
+    _run_in_process(client, settings.model_copy(update={"job_partitions": 1}), store)
+    assert looks == [set(), {anna} if what == "objects" else set()], "the transaction began again"
+    assert client.scored().keys() == {bert}
+
+
+def _tell(client, what: str, anna: str, bert: str) -> None:
+    with client.context():
+        if what == "objects":
+            docstore.in_transaction(lambda: people.object_to_profiling(anna, "consents/c", START))
+        else:
+            docstore.in_transaction(lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
+
+
+def _run_in_process(client, settings, store) -> None:
+    client.CreateScoringJob()
+    (job,) = [job for job in batches.claim(ScoringJob, 10, lease_s=60) if job.tenant == client.tenant]
+    with client.context():
+        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
+        assert Score.rows().count({}) <= 2
+    assert client.GetScoringJob(name=job.name).state == State.STATE_SUCCEEDED
