@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from localrun import daemon, provision, state
 from localrun.layout import Layout
 from localrun.localsecrets import Secrets
@@ -28,6 +30,8 @@ class Platform:
 
     mongodb_uri: str
     amqp_uri: str
+    management_uri: str
+    """The broker's management API; empty when the broker is the user's own."""
     up_seconds: float = 0.0
     """How long `localrun up` took, for a platform started by `started`."""
 
@@ -50,6 +54,7 @@ class Platform:
             state=folder,
             mongodb_uri=told["MONGODB_URI"],
             amqp_uri=told["AMQP_URI"],
+            management_uri=told.get("RABBITMQ_MANAGEMENT_URL", ""),
             up_seconds=up_seconds,
         )
 
@@ -63,6 +68,10 @@ class Platform:
         pid = self.processes()[workload]
         os.kill(pid, number)
         return pid
+
+    def environment(self, workload: str) -> dict[str, str]:
+        """What one workload's process was told: for tools that are to run with a service's own settings."""
+        return psutil.Process(self.processes()[workload]).environ()
 
 
 @contextmanager

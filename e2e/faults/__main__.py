@@ -12,10 +12,13 @@ from rich.table import Table
 
 from e2e import tenants
 from e2e.demo.api import ApiError
+from e2e.faults.backlog import withdraw_behind
 from e2e.faults.load import PURPOSE_ID
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
 
+WAITING = 100_000
+WITHDRAWN_WITHIN_S = 5.0
 # The sinks stand for the outside world; they are no part of the platform.
 OUTSIDE = ("mail-sink", "trace-sink")
 
@@ -41,7 +44,23 @@ def main() -> int:
         figures = (done.customers, done.decisions, done.events, done.retries, f"{done.seconds:.0f}")
         table.add_row(workload, *map(str, figures), "exactly once")
     console.print(table)
+    failed += _overtaking(console, platform)
     return 1 if failed else 0
+
+
+def _overtaking(console: Console, platform: Platform) -> int:
+    """Takes consents back while events wait; returns 1 when one took longer than promised."""
+    one, other = (
+        tenants.create(platform.gateway, platform.bootstrap_key, f"faults-{uuid.uuid4().hex[:8]}") for _ in range(2)
+    )
+    tenants.create_purpose(one.api, PURPOSE_ID, double_opt_in=False)
+    met = withdraw_behind(platform, one, other, WAITING)
+    slowest = max(met.seconds)
+    console.print(
+        f"{len(met.seconds)} withdrawals while {met.waiting} events waited ({met.left} in the end): in the timeline "
+        f"after {slowest:.2f} s at most, {WITHDRAWN_WITHIN_S:g} s promised"
+    )
+    return int(slowest > WITHDRAWN_WITHIN_S or met.left < WAITING / 2)
 
 
 if __name__ == "__main__":
