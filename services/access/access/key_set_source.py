@@ -14,8 +14,9 @@ MAX_BYTES = 256 * 1024
 _MAX_URI_LENGTH = 2000
 _MAX_ADDRESSES = 4
 
-# Ranges that Python calls global but that translate to IPv4 addresses, private ones among them.
-_TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16")))
+# Ranges that Python calls global but that translate to IPv4 addresses, private ones among them (RFC 6052, RFC 8215,
+# RFC 3056, RFC 4291), and the former site-local one (RFC 3879).
+_INSIDE = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "::/96", "fec0::/10")))
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -134,6 +135,6 @@ def _allowed(address: _Address, loopback: bool) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return _allowed(address.ipv4_mapped, loopback)
-        if any(address in network for network in _TRANSLATED):
-            return False
+        if any(address in network for network in _INSIDE):
+            return loopback and address.is_loopback
     return (loopback and address.is_loopback) or (address.is_global and not address.is_multicast)

@@ -20,6 +20,7 @@ REFRESH_PAUSE_S = 30.0
 FAILURE_PAUSE_S = 5.0
 _LIMIT = 256
 _MAX_FETCHES = 4
+_MAX_WAITING = 16
 _WAIT_S = 4.0
 _NEVER = float("-inf")
 
@@ -40,7 +41,8 @@ class KeySets:
 
     A set is fetched again after ten minutes, or when a token names a key that is not in it (keys rotate), the latter
     at most once in 30 seconds per issuer: whoever sends made-up key ids must not make us hammer an issuer. One fetch
-    per issuer and four in all run at a time, so that slow issuers cannot take all threads.
+    per issuer and four in all run at a time, and 16 threads at most wait for one, so that slow issuers cannot take all
+    threads; known keys serve on meanwhile.
     """
 
     def __init__(self, fetch: Callable[[str], bytes], clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,6 +51,7 @@ class KeySets:
         self._lock = threading.Lock()
         self._sets: OrderedDict[tuple[str, str], _KeySet] = OrderedDict()
         self._fetches = threading.BoundedSemaphore(_MAX_FETCHES)
+        self._waiting = threading.BoundedSemaphore(_MAX_WAITING)
 
     def key(self, issuer: str, uri: str, kid: str) -> jwt.PyJWK | None:
         """The key `kid` of the issuer (its document id) whose set is at `uri`, None when the set has no such key.
@@ -56,8 +59,11 @@ class KeySets:
         Raises Unavailable ISSUER_UNREACHABLE while the set cannot be had.
         """
         entry = self._entry(issuer, uri)
-        if not entry.lock.acquire(timeout=_WAIT_S):
-            raise _unreachable()
+        if not entry.lock.acquire(blocking=False):  # Its keys are being fetched.
+            known = entry.keys.get(kid)
+            if known is not None and self._clock() - entry.fetched < STALE_S:
+                return known
+            self._wait_for(entry.lock.acquire)
         try:
             if self._fetch_is_due(entry, kid):
                 self._refresh(entry, uri)
@@ -86,9 +92,18 @@ class KeySets:
         entry.asked_for_unknown = now
         return True
 
-    def _refresh(self, entry: _KeySet, uri: str) -> None:
-        if not self._fetches.acquire(timeout=_WAIT_S):
+    def _wait_for(self, acquire: Callable[..., bool]) -> None:
+        if not self._waiting.acquire(blocking=False):
             raise _unreachable()
+        try:
+            if not acquire(timeout=_WAIT_S):
+                raise _unreachable()
+        finally:
+            self._waiting.release()
+
+    def _refresh(self, entry: _KeySet, uri: str) -> None:
+        if not self._fetches.acquire(blocking=False):
+            self._wait_for(self._fetches.acquire)
         try:
             keys, _ = read_jwk_set(self._fetch(uri))
         except (KeySetUnreachable, MalformedJwkSet) as error:

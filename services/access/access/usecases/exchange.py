@@ -4,7 +4,7 @@ import hmac
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -175,7 +175,7 @@ def _signed_in(issuer: Issuer, claims: dict[str, Any]) -> Caller:
     subject = claims["sub"]
     now = clock.real_now()
     # Capped first: `exp` may be any number, and an instant may not.
-    expires = now + timedelta(seconds=min(TOKEN_TTL_MAX_S, int(claims["exp"]) - now.timestamp()))
+    expires = datetime.fromtimestamp(min(int(claims["exp"]), int(now.timestamp()) + TOKEN_TTL_MAX_S), UTC)
     found = Principal.rows().find_one(
         {"issuer": issuer.issuer_uri, "subject": subject}, {"uid": 1, "roles": 1, "disabled": 1}
     )

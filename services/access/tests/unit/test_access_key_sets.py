@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 
 import jwt
 import pytest
@@ -9,6 +10,7 @@ from access import key_sets
 from access.key_set_source import KeySetUnreachable, address_problem
 from access.key_sets import KeySets
 from chassis.errors import Unavailable
+from testkit import eventually
 
 URI = "https://id.example.com/jwks"
 
@@ -126,6 +128,55 @@ def test_many_tokens_at_once_cause_one_fetch(clock):
     assert source.fetches == 1
 
 
+def test_issuers_that_hang_cannot_take_all_threads(clock):
+    let_go = threading.Event()
+
+    def fetch(uri):
+        let_go.wait(30)
+        raise KeySetUnreachable("hangs")
+
+    sets, refused = KeySets(fetch, clock), []
+
+    def ask(number):
+        with pytest.raises(Unavailable):
+            sets.key(f"acme/{number % 10}", f"{URI}/{number % 10}", "a")
+        refused.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: len(refused) >= 40, 2, "all but 20 are refused at once")
+    finally:
+        let_go.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_known_keys_are_not_held_up_by_a_fetch(clock):
+    source, let_go, fetching = Source("a"), threading.Event(), threading.Event()
+
+    def fetch(uri):
+        if source.fetches:
+            fetching.set()
+            let_go.wait(30)
+        return source(uri)
+
+    sets = KeySets(fetch, clock)
+    sets.key("acme/1", URI, "a")
+    clock.now += key_sets.FRESH_S
+    refreshing = threading.Thread(target=sets.key, args=("acme/1", URI, "a"))
+    refreshing.start()
+    try:
+        assert fetching.wait(5)
+        begun = time.monotonic()
+        assert sets.key("acme/1", URI, "a").key_id == "a"
+        assert time.monotonic() - begun < 1
+    finally:
+        let_go.set()
+        refreshing.join()
+
+
 @pytest.mark.parametrize(
     "uri",
     [
@@ -153,6 +204,9 @@ def test_many_tokens_at_once_cause_one_fetch(clock):
         "https://[::ffff:10.0.0.1]/",
         "https://[64:ff9b::a00:1]/",
         "https://[2002:a00:1::]/",
+        "https://[64:ff9b:1::a00:1]/",
+        "https://[::10.0.0.1]/",
+        "https://[fec0::1]/",
         "https://id.example.com/" + "x" * 2000,
     ],
 )
