@@ -13,6 +13,7 @@ from contracts import descriptors
 from e2e.demo.api import Json
 
 TOP_PATTERN = re.compile(r"^([a-zA-Z]+)/\{[a-z_]+\}$")
+SINGLETON_PATTERN = re.compile(r"^([a-zA-Z]+)/\{[a-z_]+\}(/[a-zA-Z]+)$")
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ def routed_methods() -> list[MethodDescriptor]:
 
 def unknown_name(name: str) -> str:
     """A name of the same collection that nobody has."""
-    return f"{name.split('/')[0]}/{uuid.uuid4() if _is_uuid(name) else 'x' + uuid.uuid4().hex[:12]}"
+    collection, uid, *rest = name.split("/")
+    return "/".join([collection, str(uuid.uuid4()) if _is_uuid(uid) else f"x{uuid.uuid4().hex[:12]}", *rest])
 
 
 def build(method: MethodDescriptor, names: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Call:
     """A call of `method` that names `names` (collection -> name) wherever it names a resource.
+
+    The collection of what each customer has one of is `customers/scores`.
 
     extra: values by JSON path (`role.permissions`) that a plausible value cannot be made up for.
     """
@@ -108,8 +112,11 @@ def _collection(resource_type: str) -> str | None:
     for file in descriptors.descriptor_set().file:
         for message in file.message_type:
             resource = message.options.Extensions[resource_pb2.resource]
-            if resource.type == resource_type and (match := TOP_PATTERN.match(resource.pattern[0])):
-                return match.group(1)
+            if resource.type != resource_type:
+                continue
+            for pattern in (TOP_PATTERN, SINGLETON_PATTERN):
+                if match := pattern.match(resource.pattern[0]):
+                    return "".join(match.groups())
     return None
 
 
@@ -133,5 +140,5 @@ def _flat(content: Json, prefix: str = "") -> Iterator[tuple[str, str | int]]:
             yield f"{prefix}{key}", value
 
 
-def _is_uuid(name: str) -> bool:
-    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name.rsplit("/", maxsplit=1)[-1]) is not None
+def _is_uuid(uid: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uid) is not None

@@ -30,7 +30,7 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     consent = api.post("/v1/consents:grant", about | {"evidence": {"method": "METHOD_FORM"}})
     made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
     made["decisions"] = api.post("/v1/consents:decide", about)["name"]
-    return made | _ingest(api)
+    return made | _ingest(api) | _score(api)
 
 
 def _ingest(api: Api) -> dict[str, str]:
@@ -40,3 +40,19 @@ def _ingest(api: Api) -> dict[str, str]:
     name = batch["ingestionBatch"]
     wait_for(lambda: api.get(f"/v1/{name}")["state"] == "STATE_APPLIED", "the batch applied", timeout=30)
     return {"ingestionBatches": name, "quarantinedEvents": batch["rejectedEvents"][0]["quarantinedEvent"]}
+
+
+def _score(api: Api) -> dict[str, str]:
+    """Scores of one customer, who has bought something, and a segment."""
+    order = {"messageId": "m-3", "kind": "KIND_TRACK", "userId": "u-3", "event": "Order Completed"}
+    api.post("/v1/events:ingest", {"source": "shop", "events": [order | {"properties": {"revenue": 19.99}}]})
+    wait_for(lambda: api.get("/v1/purchases:summarize").get("purchaseCount") == "1", "the purchase known", timeout=30)
+    purpose = {"displayName": "Profiling", "legalBasis": "LEGAL_BASIS_LEGITIMATE_INTERESTS"}
+    api.post("/v1/purposes", purpose | {"channels": ["CHANNEL_NONE"]}, purposeId="profiling")
+    job = api.post("/v1/scoringJobs")["name"]
+    wait_for(lambda: "endTime" in api.get(f"/v1/{job}"), "the scoring job ended", timeout=60)
+    body = {"displayName": "Buyers", "expression": "purchases >= 1"}
+    segment = api.post("/v1/segments", body, segmentId="buyers")["name"]
+    wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
+    scores = next(api.pages("/v1/customerScores", "customerScores"))
+    return {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
