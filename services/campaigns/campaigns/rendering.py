@@ -9,9 +9,10 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from babel.core import negotiate_locale
-from jinja2 import TemplateSyntaxError, nodes
+from jinja2 import Template, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 UNSUBSCRIBE_URL = "unsubscribe_url"
@@ -114,7 +115,7 @@ def best_language(wanted: str, available: Sequence[str]) -> str:
 
 def _flaws(field: str, source: str, variables: set[str]) -> Iterator[Flaw]:
     try:
-        tree = _environment(escape=False).parse(source)
+        tree = _ENVIRONMENTS[False].parse(source)
     except TemplateSyntaxError as error:
         yield Flaw(field, error.lineno, f"cannot be read: {error.message}")
         return
@@ -149,7 +150,7 @@ def _refusal(node: nodes.Node, variables: set[str]) -> str:
 def _rendered(source: str, context: Mapping[str, str], *, escape: bool) -> str:
     parts: list[str] = []
     length, deadline = 0, time.monotonic() + RENDER_SECONDS_MAX
-    for part in _environment(escape=escape).from_string(source).generate(context):
+    for part in _compiled(source, escape).generate(context):
         length += len(part)
         if length > OUTPUT_MAX:
             raise RenderingRefused(f"more than {OUTPUT_MAX} characters come out")
@@ -159,8 +160,9 @@ def _rendered(source: str, context: Mapping[str, str], *, escape: bool) -> str:
     return "".join(parts)
 
 
-def _environment(*, escape: bool) -> ImmutableSandboxedEnvironment:
-    return _ENVIRONMENTS[escape]
+@lru_cache(maxsize=128)
+def _compiled(source: str, escape: bool) -> Template:
+    return _ENVIRONMENTS[escape].from_string(source)
 
 
 def _new_environment(escape: bool) -> ImmutableSandboxedEnvironment:

@@ -19,8 +19,8 @@ from docstore.filters import parse
 
 BATCH = 200
 LEASE_S = 30.0
-_LOOK_AGAIN = timedelta(hours=1)
-"""When an entry looks by itself whether its message has come to an end; usually that wakes it."""
+_LOOK_AGAIN = timedelta(minutes=1)
+"""How long after its message was due an entry looks by itself what became of it; usually the message's end wakes it."""
 _PAUSED_AGAIN = timedelta(seconds=30)
 
 logger = logging.getLogger(__name__)
@@ -49,9 +49,9 @@ class _Walk:
         self._profiles = profiles(row["customer"] for row in rows)
         self._contacts = contacts({canonical for canonical, _ in self._profiles.values()})
         sent = Message.rows().find(
-            {"entry": {"$in": [row["uid"] for row in rows]}}, {"entry": 1, "step": 1, "state": 1}
+            {"entry": {"$in": [row["uid"] for row in rows]}}, {"entry": 1, "step": 1, "state": 1, "due": 1}
         )
-        self._messages = {(row["entry"], row["step"]): row["state"] for row in sent}
+        self._messages = {(row["entry"], row["step"]): row for row in sent}
 
     def operations(self) -> list[UpdateOne]:
         """The writes that move the entries; messages have been stored by then."""
@@ -69,13 +69,14 @@ class _Walk:
                 case Branch() as branch:
                     step = self._chosen(definition, step, branch, row)
                 case Send() as send:
-                    state = self._messages.get((row["uid"], step))
-                    if state is None:
+                    message = self._messages.get((row["uid"], step))
+                    if message is None:
                         if self._is_superseded(row):
                             return self._ended(row, entries.SUPERSEDED, step)
                         self._store_message(row, step, send)
-                    if state is None or state in messages.WAITING:
-                        return due.plan(row, {"step": step}, self._now + _LOOK_AGAIN)
+                    if message is None or message["state"] in messages.WAITING:
+                        planned = (message or {}).get("due") or self._now
+                        return due.plan(row, {"step": step}, max(planned, self._now) + _LOOK_AGAIN)
                     step = definition.following(step, send.next)
                 case End():
                     break

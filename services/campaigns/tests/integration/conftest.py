@@ -227,7 +227,9 @@ class Client:
     def mail(step: str, template: str = "templates/hello") -> dict:
         return {"id": step, "send": {"template": template, "purpose": PURPOSE}}
 
-    def tell(self, event: Proto, subject: str = "things/1", event_id: str = "", sequence: int = 1, **values: Any) -> str:
+    def tell(
+        self, event: Proto, subject: str = "things/1", event_id: str = "", sequence: int = 1, **values: Any
+    ) -> str:
         """Hands an event to the handlers, as the worker does; returns its id."""
         envelope = Envelope(
             id=event_id or ids.uuid7(),
@@ -235,7 +237,7 @@ class Client:
             source="//rapport/other",
             subject=subject,
             tenant=self.tenant,
-            time=values.get("time") or clock.now(),
+            time=clock.now(),
             sequence=(sequence, 0),
             body=event.SerializeToString(),
         )
@@ -275,11 +277,10 @@ class Client:
         return list(self.ListMessages(page_size=1000, filter=filter).messages)
 
     def states(self, **wanted: str) -> Counter[str]:
-        """How many messages are in each state, with their reasons."""
+        """How many messages are in each state, with their reasons; such as `REFUSED NEVER_ASKED`."""
         name = message_pb2.Message.State.Name
-        return Counter(
-            f"{name(each.state)} {each.reason}".strip().replace("REASON_", "").replace("STATE_", "") for each in self.messages(**wanted)
-        )
+        found = (f"{name(each.state)} {each.reason}".strip() for each in self.messages(**wanted))
+        return Counter(text.replace("REASON_", "").replace("STATE_", "") for text in found)
 
     def entries(self, journey: str = "win-back") -> list[Any]:
         return list(self.ListJourneyEntries(parent=f"journeys/{journey}", page_size=1000).journey_entries)

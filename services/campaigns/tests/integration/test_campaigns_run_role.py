@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pika
 import pytest
+from pydantic import SecretStr
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
@@ -67,11 +68,12 @@ def publish(broker, client) -> Callable[..., Envelope]:
 
 
 @pytest.fixture
-def started(role, settings, topology_file):
+def started(role, settings, amqp, topology_file):
     """Starts a role of the service on this module's database and broker."""
 
     def start(name: str):
-        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port(), "topology_file": topology_file}
+        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port()}
+        changes |= {"topology_file": topology_file, "amqp_uri": SecretStr(amqp)}
         return role(settings.model_copy(update=changes)).start().wait_ready()
 
     return start
@@ -89,7 +91,7 @@ def free_leases(client):
     return free
 
 
-def test_exactly_one_message_for_each_step_whatever_is_killed(ready, runner, inbox, free_leases) -> None:
+def test_exactly_one_message_for_each_step_whatever_is_killed(ready, runner, inbox, free_leases, travel) -> None:
     """kill -9 of `run` at random instants: every person gets each step's message under one Message-ID."""
     ready.journey(
         "two-steps", ready.mail("first"), ready.mail("second"), {"id": "end", "end": {}}, trigger={"segment": SEGMENT}
@@ -101,7 +103,7 @@ def test_exactly_one_message_for_each_step_whatever_is_killed(ready, runner, inb
     chance = random.Random(4)
     ready.enter(*people)
     kills = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while kills < 6 or not finished(ready, people):
         assert time.monotonic() < deadline, ready.states()
         process = runner().start().wait_ready()
@@ -113,7 +115,10 @@ def test_exactly_one_message_for_each_step_whatever_is_killed(ready, runner, inb
             kills += 1
             free_leases()
         else:
-            eventually(lambda: finished(ready, people), 30, "all are settled")
+            travel(minutes=3)  # an entry whose message ended as the process was killed looks by itself
+            eventually(lambda: finished(ready, people), 40, "all are settled")
+            travel(minutes=3)
+            eventually(lambda: {entry.state for entry in ready.entries("two-steps")} == {2}, 20, "all are at the end")
             assert process.stop() == 0
     assert ready.states(journey="journeys/two-steps") == {"SENT": 60, "REFUSED NEVER_ASKED": 20}
     headers = {(message.customer, message.step): message.message_id_header for message in ready.messages()}
@@ -122,7 +127,6 @@ def test_exactly_one_message_for_each_step_whatever_is_killed(ready, runner, inb
         got = {mail["Message-ID"] for mail in inbox.to(ready.address(person))}
         wanted = {headers[person, step] for step in ("first", "second")} if person in people[:30] else set()
         assert got == wanted
-    assert {entry.state for entry in ready.entries("two-steps")} == {2}
 
 
 def finished(client, people: list[str]) -> bool:
@@ -139,8 +143,9 @@ def test_a_mail_the_server_took_unseen_is_sent_again_as_it_was_or_never(
     ready.grant(stays, leaves)
     inbox.hangs.set()
     first = runner().start()
-    ready.enter(stays, leaves)
-    eventually(lambda: inbox.to(ready.address(stays)) and inbox.to(ready.address(leaves)), 40, "both are under way")
+    for person in (stays, leaves):  # one after the other, so that different connections bring them
+        ready.enter(person)
+        eventually(lambda person=person: inbox.to(ready.address(person)), 20, "it is under way")
     first.kill()
     ready.withdraw(leaves)
     ready.told_withdrawn(leaves)
@@ -157,9 +162,7 @@ def test_a_mail_the_server_took_unseen_is_sent_again_as_it_was_or_never(
     assert "example.com" not in first.log.read_text() + second.log.read_text()
 
 
-def test_an_attempt_under_way_that_fails_is_not_tried_again_after_a_withdrawal(
-    ready, runner, inbox, stored
-) -> None:
+def test_an_attempt_under_way_that_fails_is_not_tried_again_after_a_withdrawal(ready, runner, inbox, stored) -> None:
     person = ready.customer()
     ready.know(person)
     ready.grant(person)
@@ -176,17 +179,17 @@ def test_an_attempt_under_way_that_fails_is_not_tried_again_after_a_withdrawal(
 
 
 def test_two_runners_share_the_work_fast_enough(ready, runner, inbox) -> None:
-    people = [ready.customer() for _ in range(300)]
+    people = [ready.customer() for _ in range(200)]
     ready.know(*people)
     ready.grant(*people)
     one, other = runner().start().wait_ready(), runner().start().wait_ready()
     begin = time.monotonic()
     ready.enter(*people)
-    eventually(lambda: ready.states() == {"SENT": 300}, 30, "all are sent")
-    rate = 300 / (time.monotonic() - begin)
-    print(f"{rate:.0f} mails a second")
-    assert rate >= 20
-    assert Counter(len(inbox.to(ready.address(person))) for person in people) == {1: 300}
+    with ready.context():
+        eventually(lambda: Message.rows().count({"state": messages.SENT}) == 200, 30, "all are sent")
+    rate = 200 / (time.monotonic() - begin)
+    assert rate >= 20, f"{rate:.0f} mails a second"
+    assert Counter(len(inbox.to(ready.address(person))) for person in people) == {1: 200}
     assert (one.stop(), other.stop()) == (0, 0)
 
 
@@ -214,7 +217,7 @@ def test_repeats_and_disorder_of_events_change_nothing(ready, publish, started, 
     eventually(lambda: known(ready, [marker]), 30, "all is handled")
     eventually(lambda: len(ready.entries()) == 8 and known(ready, people), 30, "all are in")
     work()
-    assert ready.states() == {"SENT": 7, } | {} or ready.states()["SENT"] == 7
+    assert ready.states()["SENT"] == 7
     assert {mail["Subject"] for person in people for mail in inbox.to(ready.address(person))} == {"Hello New"}
     assert [len(inbox.to(ready.address(person))) for person in people] == [1] * 7 + [0]
     assert worker.stop() == 0
@@ -261,12 +264,14 @@ def test_what_happened_is_told(ready, broker, started, work) -> None:
     told: list[Envelope] = []
 
     def arrived() -> bool:
-        method, properties, body = broker.basic_get(queue, auto_ack=True)
-        if method:
+        while not told:
+            method, properties, body = broker.basic_get(queue, auto_ack=True)
+            if not method:
+                return False
             event = Envelope.from_amqp(properties.headers, {"content_type": properties.content_type}, body)
             if event.tenant == ready.tenant:
                 told.append(event)
-        return bool(told)
+        return True
 
     eventually(arrived, 30, "the event")
     event = descriptors.message_class(told[0].type).FromString(told[0].body)

@@ -126,7 +126,8 @@ def test_a_journey_that_cannot_be_gone_through_is_refused(client, refused, steps
 def test_a_trigger_names_a_segment_or_an_event(client, refused, trigger) -> None:
     with refused("JOURNEY_INVALID" if trigger else "INVALID_FIELDS"):
         client.CreateJourney(
-            journey={"display_name": "J", "steps": [{"id": "e", "end": {}}]} | ({"trigger": trigger} if trigger else {}),
+            journey={"display_name": "J", "steps": [{"id": "e", "end": {}}]}
+            | ({"trigger": trigger} if trigger else {}),
             journey_id="j1",
         )
 

@@ -1,4 +1,4 @@
-"""From the event to the mail: consent, caps, quiet hours, merges, withdrawals; a real consent service and mail server."""
+"""From the event to the mail: consent, caps, quiet hours, merges, withdrawals; real services on both sides."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -10,8 +10,9 @@ from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 
 from campaigns.store import Message, Suppression
-from campaigns.usecases import advancing
+from campaigns.usecases import advancing, sending
 from chassis import clock, ids
+from chassis.smtp import Mailer
 
 SERVICE = "campaigns"
 DAY_S = 86_400
@@ -268,13 +269,11 @@ def test_a_mail_server_that_is_busy_is_tried_again_with_the_same_mail(ready, wor
     assert "sealed" not in stored(person)[0] or stored(person)[0]["sealed"] is None
 
 
-def test_nothing_is_sent_while_consent_does_not_answer(ready, work, inbox, settings, stored, monkeypatch) -> None:
+def test_nothing_is_sent_while_consent_does_not_answer(ready, work, inbox, settings, stored) -> None:
     person = ready.customer()
     ready.know(person)
     ready.grant(person)
     ready.enter(person)
-    from campaigns.usecases import sending
-    from chassis.smtp import Mailer
 
     away = settings.model_copy(update={"upstreams": {"consent": "127.0.0.1:1"}})
     advancing.advance(settings)
@@ -313,10 +312,11 @@ def test_waits_and_branches_lead_where_they_say(client, work, inbox, travel) -> 
     client.purpose()
     client.template("calm")
     client.template("urgent")
+    condition = "score.p_alive < 0.3 AND customer.region_code = DE"
     client.journey(
         "win-back",
         {"id": "wait", "wait": {"duration": {"seconds": 2 * DAY_S}}},
-        {"id": "which", "branch": {"condition": "score.p_alive < 0.3 AND customer.region_code = DE", "otherwise": "calm"}},
+        {"id": "which", "branch": {"condition": condition, "otherwise": "calm"}},
         client.mail("urgent", "templates/urgent") | {"next": "end"},
         client.mail("calm", "templates/calm"),
         {"id": "end", "end": {}},

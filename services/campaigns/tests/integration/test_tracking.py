@@ -10,7 +10,7 @@ from rapport.consent.v1 import consent_pb2
 
 from campaigns import mail as mails
 from campaigns.store import Unsubscribe
-from campaigns.usecases import sending, tracking
+from campaigns.usecases import advancing, sending, tracking, unsubscribing
 from chassis.keys import keyring
 from chassis.smtp import Mailer
 from docstore import leases
@@ -78,8 +78,6 @@ def test_looking_at_the_page_changes_nothing_and_unsubscribing_holds_at_once(
 
 def test_consent_is_told_until_it_answers_and_once(ready, public, tokens, person, work, settings) -> None:
     public.Unsubscribe(token=tokens["u"])
-    from campaigns.usecases import unsubscribing
-
     away = settings.model_copy(update={"upstreams": {"consent": "127.0.0.1:1"}})
     assert unsubscribing.tell_consent(away) == 1
     with ready.context():
@@ -134,9 +132,7 @@ def test_forged_and_foreign_links_are_refused(public, tokens, refused, kind) -> 
         public.Unsubscribe(token=tokens["l"])
 
 
-@pytest.mark.parametrize(
-    ("kind", "purpose"), [("l", mails.CLICK), ("o", mails.OPEN), ("u", mails.UNSUBSCRIBE)]
-)
+@pytest.mark.parametrize(("kind", "purpose"), [("l", mails.CLICK), ("o", mails.OPEN), ("u", mails.UNSUBSCRIBE)])
 def test_links_run_out_and_name_only_what_there_is(ready, public, tokens, refused, kind, purpose) -> None:
     (message,) = ready.messages()
 
@@ -170,8 +166,6 @@ def state_of(client, customer: str) -> str:
 
 
 def send_only(settings) -> None:
-    from campaigns.usecases import advancing
-
     with Mailer(settings) as mailer:
         while advancing.advance(settings) + sending.send_due(settings, mailer):
             pass

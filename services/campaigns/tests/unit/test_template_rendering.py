@@ -17,7 +17,10 @@ def refusals(source: str, field: str = "text") -> list[tuple[str, int, str]]:
 
 
 def test_good_templates_are_taken() -> None:
-    assert refusals("Hello {{ given_name | title }}{% if tier == 'gold' and not tier is none %}!{% else %}.{% endif %}") == []
+    assert (
+        refusals("Hello {{ given_name | title }}{% if tier == 'gold' and not tier is none %}!{% else %}.{% endif %}")
+        == []
+    )
     assert refusals("{{ given_name if tier != 'x' else tier|upper }} {{ unsubscribe_url }} {# a remark #}") == []
     assert refusals("{{ given_name|truncate(20) }}") == []
 
