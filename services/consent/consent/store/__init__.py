@@ -6,8 +6,9 @@ from consent.store.decisions import Decision
 from consent.store.mails import OptInMail
 from consent.store.purposes import Notice, NoticeText, Purpose
 from consent.store.records import ConsentRecord, Evidence
+from docstore.aliases import CustomerAlias
 
-DOCUMENTS = (Purpose, Notice, Consent, ConsentRecord, Seal, ChainHead, OptInMail, Decision)
+DOCUMENTS = (Purpose, Notice, Consent, ConsentRecord, Seal, ChainHead, OptInMail, Decision, CustomerAlias)
 """Every collection of the service, for `docstore.migrate`."""
 
 __all__ = [
