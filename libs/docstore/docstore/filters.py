@@ -197,6 +197,8 @@ class _Parser:
 
 def _tokens(expression: str) -> list[_Token]:
     tokens: list[_Token] = []
+    if (position := expression.find("\0")) >= 0:  # MongoDB takes none in a $regex.
+        raise _refusal(f"is wrong at character {position + 1}: a stray character")
     position = 0
     end = len(expression.rstrip())
     while position < end:
@@ -237,11 +239,11 @@ def _bool(token: _Token, _field: FilterField) -> bool:
 def _timestamp(token: _Token, _field: FilterField) -> datetime:
     try:
         instant = datetime.fromisoformat(_text(token))
-    except ValueError:
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):  # Overflow: an offset may lead out of the years 1 to 9999.
         raise ValueError("expected an instant such as 2026-01-31T12:00:00Z") from None
-    if instant.tzinfo is None:
-        raise ValueError("expected an instant with its offset, such as 2026-01-31T12:00:00Z")
-    return instant.astimezone(UTC)
+    raise ValueError("expected an instant with its offset, such as 2026-01-31T12:00:00Z")
 
 
 def _enum(token: _Token, field: FilterField) -> str:

@@ -188,6 +188,8 @@ def test_plain_words_and_instants_need_no_quotes() -> None:
         ("create_time > yesterday", "expected an instant"),
         ("create_time > 2026-01-01T00:00:00", "with its offset"),
         ("create_time > '2026-13-01T00:00:00Z'", "expected an instant"),
+        ("create_time > 0001-01-01T00:00:00+14:00", "expected an instant"),
+        ("display_name = 'a\0*'", "stray character"),
         ("$where = 1", "$where is no field"),
         ("count = {'$gt': 1}", "expected a whole number"),
         ("x" * (filters.MAX_LENGTH + 1), "longer than"),
