@@ -46,15 +46,16 @@ class EventCollection:
             raise method_not_allowed(["OPTIONS", "POST"])
         deadline = timeouts.deadline_of(request, self._settings.default_timeout_s)
         credential = credentials.write_key_from_headers(request)
-        if credential is None:
-            # The body must be read to find the key in it: that counts against the address.
+        # A key in the body is found by reading it: that counts against the address.
+        grant = self._admission.known(request, credential, "identity", deadline) if credential else None
+        if grant is None:
             self._admission.anonymous(request)
         body = bodies.read(request, self._settings.body_max_bytes, _TYPES)
         payload = json_text.loads(body, unique_keys=False)
         if type(payload) is not dict:
             raise InvalidArgument("INVALID_FIELD", "The body must be a JSON object.")
-        credential = credential or _write_key_in(payload)
-        grant = self._admission.known(request, credential, "identity", deadline)
+        if grant is None:
+            grant = self._admission.known(request, _write_key_in(payload), "identity", deadline)
         ingest = _request(payload, PATHS[request.path], check_size=len(body) > events.EVENT_MAX_BYTES)
         ingest.source = grant.source
         idempotency.apply(request, ingest)

@@ -107,6 +107,13 @@ def test_asks_for_a_write_key(client, services):
     assert services.requests("IngestEvents") == []
 
 
+def test_what_a_stranger_sends_is_not_read(make_app, services):
+    client = make_app(address_rate_per_s=0.01, address_rate_burst=2).test_client()
+    stranger = {"Authorization": "Basic " + base64.b64encode(b"rk.acme.wrong:").decode()}
+    for status in (401, 401, 429):
+        assert client.post("/v1/batch", data=b"{", headers=stranger).status_code == status
+
+
 def test_an_empty_batch_is_a_success_for_those_who_may(client, services):
     assert client.post("/v1/batch", json={"batch": []}, headers=BASIC).json == {"success": True}
     assert client.post("/v1/batch", json={"batch": []}).status_code == 401
