@@ -107,6 +107,16 @@ def test_upstreams_are_the_headless_services_in_a_cluster(production: list[Manif
         assert f"rapport-{service}" in headless
 
 
+def test_the_gateway_tells_clients_apart_behind_the_ingress(
+    production: list[Manifest], with_values: Callable[[Manifest], list[Manifest]]
+) -> None:
+    """Rates and the evidence of consents go by the client's address, which only the proxies in front know."""
+    (container,) = containers(production, "gateway").values()
+    assert {"name": "RAPPORT_TRUSTED_PROXIES", "value": "1"} in container["env"]
+    with pytest.raises(render.RenderError, match="trustedProxies"):
+        with_values({"global": {"trustedProxies": 0}})
+
+
 def test_secrets_are_only_referred_to(production: list[Manifest]) -> None:
     assert not [item for item in production if item["kind"] == "Secret"]
     values = yaml.safe_load((UMBRELLA / "examples/production/values.yaml").read_text())
