@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cachetools import TTLCache
@@ -104,6 +104,7 @@ class Exchange:
 
     def __init__(self, settings: Settings, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
+        self._kept_for = timedelta(seconds=settings.credential_cache_s)
         self._grants: TTLCache[bytes, Grant] = TTLCache(settings.credential_cache_size, settings.credential_cache_s)
         self._refused: TTLCache[bytes, Status] = TTLCache(settings.credential_cache_size, _REFUSED_KEPT_S)
         self._lock = threading.Lock()
@@ -124,6 +125,7 @@ class Exchange:
             refused = self._refused.get(key)
         if refused is not None:
             raise RpcRefusal(refused)
+        trusted_until = clock.real_now() + self._kept_for  # From the question on: a revocation may overtake the answer.
         request = access_pb2.ExchangeCredentialRequest(tenant=tenant, audience=audience)
         setattr(request, credential.kind, credential.secret)
         try:
@@ -139,7 +141,7 @@ class Exchange:
             if time.monotonic() >= deadline:
                 raise
             raise self._refusal(key, error) from error
-        grant = Grant(answer.token, answer.source, answer.expire_time.ToDatetime(UTC))
+        grant = Grant(answer.token, answer.source, min(trusted_until, answer.expire_time.ToDatetime(UTC)))
         with self._lock:
             self._grants[key] = grant
         return grant

@@ -1,6 +1,7 @@
 """Credentials, their cache, and rates."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -35,6 +36,23 @@ def test_a_revoked_credential_is_refused_once_its_exchange_is_old(make_app, serv
 
     services.answers["ExchangeCredential"] = revoked
     eventually(lambda: get(client).status_code == 401, 5, "the revoked key is refused")
+
+
+def test_a_grant_is_as_old_as_the_question_for_it(make_app, services):
+    """Access may have read the key just before it was revoked, and have answered long after."""
+    client, working = make_app(credential_cache_s=1.0).test_client(), services.answers["ExchangeCredential"]
+
+    def slow(request):
+        if len(services.requests("ExchangeCredential")) == 1:
+            threading.Event().wait(0.9)
+        return working(request)
+
+    services.answers["ExchangeCredential"] = slow
+    begun = time.monotonic()
+    eventually(
+        lambda: get(client).status_code == 200 and len(services.requests("ExchangeCredential")) == 2, 5, "asked again"
+    )
+    assert 0.9 < time.monotonic() - begun < 1.6
 
 
 def test_refusals_are_remembered_for_a_moment(client, services):
