@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from rapport.consent.v1 import consent_pb2, events_pb2, purpose_pb2
 
@@ -67,8 +68,17 @@ def publish(platform: Platform, queue: str, events: Iterable[Envelope]) -> None:
 
 def waiting(platform: Platform, queue: str) -> int:
     """Messages on a queue that nobody has been given yet."""
+    return int(_declared(platform, queue).message_count)
+
+
+def consumers(platform: Platform, queue: str) -> int:
+    """Consumers of a queue."""
+    return int(_declared(platform, queue).consumer_count)
+
+
+def _declared(platform: Platform, queue: str) -> Any:
     with topology.connection(platform.amqp_uri, "backlog") as broker:
-        return int(broker.channel().queue_declare(queue, passive=True).method.message_count)
+        return broker.channel().queue_declare(queue, passive=True).method
 
 
 def told(api: Api, customer: str) -> list[str]:
