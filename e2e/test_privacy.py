@@ -174,6 +174,7 @@ def test_planted_values_are_nowhere_but_where_they_belong(platform: Platform, ne
     _wait_for_telemetry(scan, last_trace)
     leaked = {place: names for place, names in scan.found(values).items() if names}
     assert leaked == {}
+    dead(platform, "drop", "--service", "identity", "--reason", "UNKNOWN_TYPE", "--yes")
 
 
 def _complete(found: dict[str, set[str]], values: dict[str, str]) -> dict[str, set[str]] | None:
