@@ -25,6 +25,7 @@ TOGETHER = (
     "libs/eventing",
     "services/identity",
     "services/consent",
+    "services/campaigns",
     "services/scoring",
     "libs/docstore",
     "services/gateway",

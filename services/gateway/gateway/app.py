@@ -15,7 +15,7 @@ from contracts import descriptors
 from gateway import admission, draining, errors, idempotency, limits, observation
 from gateway.credentials import Exchange
 from gateway.openapi import document, reference
-from gateway.pages import opt_in
+from gateway.pages import message_links, opt_in
 from gateway.segment import endpoint as segment
 from gateway.settings import Settings
 from gateway.transcoder.endpoint import Transcoder, method_not_allowed, not_found
@@ -47,6 +47,8 @@ def create_app(settings: Settings) -> Flask:
         page = opt_in.OptInPage(settings, door, upstreams)
         app.url_map.add(Rule(opt_in.PATH, endpoint="opt_in"))
         app.view_functions["opt_in"] = lambda token: page.handle(request, token)
+    if "campaigns" in settings.upstreams:
+        _add_message_links(app, message_links.MessageLinks(settings, door, upstreams))
     _add_api(app, settings, door, upstreams)
     _add_probes(app, upstreams)
     _add_error_handlers(app)
@@ -73,6 +75,17 @@ def _add_collection(app: Flask, collection: segment.EventCollection) -> None:
         if request.path in segment.PATHS:
             collection.add_cors(request, response)
         return response
+
+
+def _add_message_links(app: Flask, links: message_links.MessageLinks) -> None:
+    served = {
+        message_links.LINK_PATH: ("follow_link", links.follow),
+        message_links.PICTURE_PATH: ("picture", links.picture),
+        message_links.UNSUBSCRIBE_PATH: ("unsubscribe", links.unsubscribe),
+    }
+    for path, (endpoint, serve) in served.items():
+        app.url_map.add(Rule(path, endpoint=endpoint))
+        app.view_functions[endpoint] = lambda token, serve=serve: serve(request, token)
 
 
 def _add_api(app: Flask, settings: Settings, door: admission.Admission, upstreams: Upstreams) -> None:

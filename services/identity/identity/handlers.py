@@ -3,6 +3,7 @@
 from datetime import UTC
 
 from rapport.access.v1 import events_pb2 as access_events_pb2
+from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
 from rapport.consent.v1 import consent_pb2, purpose_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 
@@ -44,6 +45,35 @@ class Handlers:
                 source=source,
                 message_id=envelope.id,
                 event_time=state.decide_time.ToDatetime(UTC) if state.HasField("decide_time") else envelope.time,
+                create_time=clock.now(),
+                details=details,
+            )
+        )
+
+    @subscribe(campaigns_events_pb2.MessageSent)
+    @subscribe(campaigns_events_pb2.MessageClicked)
+    @subscribe(campaigns_events_pb2.MessageOpened)
+    def note_message(
+        self,
+        event: campaigns_events_pb2.MessageSent
+        | campaigns_events_pb2.MessageClicked
+        | campaigns_events_pb2.MessageOpened,
+        envelope: Envelope,
+    ) -> None:
+        """Put what was sent to a person, and what became of it, into the timeline."""
+        about = event.message
+        details = {name: getattr(about, name) for name in ("message", "journey", "step", "template", "purpose")} | {
+            name: getattr(event, name) for name in ("decision", "target_url") if hasattr(event, name)
+        }
+        source = f"services/{envelope.source.rpartition('/')[2]}"
+        timeline.add_entry(
+            TimelineEntry.new(
+                TimelineEntry.uid_of(source, envelope.id),
+                customer=about.customer.rpartition("/")[2],
+                event=envelope.type,
+                source=source,
+                message_id=envelope.id,
+                event_time=envelope.time,
                 create_time=clock.now(),
                 details=details,
             )

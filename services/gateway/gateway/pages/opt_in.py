@@ -4,22 +4,17 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from flask import Request, Response, render_template
-from google.rpc import code_pb2
+from flask import Request, Response
 from rapport.consent.v1 import consent_pb2, consent_service_pb2
 
 from chassis.errors import RapportError
-from gateway import errors, timeouts
+from gateway import timeouts
 from gateway.admission import Admission
-from gateway.pages.texts import LANGUAGES, TEXTS
+from gateway.pages.answers import is_forever_broken, page, passing_failure
 from gateway.settings import Settings
 from gateway.upstreams import Upstreams
 
 PATH = "/c/<token>"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
 _SERVICE = "/rapport.consent.v1.ConsentService"
 _USER_AGENT_MAX = 500
 _BROKEN_LINKS = {
@@ -27,9 +22,6 @@ _BROKEN_LINKS = {
     "LINK_SUPERSEDED": ("superseded", 410),
     "LINK_INVALID": ("invalid", 404),
 }
-_FOREVER_BROKEN = frozenset(
-    (code_pb2.INVALID_ARGUMENT, code_pb2.NOT_FOUND, code_pb2.UNAUTHENTICATED, code_pb2.FAILED_PRECONDITION)
-)
 
 
 class OptInPage:
@@ -94,31 +86,17 @@ def masked_address(address: str | None) -> str:
     return str(network.network_address)
 
 
-def language_of(request: Request) -> str:
-    """The language of the page, by Accept-Language; English unless another one is known."""
-    return request.accept_languages.best_match(LANGUAGES, LANGUAGES[0])
-
-
 def _failure(request: Request, error: RapportError) -> Response:
     if error.reason in _BROKEN_LINKS:
         kind, status = _BROKEN_LINKS[error.reason]
         return _page(request, kind, status)
-    code = errors.status_of(error).code
-    if code in _FOREVER_BROKEN:
+    if is_forever_broken(error):
         return _page(request, "invalid", 404)
-    refusal = errors.response(error)
-    return _page(request, "failed", refusal.status_code, {"Retry-After": refusal.headers.get("Retry-After", "60")})
+    status, headers = passing_failure(error)
+    return _page(request, "failed", status, headers)
 
 
 def _page(
     request: Request, kind: str, status: int, headers: dict[str, str] | None = None, opt_in: Any = None
 ) -> Response:
-    language = language_of(request)
-    html = render_template("opt_in.html", kind=kind, language=language, text=TEXTS[language], opt_in=opt_in)
-    response = Response(html, status, content_type="text/html; charset=utf-8", headers=headers)
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Language"] = language
-    response.headers["Vary"] = "Accept-Language"
-    response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    return response
+    return page(request, "opt_in.html", kind, status, headers, opt_in=opt_in)

@@ -22,6 +22,14 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "failed_title": "That did not work just now",
         "failed_lead": "Please try again in a minute. Your link stays valid and nothing was lost.",
         "notice_heading": "What you agree to",
+        "unsubscribe_title": "Unsubscribe?",
+        "unsubscribe_lead": "You will get no more messages of this kind at {address}.",
+        "unsubscribe_sender": "The message came from {sender}.",
+        "unsubscribe_button": "Unsubscribe",
+        "unsubscribed_title": "You are unsubscribed",
+        "unsubscribed_lead": "No more messages of this kind will be sent to {address}.",
+        "gone_title": "This link does not work any more",
+        "gone_lead": "It may have been cut off on its way, or it is too old. Use the link in a newer message.",
     },
     "de": {
         "question_title": "Bitte bestätigen",
@@ -44,9 +52,18 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "failed_title": "Das hat gerade nicht geklappt",
         "failed_lead": "Bitte versuchen Sie es in einer Minute noch einmal. Ihr Link bleibt gültig, und nichts ging verloren.",
         "notice_heading": "Worin Sie einwilligen",
+        "unsubscribe_title": "Abmelden?",
+        "unsubscribe_lead": "Sie erhalten dann keine solchen Nachrichten mehr an {address}.",
+        "unsubscribe_sender": "Die Nachricht kam von {sender}.",
+        "unsubscribe_button": "Abmelden",
+        "unsubscribed_title": "Sie sind abgemeldet",
+        "unsubscribed_lead": "An {address} gehen keine solchen Nachrichten mehr.",
+        "gone_title": "Dieser Link funktioniert nicht mehr",
+        "gone_lead": "Vielleicht wurde er unterwegs abgeschnitten, oder er ist zu alt. Nehmen Sie den Link in einer neueren "
+        "Nachricht.",
     },
 }
-"""Language (BCP 47) -> key -> text; `{purpose}` and `{address}` are filled in."""
+"""Language (BCP 47) -> key -> text; `{purpose}`, `{address}` and `{sender}` are filled in."""
 
 LANGUAGES = tuple(TEXTS)
 """The languages of the pages, the default first."""
