@@ -20,6 +20,11 @@ ORDER_COMPLETED = "Order Completed"
 ZONE = ZoneInfo("America/New_York")
 
 
+def bought_at(order: Order) -> datetime:
+    """When an order counts as placed: at noon of its day."""
+    return datetime.combine(order.day, time(12), ZONE).astimezone(UTC)
+
+
 class Collecting:
     """Purchases first, then who the people are, then devices that two people share."""
 
@@ -110,7 +115,7 @@ class Collecting:
                 "currency": order.currency,
                 "quantity": order.quantity,
             },
-            timestamp=datetime.combine(order.day, time(12), ZONE).astimezone(UTC),
+            timestamp=bought_at(order),
             message_id=order.row_id,
         )
         return result

@@ -1,11 +1,14 @@
 """Step 3: who objects to profiling is left out; all others get scores with reasons, and a segment follows from them."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from e2e.demo.api import ApiError, Json, wait_for
+from e2e.demo.collecting import bought_at
 from e2e.demo.orders import Order
 from e2e.demo.people import Person
 
@@ -24,6 +27,8 @@ class Scoring:
 
     def __init__(self, story: "Story") -> None:
         self.story = story
+        self.counted: list[Order] = []
+        self.refused = 0
         self.objectors = random.Random(12).sample(story.people, min(OBJECTORS, len(story.people) // 2))
 
     def play(self) -> None:
@@ -32,6 +37,8 @@ class Scoring:
         self.story.in_parallel("objections to profiling", self.objectors, self._object)
         self._purchases_known()
         job = self._score()
+        self._count_orders(datetime.fromisoformat(job["asOf"]))
+        self.story.report.check("3", "objectors left out by consent", self.refused, int(job.get("refusedCount", 0)))
         scores = {item["customer"]: item for item in self.story.api.pages("/v1/customerScores", "customerScores")}
         self._reconcile(scores)
         self._form_segment(scores)
@@ -75,14 +82,12 @@ class Scoring:
 
             done = wait_for(ended, f"{job['name']} ended", timeout=300)
         self.story.report.check("3", "scoring job", "STATE_SUCCEEDED", f"{done['state']}{_why(done)}")
-        left_out = int(done.get("refusedCount", 0))
-        self.story.report.check("3", "objectors left out by consent", len(self.objectors), left_out)
         return done
 
     def _reconcile(self, scores: Mapping[str, Json]) -> None:
         """Scoring's own sums against the file's, less the objectors'."""
         report, summary = self.story.report, self.story.api.get("/v1/customerScores:summarize")
-        kept = self._counted_orders()
+        kept = self.counted
         buyers = len({order.customer for order in kept})
         report.check("3", "customers scored", buyers, int(summary.get("customerCount", 0)))
         report.check("3", "purchases in scoring", len(kept), int(summary.get("purchaseCount", 0)))
@@ -94,12 +99,13 @@ class Scoring:
         report.check("3", "status of an objector's scores", 404, self._status(min(objecting)))
         report.check("3", "scores without a reason", 0, sum(not item.get("reasons") for item in scores.values()))
 
-    def _counted_orders(self) -> list[Order]:
-        """The orders scores rest on: in the currency of most, no refunds, and not of objectors."""
-        orders = self.story.file.orders
-        currency = max(sorted({order.currency for order in orders}), key=[order.currency for order in orders].count)
+    def _count_orders(self, as_of: datetime) -> None:
+        """Notes the orders scores rest on: up to the instant, in the currency of most, no refunds, not of objectors."""
+        orders = [order for order in self.story.file.orders if bought_at(order) <= as_of]
         objecting = {person.number for person in self.objectors}
-        return [
+        self.refused = len({order.customer for order in orders} & objecting)
+        ((currency, _),) = Counter(order.currency for order in orders).most_common(1)
+        self.counted = [
             order
             for order in orders
             if order.currency == currency and order.amount_minor >= 0 and order.customer not in objecting
@@ -134,7 +140,7 @@ class Scoring:
             value = _amount(item["lifetimeValue"]["value"])
             report.note(
                 f"  {member['customer']}",
-                f"worth {value:.2f}, alive {item['pAlive']['value']:.0%}: {' '.join(item['reasons'])}",
+                f"worth {value:.2f}, alive {item['pAlive']['value']:.0%}: {'; '.join(item['reasons'])}",
             )
 
     def _show_model(self, name: str, scores: Mapping[str, Json]) -> None:
@@ -143,7 +149,9 @@ class Scoring:
             parameters = dict(model.get("parameters", {}).get(part, {}))
             kind = parameters.pop("model", "?")
             self.story.report.note(f"model of {part}", f"{kind} {_rounded(parameters)}")
-        self.story.report.note("metrics of the model", _rounded(model.get("metrics", {})))
+        holdout = model.get("metrics", {}).get("holdout") or {}
+        figures = {name: value for name, value in holdout.items() if isinstance(value, float)}
+        self.story.report.note("the model on weeks it had not seen", _rounded(figures) or "not enough data")
         if message := model.get("message"):
             self.story.report.note("about the model", message)
         alive = sum(item["pAlive"].get("value", 0) for item in scores.values()) / len(scores)

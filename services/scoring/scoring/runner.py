@@ -61,8 +61,8 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         probe.ready(False)
         for thread in threads:
             thread.join()
+    # The database stays connected: the last metrics are asked for after this.
     client.close_channels()
-    docstore.disconnect()
 
 
 def _wait_for_database(stopping: Stopping) -> bool:

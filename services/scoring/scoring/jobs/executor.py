@@ -2,10 +2,15 @@
 
 import os
 import secrets
+import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import psutil
 
 OWN_ADDRESS = "127.0.0.2"
 """Ray turns 127.0.0.1 into the machine's outer address; any other loopback address it keeps."""
@@ -16,6 +21,8 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS", "ARROW_IO_THREADS"), "1"
 )
 """Parallelism is over tasks; libraries that start threads of their own would fight over the same CPUs."""
+
+_SCRATCH = "rapport-ray-"
 
 ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
@@ -96,7 +103,8 @@ def on_ray() -> Iterator[OnRay]:
     # A token of its own: Ray would take any that lies in the home folder, and refuse everybody without one.
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    with tempfile.TemporaryDirectory(prefix="rapport-ray-", ignore_cleanup_errors=True) as scratch:
+    _remove_left_behind()
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", ignore_cleanup_errors=True) as scratch:
         options = {
             "address": "local",
             "_node_ip_address": OWN_ADDRESS,
@@ -108,12 +116,23 @@ def on_ray() -> Iterator[OnRay]:
             yield executor
 
 
+def _remove_left_behind() -> None:
+    """Deletes what Rays of killed jobs left in the folder for temporary files."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        owner = folder.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
     # Here, not above: Ray reads its environment when it is imported, and only jobs may load it.
     import ray
 
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, configure_logging=False, **options)
+    # Ray puts a handler of its own there, which leaves without a word.
+    signal.signal(signal.SIGTERM, handler)
     try:
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         cpus = max(node["Resources"].get("CPU", 1.0) for node in nodes if node["Alive"])

@@ -24,8 +24,11 @@ class Folder:
         opened: BinaryIO = self._files.open(self._path(name), "rb")
         return opened
 
-    def write(self, name: str, fill: Callable[[BinaryIO], object]) -> None:
-        """Let `fill` write a file: readers see the old content or all of the new, also after a kill."""
+    def write(self, name: str, fill: Callable[[BinaryIO], object], *, durable: bool = True) -> None:
+        """Let `fill` write a file: readers see the old content or all of the new, also after a kill.
+
+        `durable` files are safe from a crash of the machine too, which takes waiting for the disk.
+        """
         path = self._path(name)
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         if not isinstance(self._files, LocalFileSystem):
@@ -37,17 +40,18 @@ class Folder:
         try:
             with open(partial, "wb") as file:
                 fill(file)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(partial, path)
         finally:
             if os.path.exists(partial):
                 os.unlink(partial)
 
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
+    def write_json(self, name: str, content: dict[str, Any], *, durable: bool = True) -> None:
         """Write a small JSON file; equal contents give equal bytes."""
         body = (json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
-        self.write(name, lambda file: file.write(body))
+        self.write(name, lambda file: file.write(body), durable=durable)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Content of a JSON file; None when there is none."""

@@ -60,10 +60,10 @@ class Handle:
     def cancel(self) -> Progress:
         """Stops the job with all its processes; returns how it ended. What is finished is kept for another launch."""
         if self._process is not None and _alive(self._process):
-            _signal(self._process.pid, signal.SIGTERM, group=False)
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
             _wait_gone(self._process, _STOP_S)
-            # What is left of the group, such as a Ray that did not get to end.
-            _signal(self._process.pid, signal.SIGKILL, group=True)
+            _end_group(self._workdir)
             _wait_gone(self._process, _STOP_S)
         told = self.poll()
         if told.state is State.FAILED:
@@ -95,6 +95,7 @@ def launch(given: JobSpec | Mapping[str, Any], workdir: Path, ray_address: str |
             return Handle(output, workdir, None)
     elif (running := _remembered(workdir)) is not None:
         raise ValueError(f"another job runs in {workdir} as process {running.pid}: cancel it first")
+    _end_group(workdir)
     _replace(spec_file, body)
     Progress(State.RUNNING, "start").write(output)
     address = str(spec_file)
@@ -156,10 +157,16 @@ def _wait_gone(process: psutil.Process, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _signal(pid: int, number: signal.Signals, *, group: bool) -> None:
-    with suppress(ProcessLookupError):
-        # The child leads its own session and group.
-        (os.killpg if group else os.kill)(pid, number)
+def _end_group(workdir: Path) -> None:
+    """Kills what is left of the noted process's group, such as agents of a Ray whose job was killed."""
+    try:
+        noted = json.loads((workdir / _PROCESS).read_text())
+    except FileNotFoundError:
+        return
+    for process in psutil.process_iter(["create_time"]):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if process.info["create_time"] >= noted["create_time"] - 0.01 and os.getpgid(process.pid) == noted["pid"]:
+                process.kill()
 
 
 def _replace(path: Path, text: str) -> None:

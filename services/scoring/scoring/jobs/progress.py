@@ -42,7 +42,7 @@ class Progress:
 
     def write(self, output: Folder) -> None:
         """Tell it, atomically."""
-        output.write_json(FILE, asdict(self))
+        output.write_json(FILE, asdict(self), durable=self.state is not State.RUNNING)
 
 
 STEPS = (("inspect", 5.0), ("divide", 45.0), ("summarise", 15.0), ("fit", 10.0), ("score", 25.0))

@@ -65,6 +65,8 @@ def main() -> int:
         return _UNUSABLE
     except Exception as error:
         # Values stay out of it: they may be personal. The traceback on stderr names places in the code only.
+        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
+        output.delete(tasks.WORK)
         reporter.end(State.FAILED, f"failed with {type(error).__name__}; run it again to go on from what is finished")
         raise
     return 0

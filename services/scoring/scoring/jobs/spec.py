@@ -27,7 +27,11 @@ class JobSpec(BaseModel):
         default="auto",
         description="auto: a Ray cluster if RAY_ADDRESS names one; else a Ray of its own for many rows, none for few.",
     )
-    in_process_rows: int = Field(default=2_000_000, ge=0, description="Up to so many purchases, auto starts no Ray.")
+    in_process_rows: int = Field(
+        default=20_000_000,
+        ge=0,
+        description="Up to so many purchases, auto starts no Ray: below, starting it costs more than it saves.",
+    )
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory a job may use on a machine; what is free when it starts if not given."
     )

@@ -329,7 +329,7 @@ def _write_batches(output: Folder, name: str, schema: pa.Schema, batches: Iterab
             for batch in batches:
                 writer.write_batch(batch)
 
-    output.write(name, fill)
+    output.write(name, fill, durable=False)
 
 
 def _left_out(schema: pa.Schema) -> dict[str, int]:

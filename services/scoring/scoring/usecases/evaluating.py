@@ -4,6 +4,7 @@ import logging
 
 import docstore
 from chassis import tenancy
+from chassis.errors import RapportError
 from docstore import Conflict
 from scoring.store import Score, Segment
 from scoring.usecases import memberships
@@ -25,6 +26,9 @@ def evaluate_due() -> int:
                 evaluate(uid)
             except Conflict:
                 logger.info("a segment was changed while it was evaluated; it is evaluated again")
+            except RapportError:
+                # The other segments must not wait for this one.
+                logger.exception("evaluate failed for one segment")
     return len(due)
 
 
