@@ -121,7 +121,10 @@ def _republish(platform: Platform, owner: str, to: str) -> None:
 
 
 def test_a_lost_projection_is_rebuilt_by_its_owner(platform: Platform, tenant: tenants.Tenant) -> None:
-    """identity's consent entries from consent, consent's alias map from identity."""
+    """identity's consent entries from consent, consent's alias map from identity.
+
+    Consent tells again where people stand, so each of these has spoken once: earlier words are not told again.
+    """
     api = tenant.api
     customers = list(backlog.consenting(api, 20))
     for name, merged in zip(customers[:5], customers[5:10], strict=True):
