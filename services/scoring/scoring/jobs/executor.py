@@ -23,6 +23,7 @@ ONE_THREAD = dict.fromkeys(
 """Parallelism is over tasks; libraries that start threads of their own would fight over the same CPUs."""
 
 _SCRATCH = "rapport-ray-"
+_ATTEMPTS = 3
 
 ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
@@ -130,7 +131,15 @@ def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
     import ray
 
     handler = signal.getsignal(signal.SIGTERM)
-    ray.init(log_to_driver=False, configure_logging=False, **options)
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            ray.init(log_to_driver=False, configure_logging=False, **options)
+            break
+        except Exception:
+            # Ray gives a node 30 seconds to start, which a busy machine may miss.
+            ray.shutdown()
+            if not attempts_left:
+                raise
     # Ray puts a handler of its own there, which leaves without a word.
     signal.signal(signal.SIGTERM, handler)
     try:

@@ -141,7 +141,7 @@ def test_secrets_of_the_service_stay_with_it(shop: Shop, tmp_path: Path, monkeyp
     assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_ray_of_its_own_gives_equal_scores_and_is_gone_after(shop: Shop, tmp_path: Path):
     here = shop.run(shop.spec("here", partitions=2))
     spec = shop.spec("ray", partitions=4, executor="ray")
@@ -156,9 +156,24 @@ def test_a_ray_of_its_own_gives_equal_scores_and_is_gone_after(shop: Shop, tmp_p
                 seen.setdefault(process.pid, process)
         return ended(handle)
 
-    told = eventually(watch, timeout=140)
+    told = eventually(watch, timeout=280)
     assert told.state is State.SUCCEEDED, (tmp_path / "job" / launching.LOG).read_text()
     assert scores_of(spec).equals(here)
     assert model_of(spec)["parameters"] == model_of(shop.spec("here", partitions=2))["parameters"]
     assert len(seen) > 2, "Ray's own processes and its workers"
     eventually(lambda: not [process for process in seen.values() if process.is_running()], timeout=20)
+
+
+def test_broken_work_files_do_not_stay_in_the_way(shop: Shop, large: JobSpec, tmp_path: Path):
+    handle = launch(large, tmp_path / "job")
+    until(handle, 90)
+    assert handle.pid is not None
+    os.kill(handle.pid, signal.SIGKILL)
+    eventually(lambda: ended(handle), timeout=20)
+    for path in (tmp_path / "out" / "work").glob("summary-*.arrow"):
+        path.write_bytes(bytes(path.stat().st_size))
+    broken = launch(large, tmp_path / "job")
+    assert "ArrowInvalid" in eventually(lambda: ended(broken), timeout=60).message
+    again = launch(large, tmp_path / "job")
+    assert eventually(lambda: ended(again), timeout=60).state is State.SUCCEEDED
+    assert scores_of(large).num_rows == 1_500
