@@ -89,7 +89,7 @@ class Outbox:
             {**entry, "_id": f"{entry['tenant']}/{entry['id']}", "uid": entry["id"], "publish_time": now}
             for source in sources
             for entry in source.entries
-            if is_fact(entry["type"])
+            if is_logged(entry["type"])
         ]
         for row in rows:
             del row["id"]
@@ -128,10 +128,13 @@ class Outbox:
             self._pauses[key] = (failures + 1, time.monotonic() + pause)
 
 
-def is_fact(event_type: str) -> bool:
-    """True for events that are kept in the fact log. Unknown types are kept too: better too long than lost."""
+def is_logged(event_type: str) -> bool:
+    """True for events that are kept in the fact log: FACTs, and STATEs whose versions make a history.
+
+    Unknown types are kept too: better too long than lost.
+    """
     try:
         rule = descriptors.event_rule(descriptors.message_class(event_type).DESCRIPTOR)
     except KeyError:
         return True
-    return rule is None or rule.kind == options_pb2.EventRule.KIND_FACT
+    return rule is None or rule.kept or rule.kind == options_pb2.EventRule.KIND_FACT
