@@ -36,7 +36,7 @@ class Mark:
         if stored_body != self.body:
             raise AlreadyExists(
                 "REQUEST_ID_REUSED",
-                "The request_id (over HTTP also: Idempotency-Key) was used before with other content; use a new one for "
+                "The request_id (over HTTP: Idempotency-Key) was used before with other content; use a new one for "
                 "a new request.",
             )
 

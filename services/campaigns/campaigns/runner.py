@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pymongo.errors
 
 import docstore
-from campaigns.migrate import VERSION
 from campaigns.settings import CampaignsSettings
 from campaigns.usecases import advancing, sending, unsubscribing
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer
+from eventing.readiness import wait_migrated
 
 IDLE_S = 0.4
 """How long a loop that found nothing to do waits."""
@@ -38,13 +38,8 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
         ),
     ]
     with Probe(settings) as probe:
-        while not stopping.is_set():
-            try:
-                docstore.require_version(VERSION)
-                break
-            except Exception as error:
-                logger.warning("not ready", exc_info=error)
-                stopping.wait(1.0)
+        if not wait_migrated(settings.service, stopping):
+            return
         for thread in threads:
             thread.start()
         probe.alive_check(lambda: stopping.is_set() or all(thread.is_alive() for thread in threads))

@@ -14,12 +14,12 @@ from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer, PermanentMailError, TransientMailError
 from consent.mail import Mail
-from consent.migrate import VERSION
 from consent.settings import ConsentSettings
 from consent.store import OptInMail, mails
 from consent.usecases import opt_ins, sealing
 from docstore import blobs
 from eventing import timers
+from eventing.readiness import wait_migrated
 
 SEAL_INTERVAL_S = 0.25
 TIMER_LEASE_S = 6.0
@@ -39,13 +39,8 @@ def run(settings: ConsentSettings, stopping: Stopping) -> None:
     telemetry.gauge(metric_names.CONSENT_UNSEALED_AGE, lambda: [(sealing.oldest_waiting_age(), {})])
     sealer = threading.Thread(target=seal_until, args=(settings, stopping), name="sealer")
     with Probe(settings) as probe:
-        while not stopping.is_set():
-            try:
-                docstore.require_version(VERSION)
-                break
-            except Exception as error:
-                logger.warning("not ready", exc_info=error)
-                stopping.wait(1.0)
+        if not wait_migrated(settings.service, stopping):
+            return
         sealer.start()
         probe.alive_check(sealer.is_alive)
         probe.ready()

@@ -15,7 +15,7 @@ from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from docstore import batches, blobs
 from docstore.blobs import BlobStore
-from scoring.migrate import VERSION
+from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
 from scoring.usecases import evaluating, flushing, running
@@ -23,7 +23,6 @@ from scoring.usecases import evaluating, flushing, running
 EVALUATE_EVERY_S = 0.5
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
-_START_RETRY_S = 1.0
 _LONGEST_PAUSE_S = 10.0
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
     store = blobs.store(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
     with Probe(settings) as probe:
-        if not _wait_for_database(stopping):
+        if not wait_migrated(settings.service, stopping):
             return
         threads = [
             _loop("evaluate", stopping, EVALUATE_EVERY_S, evaluating.evaluate_due),
@@ -63,18 +62,6 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             thread.join()
     # The database stays connected: the last metrics are asked for after this.
     client.close_channels()
-
-
-def _wait_for_database(stopping: Stopping) -> bool:
-    """Returns True once the database is at least at the code's version, False when told to stop."""
-    while not stopping.is_set():
-        try:
-            docstore.require_version(VERSION)
-            return True
-        except Exception as error:  # noqa: BLE001 - not ready is not ready
-            logger.warning("waiting for the database: %s", type(error).__name__)
-        stopping.wait(_START_RETRY_S)
-    return False
 
 
 def _loop(name: str, stopping: Stopping, every_s: float, work: Callable[[], object]) -> threading.Thread:
