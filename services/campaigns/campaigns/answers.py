@@ -1,10 +1,9 @@
 """Turns documents and values of the use cases into the contract's messages."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.timeofday_pb2 import TimeOfDay
 from rapport.campaigns.v1 import journey_pb2, message_pb2, sending_policy_pb2, suppression_pb2, template_pb2
 
@@ -32,8 +31,8 @@ def template(document: Template) -> template_pb2.Template:
             )
             for content in document.contents
         ],
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        create_time=document.create_time,
+        update_time=document.update_time,
         etag=document.etag,
     )
 
@@ -48,8 +47,8 @@ def journey(document: Journey, definition: rules.Definition) -> journey_pb2.Jour
         steps=[_step(step) for step in definition.steps],
         state=document.state,
         revision=document.revision,
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        create_time=document.create_time,
+        update_time=document.update_time,
         etag=document.etag,
     )
 
@@ -76,9 +75,9 @@ def entry(document: JourneyEntry) -> journey_pb2.JourneyEntry:
         journey_revision=document.revision,
         state=document.state,
         step=document.step or "",
-        due_time=instant(document.due),
-        create_time=instant(document.create_time),
-        end_time=instant(document.end_time),
+        due_time=document.due,
+        create_time=document.create_time,
+        end_time=document.end_time,
     )
     answer.snapshot.update(dict(document.snapshot or {}))
     return answer
@@ -101,14 +100,14 @@ def message(document: Message) -> message_pb2.Message:
         message_id_header=document.header,
         language_code=document.language_code or "",
         attempt_count=document.attempts,
-        due_time=instant(document.due),
-        send_time=instant(document.send_time),
+        due_time=document.due,
+        send_time=document.send_time,
         click_count=document.clicks,
-        first_click_time=instant(document.first_click_time),
+        first_click_time=document.first_click_time,
         open_count=document.opens,
-        first_open_time=instant(document.first_open_time),
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        first_open_time=document.first_open_time,
+        create_time=document.create_time,
+        update_time=document.update_time,
     )
 
 
@@ -118,7 +117,7 @@ def suppression(document: Suppression) -> suppression_pb2.Suppression:
         name=document.name,
         uid=document.uid,
         reason=document.reason,
-        create_time=instant(document.create_time),
+        create_time=document.create_time,
         etag=document.etag,
     )
 
@@ -135,18 +134,9 @@ def policy(document: SendingPolicy) -> sending_policy_pb2.SendingPolicy:
         quiet_start=start,
         quiet_end=end,
         default_time_zone=document.default_time_zone or "",
-        update_time=instant(document.update_time),
+        update_time=document.update_time,
         etag=document.etag,
     )
-
-
-def instant(value: datetime | None) -> Timestamp | None:
-    """An instant as a message, None when there is none."""
-    if value is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
 
 
 def _duration(value: timedelta) -> Any:

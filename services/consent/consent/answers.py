@@ -1,10 +1,8 @@
 """Turns documents and values of the use cases into the contract's messages."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, purpose_pb2
 
 from consent.store import Consent, ConsentRecord, Notice, Purpose
@@ -26,8 +24,8 @@ def purpose(document: Purpose, current: Notice | None) -> purpose_pb2.Purpose:
         channels=list(document.channels),
         double_opt_in=document.double_opt_in,
         notice=notice(current) if current else None,
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        create_time=document.create_time,
+        update_time=document.update_time,
         etag=document.etag,
     )
 
@@ -38,7 +36,7 @@ def notice(document: Notice) -> purpose_pb2.Notice:
         version=document.number,
         texts=[purpose_pb2.NoticeText(language_code=each.language_code, text=each.text) for each in document.texts],
         renewal_required=document.renewal_required,
-        create_time=instant(document.create_time),
+        create_time=document.create_time,
     )
 
 
@@ -53,9 +51,9 @@ def consent(document: Consent) -> consent_pb2.Consent:
         state=document.state,
         notice_version=document.notice_version,
         consent_record=f"consentRecords/{document.record}",
-        decide_time=instant(document.decide_time),
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        decide_time=document.decide_time,
+        create_time=document.create_time,
+        update_time=document.update_time,
         etag=document.etag,
     )
 
@@ -84,8 +82,8 @@ def decision(row: Row) -> consent_pb2.Decision:
         reasons=row["reasons"],
         consent_records=[f"consentRecords/{record}" for record in row["records"]],
         actor=row["actor"],
-        create_time=instant(row["create_time"]),
-        expire_time=instant(row["expire_time"]),
+        create_time=row["create_time"],
+        expire_time=row["expire_time"],
     )
 
 
@@ -114,7 +112,7 @@ def _consent_record(document: ConsentRecord, hashes: Mapping[int, bytes]) -> con
         if kept
         else None,
         actor=document.actor,
-        create_time=instant(document.create_time),
+        create_time=document.create_time,
         sequence=document.sequence,
         commitment=bytes(document.commitment).hex(),
         hash=hashes.get(document.sequence, b"").hex(),
@@ -132,16 +130,7 @@ def verification(found: "Found") -> consent_service_pb2.ChainVerification:
         problem=flaw.problem if flaw else "",
         next_sequence=found.next_sequence,
         unsealed_count=found.unsealed,
-        oldest_unsealed_time=instant(found.oldest_unsealed),
+        oldest_unsealed_time=found.oldest_unsealed,
         checkpoint_sequence=found.checkpoint_sequence,
         checkpoint_public_key=found.checkpoint_public_key,
     )
-
-
-def instant(value: datetime | None) -> Timestamp | None:
-    """An instant as a message, None when there is none."""
-    if value is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp

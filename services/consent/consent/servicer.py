@@ -22,7 +22,7 @@ from consent.settings import ConsentSettings
 from consent.store import Consent, ConsentRecord, Decision, Notice, Purpose
 from consent.usecases import decisions, opt_ins, purposes, statements, verification
 from consent.usecases.statements import Subject
-from docstore import blobs, paging
+from docstore import aliases, blobs, paging
 from docstore.filters import FilterField, parse
 
 Context = grpc.ServicerContext
@@ -134,7 +134,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     def ListConsents(
         self, request: consent_service_pb2.ListConsentsRequest, _: Context
     ) -> consent_service_pb2.ListConsentsResponse:
-        filter = statements.of_whole_profile(parse(request.filter, _CONSENT_FILTER))
+        filter = aliases.of_whole_profile(parse(request.filter, _CONSENT_FILTER))
         bind = {"filter": request.filter}
         found, token = paging.page(Consent, filter=filter, order=[], request=request, bind=bind)
         return consent_service_pb2.ListConsentsResponse(
@@ -162,7 +162,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     def ListConsentRecords(
         self, request: consent_service_pb2.ListConsentRecordsRequest, _: Context
     ) -> consent_service_pb2.ListConsentRecordsResponse:
-        filter = statements.of_whole_profile(parse(request.filter, _RECORD_FILTER))
+        filter = aliases.of_whole_profile(parse(request.filter, _RECORD_FILTER))
         bind = {"filter": request.filter}
         found, token = paging.page(ConsentRecord, filter=filter, order=[], request=request, bind=bind)
         return consent_service_pb2.ListConsentRecordsResponse(

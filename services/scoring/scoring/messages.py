@@ -1,10 +1,8 @@
 """Documents as the messages callers see."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.scoring.v1 import (
     customer_scores_pb2,
     model_pb2,
@@ -41,19 +39,19 @@ def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
     return scoring_job_pb2.ScoringJob(
         name=job.name,
         uid=job.uid,
-        as_of=instant(job.as_of),
+        as_of=job.as_of,
         horizon_weeks=job.horizon_weeks,
         annual_discount_basis_points=job.discount_basis_points,
         state=_OUTCOMES[job.outcome] if job.outcome else _STATES[job.state],
         progress_percent=job.percent,
         scored_count=job.scored,
         refused_count=job.refused,
-        expected_end_time=instant(job.expected_end_time),
+        expected_end_time=job.expected_end_time,
         message=message,
         model=job.model if job.outcome == SUCCEEDED else "",
-        create_time=instant(job.create_time),
-        update_time=instant(job.update_time),
-        end_time=instant(end_time),
+        create_time=job.create_time,
+        update_time=job.update_time,
+        end_time=end_time,
         etag=job.etag,
     )
 
@@ -85,12 +83,12 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         purchase_count=row["purchases"],
         revenue=money.from_minor(row["revenue_minor"], currency),
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
-        as_of=instant(row["as_of"]),
+        as_of=row["as_of"],
         horizon_weeks=row["horizon_weeks"],
         model=f"models/{row['job']}",
         scoring_job=f"scoringJobs/{row['job']}",
         decision=row["decision"],
-        score_time=instant(row["score_time"]),
+        score_time=row["score_time"],
     )
 
 
@@ -118,15 +116,15 @@ def model(document: Model) -> model_pb2.Model:
         uid=document.uid,
         version=document.number,
         scoring_job=f"scoringJobs/{document.uid}",
-        as_of=instant(document.as_of),
-        window_start_time=instant(document.window_start_time),
-        window_end_time=instant(document.window_end_time),
+        as_of=document.as_of,
+        window_start_time=document.window_start_time,
+        window_end_time=document.window_end_time,
         fallback=document.fallback,
         message=document.message or "",
         customer_count=document.customers,
         purchase_count=document.purchases,
         fingerprint=document.fingerprint,
-        create_time=instant(document.create_time),
+        create_time=document.create_time,
         etag=document.etag,
     )
     found.parameters.update(_plain(document.parameters))
@@ -144,8 +142,8 @@ def segment(document: Segment) -> segment_pb2.Segment:
         expression=document.expression,
         member_count=document.member_count,
         state=states.STATE_EVALUATING if document.evaluation_due else states.STATE_READY,
-        create_time=instant(document.create_time),
-        update_time=instant(document.update_time),
+        create_time=document.create_time,
+        update_time=document.update_time,
         etag=document.etag,
     )
 
@@ -153,15 +151,6 @@ def segment(document: Segment) -> segment_pb2.Segment:
 def member(row: Mapping[str, Any]) -> segment_pb2.SegmentMember:
     """A member of a segment, given its stored scores."""
     return segment_pb2.SegmentMember(customer=row["customer"], scores=customer_scores(row))
-
-
-def instant(value: datetime | None) -> Timestamp | None:
-    """An instant as a message, None when there is none."""
-    if value is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(value)
-    return stamp
 
 
 def _estimate(row: Mapping[str, Any], name: str) -> customer_scores_pb2.Estimate:

@@ -1,6 +1,6 @@
 """Where each person stands on each purpose and channel."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, ClassVar, Self
 
 import mongoengine as me
@@ -11,11 +11,7 @@ from consent.domain.decisions import Statement
 from consent.domain.opt_ins import Question
 from consent.domain.states import State
 from docstore.aggregate import Aggregate
-from docstore.aliases import CustomerAlias, resolve
 from docstore.documents import InstantField
-
-MEMBERS_MAX = 1_000
-"""The most members of one profile whose statements are looked at."""
 
 
 class OptIn(me.EmbeddedDocument):
@@ -100,16 +96,3 @@ def statements(customers: Collection[str], purpose: str, channel: str) -> dict[s
         statement = Statement(State(row["state"]), row["notice_version"], row["record"], overrides)
         found.setdefault(row["customer"], []).append(statement)
     return found
-
-
-def profiles(customers: Iterable[str]) -> dict[str, tuple[str, list[str]]]:
-    """The profile of each customer: its canonical name and all its members (resource names); two queries."""
-    canonical = resolve(customers)
-    members: dict[str, list[str]] = {name: [name] for name in canonical.values()}
-    rows = CustomerAlias.rows().find(
-        {"canonical": {"$in": list(members)}}, {"_id": 0, "customer": 1, "canonical": 1}, limit=MEMBERS_MAX * 500
-    )
-    for row in rows:
-        if row["customer"] != row["canonical"]:
-            members[row["canonical"]].append(row["customer"])
-    return {customer: (name, members[name]) for customer, name in canonical.items()}

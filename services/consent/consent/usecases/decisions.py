@@ -11,8 +11,9 @@ from chassis import clock, context, ids, metric_names, telemetry
 from consent.domain.decisions import decide
 from consent.inputs import uid
 from consent.store import Decision, Purpose
-from consent.store.consents import profiles, statements
+from consent.store.consents import statements
 from docstore import Row
+from docstore.aliases import profiles
 from docstore.documents import whole_milliseconds
 
 GOOD_FOR = timedelta(seconds=5)

@@ -1,10 +1,8 @@
 """What people say: each statement changes the consent and inserts its proof in one transaction."""
 
 import secrets
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
 
 from bson import Binary
 
@@ -17,9 +15,9 @@ from consent.domain.states import Action, IllegalTransition, State, next_state
 from consent.inputs import refusal, uid
 from consent.store import Consent, ConsentRecord, OptIn, Purpose, mails, records
 from consent.store import Evidence as KeptEvidence
-from consent.store.consents import profiles, statements
+from consent.store.consents import statements
+from docstore.aliases import profiles
 from docstore.documents import whole_milliseconds
-from docstore.tenanted import Filter
 
 CHANNEL_EMAIL = "CHANNEL_EMAIL"
 
@@ -71,16 +69,6 @@ def withdraw(about: Subject, evidence: Evidence) -> Consent:
     Raises NotFound for an unknown purpose.
     """
     return say(about, Action.WITHDRAWN, evidence, existing_purpose(about).notice_version)
-
-
-def of_whole_profile(filter: Filter) -> Filter:
-    """A list's filter with each customer it asks for replaced by all members of that customer's profile."""
-    asked: list[str] = []
-    _customers_in(filter, asked.append)
-    if not asked:
-        return filter
-    members = {customer: members for customer, (_, members) in profiles(asked).items()}
-    return cast(Filter, _with_members(filter, members))
 
 
 def existing_purpose(about: Subject) -> Purpose:
@@ -188,27 +176,3 @@ def _kept(evidence: Evidence, fingerprint: str) -> KeptEvidence:
         language_code=evidence.language_code or None,
         address_fingerprint=fingerprint or None,
     )
-
-
-def _customers_in(part: Any, found: Callable[[str], object]) -> None:
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            if key == "customer" and isinstance(value, Mapping) and "$eq" in value:
-                found(value["$eq"])
-            _customers_in(value, found)
-    elif isinstance(part, list):
-        for item in part:
-            _customers_in(item, found)
-
-
-def _with_members(part: Any, members: Mapping[str, list[str]]) -> Any:
-    if isinstance(part, list):
-        return [_with_members(item, members) for item in part]
-    if not isinstance(part, Mapping):
-        return part
-    return {
-        key: {"$in": members[value["$eq"]]}
-        if key == "customer" and isinstance(value, Mapping) and "$eq" in value
-        else _with_members(value, members)
-        for key, value in part.items()
-    }
