@@ -4,14 +4,15 @@ The map is flat: identity names for every customer the one that stands for the w
 always ends, whatever order the events arrived in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from mongoengine import LongField, StringField
 from pymongo import UpdateOne
 
 from docstore.records import Record
+from docstore.tenanted import Filter
 
 MEMBERS_LIMIT = 1000
 """The most customers one profile is asked for."""
@@ -63,6 +64,55 @@ def members(canonical: str) -> list[str]:
     rows = list(CustomerAlias.rows().find({"canonical": canonical}, {"_id": 0, "customer": 1}, limit=MEMBERS_LIMIT - 1))
     others = sorted(row["customer"] for row in rows if row["customer"] != canonical)
     return [canonical, *others] if resolve([canonical])[canonical] == canonical else others
+
+
+def profiles(customers: Iterable[str]) -> dict[str, tuple[str, list[str]]]:
+    """The profile of each customer: its canonical name and all its members (resource names); two queries."""
+    canonical = resolve(customers)
+    members: dict[str, list[str]] = {name: [name] for name in canonical.values()}
+    rows = CustomerAlias.rows().find(
+        {"canonical": {"$in": list(members)}},
+        {"_id": 0, "customer": 1, "canonical": 1},
+        limit=MEMBERS_LIMIT * max(len(members), 1),
+    )
+    for row in rows:
+        if row["customer"] != row["canonical"]:
+            members[row["canonical"]].append(row["customer"])
+    return {customer: (name, members[name]) for customer, name in canonical.items()}
+
+
+def of_whole_profile(filter: Filter) -> Filter:
+    """A list's filter with each `customer` it asks for replaced by all members of that customer's profile."""
+    asked: list[str] = []
+    _customers_in(filter, asked.append)
+    if not asked:
+        return filter
+    members = {customer: members for customer, (_, members) in profiles(asked).items()}
+    return cast(Filter, _with_members(filter, members))
+
+
+def _customers_in(part: Any, found: Callable[[str], object]) -> None:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "customer" and isinstance(value, Mapping) and "$eq" in value:
+                found(value["$eq"])
+            _customers_in(value, found)
+    elif isinstance(part, list):
+        for item in part:
+            _customers_in(item, found)
+
+
+def _with_members(part: Any, members: Mapping[str, list[str]]) -> Any:
+    if isinstance(part, list):
+        return [_with_members(item, members) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    return {
+        key: {"$in": members[value["$eq"]]}
+        if key == "customer" and isinstance(value, Mapping) and "$eq" in value
+        else _with_members(value, members)
+        for key, value in part.items()
+    }
 
 
 def _upsert(change: AliasChange) -> UpdateOne:
