@@ -28,7 +28,7 @@ from campaigns.store.suppressions import fingerprint
 from campaigns.usecases import journeys, policies, suppressions, templates, tracking
 from chassis import server
 from chassis.lifecycle import Stopping
-from docstore import paging
+from docstore import aliases, paging
 from docstore.filters import FilterField, parse
 
 pb = campaigns_service_pb2
@@ -117,7 +117,7 @@ class CampaignsServicer(campaigns_service_pb2_grpc.CampaignsServiceServicer):
 
     def ListJourneyEntries(self, request: pb.ListJourneyEntriesRequest, _: Context) -> pb.ListJourneyEntriesResponse:
         journey = Journey.get(uid(request.parent))
-        wanted = parse(request.filter, _ENTRY_FILTER)
+        wanted = aliases.of_whole_profile(parse(request.filter, _ENTRY_FILTER))
         filter = {"$and": [{"journey": journey.uid}, wanted]} if wanted else {"journey": journey.uid}
         bind = {"parent": request.parent, "filter": request.filter}
         found, token = paging.page(JourneyEntry, filter=filter, order=[], request=request, bind=bind)
@@ -131,7 +131,7 @@ class CampaignsServicer(campaigns_service_pb2_grpc.CampaignsServiceServicer):
         return answers.message(Message.get(uid(request.name)))
 
     def ListMessages(self, request: pb.ListMessagesRequest, _: Context) -> pb.ListMessagesResponse:
-        filter = parse(request.filter, _MESSAGE_FILTER)
+        filter = aliases.of_whole_profile(parse(request.filter, _MESSAGE_FILTER))
         found, token = paging.page(Message, filter=filter, order=[], request=request, bind={"filter": request.filter})
         return pb.ListMessagesResponse(messages=[answers.message(each) for each in found], next_page_token=token)
 

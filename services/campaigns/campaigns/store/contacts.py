@@ -1,13 +1,12 @@
 """What campaigns knows of customers, as identity tells it, and what each was sent of late."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import mongoengine as me
 
-from docstore import Row, aliases
-from docstore.aliases import CustomerAlias
+from docstore import Row
 from docstore.documents import InstantField
 from docstore.records import Record
 
@@ -47,19 +46,6 @@ def contacts(customers: Collection[str]) -> dict[str, Row]:
     """What is known of customers (resource names), by name; one query."""
     of = {uid(customer): customer for customer in customers}
     return {of[row["uid"]]: row for row in Contact.rows().find({"uid": {"$in": list(of)}})}
-
-
-def profiles(customers: Iterable[str]) -> dict[str, tuple[str, list[str]]]:
-    """The profile of each customer: who stands for it, and all its members (resource names); two queries."""
-    canonical = aliases.resolve(customers)
-    members: dict[str, list[str]] = {name: [name] for name in canonical.values()}
-    rows = CustomerAlias.rows().find(
-        {"canonical": {"$in": list(members)}}, {"customer": 1, "canonical": 1}, limit=aliases.MEMBERS_LIMIT * 25
-    )
-    for row in rows:
-        if row["customer"] != row["canonical"]:
-            members[row["canonical"]].append(row["customer"])
-    return {customer: (name, members[name]) for customer, name in canonical.items()}
 
 
 def reserve(customer: str, others: Collection[str], message: str, now: datetime, cap: int, days: int) -> bool:

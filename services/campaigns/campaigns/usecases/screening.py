@@ -10,11 +10,12 @@ from campaigns.domain.quiet_hours import next_allowed
 from campaigns.inputs import uid
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, Message, SendingPolicy, entries, journeys, messages
-from campaigns.store.contacts import contacts, profiles
+from campaigns.store.contacts import contacts
 from campaigns.store.policies import tenant_profile
 from campaigns.store.suppressions import suppressed
 from campaigns.store.unsubscribes import waiting
 from docstore import Row
+from docstore.aliases import profiles
 
 UNKNOWN_FOR = timedelta(minutes=10)
 """How long a message waits for the customer's profile, which may be told after what triggered it."""

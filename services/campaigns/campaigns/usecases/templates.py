@@ -9,9 +9,10 @@ import docstore
 from campaigns import answers, inputs, mail, rendering
 from campaigns.rendering import Texts
 from campaigns.store import Template
-from campaigns.store.contacts import contacts, profiles
+from campaigns.store.contacts import contacts
 from chassis.errors import FailedPrecondition, NotFound
 from docstore import masks
+from docstore.aliases import profiles
 
 _PREVIEW_URL = "https://example.com/unsubscribe"
 

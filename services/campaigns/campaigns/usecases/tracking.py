@@ -10,10 +10,10 @@ from rapport.campaigns.v1 import events_pb2
 import docstore
 from campaigns.mail import CLICK, OPEN, UNSUBSCRIBE
 from campaigns.store import Message, Unsubscribe, entries, messages
-from campaigns.store.contacts import profiles
 from campaigns.store.policies import tenant_profile
 from chassis import clock, keys, tenancy
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from docstore.aliases import profiles
 from docstore.tracing import current_traceparent
 
 EVENTS_MAX = 100

@@ -209,6 +209,7 @@ def test_merged_people_get_one_message(ready, work, inbox) -> None:
     assert len(inbox.to(ready.address(anna))) == 1
     assert inbox.to(ready.address(old)) == []
     assert Counter(entry.state for entry in ready.entries()) == {2: 1, 3: 1}
+    assert ready.messages(customer=old) == ready.messages(customer=anna) == ready.messages()
     # One who comes in and is merged later has a way of their own until then.
     ready.enter(later)
     ready.merge(later, anna, sequence=2)
