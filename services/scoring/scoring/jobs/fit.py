@@ -9,7 +9,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
 from scoring.models import lifetime_value
 from scoring.models.bg_nbd import BgNbd
-from scoring.models.fitting import Floats, significant
+from scoring.models.fitting import Floats, significant, total
 from scoring.models.gamma_gamma import GammaGamma, correlation
 from scoring.models.lifetime_value import Choice
 from scoring.models.reasons import Usual
@@ -111,17 +111,19 @@ def _usual(
     horizon_weeks: int,
     discount: float,
 ) -> Usual:
-    total = int(counts.sum())
-    if not total:
+    customers = int(counts.sum())
+    if not customers:
         return Usual(1.0, 1.0, 1.0, 1.0)
     seen = lifetime_value.outlook(choice.purchases, *groups, horizon_weeks, discount)
     ages, of_age = grouped(groups[2], weights=counts)
-    median_age = ages[0][np.searchsorted(2 * np.cumsum(of_age), total)]
+    median_age = ages[0][np.searchsorted(2 * np.cumsum(of_age), customers)]
     usual = lifetime_value.usual_discounted(choice.purchases, np.array([median_age]), horizon_weeks, discount)
     spend = choice.spend.mean
     order = int(column["revenue"].sum()) / int(column["days"].sum())
     # Rounded like the parameters, for the same reason.
-    return Usual(*(significant(value) for value in (float(counts @ seen.alive) / total, float(usual[0]), spend, order)))
+    return Usual(
+        *(significant(value) for value in (total(counts, seen.alive) / customers, float(usual[0]), spend, order))
+    )
 
 
 def _metrics(choice: Choice, column: dict[str, Ints], cut_day: int, as_of_day: int) -> dict[str, Any]:
@@ -164,21 +166,21 @@ def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, A
     `baseline_rmse` is that of expecting the mean of everybody. Zero for all nearly ties in mean absolute error: it
     alone says little.
     """
-    total = int(counts.sum())
+    customers = int(counts.sum())
     bought = int(counts @ actual)
     figures: dict[str, Any] = {
-        "customers": total,
+        "customers": customers,
         "purchases": bought,
-        "mae": _round(float(counts @ np.abs(expected - actual)) / total),
-        "rmse": _round(float(np.sqrt(counts @ (expected - actual) ** 2 / total))),
-        "baseline_rmse": _round(float(np.sqrt(counts @ (actual - bought / total) ** 2 / total))),
+        "mae": _round(total(counts, np.abs(expected - actual)) / customers),
+        "rmse": _round(float(np.sqrt(total(counts, (expected - actual) ** 2) / customers))),
+        "baseline_rmse": _round(float(np.sqrt(total(counts, (actual - bought / customers) ** 2) / customers))),
         "correlation": _round(correlation(expected, actual.astype(np.float64), counts)),
     }
     if bought:
-        figures["total_error"] = _round(float(counts @ expected) / bought - 1)
+        figures["total_error"] = _round(total(counts, expected) / bought - 1)
     order = np.lexsort((actual, np.round(expected, 9)))
     reached = np.cumsum(counts[order])
-    decile = np.minimum((reached - counts[order]) * _DECILES // total, _DECILES - 1)
+    decile = np.minimum((reached - counts[order]) * _DECILES // customers, _DECILES - 1)
     weight = np.bincount(decile, counts[order], _DECILES)
     with np.errstate(invalid="ignore"):
         pairs = [

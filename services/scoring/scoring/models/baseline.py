@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Floats
+from scoring.models.fitting import Floats, total
 from scoring.models.outlook import Outlook, discount_factors
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
@@ -78,14 +78,14 @@ class MeanSpend:
     @classmethod
     def of(cls, days: Ints, revenue: Ints, counts: Ints) -> "MeanSpend":
         """From groups of customers; its standard error is that of a ratio, 1 in the logarithm for a single customer."""
-        customers, total_days, total = int(counts.sum()), int(counts @ days), int(counts @ revenue)
-        if total <= 0:
+        customers, total_days, spent = int(counts.sum()), int(counts @ days), int(counts @ revenue)
+        if spent <= 0:
             return cls(0.0, 0.0, customers)
-        mean = total / total_days
+        mean = spent / total_days
         if customers < 2:
             return cls(mean, 1.0, customers)
-        squares = float(counts @ (revenue - mean * days) ** 2) * customers / (customers - 1)
-        return cls(mean, min(float(np.sqrt(squares)) / total, 1.0), customers)
+        squares = total(counts, (revenue - mean * days) ** 2) * customers / (customers - 1)
+        return cls(mean, min(float(np.sqrt(squares)) / spent, 1.0), customers)
 
     @property
     def parameters(self) -> dict[str, float]:

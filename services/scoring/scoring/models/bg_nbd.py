@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import betaln, digamma, gammaln, hyp2f1  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Floats, maximise, significant
+from scoring.models.fitting import Floats, maximise, significant, total
 from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
 
 _NAMES = ("r", "alpha", "a", "b")
@@ -117,7 +117,11 @@ class BgNbd:
 
 def deviation(gradient: Floats, covariance: Floats) -> Floats:
     """Delta method: the standard error of a quantity with this gradient, shape (parameters, customers)."""
-    variance: Floats = np.einsum("ik,ij,jk->k", gradient, covariance, gradient, optimize=True)
+    # Element by element, without BLAS: a customer's figure must not depend on how many are computed together.
+    variance = np.zeros(gradient.shape[1])
+    for row, of_row in zip(gradient, covariance, strict=True):
+        for other, value in zip(gradient, of_row, strict=True):
+            variance += value * row * other
     return np.sqrt(np.maximum(variance, 0.0))
 
 
@@ -172,10 +176,10 @@ class _Objective:
     def __call__(self, log_parameters: Floats) -> tuple[float, Floats]:
         r, alpha, a, b = np.exp(log_parameters)
         v, w = self._values, self._weight
-        value = w @ (gammaln(r + v) - gammaln(r) + r * np.log(alpha) + betaln(a, b + v) - betaln(a, b))
-        d_r = w @ (digamma(r + v) - digamma(r) + np.log(alpha))
-        d_a = w @ (digamma(a + b) - digamma(a + b + v))
-        d_b = w @ (digamma(b + v) - digamma(a + b + v) - digamma(b) + digamma(a + b))
+        value = total(w, gammaln(r + v) - gammaln(r) + r * np.log(alpha) + betaln(a, b + v) - betaln(a, b))
+        d_r = total(w, digamma(r + v) - digamma(r) + np.log(alpha))
+        d_a = total(w, digamma(a + b) - digamma(a + b + v))
+        d_b = total(w, digamma(b + v) - digamma(a + b + v) - digamma(b) + digamma(a + b))
         d_alpha = w.sum() * r / alpha
         log_age, log_recency = np.log(alpha + self._age), np.log(alpha + self._recency)
         power = r + self._x
@@ -184,9 +188,9 @@ class _Objective:
         log_odds = np.where(self._came_back, np.log(a / rest) + power * (log_age - log_recency), -np.inf)
         left = np.exp(-np.logaddexp(0.0, -log_odds))
         n = self._n
-        value += n @ (np.logaddexp(0.0, log_odds) - power * log_age)
-        d_r += n @ (-log_age + left * (log_age - log_recency))
-        d_alpha -= n @ (power * ((1 - left) / (alpha + self._age) + left / (alpha + self._recency)))
-        d_a += (n @ left) / a
-        d_b -= n @ np.where(self._came_back, left / rest, 0.0)
+        value += total(n, np.logaddexp(0.0, log_odds) - power * log_age)
+        d_r += total(n, -log_age + left * (log_age - log_recency))
+        d_alpha -= total(n, power * ((1 - left) / (alpha + self._age) + left / (alpha + self._recency)))
+        d_a += total(n, left) / a
+        d_b -= total(n, np.where(self._came_back, left / rest, 0.0))
         return -float(value), -np.array([d_r * r, d_alpha * alpha, d_a * a, d_b * b])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,14 @@ def maximise(objective: Objective, starts: list[Floats]) -> Estimate:
     return Estimate(point, parameters, -float(value), _covariance(_hessian(objective, point)), converged, at_bound)
 
 
+def total(weights: NDArray[Any], values: NDArray[Any]) -> float:
+    """Sum of weighted values, always added up in the same way.
+
+    A product by BLAS depends in its last bits on its number of threads, on the processor, and on the array's length.
+    """
+    return float(np.add.reduce(weights * values))
+
+
 def significant(value: float) -> float:
     """The value to 9 significant digits."""
     return float(f"{value:.{_DIGITS - 1}e}")
@@ -98,5 +107,5 @@ def _hessian(objective: Objective, point: Floats) -> Floats:
 def _covariance(hessian: Floats) -> Floats:
     values, vectors = np.linalg.eigh(hessian)
     variances = 1.0 / np.maximum(values, 1.0 / _WIDEST**2)
-    covariance: Floats = (vectors * variances) @ vectors.T
-    return covariance
+    covariance = (vectors * variances) @ vectors.T
+    return np.array([[significant(value) for value in row] for row in covariance])

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import digamma, gammaln  # type: ignore[import-untyped]
 
 from scoring.models.bg_nbd import deviation
-from scoring.models.fitting import Floats, maximise, significant
+from scoring.models.fitting import Floats, maximise, significant, total
 from scoring.models.summary import Ints, grouped
 
 _STARTS = ((1.0, 1.0, 0.5),)
@@ -80,11 +80,11 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
     `log_likelihood` is that of spends in minor units. Raises ValueError with fewer than two customers.
     """
     (x, spend), counts = grouped(x, spend, weights=counts)
-    total = int(counts.sum())
-    if total < 2:
+    customers = int(counts.sum())
+    if customers < 2:
         raise ValueError("fewer than two customers came back: there is nothing to fit")
     mean = spend / x
-    scale = float(counts @ mean) / total
+    scale = total(counts, mean) / customers
     objective = _Objective(x, spend / scale, counts)
     found = maximise(objective, [np.array(start) for start in _STARTS])
     p, q, gamma = found.parameters
@@ -93,8 +93,8 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
         q,
         significant(gamma * scale),
         found.covariance,
-        found.log_likelihood - total * float(np.log(scale)),
-        total,
+        found.log_likelihood - customers * float(np.log(scale)),
+        customers,
         correlation(x.astype(np.float64), mean, counts),
         found.converged,
         found.at_bound,
@@ -103,11 +103,11 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
 
 def correlation(left: Floats, right: Floats, counts: Ints) -> float:
     """Pearson's correlation of weighted pairs; 0 where one side does not vary."""
-    total = counts.sum()
-    left = left - (counts @ left) / total
-    right = right - (counts @ right) / total
-    product = float(np.sqrt((counts @ left**2) * (counts @ right**2)))
-    return float(counts @ (left * right)) / product if product > 0 else 0.0
+    customers = int(counts.sum())
+    left = left - total(counts, left) / customers
+    right = right - total(counts, right) / customers
+    product = float(np.sqrt(total(counts, left**2) * total(counts, right**2)))
+    return total(counts, left * right) / product if product > 0 else 0.0
 
 
 class _Objective:
@@ -119,23 +119,23 @@ class _Objective:
         values, inverse = np.unique(x, return_inverse=True)
         self._values = values.astype(np.float64)
         self._weight = np.bincount(inverse, weights=self._n)
-        self._log_mean = float(self._n @ np.log(spend / x))
+        self._log_mean = total(self._n, np.log(spend / x))
         # Sum of x times (ln mean + ln x): the only way the data meet p, but for the last term.
-        self._power = float(self._n @ (x * np.log(spend)))
+        self._power = total(self._n, x * np.log(spend))
 
     def __call__(self, log_parameters: Floats) -> tuple[float, Floats]:
         p, q, gamma = np.exp(log_parameters)
         v, w = self._values, self._weight
-        value = w @ (gammaln(p * v + q) - gammaln(p * v) - gammaln(q) + q * np.log(gamma))
+        value = total(w, gammaln(p * v + q) - gammaln(p * v) - gammaln(q) + q * np.log(gamma))
         value += p * self._power - self._log_mean
         of_sum = digamma(p * v + q)
-        d_p = w @ (v * (of_sum - digamma(p * v))) + self._power
-        d_q = w @ (of_sum - digamma(q) + np.log(gamma))
+        d_p = total(w, v * (of_sum - digamma(p * v))) + self._power
+        d_q = total(w, of_sum - digamma(q) + np.log(gamma))
         d_gamma = w.sum() * q / gamma
         log_total = np.log(gamma + self._spend)
         shape = p * self._x + q
-        value -= self._n @ (shape * log_total)
-        d_p -= self._n @ (self._x * log_total)
-        d_q -= self._n @ log_total
-        d_gamma -= self._n @ (shape / (gamma + self._spend))
+        value -= total(self._n, shape * log_total)
+        d_p -= total(self._n, self._x * log_total)
+        d_q -= total(self._n, log_total)
+        d_gamma -= total(self._n, shape / (gamma + self._spend))
         return -float(value), -np.array([d_p * p, d_q * q, d_gamma * gamma])

@@ -188,7 +188,7 @@ def _log_gradients(model: BgNbd, x: Ints, age: Floats, horizon_weeks: int, annua
         for neighbour in (above, below):
             until = np.stack([neighbour.purchases_if_alive(x, age, float(end)) for end in ends])
             parts = np.diff(until, axis=0, prepend=0.0)
-            sides.append((_log(until[-1]), _log(weights @ parts)))
+            sides.append((_log(until[-1]), _log(np.add.reduce(weights[:, None] * parts, axis=0))))
         of_purchases[index] = (sides[0][0] - sides[1][0]) / distance
         of_discounted[index] = (sides[0][1] - sides[1][1]) / distance
     return of_purchases, of_discounted
