@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from e2e import tenants
 from e2e.demo.api import Api
+from e2e.demo.campaigning import Campaigning
 from e2e.demo.collecting import Collecting
 from e2e.demo.consenting import Consenting
 from e2e.demo.orders import OrderFile
@@ -42,8 +43,14 @@ class Story:
             Collecting(self).play()
         with self.report.step("2. Consent for marketing e-mail"):
             Consenting(self).play()
+        campaigning = Campaigning(self)
         with self.report.step("3. Scores with reasons, and a segment"):
+            campaigning.prepare()
             Scoring(self).play()
+        with self.report.step("4. A personal mail to the segment, as far as consent stands"):
+            campaigning.send()
+        with self.report.step("5. A click, a one-click unsubscription, and who is left out next"):
+            campaigning.react()
 
     def in_parallel(self, title: str, items: Iterable[T], work: Callable[[T], None]) -> None:
         """Does `work` on every item, eight at a time, with a bar."""
