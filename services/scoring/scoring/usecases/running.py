@@ -55,6 +55,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         raise
     else:
         end(job, SUCCEEDED, f"{job.scored} customers have new scores.")
+    shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
 
 
@@ -89,7 +90,6 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             raise
         if progress.state is not State.SUCCEEDED and SUCCESS not in blobs.list(job.result_subject):
             raise _failure(blobs, job, progress.message)
-    shutil.rmtree(workdir, ignore_errors=True)
     note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the scores.", expected_end_time=None)
 
 

@@ -222,10 +222,13 @@ def consent(settings_for: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def settings(database: ScoringSettings, consent: RoleProcess) -> ScoringSettings:
+def settings(
+    database: ScoringSettings, consent: RoleProcess, tmp_path_factory: pytest.TempPathFactory
+) -> ScoringSettings:
     """The service's settings, with consent's address."""
+    work_dir = tmp_path_factory.mktemp("work")
     upstreams = {"consent": f"dns:///127.0.0.1:{consent.settings.grpc_port}"}
-    return database.model_copy(update={"upstreams": upstreams, "job_lease_s": 3.0})
+    return database.model_copy(update={"upstreams": upstreams, "job_lease_s": 3.0, "work_dir": work_dir})
 
 
 @pytest.fixture(scope="module")

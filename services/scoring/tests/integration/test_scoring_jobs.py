@@ -206,12 +206,13 @@ def test_a_job_is_created_once_and_wrong_terms_never(client) -> None:
     client.ended(free.name)
 
 
-def test_files_of_ended_jobs_go(client, store) -> None:
+def test_files_of_ended_jobs_go(client, store, settings) -> None:
     client.profiling()
     client.buys(customer(), 1, 2)
     job = client.score(as_of=AS_OF)
     with client.context():
         assert store.list(f"{job.name}/result")
+        assert not (settings.work_dir / job.uid).exists()
         assert running.remove_files(store) == 1
         assert store.list(f"{job.name}/result") == []
         assert running.remove_files(store) == 0
