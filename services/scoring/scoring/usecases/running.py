@@ -94,7 +94,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
 
 
 def _note_progress(job: ScoringJob, progress: "Progress") -> None:
-    eta = clock.real_now() + timedelta(seconds=progress.eta_s) if progress.eta_s else None
+    eta = clock.now() + timedelta(seconds=progress.eta_s) if progress.eta_s else None
     share = (_COMPUTED_PERCENT - preparing.PREPARED_PERCENT) * progress.percent / 100
     percent = preparing.PREPARED_PERCENT + int(share)
     message = f"Computes: {progress.step}." if progress.step else "Starts the computation."
