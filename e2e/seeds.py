@@ -26,11 +26,36 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     issuer = {"issuerUri": ISSUER_URI, "audience": "rapport", "jwks": JWKS}
     made["issuers"] = api.post("/v1/issuers", issuer)["name"]
     made["purposes"] = tenants.create_purpose(api, "news", double_opt_in=False)
+    made |= _plan_message(api, made["purposes"])
     about = {"customer": first, "purpose": made["purposes"], "channel": "CHANNEL_EMAIL"}
     consent = api.post("/v1/consents:grant", about | {"evidence": {"method": "METHOD_FORM"}})
     made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
     made["decisions"] = api.post("/v1/consents:decide", about)["name"]
+    made["messages"] = _message(api)
     return made | _ingest(api) | _score(api)
+
+
+def _plan_message(api: Api, purpose: str) -> dict[str, str]:
+    """A journey that writes to whoever agrees, and an address nobody writes to."""
+    contents = [{"languageCode": "en", "subject": "Welcome", "text": "Hello."}]
+    template = api.post("/v1/templates", {"displayName": "Welcome", "contents": contents}, templateId="welcome")["name"]
+    steps = [{"id": "mail", "send": {"template": template, "purpose": purpose}}, {"id": "end", "end": {}}]
+    trigger = {"event": "rapport.consent.v1.ConsentGranted"}
+    body = {"displayName": "Welcome", "trigger": trigger, "steps": steps}
+    journey = api.post("/v1/journeys", body, journeyId="welcome")["name"]
+    api.post(f"/v1/{journey}:activate")
+    suppression = api.post("/v1/suppressions", {"email": "nobody@example.org", "reason": "REASON_COMPLAINT"})["name"]
+    return {"templates": template, "journeys": journey, "suppressions": suppression}
+
+
+def _message(api: Api) -> str:
+    """The name of the message the journey wrote, once it is sent."""
+
+    def sent() -> str:
+        found = api.get("/v1/messages").get("messages", [])
+        return next((message["name"] for message in found if message["state"] == "STATE_SENT"), "")
+
+    return wait_for(sent, "the message sent", timeout=30)
 
 
 def _ingest(api: Api) -> dict[str, str]:

@@ -26,6 +26,12 @@ EXTRA = {
     "RequestOptIn": {"email": "somebody@example.org"},
     "AddNotice": {"notice.texts": [{"languageCode": "en", "text": "We write to you."}]},
     "CreateKey": {"key.kind": "KIND_API"},
+    "CreateTemplate": {"template.contents": [{"languageCode": "en", "subject": "Hi", "text": "Hello."}]},
+    "UpdateTemplate": {"template.contents": [{"languageCode": "en", "subject": "Hi", "text": "Hello."}]},
+    "CreateJourney": {"journey.trigger": {"event": "Other"}, "journey.steps": [{"id": "end", "end": {}}]},
+    "UpdateJourney": {"journey.trigger": {"event": "Other"}, "journey.steps": [{"id": "end", "end": {}}]},
+    "CreateSuppression": {"suppression.email": "elsewhere@example.org"},
+    "UpdateSendingPolicy": {"sendingPolicy.capMessages": 3},
     "CreateSegment": {"segment.expression": "p_alive > 0.5"},
     "UpdateSegment": {"segment.expression": "p_alive > 0.5"},
     "PreviewSegment": {"expression": "p_alive > 0.5"},
@@ -70,7 +76,7 @@ def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> t
 def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
     assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
-    unread = ("customers#2", "consentRecords", "quarantinedEvents")
+    unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions")
     return {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
 
 
