@@ -38,7 +38,14 @@ _ROLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "marketer",
         "Marketer",
-        (*_reads("identity"), *_reads("consent"), "consent.consents.requestOptIn", "consent.decisions.create"),
+        (
+            *_reads("identity"),
+            *_reads("consent"),
+            *_reads("scoring"),
+            "campaigns.*",
+            "consent.consents.requestOptIn",
+            "consent.decisions.create",
+        ),
     ),
     (
         "privacy-officer",

@@ -7,6 +7,7 @@ import pika
 import pytest
 from pydantic import SecretStr
 from rapport.access.v1 import events_pb2 as access_events_pb2
+from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2
 
@@ -161,3 +162,22 @@ def test_merges_and_events_are_told_in_order(client, started, broker, applier):
     assert (alias.customer, alias.merge) == (app, merge.name)
     for kind, headers, _ in heard:
         assert headers["ce-datasubjects"], kind
+
+
+def test_messages_and_what_became_of_them_show_in_the_timeline_each_once(client, started, tell):
+    customer = client.create(email="grace@example.com").name
+    about = {"message": "messages/m1", "customer": customer, "journey": "journeys/j", "template": "templates/t"}
+    sent = campaigns_events_pb2.MessageSent(message=about, decision="decisions/d1")
+    clicked = campaigns_events_pb2.MessageClicked(message=about, target_url="https://shop.example/")
+    for message in (sent, clicked):
+        tell(message, "campaigns", "messages/m1", 1)
+    worker = started("work")
+
+    def entries():
+        found = client.ListTimelineEntries(parent=customer).timeline_entries
+        return {entry.event.rpartition(".")[2]: dict(entry.details) for entry in found}
+
+    eventually(lambda: len(entries()) == 2, 30, "both entries")
+    assert entries()["MessageSent"]["decision"] == "decisions/d1"
+    assert entries()["MessageClicked"]["target_url"] == "https://shop.example/"
+    assert worker.stop() == 0
