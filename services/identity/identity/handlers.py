@@ -7,7 +7,7 @@ from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
 from rapport.consent.v1 import consent_pb2, purpose_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 
-from chassis import clock
+from chassis import clock, tenancy
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from identity.store import TimelineEntry
@@ -86,4 +86,6 @@ class Handlers:
     ) -> None:
         """Read phone numbers and amounts the way the tenant writes them."""
         settings = event.tenant.settings
-        tenant.follow_tenant(settings.region_code, settings.currency_code)
+        # Tenants belong to the platform's own tenant; what is learnt is for the tenant itself.
+        with tenancy.service_context(event.tenant.uid):
+            tenant.follow_tenant(settings.region_code, settings.currency_code)

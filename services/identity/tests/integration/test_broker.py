@@ -55,13 +55,13 @@ def started(role, database, amqp, topology_file):
 def tell(broker, client):
     """Publishes an event as its owner would; returns its envelope."""
 
-    def publish(message, source, subject, version):
+    def publish(message, source, subject, version, tenant=None):
         event = Envelope(
             id=ids.uuid7(),
             type=message.DESCRIPTOR.full_name,
             source=f"//rapport/{source}",
             subject=subject,
-            tenant=client.tenant,
+            tenant=tenant or client.tenant,
             time=datetime.now(UTC),
             sequence=(version, 0),
             body=message.SerializeToString(),
@@ -113,9 +113,9 @@ def test_consent_decisions_show_in_the_timeline_each_once(client, started, tell)
 
 def test_the_tenants_region_and_currency_are_followed(client, started, tell, applier):
     settings = {"time_zone": "Europe/Berlin", "currency_code": "EUR", "region_code": "DE"}
-    tenant = {"name": f"tenants/{client.tenant}", "settings": settings}
+    tenant = {"name": f"tenants/{client.tenant}", "uid": client.tenant, "settings": settings}
     started("work")
-    tell(access_events_pb2.TenantUpdated(tenant=tenant), "access", f"tenants/{client.tenant}", 3)
+    tell(access_events_pb2.TenantUpdated(tenant=tenant), "access", f"tenants/{client.tenant}", 3, tenant="platform")
 
     def read_in_germany():
         refused = None
