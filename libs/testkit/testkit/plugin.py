@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import docstore
@@ -25,6 +26,12 @@ from testkit.roles import RoleProcess
 from testkit.servers import Broker, running_broker, running_mongodb
 
 SettingsFor = Callable[..., Settings]
+
+# Machines are shared: slowness of the machine is no fault of a test.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 
 @pytest.fixture(scope="session")
