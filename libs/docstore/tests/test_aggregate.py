@@ -294,7 +294,9 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(changes)
 def test_what_is_saved_is_what_is_read(steps: list[tuple[str, object]]) -> None:
     """Change tracking loses nothing, whatever is changed between saves."""

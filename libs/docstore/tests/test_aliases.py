@@ -17,7 +17,9 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(changes, st.randoms(use_true_random=False), st.integers(1, 4))
 def test_order_and_repeats_do_not_matter(tenant: str, told: list[AliasChange], random: object, size: int) -> None:
     docstore.collection(CustomerAlias).delete_many({})

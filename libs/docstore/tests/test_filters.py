@@ -126,7 +126,9 @@ def holds(tree: Any, row: docstore.Row) -> bool:
     }[kind]  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(rows, min_size=1, max_size=12), st.lists(expressions, min_size=1, max_size=6))
 def test_mongodb_finds_what_the_expression_means(
     tenant: str, samples: list[docstore.Row], asked: list[tuple[str, Any]]

@@ -68,7 +68,9 @@ def in_order(found: list[docstore.Row], order: list[tuple[str, int]]) -> list[st
     return [row["uid"] for row in found]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(rows, max_size=14), st.lists(rows, max_size=8), orders, st.integers(1, 5), st.booleans())
 def test_every_row_once_and_in_order_while_rows_come(
     tenant: str,
