@@ -1,0 +1,74 @@
+"""The tools of tests can fail too."""
+
+import time
+
+import pytest
+
+from chassis.settings import Settings
+from testkit import eventually
+from testkit.keys import TEST_KEYRING
+from testkit.plugin import settings_class
+from testkit.roles import RoleProcess, environment_of
+
+
+def test_waiting_returns_the_first_true_value():
+    answers = iter([0, "", None, "there"])
+    assert eventually(lambda: next(answers)) == "there"
+
+
+def test_waiting_takes_a_failed_assertion_as_not_yet():
+    start = time.monotonic()
+
+    def later():
+        assert time.monotonic() - start > 0.2
+        return True
+
+    assert eventually(later)
+
+
+def test_waiting_ends_and_says_what_for():
+    with pytest.raises(
+        AssertionError, match=r"not so within 0\.1 s: the moon is full \(last: AssertionError\('no'\)\)"
+    ):
+        eventually(_waning, timeout=0.1, message="the moon is full")
+
+
+def _waning():
+    raise AssertionError("no")
+
+
+def test_other_errors_end_the_waiting():
+    with pytest.raises(ZeroDivisionError):
+        eventually(lambda: 1 / 0)
+
+
+def test_a_process_reads_the_settings_it_is_told(monkeypatch):
+    told = Settings(service="things", role="run", keys=TEST_KEYRING, upstreams={"identity": "127.0.0.1:1"}, grpc_port=7)
+    for name, value in environment_of(told).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == told
+
+
+def test_a_service_has_one_settings_class():
+    assert settings_class("consent").__module__ == "consent.settings"
+    with pytest.raises(LookupError, match="0 settings classes"):
+        settings_class("testkit_without_settings")
+
+
+@pytest.fixture(autouse=True)
+def module_without_settings(monkeypatch):
+    import sys
+    import types
+
+    package, module = (
+        types.ModuleType("testkit_without_settings"),
+        types.ModuleType("testkit_without_settings.settings"),
+    )
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def test_a_role_that_ends_with_an_error_is_reported_with_its_output(tmp_path):
+    told = Settings(service="no_such_service", role="run", keys=TEST_KEYRING)
+    with pytest.raises(AssertionError, match="No module named no_such_service"):
+        RoleProcess(told, tmp_path / "run.log").run()
