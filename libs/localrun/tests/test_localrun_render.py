@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from localrun import render, state
+from localrun import localvalues, render, state
 from localrun.loopback import Loopback
 from localrun.supported import UnsupportedError, check
 
@@ -168,7 +168,9 @@ def test_rendering_leaves_the_source_tree_alone(charts: Charts, tmp_path: Path) 
     uri = "{values: {mongodb-uri: m, bootstrap-key: b}}"
     values.write_text(
         "global: {secrets: {values: {keys: k, amqp-uri: a}}}\n"
-        + "".join(f"{service}: {{secrets: {uri}}}\n" for service in ("access", "identity", "consent"))
+        + "".join(
+            f"{service.name}: {{secrets: {uri}}}\n" for service in localvalues.services(chart) if service.database
+        )
     )
     manifests = render.render(chart, [chart / "examples/local/values.yaml", values])
     names = {workload.name for workload in render.workloads(manifests, tmp_path / "run")}
