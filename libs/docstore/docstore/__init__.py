@@ -4,7 +4,7 @@ A service declares `Aggregate` and `Record` classes, writes its use cases as `@c
 classes or `collection(...)`. Everything here belongs to the current tenant (`chassis.tenancy`).
 """
 
-from docstore import aliases, batches, blobs, explain, filters, leases, listener, masks, paging
+from docstore import aliases, batches, blobs, due, explain, filters, leases, listener, masks, paging
 from docstore.aggregate import Aggregate, aggregate_of, aggregates
 from docstore.batches import Batch
 from docstore.commands import command
@@ -38,6 +38,7 @@ __all__ = [
     "create_indexes",
     "database",
     "disconnect",
+    "due",
     "explain",
     "filters",
     "in_platform_scope",

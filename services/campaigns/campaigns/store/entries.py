@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 import mongoengine as me
 from pymongo import UpdateOne
 
-from campaigns.store import due
 from campaigns.store.journeys import Journey
-from docstore import Row
+from docstore import Row, due
 from docstore.documents import InstantField
 from docstore.records import Record
 from docstore.tracing import current_traceparent

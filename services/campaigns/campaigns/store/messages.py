@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import mongoengine as me
 from rapport.campaigns.v1 import events_pb2
 
-from campaigns.store import due
-from docstore import Row
+from docstore import Row, due
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import mongoengine as me
 
-from campaigns.store import due
+from docstore import due
 from docstore.documents import InstantField
 from docstore.records import Record
 

@@ -10,11 +10,11 @@ from campaigns.domain import conditions
 from campaigns.domain.journeys import STEPS_MAX, Branch, Definition, End, Send, Wait
 from campaigns.inputs import CONDITION_FIELDS
 from campaigns.settings import CampaignsSettings
-from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, due, entries, journeys, messages
+from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, entries, journeys, messages
 from campaigns.store.contacts import contacts
 from chassis import clock, ids, tenancy
 from chassis.errors import AlreadyExists
-from docstore import Row
+from docstore import Row, due
 from docstore.aliases import profiles
 from docstore.filters import parse
 

@@ -5,9 +5,9 @@ import logging
 from campaigns import consenting
 from campaigns.consenting import ConsentAway, PurposeUnknown
 from campaigns.settings import CampaignsSettings
-from campaigns.store import Unsubscribe, due
+from campaigns.store import Unsubscribe
 from chassis import clock, tenancy
-from docstore import Row, tracing
+from docstore import Row, due, tracing
 
 BATCH = 25
 LEASE_S = 60.0

@@ -11,10 +11,12 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-import docstore
 from chassis import clock
-from docstore import Row, leases
+from docstore import leases
+from docstore.connection import Row
 from docstore.documents import TenantDocument
+from docstore.scope import platform_scope
+from docstore.tenanted import platform_collection
 
 INDEX: dict[str, Any] = {"fields": [("due", 1), ("lease.until", 1)], "sparse": True, "platform": True}
 """The index of a collection whose documents are claimed."""
@@ -22,8 +24,8 @@ INDEX: dict[str, Any] = {"fields": [("due", 1), ("lease.until", 1)], "sparse": T
 
 def claim(cls: type[TenantDocument], limit: int, lease_s: float, owner: str) -> list[tuple[str, list[Row]]]:
     """Leases up to `limit` due documents of any tenant, those due longest first; returns them by tenant."""
-    with docstore.platform_scope():
-        rows = docstore.platform_collection(cls)
+    with platform_scope():
+        rows = platform_collection(cls)
         due = {"due": {"$lte": clock.now()}, **leases.free()}
         found = [row["_id"] for row in rows.find(due, {"_id": 1}, sort=[("due", 1)], limit=limit)]
         if not found:
