@@ -8,8 +8,10 @@ A module names the service under test: `SERVICE = "consent"`; its settings class
 """
 
 import importlib
+import itertools
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from chassis import clock, keys, tenancy
 from chassis.settings import Settings
 from docstore.listener import TenantGuard
 from localrun.ports import free_port
+from testkit import failpoints
 from testkit.keys import TEST_KEYRING
 from testkit.roles import RoleProcess
 from testkit.servers import Broker, running_broker, running_mongodb
@@ -132,3 +135,10 @@ def role(tmp_path: Path) -> Iterator[Callable[[Settings], RoleProcess]]:
     for process in made:
         if process._process is not None and process._process.poll() is None:
             process.kill()
+
+
+@pytest.fixture
+def failpoint(tmp_path: Path) -> Callable[..., AbstractContextManager[failpoints.Failpoint]]:
+    """Arms a failpoint: `with failpoint("module:function", call=2) as there:`, see testkit.failpoints."""
+    numbers = itertools.count()
+    return lambda function, **given: failpoints.armed(function, tmp_path / f"failpoint-{next(numbers)}", **given)

@@ -1,5 +1,8 @@
 """The tools of tests can fail too."""
 
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -70,3 +73,27 @@ def test_a_role_that_ends_with_an_error_is_reported_with_its_output(tmp_path):
     told = Settings(service="no_such_service", role="run", keys=TEST_KEYRING)
     with pytest.raises(AssertionError, match="No module named no_such_service"):
         RoleProcess(told, tmp_path / "run.log").run()
+
+
+COUNTS = "import json, sys; [print(json.dumps(number), flush=True) for number in range(3)]"
+
+
+def test_a_process_dies_at_the_failpoint(failpoint):
+    with failpoint("json:dumps", call=2) as there:
+        assert not there.reached.exists()
+        done = subprocess.run([sys.executable, "-c", COUNTS], capture_output=True, text=True, timeout=30)
+    there.wait()
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "0\n"), done.stderr
+    after = subprocess.run([sys.executable, "-c", COUNTS], capture_output=True, text=True, timeout=30)
+    assert (after.returncode, after.stdout) == (0, "0\n1\n2\n"), "no failpoint is armed any more"
+
+
+def test_a_process_waits_at_the_failpoint(failpoint):
+    with failpoint("json.encoder:JSONEncoder.encode", call=3, action="pause") as there:
+        process = subprocess.Popen([sys.executable, "-c", COUNTS], stdout=subprocess.PIPE, text=True)
+    there.wait()
+    assert process.stdout.readline() + process.stdout.readline() == "0\n1\n"
+    assert process.poll() is None
+    there.release()
+    assert process.communicate(timeout=30) == ("2\n", None)
+    assert process.returncode == 0

@@ -1,6 +1,7 @@
 """The role `run` as a process: killed where it hurts, stopped politely, without consent, told to cancel."""
 
 import random
+import signal
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -22,7 +23,6 @@ from .conftest import START, customer, purchase
 
 SERVICE = "scoring"
 State = scoring_job_pb2.ScoringJob
-PHASES = (PREPARING, COMPUTING, STORING)
 
 
 @pytest.fixture
@@ -48,17 +48,21 @@ def job_row(client, name: str) -> dict:
         return ScoringJob.rows().find_one({"uid": name.rpartition("/")[2]})
 
 
-def test_a_runner_killed_while_it_writes_files_loses_and_doubles_nothing(client, runner, store) -> None:
+def test_a_runner_killed_while_it_writes_files_loses_and_doubles_nothing(client, runner, store, failpoint) -> None:
     chance = random.Random(4)
     people_, bought = [customer() for _ in range(40)], 0
     process = runner(flush_rows=50, flush_seconds=0.0)
     for round_number in range(3):
         bought += client.stage([purchase(chance.choice(people_), day, amount=100) for day in range(600)])
-        process.start().wait_ready()
-        if round_number < 2:
-            eventually(lambda: staged(client) < 600, message="it is writing")
-            process.kill()
-            free_leases()
+        if round_number == 2:
+            process.start().wait_ready()
+            continue
+        with failpoint("scoring.usecases.flushing:_commit", call=3) as there:
+            process.start()
+        there.wait()
+        assert process.process.wait(10) == -signal.SIGKILL
+        assert 0 < staged(client) < bought, "it is writing"
+        free_leases()
     eventually(lambda: staged(client) == 0, 40, "everything is in files")
     assert process.stop() == 0
     known = client.SummarizePurchases()
@@ -74,9 +78,7 @@ def staged(client) -> int:
         return StagedPurchase.rows().count({"staged": True})
 
 
-def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_once(
-    client, runner, monkeypatch, settings
-) -> None:
+def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_once(client, runner, failpoint) -> None:
     client.profiling()
     names = [customer() for _ in range(400)]
     chance = random.Random(9)
@@ -84,22 +86,17 @@ def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_o
     client.CreateSegment(segment={"display_name": "All", "expression": "purchases >= 1"}, segment_id="some")
     created = client.CreateScoringJob(scoring_job={})
     process = runner()
-    killed_at: list[tuple[str, int]] = []
-    for wanted in ((PREPARING, 0), (COMPUTING, 0), (STORING, 1)):
-
-        def reached(wanted: tuple[str, int] = wanted) -> bool:
-            row = job_row(client, created.name)
-            return row["attempts"] >= 1 and (PHASES.index(row["phase"]), row["stored"]) >= (
-                PHASES.index(wanted[0]),
-                wanted[1],
-            )
-
-        process.start()
-        eventually(reached, 40, f"it is {wanted}")
-        process.kill()
+    for place, call, phase, stored in (
+        ("scoring.usecases.preparing:_refused", 1, PREPARING, 0),
+        ("scoring.usecases.running:_note_progress", 1, COMPUTING, 0),
+        ("scoring.usecases.storing:_store_chunk", 2, STORING, 1),
+    ):
+        with failpoint(place, call=call) as there:
+            process.start()
+        there.wait()
+        assert process.process.wait(10) == -signal.SIGKILL
         row = job_row(client, created.name)
-        killed_at.append((row["phase"], row["stored"]))
-        assert row["state"] != batches.DONE, killed_at
+        assert (row["phase"], row["stored"], row["state"]) == (phase, stored, batches.APPLYING)
         free_leases()
     process.start().wait_ready()
     job = client.ended(created.name)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -16,8 +17,11 @@ from scoring.jobs.launch import Handle, launch
 from scoring.jobs.progress import Progress, State
 from scoring.jobs.spec import JobSpec
 from testkit import eventually
+from testkit.failpoints import Failpoint
 
 from .conftest import Shop, model_of, progress_of, scores_of
+
+Arm = Callable[..., AbstractContextManager[Failpoint]]
 
 
 def hashes(spec: JobSpec) -> dict[str, str]:
@@ -38,27 +42,35 @@ def large(shop: Shop) -> JobSpec:
     return shop.spec("out", partitions=200)
 
 
-def until(handle: Handle, percent: float) -> None:
-    eventually(lambda: handle.poll().percent >= percent, timeout=60)
+DONE = "scoring.jobs.progress:Reporter.done"
+"""Called once for each of 3 files, 1 group, 200 partitions summed up, 1 fit, and 200 partitions scored."""
 
 
-def test_killed_anywhere_and_run_again_it_ends_with_equal_bytes(shop: Shop, large: JobSpec, tmp_path: Path):
+def test_killed_anywhere_and_run_again_it_ends_with_equal_bytes(
+    shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm
+):
     whole = large.model_copy(update={"output": f"file://{tmp_path / 'whole'}"})
     shop.run(whole)
     expected = {name: digest for name, digest in hashes(whole).items() if name != "progress.json"}
     assert len(expected) == 201
     touched: dict[str, int] = {}
-    for percent in (5, 52, 80, 90):
-        handle = launch(large, tmp_path / "job")
-        until(handle, percent)
-        assert handle.pid is not None
-        os.kill(handle.pid, signal.SIGKILL)
+    for place, call, finished in (
+        (DONE, 2, 0),
+        (DONE, 104, 0),
+        ("scoring.jobs.fit:fit", 1, 0),
+        ("pyarrow.parquet:write_table", 80, 79),  # with a file open
+        (DONE, 365, 160),
+        ("scoring.jobs.files:Folder.delete", 2, 200),  # only the mark of success is missing
+    ):
+        with failpoint(place, call=call) as there:
+            handle = launch(large, tmp_path / "job")
+        there.wait()
         told = eventually(lambda handle=handle: ended(handle), timeout=20)
         assert told.state is State.FAILED
         assert "launch it again" in told.message
         assert not (tmp_path / "out" / "_SUCCESS").exists()
         touched = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("scores-*.parquet")}
-    assert touched
+        assert len(touched) == finished
     handle = launch(large, tmp_path / "job")
     assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
     assert {name: digest for name, digest in hashes(large).items() if name != "progress.json"} == expected
@@ -79,9 +91,10 @@ def test_a_changed_input_is_noticed(shop: Shop):
     assert all(after[name] != before[name] for name in before if name.startswith(("scores", "model")))
 
 
-def test_cancelled_it_stops_and_can_go_on(shop: Shop, large: JobSpec, tmp_path: Path):
-    handle = launch(large, tmp_path / "job")
-    until(handle, 52)
+def test_cancelled_it_stops_and_can_go_on(shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm):
+    with failpoint(DONE, call=104, action="pause") as there:
+        handle = launch(large, tmp_path / "job")
+    there.wait()
     process = psutil.Process(handle.pid)
     told = handle.cancel()
     assert told.state is State.CANCELLED
@@ -92,7 +105,7 @@ def test_cancelled_it_stops_and_can_go_on(shop: Shop, large: JobSpec, tmp_path: 
     assert scores_of(large).num_rows == 1_500
 
 
-def test_a_launcher_that_died_finds_its_job_again(shop: Shop, large: JobSpec, tmp_path: Path):
+def test_a_launcher_that_died_finds_its_job_again(shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm):
     spec_file = tmp_path / "given.json"
     spec_file.write_text(large.model_dump_json())
     launcher = (
@@ -100,14 +113,17 @@ def test_a_launcher_that_died_finds_its_job_again(shop: Shop, large: JobSpec, tm
         "handle = launch(json.loads(pathlib.Path(sys.argv[1]).read_text()), pathlib.Path(sys.argv[2]));"
         "print(handle.pid); loaded = {'ray', 'numpy', 'scipy', 'pyarrow'} & set(sys.modules); assert not loaded, loaded"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", launcher, spec_file, tmp_path / "job"], capture_output=True, text=True, timeout=60
-    )
+    with failpoint(DONE, action="pause") as there:
+        done = subprocess.run(
+            [sys.executable, "-c", launcher, spec_file, tmp_path / "job"], capture_output=True, text=True, timeout=60
+        )
     assert done.returncode == 0, done.stderr
     handle = launch(large, tmp_path / "job")
     assert handle.pid == int(done.stdout), "the same process, not another one"
     with pytest.raises(ValueError, match="cancel it first"):
         launch(large.model_copy(update={"horizon_weeks": 2}), tmp_path / "job")
+    there.wait()
+    there.release()
     assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
     finished = launch(large, tmp_path / "job")
     assert finished.pid is None
@@ -133,11 +149,15 @@ def test_an_unusable_input_ends_the_job_with_the_reason(shop: Shop, tmp_path: Pa
     assert "FAILED" in (tmp_path / "job" / launching.LOG).read_text()
 
 
-def test_secrets_of_the_service_stay_with_it(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_secrets_of_the_service_stay_with_it(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failpoint: Arm
+):
     monkeypatch.setenv("RAPPORT_KEYS", "the-keyring")
-    handle = launch(shop.spec("out", partitions=50), tmp_path / "job")
-    assert handle.pid is not None
+    with failpoint(DONE, action="pause") as there:
+        handle = launch(shop.spec("out"), tmp_path / "job")
+    there.wait()
     assert not [name for name in psutil.Process(handle.pid).environ() if name.startswith("RAPPORT_")]
+    there.release()
     assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
 
 
@@ -164,11 +184,10 @@ def test_a_ray_of_its_own_gives_equal_scores_and_is_gone_after(shop: Shop, tmp_p
     eventually(lambda: not [process for process in seen.values() if process.is_running()], timeout=20)
 
 
-def test_broken_work_files_do_not_stay_in_the_way(shop: Shop, large: JobSpec, tmp_path: Path):
-    handle = launch(large, tmp_path / "job")
-    until(handle, 90)
-    assert handle.pid is not None
-    os.kill(handle.pid, signal.SIGKILL)
+def test_broken_work_files_do_not_stay_in_the_way(shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm):
+    with failpoint("pyarrow.parquet:write_table", call=100) as there:
+        handle = launch(large, tmp_path / "job")
+    there.wait()
     eventually(lambda: ended(handle), timeout=20)
     for path in (tmp_path / "out" / "work").glob("summary-*.arrow"):
         path.write_bytes(bytes(path.stat().st_size))
