@@ -3,11 +3,12 @@
 import smtplib
 import socket
 import ssl
+from email.utils import parseaddr
 from types import TracebackType
 from typing import Self
 
 from opentelemetry.trace import SpanKind, StatusCode
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from chassis import telemetry
 
@@ -23,6 +24,14 @@ class SmtpSettings(BaseModel):
     smtp_user: str | None = Field(default=None, description="Login at the mail server, if it wants one.")
     smtp_password: SecretStr | None = Field(default=None, description="Password of the login.")
     mail_from: str = Field(default="", description="Envelope sender and default From address.")
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        local, _, domain = parseaddr(value)[1].rpartition("@")
+        if value and not (local and domain and value.isascii() and value.isprintable()):
+            raise ValueError("is no mail address such as `Shop <no-reply@example.com>`")
+        return value
 
 
 class MailError(Exception):

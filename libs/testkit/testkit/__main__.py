@@ -27,6 +27,8 @@ TOGETHER = (
     "services/consent",
     "services/campaigns",
     "services/scoring",
+    "services/ticketing",
+    "services/sales",
     "libs/docstore",
     "services/gateway",
     "services/access",

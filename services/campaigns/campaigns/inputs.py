@@ -3,10 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from babel import Locale, UnknownLocaleError
-from email_validator import EmailNotValidError, validate_email
 from google.type.timeofday_pb2 import TimeOfDay
 from rapport.campaigns.v1 import journey_pb2, template_pb2
 
@@ -15,10 +12,11 @@ from campaigns.domain import journeys as rules
 from campaigns.rendering import Texts
 from campaigns.store import Content, Variable
 from chassis.errors import InvalidArgument, Violation
+from chassis.inputs import language, refusal
 from docstore.filters import FilterField, parse
 
-DISPLAY_NAME_MAX = 200
 VARIABLES_MAX, LANGUAGES_MAX, FALLBACK_MAX = 50, 50, 200
+EVENT_NAME_MAX = 200
 DOMAIN_EVENTS = ("rapport.consent.v1.ConsentGranted", "rapport.identity.v1.CustomerCreated")
 """Events of other services that make people enter."""
 
@@ -32,72 +30,9 @@ CONDITION_FIELDS: Mapping[str, FilterField] = {
     "score.rfm_segment": FilterField("string"),
 }
 
-_SLUG = re.compile(r"[a-z][a-z0-9-]{0,58}[a-z0-9]")
+
 _SEGMENT = re.compile(r"segments/[a-z0-9-]{1,100}")
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]{0,59}")
-_CUSTOMER = re.compile(r"customers/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def refusal(reason: str, field: str, problem: str) -> InvalidArgument:
-    """A refusal of one field of the request."""
-    return InvalidArgument(reason, f"{field}: {problem}", violations=[(field, problem)])
-
-
-def uid(name: str) -> str:
-    """The id part of a resource name whose form has been checked."""
-    return name.rpartition("/")[2]
-
-
-def slug(text: str, field: str) -> str:
-    """The id of something to create."""
-    if not _SLUG.fullmatch(text):
-        raise refusal(
-            f"INVALID_{field.upper()}",
-            field,
-            "2 to 60 lower-case letters, digits and hyphens, starting with a letter and not ending with a hyphen.",
-        )
-    return text
-
-
-def customer(name: str) -> str:
-    """A customer's name."""
-    if not _CUSTOMER.fullmatch(name):
-        raise refusal("INVALID_CUSTOMER", "customer", "Not a name of the form customers/{uuid}, in lower case.")
-    return name
-
-
-def display_name(text: str, field: str) -> str:
-    """The name of a template or journey."""
-    if not text.strip() or len(text) > DISPLAY_NAME_MAX:
-        raise refusal("INVALID_DISPLAY_NAME", field, f"1 to {DISPLAY_NAME_MAX} characters.")
-    return text
-
-
-def language(code: str, field: str) -> str:
-    """A BCP 47 code in its usual spelling, such as `pt-BR`."""
-    try:
-        return str(Locale.parse(code, sep="-")).replace("_", "-")
-    except (ValueError, UnknownLocaleError):
-        raise refusal("INVALID_LANGUAGE", field, "Not a known BCP 47 language code, such as en or pt-BR.") from None
-
-
-def email(address: str, field: str, *, test_environment: bool) -> str:
-    """A mail address (RFC 5321) in its usual spelling; `test_environment` allows the domain `test` (RFC 6761)."""
-    try:
-        checked = validate_email(address, check_deliverability=False, test_environment=test_environment)
-    except EmailNotValidError:
-        raise refusal("INVALID_EMAIL", field, "Not a mail address such as name@example.com.") from None
-    return checked.ascii_email or checked.normalized
-
-
-def time_zone(name: str, field: str) -> str:
-    """An IANA time zone, or nothing."""
-    if name:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise refusal("INVALID_TIME_ZONE", field, "Not a known IANA time zone, such as Europe/Berlin.") from None
-    return name
 
 
 def minutes(time: TimeOfDay, field: str) -> int:
@@ -154,7 +89,7 @@ def trigger(message: journey_pb2.Trigger) -> tuple[str, str]:
     kind = message.WhichOneof("trigger")
     if kind == "segment" and _SEGMENT.fullmatch(message.segment):
         return "segment", message.segment
-    if kind == "event" and 0 < len(message.event) <= DISPLAY_NAME_MAX:
+    if kind == "event" and 0 < len(message.event) <= EVENT_NAME_MAX:
         if message.event.startswith("rapport.") and message.event not in DOMAIN_EVENTS:
             raise refusal(
                 "JOURNEY_INVALID", "journey.trigger.event", f"Of the platform's events: {', '.join(DOMAIN_EVENTS)}."

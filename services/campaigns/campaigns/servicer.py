@@ -18,15 +18,16 @@ from rapport.campaigns.v1 import (
 from rapport.campaigns.v1.campaigns_service_pb2_grpc import add_CampaignsServiceServicer_to_server
 
 import docstore
-from campaigns import answers, inputs
-from campaigns.inputs import uid
+from campaigns import answers
 from campaigns.migrate import VERSION
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, SendingPolicy, Suppression, Template
 from campaigns.store import messages as message_states
 from campaigns.store.suppressions import fingerprint
 from campaigns.usecases import journeys, policies, suppressions, templates, tracking
+from chassis import inputs as fields
 from chassis import server
+from chassis.inputs import uid
 from chassis.lifecycle import Stopping
 from docstore import aliases, paging
 from docstore.filters import FilterField, parse
@@ -71,7 +72,7 @@ class CampaignsServicer(campaigns_service_pb2_grpc.CampaignsServiceServicer):
     # Templates
 
     def CreateTemplate(self, request: pb.CreateTemplateRequest, _: Context) -> template_pb2.Template:
-        return answers.template(templates.create(inputs.slug(request.template_id, "template_id"), request.template))
+        return answers.template(templates.create(fields.slug(request.template_id, "template_id"), request.template))
 
     def GetTemplate(self, request: pb.GetTemplateRequest, _: Context) -> template_pb2.Template:
         return answers.template(Template.get(uid(request.name)))
@@ -84,13 +85,13 @@ class CampaignsServicer(campaigns_service_pb2_grpc.CampaignsServiceServicer):
         return answers.template(templates.update(request.template, request.update_mask))
 
     def PreviewTemplate(self, request: pb.PreviewTemplateRequest, _: Context) -> pb.TemplatePreview:
-        customer = inputs.customer(request.customer) if request.customer else ""
+        customer = fields.customer(request.customer) if request.customer else ""
         return templates.preview(Template.get(uid(request.name)), request.language_code, customer, request.values)
 
     # Journeys
 
     def CreateJourney(self, request: pb.CreateJourneyRequest, _: Context) -> journey_pb2.Journey:
-        return _journey(journeys.create(inputs.slug(request.journey_id, "journey_id"), request.journey))
+        return _journey(journeys.create(fields.slug(request.journey_id, "journey_id"), request.journey))
 
     def GetJourney(self, request: pb.GetJourneyRequest, _: Context) -> journey_pb2.Journey:
         return _journey(Journey.get(uid(request.name)))
@@ -181,7 +182,7 @@ class CampaignsServicer(campaigns_service_pb2_grpc.CampaignsServiceServicer):
         return _unsubscription(tracking.unsubscribe(request.token))
 
     def _email(self, address: str, field: str) -> str:
-        return inputs.email(address, field, test_environment=self._settings.environment == "test")
+        return fields.email(address, field, test_environment=self._settings.environment == "test")
 
 
 def _journey(document: Journey) -> journey_pb2.Journey:

@@ -1,8 +1,6 @@
 """The whole configuration of the campaigns service."""
 
-from email.utils import parseaddr
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from chassis.settings import Settings
 from chassis.smtp import SmtpSettings
@@ -19,11 +17,3 @@ class CampaignsSettings(Settings, SmtpSettings):
         description="Address under which people reach the gateway; tracked links start with it.",
     )
     send_threads: int = Field(default=4, ge=1, le=32, description="Connections to the mail server of one process.")
-
-    @field_validator("mail_from")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        local, _, domain = parseaddr(value)[1].rpartition("@")
-        if value and not (local and domain and value.isascii() and value.isprintable()):
-            raise ValueError("is no mail address such as `Shop <no-reply@example.com>`")
-        return value

@@ -10,13 +10,14 @@ from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service
 from rapport.consent.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 
 import docstore
+from chassis import inputs as fields
 from chassis import server
+from chassis.inputs import uid
 from chassis.lifecycle import Stopping
 from chassis.settings import ConfigurationError
 from consent import answers, inputs
 from consent.domain.decisions import LegalBasis
 from consent.domain.states import Action, State
-from consent.inputs import uid
 from consent.migrate import VERSION
 from consent.settings import ConsentSettings
 from consent.store import Consent, ConsentRecord, Decision, Notice, Purpose
@@ -70,8 +71,8 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     def CreatePurpose(self, request: consent_service_pb2.CreatePurposeRequest, _: Context) -> purpose_pb2.Purpose:
         given = request.purpose
         new = purposes.NewPurpose(
-            uid=inputs.purpose_id(request.purpose_id),
-            display_name=inputs.display_name(given.display_name),
+            uid=fields.slug(request.purpose_id, "purpose_id", 40),
+            display_name=fields.display_name(given.display_name, "purpose.display_name"),
             legal_basis=LegalBasis(purpose_pb2.Purpose.LegalBasis.Name(given.legal_basis)),
             channels=inputs.channels(given.channels),
             double_opt_in=given.double_opt_in,
@@ -117,8 +118,8 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         return answers.consent(statements.withdraw(_subject(request), inputs.evidence(request.evidence)))
 
     def RequestOptIn(self, request: consent_service_pb2.RequestOptInRequest, _: Context) -> consent_pb2.Consent:
-        email = inputs.email(request.email, test_environment=self._settings.environment == "test")
-        customer, evidence = inputs.customer(request.customer), inputs.evidence(request.evidence)
+        email = fields.email(request.email, "email", test_environment=self._settings.environment == "test")
+        customer, evidence = fields.customer(request.customer), inputs.evidence(request.evidence)
         return answers.consent(opt_ins.request(customer, request.purpose, email, evidence, self._settings))
 
     def ViewOptIn(self, request: consent_service_pb2.ViewOptInRequest, _: Context) -> consent_service_pb2.OptIn:
@@ -144,7 +145,7 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     # Decisions
 
     def DecideConsent(self, request: consent_service_pb2.DecideConsentRequest, _: Context) -> consent_pb2.Decision:
-        customer, channel = inputs.customer(request.customer), purpose_pb2.Channel.Name(request.channel)
+        customer, channel = fields.customer(request.customer), purpose_pb2.Channel.Name(request.channel)
         return answers.decision(decisions.decide_for([customer], request.purpose, channel)[0])
 
     def BatchDecideConsent(
@@ -174,14 +175,14 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
     ) -> consent_service_pb2.ChainVerification:
         for field in ("start_sequence", "max_records"):
             if getattr(request, field) < 0:
-                raise inputs.refusal("INVALID_RANGE", field, "Must not be negative.")
+                raise fields.refusal("INVALID_RANGE", field, "Must not be negative.")
         limit = min(request.max_records or verification.RECORDS_DEFAULT, verification.RECORDS_MAX)
         return answers.verification(verification.verify(self._blobs, request.start_sequence, limit))
 
 
 def _subject(request: Any) -> Subject:
     """What a request about customer, purpose and channel is about."""
-    return Subject(inputs.customer(request.customer), request.purpose, purpose_pb2.Channel.Name(request.channel))
+    return Subject(fields.customer(request.customer), request.purpose, purpose_pb2.Channel.Name(request.channel))
 
 
 def _purpose(document: Purpose) -> purpose_pb2.Purpose:

@@ -1,8 +1,6 @@
 """The whole configuration of the consent service."""
 
-from email.utils import parseaddr
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from chassis.settings import Settings
 from chassis.smtp import SmtpSettings
@@ -24,11 +22,3 @@ class ConsentSettings(Settings, SmtpSettings):
     checkpoint_seconds: float = Field(
         default=60.0, gt=0, description="Seconds after which sealed records get a signed checkpoint at the latest."
     )
-
-    @field_validator("mail_from")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        local, _, domain = parseaddr(value)[1].rpartition("@")
-        if value and not (local and domain and value.isascii() and value.isprintable()):
-            raise ValueError("is no mail address such as `Shop <no-reply@example.com>`")
-        return value

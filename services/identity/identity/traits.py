@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from identity import validation
+from chassis import validation
+from chassis.validation import Invalid
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.domain.profile import TRAIT_PREFIX
-from identity.validation import Invalid
 
 TEXT_MAX = 256
 """Characters of a name taken from traits."""

@@ -16,9 +16,10 @@ from rapport.scoring.v1 import (
 from rapport.scoring.v1 import scoring_service_pb2 as pb
 
 from chassis import clock
+from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import aliases, paging
-from scoring import inputs, messages
+from scoring import messages
 from scoring.domain import job_limits
 from scoring.store import Model, Score, ScoringJob, Segment
 from scoring.store.scores import totals
@@ -36,21 +37,21 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return messages.scoring_job(jobs.create(*_job_terms(request.scoring_job)))
 
     def GetScoringJob(self, request: pb.GetScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
-        return messages.scoring_job(ScoringJob.get(inputs.uid(request.name)))
+        return messages.scoring_job(ScoringJob.get(fields.uid(request.name)))
 
     def ListScoringJobs(self, request: pb.ListScoringJobsRequest, _: Context) -> pb.ListScoringJobsResponse:
         found, token = paging.page(ScoringJob, filter={}, order=[("create_time", -1)], request=request, bind={})
         return pb.ListScoringJobsResponse(scoring_jobs=map(messages.scoring_job, found), next_page_token=token)
 
     def CancelScoringJob(self, request: pb.CancelScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
-        return messages.scoring_job(jobs.cancel(inputs.uid(request.name)))
+        return messages.scoring_job(jobs.cancel(fields.uid(request.name)))
 
     # Scores
 
     def GetCustomerScores(self, request: pb.GetCustomerScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
-        customer = inputs.customer_of(request.name)
+        customer = request.name.rpartition("/")[0]
         canonical = aliases.resolve([customer])[customer]
-        row = Score.rows().find_one({"uid": inputs.uid(canonical)})
+        row = Score.rows().find_one({"uid": fields.uid(canonical)})
         if row is None:
             raise NotFound(
                 "NOT_FOUND",
@@ -74,7 +75,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     # Models
 
     def GetModel(self, request: pb.GetModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(Model.get(inputs.uid(request.name)))
+        return messages.model(Model.get(fields.uid(request.name)))
 
     def ListModels(self, request: pb.ListModelsRequest, _: Context) -> pb.ListModelsResponse:
         found, token = paging.page(Model, filter={}, order=[("number", -1)], request=request, bind={})
@@ -83,10 +84,10 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     # Segments
 
     def CreateSegment(self, request: pb.CreateSegmentRequest, _: Context) -> segment_pb2.Segment:
-        return messages.segment(segments.create(inputs.segment_id(request.segment_id), request.segment))
+        return messages.segment(segments.create(fields.slug(request.segment_id, "segment_id", 40), request.segment))
 
     def GetSegment(self, request: pb.GetSegmentRequest, _: Context) -> segment_pb2.Segment:
-        return messages.segment(Segment.get(inputs.uid(request.name)))
+        return messages.segment(Segment.get(fields.uid(request.name)))
 
     def ListSegments(self, request: pb.ListSegmentsRequest, _: Context) -> pb.ListSegmentsResponse:
         found, token = paging.page(Segment, filter={}, order=[("create_time", 1)], request=request, bind={})
@@ -96,14 +97,14 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return messages.segment(segments.update(request.segment, request.update_mask))
 
     def DeleteSegment(self, request: pb.DeleteSegmentRequest, _: Context) -> Empty:
-        return segments.delete(inputs.uid(request.name), request.etag)
+        return segments.delete(fields.uid(request.name), request.etag)
 
     def PreviewSegment(self, request: pb.PreviewSegmentRequest, _: Context) -> pb.SegmentPreview:
         count, sample = segments.preview(request.expression, request.sample_size)
         return pb.SegmentPreview(member_count=count, sample_customers=sample)
 
     def ListSegmentMembers(self, request: pb.ListSegmentMembersRequest, _: Context) -> pb.ListSegmentMembersResponse:
-        segment = Segment.get(inputs.uid(request.parent))
+        segment = Segment.get(fields.uid(request.parent))
         found, token = paging.page(
             Score.rows(),
             filter={"segments": segment.uid},
@@ -128,5 +129,5 @@ def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[datetime, int, int]:
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
     ):
         if problem:
-            raise inputs.refusal("INVALID_SCORING_JOB", f"scoring_job.{field}", problem)
+            raise fields.refusal("INVALID_SCORING_JOB", f"scoring_job.{field}", problem)
     return min(as_of, now), horizon, discount

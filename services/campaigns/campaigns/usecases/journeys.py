@@ -8,6 +8,7 @@ from campaigns import answers, inputs
 from campaigns.domain import journeys as rules
 from campaigns.store import Journey, JourneyRevision, Step, Template, entries, journeys, messages
 from chassis import clock
+from chassis import inputs as fields
 from chassis.errors import FailedPrecondition, InvalidArgument
 
 
@@ -24,7 +25,7 @@ def create(uid: str, message: journey_pb2.Journey) -> Journey:
 @docstore.command(None)
 def update(message: journey_pb2.Journey, mask: FieldMask) -> Journey:
     """Changes what the mask names; new steps are a new revision. Raises NotFound, Aborted, InvalidArgument."""
-    journey = Journey.get(inputs.uid(message.name))
+    journey = Journey.get(fields.uid(message.name))
     present = definition_of(journey)
     wanted = answers.journey(journey, present)
     docstore.masks.apply(mask, message, wanted)
@@ -68,7 +69,7 @@ def definition_of(journey: Journey) -> rules.Definition:
 
 
 def _assign(journey: Journey, message: journey_pb2.Journey) -> rules.Definition:
-    journey.display_name = inputs.display_name(message.display_name, "journey.display_name")
+    journey.display_name = fields.display_name(message.display_name, "journey.display_name")
     journey.trigger_kind, journey.trigger = inputs.trigger(message.trigger)
     definition = inputs.steps(message.steps)
     _check_templates(definition)
@@ -81,11 +82,11 @@ def _check_templates(definition: rules.Definition) -> None:
         for index, step in enumerate(definition.steps)
         if isinstance(step.action, rules.Send)
     }
-    known = Template.get_many(inputs.uid(name) for name in wanted.values())
+    known = Template.get_many(fields.uid(name) for name in wanted.values())
     unknown = [
         (f"journey.steps[{index}].send.template", f"{name} does not exist.")
         for index, name in wanted.items()
-        if inputs.uid(name) not in known
+        if fields.uid(name) not in known
     ]
     if unknown:
         raise InvalidArgument("JOURNEY_INVALID", f"{unknown[0][0]}: {unknown[0][1]}", violations=unknown)

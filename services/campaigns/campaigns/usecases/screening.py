@@ -7,13 +7,13 @@ from email.utils import parseaddr
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from campaigns.domain.quiet_hours import next_allowed
-from campaigns.inputs import uid
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, Message, SendingPolicy, entries, journeys, messages
 from campaigns.store.contacts import contacts
 from campaigns.store.policies import tenant_profile
 from campaigns.store.suppressions import suppressed
 from campaigns.store.unsubscribes import waiting
+from chassis.inputs import uid
 from docstore import Row
 from docstore.aliases import profiles
 

@@ -15,13 +15,13 @@ from rapport.campaigns.v1 import events_pb2
 
 from campaigns import consenting, mail, rendering
 from campaigns.consenting import ConsentAway, PurposeUnknown, Verdict
-from campaigns.inputs import uid
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Message, Suppression, Template, contacts, entries, messages
 from campaigns.store.suppressions import HARD_BOUNCE, fingerprint
 from campaigns.usecases.screening import Screening
 from chassis import clock, metric_names, telemetry, tenancy
 from chassis.errors import AlreadyExists
+from chassis.inputs import uid
 from chassis.smtp import Mailer, PermanentMailError, TransientMailError
 from docstore import Conflict, due, leases, tracing
 

@@ -10,6 +10,7 @@ from campaigns import answers, inputs, mail, rendering
 from campaigns.rendering import Texts
 from campaigns.store import Template
 from campaigns.store.contacts import contacts
+from chassis import inputs as fields
 from chassis.errors import FailedPrecondition, NotFound
 from docstore import masks
 from docstore.aliases import profiles
@@ -31,7 +32,7 @@ def update(message: template_pb2.Template, mask: FieldMask) -> Template:
 
     Raises NotFound, Aborted ETAG_MISMATCH, InvalidArgument.
     """
-    template = Template.get(inputs.uid(message.name))
+    template = Template.get(fields.uid(message.name))
     wanted = answers.template(template)
     masks.apply(mask, message, wanted)
     _assign(template, wanted)
@@ -73,5 +74,5 @@ def preview(
 
 
 def _assign(template: Template, message: template_pb2.Template) -> None:
-    template.display_name = inputs.display_name(message.display_name, "template.display_name")
+    template.display_name = fields.display_name(message.display_name, "template.display_name")
     template.variables, template.contents = inputs.contents(message)

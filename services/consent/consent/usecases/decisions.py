@@ -8,8 +8,8 @@ from rapport.consent.v1 import consent_service_pb2
 
 import docstore
 from chassis import clock, context, ids, metric_names, telemetry
+from chassis.inputs import uid
 from consent.domain.decisions import decide
-from consent.inputs import uid
 from consent.store import Decision, Purpose
 from consent.store.consents import statements
 from docstore import Row

@@ -8,13 +8,13 @@ from email.utils import parseaddr
 import docstore
 from chassis import clock, ids, keys, tenancy
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
+from chassis.inputs import uid
 from consent import mail
 from consent.domain import opt_ins as rules
 from consent.domain.decisions import LegalBasis
 from consent.domain.evidence import Evidence
 from consent.domain.languages import best
 from consent.domain.states import Action, State
-from consent.inputs import uid
 from consent.settings import ConsentSettings
 from consent.store import Consent, Notice, OptIn, OptInMail, Purpose, mails
 from consent.usecases.purposes import notice

@@ -9,9 +9,10 @@ from rapport.consent.v1 import purpose_pb2
 import docstore
 from chassis import clock
 from chassis.errors import FailedPrecondition, NotFound
+from chassis.inputs import display_name, refusal, uid
 from consent import answers
 from consent.domain.decisions import LegalBasis
-from consent.inputs import channels, display_name, refusal, uid
+from consent.inputs import channels
 from consent.store import Notice, NoticeText, Purpose
 from docstore import masks
 
@@ -67,7 +68,7 @@ def update(message: purpose_pb2.Purpose, mask: FieldMask) -> Purpose:
     purpose = Purpose.get(uid(message.name))
     wanted = answers.purpose(purpose, notice(purpose))
     masks.apply(mask, message, wanted)
-    purpose.display_name = display_name(wanted.display_name)
+    purpose.display_name = display_name(wanted.display_name, "purpose.display_name")
     purpose.channels = channels(wanted.channels)
     purpose.double_opt_in = wanted.double_opt_in
     return purpose.save(message.etag or None)

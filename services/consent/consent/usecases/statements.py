@@ -9,10 +9,10 @@ from bson import Binary
 import docstore
 from chassis import clock, context
 from chassis.errors import FailedPrecondition
+from chassis.inputs import refusal, uid
 from consent.domain import chain
 from consent.domain.evidence import METHOD_IMPORT, Evidence
 from consent.domain.states import Action, IllegalTransition, State, next_state
-from consent.inputs import refusal, uid
 from consent.store import Consent, ConsentRecord, OptIn, Purpose, mails, records
 from consent.store import Evidence as KeptEvidence
 from consent.store.consents import statements

@@ -8,11 +8,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.identity.v1 import customer_pb2, identity_service_pb2
 
 import docstore
-from chassis import clock, ids
+from chassis import clock, ids, validation
 from chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from chassis.validation import Invalid
 from docstore import filters, masks, paging
 from docstore.filters import FilterField
-from identity import messages, validation
+from identity import messages
 from identity.domain import profile
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.domain.profile import FIELDS, TRAIT_PREFIX
@@ -23,7 +24,6 @@ from identity.store.customers import canonical_of, identified, profile_members
 from identity.traits import TEXT_MAX, email_identifier
 from identity.usecases import profiles
 from identity.usecases.tenant import region_of_tenant
-from identity.validation import Invalid
 
 _FILTER = {
     "region_code": FilterField("string"),

@@ -2,10 +2,10 @@
 
 import pytest
 
-from identity import validation
+from chassis import validation
+from chassis.validation import Invalid
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.traits import understand
-from identity.validation import Invalid
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from rapport.scoring.v1 import segment_pb2
 
 import docstore
 from chassis import context
+from chassis import inputs as fields
 from chassis.errors import ResourceExhausted
 from docstore import masks
-from scoring import expressions, inputs, messages
+from scoring import expressions, messages
 from scoring.store import Score, Segment
 from scoring.store.segments import SEGMENTS_MAX
 
@@ -28,7 +29,7 @@ def create(uid: str, message: segment_pb2.Segment) -> Segment:
     expressions.matching(message.expression, "segment.expression")
     return Segment.new(
         uid=uid,
-        display_name=inputs.display_name(message.display_name),
+        display_name=fields.display_name(message.display_name, "segment.display_name"),
         expression=message.expression,
         evaluation_due=True,
     ).insert()
@@ -40,10 +41,10 @@ def update(message: segment_pb2.Segment, mask: FieldMask) -> Segment:
 
     Raises NotFound, Aborted ETAG_MISMATCH, InvalidArgument.
     """
-    segment = Segment.get(inputs.uid(message.name))
+    segment = Segment.get(fields.uid(message.name))
     wanted = messages.segment(segment)
     changed = masks.apply(mask, message, wanted)
-    segment.display_name = inputs.display_name(wanted.display_name)
+    segment.display_name = fields.display_name(wanted.display_name, "segment.display_name")
     if "expression" in changed:
         expressions.matching(wanted.expression, "segment.expression")
         segment.expression = wanted.expression
@@ -63,7 +64,7 @@ def delete(uid: str, etag: str) -> Empty:
 def preview(expression: str, sample_size: int) -> tuple[int, list[str]]:
     """How many customers match, and the names of the most valuable. Raises InvalidArgument."""
     if sample_size < 0:
-        raise inputs.refusal("INVALID_SAMPLE_SIZE", "sample_size", "Must not be negative.")
+        raise fields.refusal("INVALID_SAMPLE_SIZE", "sample_size", "Must not be negative.")
     wanted = expressions.matching(expression, "expression")
     remaining = context.current().remaining()
     max_time_ms = max(1, int(1000 * (_PREVIEW_MAX_S if remaining is None else remaining)))

@@ -40,6 +40,15 @@ def email(value: str) -> str:
     return checked.normalized
 
 
+def deliverable_email(value: str, *, test_environment: bool) -> str:
+    """The address in the spelling a mail server takes, ASCII where that can be; syntax only."""
+    try:
+        checked = validate_email(value, check_deliverability=False, test_environment=test_environment)
+    except EmailNotValidError:
+        raise Invalid("is no e-mail address; give one such as ada@example.com") from None
+    return checked.ascii_email or checked.normalized
+
+
 def email_key(normalised: str) -> str:
     """The form two spellings of one mailbox share: lower case. No large provider tells mailboxes apart by case."""
     return normalised.casefold()
