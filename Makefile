@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 PACKAGES := $(wildcard libs/*/pyproject.toml) $(wildcard services/*/pyproject.toml)
 PROTOS := $(shell find protos -name '*.proto')
 ROOMS := libs services charts e2e requirements
+# Hundreds of processes start in tests: compiling everything anew would take most of their time.
+unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Use it
 
