@@ -72,6 +72,7 @@ class Consent(Aggregate):
             state=self.state,
             notice_version=self.notice_version,
             consent_record=f"consentRecords/{self.record}",
+            answered_records=[f"consentRecords/{record}" for record in self.overrides or ()],
         )
         if self.decide_time:
             told.decide_time.FromDatetime(self.decide_time)
