@@ -79,7 +79,12 @@ def _bound_parts(name: str, command: Mapping[str, Any]) -> Iterator[Mapping[str,
         yield command.get(_FILTERED[name]) or {}
     elif name == "aggregate":
         pipeline = command.get("pipeline") or [{}]
-        yield pipeline[0].get("$match") or {} if pipeline else {}
+        yield pipeline[0].get("$match") or {}
+        for stage in pipeline:
+            if "$unionWith" in stage:
+                joined = stage["$unionWith"]
+                inner = joined.get("pipeline") if isinstance(joined, Mapping) else None
+                yield (inner or [{}])[0].get("$match") or {}
     elif name in _WRITES:
         for item in command.get(_WRITES[name], ()):
             yield item if name == "insert" else item.get("q") or {}

@@ -44,13 +44,17 @@ class TenantCollection:
 
     def aggregate(self, pipeline: Sequence[Mapping[str, Any]], **options: Any) -> CommandCursor[Row]:
         """Run a pipeline over the tenant's rows. Stages that reach into other collections raise ValueError."""
-        refused = _stages(pipeline) & _CROSS_COLLECTION_STAGES
-        if refused:
-            raise ValueError(f"{', '.join(sorted(refused))} would leave the tenant's rows; read the other side by id")
-        head, rest = (
-            ({}, pipeline) if not pipeline or "$match" not in pipeline[0] else (pipeline[0]["$match"], pipeline[1:])
-        )
-        return self._raw().aggregate([{"$match": self.scoped(head)}, *rest], **options)
+        return self._raw().aggregate(self._scoped_pipeline(pipeline), **options)
+
+    def union(self, pipelines: Sequence[Sequence[Mapping[str, Any]]], **options: Any) -> CommandCursor[Row]:
+        """The results of several pipelines over the tenant's rows, one after the other, in one round trip.
+
+        Each is planned by itself, so each may be sorted and limited by an index of its own. Raises what `aggregate`
+        raises.
+        """
+        first, *others = map(self._scoped_pipeline, pipelines)
+        joined = [{"$unionWith": {"coll": self.name, "pipeline": pipeline}} for pipeline in others]
+        return self._raw().aggregate([*first, *joined], **options)
 
     def count(self, filter: Filter | None = None, **options: Any) -> int:
         """How many rows match (`limit=` bounds the work)."""
@@ -119,6 +123,15 @@ class TenantCollection:
             elif isinstance(uid, Mapping) and set(uid) == {"$in"}:
                 narrowed["_id"] = {"$in": [f"{tenant}/{item}" for item in uid["$in"]]}
         return narrowed
+
+    def _scoped_pipeline(self, pipeline: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        refused = _stages(pipeline) & _CROSS_COLLECTION_STAGES
+        if refused:
+            raise ValueError(f"{', '.join(sorted(refused))} would leave the tenant's rows; read the other side by id")
+        head, rest = (
+            ({}, pipeline) if not pipeline or "$match" not in pipeline[0] else (pipeline[0]["$match"], pipeline[1:])
+        )
+        return [{"$match": self.scoped(head)}, *rest]
 
     def _raw(self) -> Collection[Row]:
         return database()[self.name]

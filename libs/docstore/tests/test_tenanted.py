@@ -45,6 +45,9 @@ def test_reads_see_the_tenants_rows_only() -> None:
     assert rows.find_one({"uid": "c"}) is None
     assert rows.distinct("uid") == ["a", "b"]
     assert [row["n"] for row in rows.aggregate([{"$group": {"_id": "$kind", "n": {"$sum": 1}}}])] == [2]
+    both = rows.union([[{"$match": {"uid": "b"}}], [{"$match": {"kind": "k"}}, {"$sort": {"rank": 1}}, {"$limit": 1}]])
+    assert [row["uid"] for row in both] == ["b", "a"]
+    assert len(list(rows.union([[], []]))) == 4
     assert rows.count({"$or": [{"tenant": OTHER}, {"kind": "k"}]}) == 2
     assert set(Note.get_many(["a", "c"])) == {"a"}
 
@@ -129,6 +132,8 @@ def test_a_repeated_upsert_inside_a_transaction_does_not_abort_it() -> None:
         lambda rows: rows.aggregate([{"$lookup": {"from": "notes", "pipeline": [], "as": "all"}}]),
         lambda rows: rows.aggregate([{"$facet": {"x": [{"$unionWith": "notes"}]}}]),
         lambda rows: rows.aggregate([{"$out": "elsewhere"}]),
+        lambda rows: rows.union([[], [{"$unionWith": "notes"}]]),
+        lambda rows: rows.union([[], [{"$match": {"tenant": OTHER}}]]),
     ],
 )
 def test_leaving_the_tenant_is_refused(attempt: Callable[[docstore.TenantCollection], object]) -> None:
@@ -165,6 +170,10 @@ COMMANDS: list[Callable] = [
     lambda notes: list(notes.find({"$or": [{"tenant": OTHER}]})),
     lambda notes: list(notes.aggregate([{"$group": {"_id": 1}}])),
     lambda notes: list(notes.aggregate([])),
+    lambda notes: list(notes.aggregate([{"$match": {"tenant": tenancy.tenant()}}, {"$unionWith": "notes"}])),
+    lambda notes: list(
+        notes.aggregate([{"$match": {"tenant": tenancy.tenant()}}, {"$unionWith": {"coll": "notes", "pipeline": []}}])
+    ),
     lambda notes: notes.count_documents({"kind": "k"}),
     lambda notes: notes.estimated_document_count(),
     lambda notes: notes.distinct("uid"),
