@@ -21,6 +21,7 @@ import pytest
 import docstore
 from chassis import clock, keys, tenancy
 from chassis.settings import Settings
+from docstore.abandoned import abort_abandoned
 from docstore.listener import TenantGuard
 from localrun.ports import free_port
 from testkit import failpoints
@@ -117,6 +118,8 @@ def database(request: pytest.FixtureRequest, settings_for: SettingsFor) -> Itera
     docstore.connect(settings, event_listeners=[guard])
     yield settings
     guard.check()
+    # Dropping would wait for transactions that processes left behind when they were killed.
+    abort_abandoned(idle_s=0.5)
     docstore.client().drop_database(docstore.database().name)
     docstore.disconnect()
 

@@ -63,7 +63,7 @@ def _management_of(amqp_uri: str) -> str:
 
 @contextmanager
 def running_mongodb(directory: Path) -> Iterator[str]:
-    """Address of a replica set: MONGODB_URI, else one started in `directory` and stopped at the end."""
+    """Address of a replica set: MONGODB_URI, else one started in `directory` and ended after."""
     if uri := os.environ.get("MONGODB_URI"):
         yield uri
         return
@@ -73,7 +73,7 @@ def running_mongodb(directory: Path) -> Iterator[str]:
         server.wait_ready()
         yield server.uri
     finally:
-        server.stop()
+        server.kill()  # nobody needs its data any more
 
 
 @contextmanager
@@ -88,4 +88,5 @@ def running_broker(directory: Path) -> Iterator[Broker]:
         server.wait_ready()
         yield Broker(server.uri, server.management_uri)
     finally:
+        server.kill()  # in no time; stopping then ends its port mapper
         server.stop()
