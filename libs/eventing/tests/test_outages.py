@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("database", "tenant")
 
 
 def forget_transactions_soon(mongod):
-    """The transaction of a killed process keeps its documents locked until MongoDB gives it up: 60 s as a rule."""
+    """The transaction of a killed process keeps its documents locked until MongoDB gives it up: 20 s as a rule."""
     with pymongo.MongoClient(mongod.uri) as client:
-        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=2)
+        client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,8 @@ def servers(tmp_path_factory):
         yield mongod, broker
     finally:
         for server in (mongod, broker):
-            server.stop()
+            server.kill()
+        broker.stop()  # ends its port mapper
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_database_outage_kills_no_message(role, bus, settings_for, servers):
 
 def test_a_database_outage_on_sigterm_gives_the_messages_back(role, bus, settings_for, servers):
     mongod, _ = servers
-    worker = role(settings_for("sample", role="work", shutdown_grace_s=3)).start().wait_ready()
+    worker = role(settings_for("sample", role="work", shutdown_grace_s=1)).start().wait_ready()
     mongod.kill()
     envelopes = [fact() for _ in range(15)]
     bus.publish(*envelopes)

@@ -247,8 +247,8 @@ def test_a_withdrawal_overtakes_a_backlog(ready, publish, started, work, travel)
     consent = {"consent": "consents/1", "customer": person, "purpose": "purposes/news", "channel": 1}
     publish(consent_events_pb2.ConsentWithdrawn(consent=consent), "consents/1")
     worker = started("work")
-    eventually(lambda: ready.states() == {"REFUSED WITHDRAWN": 1}, 10, "it is cancelled")
-    worker.kill()
+    eventually(lambda: ready.states() == {"REFUSED WITHDRAWN": 1}, 20, "it is cancelled")
+    assert worker.stop() == 0
 
 
 def test_what_happened_is_told(ready, broker, started, work) -> None:

@@ -64,9 +64,9 @@ def start(scripted_session, settings, tmp_path_factory):
 
     yield make
     for process in started:
-        if process.popen.poll() is None:
-            process.popen.terminate()
-            process.popen.wait(30)
+        process.popen.terminate()
+    for process in started:
+        process.popen.wait(30)
 
 
 @pytest.fixture(scope="module")
