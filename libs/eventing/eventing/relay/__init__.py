@@ -1,13 +1,15 @@
 """Role `relay`: publishes the events that writes have left in their documents. One process per service.
 
-A change stream wakes it, and it looks by itself every second in case a wake-up got lost. An event leaves its document
-only after the broker has confirmed that every queue bound to it has it; a crash in between publishes it again under
-the same id, which consumers drop. Events of one document are published in their order.
+A change stream wakes it and tells where to look, and it looks everywhere every second in case a wake-up got lost. An
+event leaves its document only after the broker has confirmed that every queue bound to it has it; a crash in between
+publishes it again under the same id, which consumers drop. Events of one document are published in their order.
 """
 
 import logging
+import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +32,11 @@ from eventing.relay.publisher import Outgoing, Publisher
 log = logging.getLogger(__name__)
 
 _SWEEP_MS = 1000
+_BUSY = 1000
+"""After so many documents a look everywhere is cheaper than going through what the stream tells of them."""
+
 _LONGEST_BACK_OFF_S = 5.0
+Versions = dict[tuple[str, str], int]
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -100,7 +106,7 @@ class Relay:
         self._oldest = self._outbox.oldest()
 
     def drain_and_watch(self, stopping: Stopping) -> None:
-        """Publishes all there is, then returns when something new is written, or after a second."""
+        """Publishes all there is, then for about a second what the change stream tells of."""
         changed = {
             "ns.coll": {"$in": self._outbox.collections},
             # The relay's own removals leave the version as it is and must not wake it.
@@ -109,20 +115,36 @@ class Relay:
                 {"updateDescription.updatedFields.version": {"$exists": True}},
             ],
         }
-        pipeline: list[dict[str, Any]] = [{"$match": changed}, {"$project": {"operationType": 1}}]
+        version = {"$ifNull": ["$updateDescription.updatedFields.version", "$fullDocument.version", math.inf]}
+        pipeline: list[dict[str, Any]] = [{"$match": changed}, {"$project": {"ns": 1, "documentKey": 1, "v": version}}]
         # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
         # there is no backlog of changes to skip.
         with docstore.database().watch(pipeline, max_await_time_ms=_SWEEP_MS) as stream:
             while not stopping.is_set() and self.relay_once():
                 pass
-            if not stopping.is_set():
-                stream.try_next()
+            next_sweep = time.monotonic() + _SWEEP_MS / 1000
+            relayed: Versions = {}
+            while not stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
+                change = stream.try_next()
+                if change is None:
+                    continue
+                name, key = change["ns"]["coll"], change["documentKey"]["_id"]
+                # One pass may take the events of many changes that the stream has yet to tell of.
+                if relayed.get((name, key), 0) < change["v"]:
+                    self.relay_once([name], relayed)
 
-    def relay_once(self) -> bool:
-        """Publishes one batch of events; False when there were none, or the broker took none."""
-        sources = self._outbox.read()
+    def relay_once(self, collections: Sequence[str] | None = None, relayed: Versions | None = None) -> bool:
+        """Publishes one batch of events; False when there were none, or the broker took none.
+
+        collections: where to look, everywhere for None. relayed: told the version of each document up to which all
+        its events are out now.
+        """
+        sources = self._outbox.read(collections)
         if not sources:
-            self.look()
+            if self._outbox.holds_back:
+                self.look()
+            elif collections is None:
+                self._oldest = None
             return False
         self._oldest = min(source.entries[0]["id"] for source in sources)
         envelopes = [Envelope.from_outbox(entry, self._service) for source in sources for entry in source.entries]
@@ -138,8 +160,16 @@ class Relay:
                 span.set_status(StatusCode.ERROR, "not confirmed")
             span.end()
         self._outbox.remove(sources, settled)
-        relayed = Counter(envelope.type for envelope in envelopes if envelope.id in settled)
-        for event_type, count in relayed.items():
+        if len(settled) == len(envelopes):
+            self._oldest = None
+        if relayed is not None:
+            relayed.update(
+                ((source.collection, source.key), source.entries[-1]["sequence"][0])
+                for source in sources
+                if all(entry["id"] in settled for entry in source.entries)
+            )
+        counted = Counter(envelope.type for envelope in envelopes if envelope.id in settled)
+        for event_type, count in counted.items():
             telemetry.counter(metric_names.EVENTS_RELAYED).add(count, {"rapport.event.type": event_type})
         return bool(settled)
 

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pymongo.errors
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteOne, UpdateOne, WriteConcern
+from pymongo.collection import Collection
 from rapport.options.v1 import options_pb2
 
 import docstore
@@ -47,13 +48,18 @@ class Outbox:
         self.collections = [cls._get_collection_name() for cls in docstore.aggregates()]
         self._pauses: dict[tuple[str, str], tuple[int, float]] = {}
 
-    def read(self) -> list[Source]:
-        """The documents whose oldest events have waited longest, as many as one pass takes."""
+    def read(self, collections: Sequence[str] | None = None) -> list[Source]:
+        """The documents whose oldest events have waited longest, as many as one pass takes; by default everywhere."""
         found: list[Source] = []
         with docstore.platform_scope():
-            for name in self.collections:
+            for name in self.collections if collections is None else collections:
                 found.extend(self._read_collection(name))
         return found
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether `read` leaves documents out for a while because the broker did not take all their events."""
+        return bool(self._pauses)
 
     def oldest(self) -> str | None:
         """Id of the event that has waited longest, None when there is none."""
@@ -97,7 +103,7 @@ class Outbox:
             return
         with docstore.platform_scope():
             try:
-                docstore.platform_collection(Fact).insert_many(rows, ordered=False)
+                _bookkeeping(Fact).insert_many(rows, ordered=False)
             except pymongo.errors.BulkWriteError as error:
                 if any(failed["code"] != 11000 for failed in error.details["writeErrors"]):
                     raise
@@ -118,7 +124,7 @@ class Outbox:
             for name, operations in changes.items():
                 # Ordered only where a deletion must follow its update.
                 ordered = any(isinstance(operation, DeleteOne) for operation in operations)
-                docstore.platform_collection(name).bulk_write(operations, ordered=ordered)
+                _bookkeeping(name).bulk_write(operations, ordered=ordered)
 
     def _note(self, source: Source, *, complete: bool) -> None:
         key = (source.collection, source.key)
@@ -126,6 +132,15 @@ class Outbox:
         if not complete and len(self._pauses) < _MOST_HELD:
             pause = min(_LONGEST_PAUSE_S, 0.5 * 2**failures)
             self._pauses[key] = (failures + 1, time.monotonic() + pause)
+
+
+def _bookkeeping(target: type[Fact] | str) -> Collection[Row]:
+    """A collection whose writes are not waited for until a majority has them.
+
+    Safe, for writes last in the order they were made in: a removal that lasts finds its fact kept, and one that does
+    not last is made again after its event was published again.
+    """
+    return docstore.platform_collection(target).with_options(write_concern=WriteConcern(w=1))
 
 
 def is_logged(event_type: str) -> bool:
