@@ -9,11 +9,13 @@ from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.consent.v1 import purpose_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
+from rapport.ticketing.v1 import events_pb2 as ticketing_events_pb2
 
 from campaigns.store import contacts, messages, policies
 from campaigns.store.entries import Occasion
-from campaigns.usecases import entering, tracking
+from campaigns.usecases import complaints, entering, tracking
 from chassis import tenancy
+from chassis.inputs import uid
 from docstore import aliases
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
@@ -85,6 +87,16 @@ class Handlers:
         if entering.is_fresh(envelope.time):
             occasion = Occasion(consent.customer, consent.consent_record, {})
             entering.enter("event", {envelope.type: [occasion]})
+
+    @subscribe(ticketing_events_pb2.ComplaintOpened)
+    def pause_sending(self, event: ticketing_events_pb2.ComplaintOpened, _envelope: Envelope) -> None:
+        """Send nothing to a person who waits for the answer to a complaint."""
+        complaints.pause(uid(event.complaint.ticket), event.complaint.customer)
+
+    @subscribe(ticketing_events_pb2.ComplaintClosed)
+    def resume_sending(self, event: ticketing_events_pb2.ComplaintClosed, _envelope: Envelope) -> None:
+        """Go on with what waited for the complaint."""
+        complaints.resume(uid(event.complaint.ticket), event.complaint.customer)
 
     @subscribe(access_events_pb2.TenantCreated)
     @subscribe(access_events_pb2.TenantUpdated)

@@ -1,5 +1,6 @@
 """Documents of the campaigns service and the queries on them."""
 
+from campaigns.store.complaints import Complaint
 from campaigns.store.contacts import Contact
 from campaigns.store.entries import JourneyEntry
 from campaigns.store.journeys import Journey, JourneyRevision, Step
@@ -21,12 +22,14 @@ DOCUMENTS = (
     SendingPolicy,
     TenantProfile,
     Unsubscribe,
+    Complaint,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
 
 __all__ = [
     "DOCUMENTS",
+    "Complaint",
     "Contact",
     "Content",
     "CustomerAlias",

@@ -16,7 +16,8 @@ DEFERRED, FAILED, SUPPRESSED = "STATE_DEFERRED", "STATE_FAILED", "STATE_SUPPRESS
 STATES = (PENDING, SENT, REFUSED, DEFERRED, FAILED, SUPPRESSED)
 WAITING = (PENDING, DEFERRED)
 
-WITHDRAWN, UNSUBSCRIBED = "WITHDRAWN", "UNSUBSCRIBED"
+WITHDRAWN, UNSUBSCRIBED, ERASED = "WITHDRAWN", "UNSUBSCRIBED", "ERASED"
+COMPLAINT_OPEN = "COMPLAINT_OPEN"
 
 
 class Message(Aggregate):
@@ -119,6 +120,20 @@ def cancel(customers: Collection[str], purpose: str, reason: str) -> list[str]:
         },
     )
     return entries
+
+
+def defer(customers: Collection[str], reason: str, until: datetime) -> None:
+    """What waits to be sent to these customers waits on; also what was claimed but not yet handed over."""
+    waiting = {"customer": {"$in": list(customers)}, "state": {"$in": list(WAITING)}}
+    idle = waiting | {"handover": {"$ne": True}, "held": {"$ne": True}}
+    changes = {"state": DEFERRED, "reason": reason, "due": until}
+    Message.rows().update_many(idle, {"$set": changes, "$unset": {"lease": ""}, "$inc": {"version": 1}})
+
+
+def wake(customers: Collection[str], reason: str, now: datetime) -> None:
+    """What was deferred for that reason is looked at again now."""
+    deferred = {"customer": {"$in": list(customers)}, "state": DEFERRED, "reason": reason, "due": {"$gt": now}}
+    Message.rows().update_many(deferred, {"$set": {"due": now}})
 
 
 def hold(journey: str, now: datetime, *, held: bool) -> None:

@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from campaigns.domain.quiet_hours import next_allowed
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, Message, SendingPolicy, entries, journeys, messages
+from campaigns.store.complaints import complaining
 from campaigns.store.contacts import contacts
 from campaigns.store.policies import tenant_profile
 from campaigns.store.suppressions import suppressed
 from campaigns.store.unsubscribes import waiting
+from campaigns.usecases.complaints import LOOK_AGAIN, PAUSED_FOR
 from chassis.inputs import uid
 from docstore import Row
 from docstore.aliases import profiles
@@ -51,7 +53,9 @@ class Screening:
         self._contacts = contacts({canonical for canonical, _ in self._profiles.values()})
         emails = {contact["email"] for contact in self._contacts.values() if contact.get("email")}
         self._suppressed = suppressed(emails) if emails else frozenset()
-        self._unsubscribed = waiting({member for _, members in self._profiles.values() for member in members})
+        everybody = {member for _, members in self._profiles.values() for member in members}
+        self._unsubscribed = waiting(everybody)
+        self._complaining = complaining(everybody)
         self._journeys = Journey.get_many(uid(message.journey) for message in group)
 
     def person(self, message: Message) -> Person:
@@ -82,6 +86,10 @@ class Screening:
             return Stop(messages.SUPPRESSED, "MERGED")
         if person.contact["email"] in self._suppressed:
             return Stop(messages.SUPPRESSED, "ADDRESS_SUPPRESSED")
+        if any(member in self._complaining for member in person.members):
+            if now - message.create_time >= PAUSED_FOR:
+                return Stop(messages.SUPPRESSED, messages.COMPLAINT_OPEN)
+            return Stop(messages.DEFERRED, messages.COMPLAINT_OPEN, now + LOOK_AGAIN)
         until = next_allowed(now, self._zone(person.contact), self.policy.quiet_hours())
         return Stop(messages.DEFERRED, "QUIET_HOURS", until) if until > now else None
 
