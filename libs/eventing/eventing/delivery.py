@@ -1,9 +1,6 @@
 """What happens to one delivered message, without the broker: find the handlers, guard, run, say how to settle.
 
-Exactly-once state: the guard row and whatever the handler writes are one transaction. FACT events leave a row per
-event id and handler. STATE events share one row per subject and state with the highest sequence seen; it also names
-the handlers that have handled that very sequence, so that a service may have several handlers of one type, and a
-retry runs only the unfinished ones.
+Exactly-once state: the guard row (`eventing.guards`) and whatever the handler writes are one transaction.
 """
 
 import logging
@@ -21,10 +18,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import docstore
-from chassis import clock, errors, metric_names, telemetry, tenancy
-from eventing import tombstones
+from chassis import errors, metric_names, telemetry, tenancy
+from eventing import guards, tombstones
 from eventing.envelope import Envelope, UndecodableEvent
-from eventing.records import HandledEvent, StateGuard
 from eventing.subscribe import PermanentFailure, Subscription, subscriptions
 
 log = logging.getLogger(__name__)
@@ -150,7 +146,7 @@ class Delivery:
         handler = getattr(self._handlers, subscription.method)
 
         def once() -> None:
-            if _is_new(subscription, envelope):
+            if guards.take(subscription, envelope):
                 handler(subscription.message.FromString(envelope.body), envelope)
 
         try:
@@ -176,38 +172,6 @@ def _guarded(action: Callable[[], Any]) -> Any:
         if is_infrastructure(error):
             raise InfrastructureTrouble(type(error).__name__) from error
         raise
-
-
-def _is_new(subscription: Subscription, envelope: Envelope) -> bool:
-    """Takes the guard inside the handler's transaction; False when the handler has nothing to do."""
-    if subscription.state_of and not subscription.history:
-        return _advance_state(subscription, envelope)
-    # A version that is republished has another event id: for a history the state's version is the identity.
-    event = (
-        f"{subscription.state_of}/{envelope.subject}/{envelope.sequence[0]}" if subscription.history else envelope.id
-    )
-    rows = docstore.collection(HandledEvent)
-    key = f"{event}/{subscription.method}"
-    if rows.find_one({"uid": key}, {"uid": 1}):
-        return False
-    rows.insert_one({"uid": key, "handle_time": clock.real_now()})
-    return True
-
-
-def _advance_state(subscription: Subscription, envelope: Envelope) -> bool:
-    rows = docstore.collection(StateGuard)
-    key = {"uid": f"{subscription.state_of}/{envelope.subject}"}
-    mine = {"sequence": list(envelope.sequence), "handlers": [subscription.method]}
-    row = rows.find_one(key)
-    if row is None:
-        rows.insert_one(key | mine)
-        return True
-    highest = tuple(row["sequence"])
-    if envelope.sequence < highest or (envelope.sequence == highest and subscription.method in row["handlers"]):
-        return False
-    same = envelope.sequence == highest
-    rows.update_one(key, {"$push": {"handlers": subscription.method}} if same else {"$set": mine})
-    return True
 
 
 def is_infrastructure(error: BaseException) -> bool:
