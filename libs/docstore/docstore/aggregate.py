@@ -83,8 +83,9 @@ class Aggregate(TenantDocument):
     def emit(self, event: Message, datasubjects: Iterable[str] = ()) -> None:
         """Publish an event with the next write of this document: both happen or neither does.
 
-        The event is taken as it is now. `datasubjects` are the pseudonymous ids of the people it is about. Raises
-        ValueError for a message that is not declared an event.
+        The event is taken as it is now. `datasubjects` are the names of the people it is about; when none are given,
+        the customers named in it (`outbox.people`). Raises ValueError for a message that is not declared an event or
+        is about too many people.
         """
         self._events.append(outbox.pending(event, datasubjects))
         if len(self._events) > outbox.CAP:

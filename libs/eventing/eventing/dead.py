@@ -21,9 +21,12 @@ from typing import Any
 
 import pika
 import pika.exceptions
+from google.protobuf.message import DecodeError
 from pika.adapters.blocking_connection import BlockingChannel
 
+from chassis import tenancy
 from contracts import descriptors
+from docstore.outbox import people
 from eventing import names, topology
 from eventing.envelope import (
     ATTEMPT_HEADER,
@@ -32,6 +35,7 @@ from eventing.envelope import (
     DEAD_REASON_HEADER,
     DEAD_TIME_HEADER,
 )
+from eventing.pruning import erasure_types, pruned
 
 MOST = 10_000
 """Dead letters looked at by one call."""
@@ -109,11 +113,54 @@ def drop(amqp_uri: str, service: str, selection: Selection) -> int:
         return count
 
 
-def _messages(channel: BlockingChannel, service: str) -> Iterator[tuple[DeadLetter, int, pika.BasicProperties, bytes]]:
-    """Those in the queue now, at most MOST; what is not acknowledged returns when the channel is closed."""
+def erase(amqp_uri: str, service: str, erased: frozenset[str]) -> tuple[int, int]:
+    """Takes people of the current tenant out of all dead letters; returns (removed, rewritten).
+
+    A letter about others too is replaced by one without them, confirmed before the old one is acknowledged: a crash in
+    between leaves both, and the next sweep takes the old one. All other letters keep their bytes and their order.
+    """
+    tenant = tenancy.tenant()
+    removed = rewritten = 0
+    with topology.connection(amqp_uri, "erasure") as broker:
+        channel, publishing = broker.channel(), broker.channel()
+        publishing.confirm_delivery()
+        try:
+            for letter, tag, properties, body in _messages(channel, service, most=None):
+                about = _datasubjects(properties, letter.type, body)
+                if letter.tenant != tenant or letter.type in erasure_types() or not erased.intersection(about):
+                    continue
+                rest = pruned(letter.type, body, about, erased)
+                if rest is None:
+                    removed += 1
+                else:
+                    properties.headers["ce-datasubjects"] = ",".join(rest.datasubjects)
+                    properties.delivery_mode = 2
+                    publishing.basic_publish("", names.dead_queue(service), rest.body, properties, mandatory=True)
+                    rewritten += 1
+                channel.basic_ack(tag)
+        except pika.exceptions.ChannelClosedByBroker as error:
+            if error.reply_code != 404:
+                raise  # Without a queue of dead letters there are none.
+    return removed, rewritten
+
+
+def _datasubjects(properties: pika.BasicProperties, event_type: str, body: bytes) -> tuple[str, ...]:
+    told = (properties.headers or {}).get("ce-datasubjects")
+    if isinstance(told, str) and told:
+        return tuple(told.split(","))
+    try:
+        return people(descriptors.message_class(event_type).FromString(body))
+    except (KeyError, DecodeError):
+        return ()
+
+
+def _messages(
+    channel: BlockingChannel, service: str, most: int | None = MOST
+) -> Iterator[tuple[DeadLetter, int, pika.BasicProperties, bytes]]:
+    """Those in the queue now, at most `most`; what is not acknowledged returns when the channel is closed."""
     queue = names.dead_queue(service)
     waiting = channel.queue_declare(queue, passive=True).method.message_count
-    for _ in range(min(waiting, MOST)):
+    for _ in range(waiting if most is None else min(waiting, most)):
         method, properties, body = channel.basic_get(queue)
         if method is None:
             return

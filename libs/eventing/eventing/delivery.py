@@ -135,7 +135,7 @@ class Delivery:
             erased = _guarded(lambda: tombstones.erased(envelope.datasubjects))
             envelope = replace(envelope, erased=erased)
             for subscription in handled:
-                if erased and not (subscription.some_erased and erased < set(envelope.datasubjects)):
+                if erased and not _wanted_of_erased(subscription, envelope):
                     continue
                 outcome = self._handle(subscription, envelope)
                 if outcome.settle is Settle.RETRY or worst.settle is Settle.DONE:
@@ -161,6 +161,11 @@ class Delivery:
             )
             return outcome
         return DONE
+
+
+def _wanted_of_erased(subscription: Subscription, envelope: Envelope) -> bool:
+    """Whether the handler gets an event that is about erased people."""
+    return subscription.erased_too or (subscription.some_erased and envelope.erased < set(envelope.datasubjects))
 
 
 def _guarded(action: Callable[[], Any]) -> Any:

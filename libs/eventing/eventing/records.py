@@ -1,6 +1,7 @@
 """What eventing keeps in each service's database; `RECORDS` belongs in every service's list of documents to migrate."""
 
 from datetime import timedelta
+from typing import Any
 
 import mongoengine as me
 
@@ -69,16 +70,48 @@ class Tombstone(docstore.Record):
     meta = {"collection": "eventing_tombstones"}
 
 
+class ErasureTask(docstore.Aggregate):
+    """What this service still has to do for an erasure request; it emits the service's `SubjectErased`.
+
+    `uid` is the request's, so there is one for each request. customers: everybody to erase. round: grows with every
+    change of `customers`. sweeps: how many are done of this round. quiet_from: real instant at which the first one
+    began. items: kind -> {removed, anonymized} since the last answer. No `due`: answered.
+    """
+
+    resource = "erasureTasks"
+
+    erasure_request = me.StringField(required=True)
+    customers = me.ListField(me.StringField(), required=True)
+    round = me.IntField(required=True)
+    sweeps = me.IntField(required=True, default=0)
+    quiet_from = docstore.InstantField()
+    items = me.DictField()
+    attempts = me.IntField(default=0)
+    traceparent = me.StringField()
+    due = docstore.InstantField()
+
+    meta = {"collection": "erasure_tasks", "indexes": [docstore.due.INDEX]}
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        self.lease: dict[str, Any] | None = values.pop("lease", None)
+        super().__init__(*args, **values)
+
+    def write_guard(self) -> dict[str, Any]:
+        """A claimed task is written only as long as nobody else has claimed it."""
+        return {"lease.token": self.lease["token"]} if self.lease else {}
+
+
 class TimerRecord(docstore.Record):
     """A durable timer. `uid` is the key.
 
     state: PENDING, FIRED or PARKED (failed too often; `reason` says why). revision grows with every change of the
     plan. attempts: failures so far. A `lease` (docstore.leases) keeps other processes off while it fires, and until
-    the next attempt after a failure.
+    the next attempt after a failure. datasubjects: the customers that the payload names.
     """
 
     kind = me.StringField(required=True)
     payload = me.DictField()
+    datasubjects = me.ListField(me.StringField())
     due = docstore.InstantField(required=True)
     state = me.StringField(required=True)
     revision = me.IntField(required=True)
@@ -93,9 +126,17 @@ class TimerRecord(docstore.Record):
         "indexes": [
             {"fields": ["state", "due", "lease.until"], "platform": True},
             {"fields": ["end_time"], "expireAfterSeconds": int(TIMER_RETENTION.total_seconds())},
+            {"fields": ["tenant", "datasubjects"], "partialFilterExpression": {"datasubjects.0": {"$exists": True}}},
         ],
     }
 
 
-RECORDS: tuple[type[docstore.Record], ...] = (HandledEvent, StateGuard, Fact, Tombstone, TimerRecord)
+RECORDS: tuple[type[docstore.Record] | type[docstore.Aggregate], ...] = (
+    HandledEvent,
+    StateGuard,
+    Fact,
+    Tombstone,
+    ErasureTask,
+    TimerRecord,
+)
 """Every collection of eventing, for `docstore.migrate`."""

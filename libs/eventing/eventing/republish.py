@@ -19,6 +19,7 @@ from typing import Any
 import docstore
 from chassis import clock, tenancy
 from chassis.settings import ConfigurationError, Settings, load
+from docstore.outbox import people
 from eventing.envelope import Envelope
 from eventing.records import Fact
 from eventing.relay.publisher import Outgoing, Publisher
@@ -142,6 +143,7 @@ def _states(service: str, cls: type[docstore.Aggregate], row: Row) -> Iterator[E
                 time=document.update_time,
                 sequence=(document.version, index),
                 body=event.SerializeToString(deterministic=True),
+                datasubjects=people(event),
             )
 
 

@@ -55,17 +55,19 @@ class Subscription:
     urgent: bool
     history: bool
     some_erased: bool
+    erased_too: bool
 
 
 def subscribe(
-    message: type[Message], *, history: bool = False, some_erased: bool = False
+    message: type[Message], *, history: bool = False, some_erased: bool = False, erased_too: bool = False
 ) -> Callable[[Handler], Handler]:
     """Makes a method `(self, event, envelope)` of `class Handlers` a handler of the event; may be stacked.
 
     FACT events run once per event id. STATE events run only when their sequence is the highest seen for the subject;
     with `history` they run once for every version instead, in any order: for handlers that keep all of them.
     Events about erased people are dropped; with `some_erased` an event about several people of whom some are not
-    erased is handed over all the same, and the handler leaves out `envelope.erased`.
+    erased is handed over all the same, and the handler leaves out `envelope.erased`. With `erased_too` every event is
+    handed over: for what is told about an erasure itself.
     Raises TypeError for a message that is no event.
     """
     name = message.DESCRIPTOR.full_name
@@ -79,7 +81,7 @@ def subscribe(
     def register(handler: Handler) -> Handler:
         if any(item.event_type == name for item in getattr(handler, _ATTRIBUTE, ())):
             raise TypeError(f"{handler.__qualname__} subscribes to {name} twice")
-        mine = Subscription(name, message, handler.__name__, state_of, rule.urgent, history, some_erased)
+        mine = Subscription(name, message, handler.__name__, state_of, rule.urgent, history, some_erased, erased_too)
         setattr(handler, _ATTRIBUTE, (*getattr(handler, _ATTRIBUTE, ()), mine))
         return handler
 

@@ -13,7 +13,7 @@ platform: at least once, with `timer.key` as the stable key. Fired timers are re
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +29,7 @@ from chassis.errors import RapportError
 from chassis.lifecycle import Stopping
 from chassis.settings import Settings
 from docstore import leases
+from docstore.outbox import is_person
 from eventing.delivery import is_infrastructure
 from eventing.records import TimerRecord
 from eventing.subscribe import PermanentFailure
@@ -94,15 +95,28 @@ def schedule(key: str, due: datetime, kind: str, payload: dict[str, Any] | None 
         raise ValueError("a timer's due time needs a time zone")
     rows = TimerRecord.rows()
     plan: Row = {"due": docstore.whole_milliseconds(due), "kind": kind, "payload": payload or {}}
+    plan["datasubjects"] = sorted(set(_people(plan["payload"])))
     found = rows.find_one({"uid": key})
     if found is None:
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         new = {**plan, "state": "PENDING", "revision": 1, "attempts": 0, "traceparent": carrier.get("traceparent", "")}
         rows.update_one({"uid": key}, {"$setOnInsert": new}, upsert=True)
-    elif any(found[name] != value for name, value in plan.items()):
+    elif any(found.get(name) != value for name, value in plan.items()):
         again = {"$set": {**plan, "state": "PENDING", "attempts": 0}, "$inc": {"revision": 1}}
         rows.update_one({"uid": key, "state": {"$ne": "FIRED"}}, again | {"$unset": {"end_time": "", "reason": ""}})
+
+
+def _people(value: Any) -> Iterator[str]:
+    """The customers that a payload names, however deep."""
+    if isinstance(value, str) and is_person(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _people(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _people(item)
 
 
 def cancel(key: str) -> bool:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from pymongo import UpdateOne
+
 import docstore
 from chassis import clock, tenancy
 from eventing.records import Tombstone
@@ -9,9 +11,11 @@ from eventing.records import Tombstone
 
 def erase(subjects: Iterable[str]) -> None:
     """Marks people (pseudonymous resource names) as erased for the current tenant. Repeating it changes nothing."""
-    rows = docstore.collection(Tombstone)
-    for subject in subjects:
-        rows.update_one({"uid": subject}, {"$setOnInsert": {"create_time": clock.real_now()}}, upsert=True)
+    now = clock.real_now()
+    docstore.collection(Tombstone).bulk_write(
+        UpdateOne({"uid": subject}, {"$setOnInsert": {"create_time": now}}, upsert=True)
+        for subject in dict.fromkeys(subjects)
+    )
 
 
 def erased(subjects: Iterable[str]) -> frozenset[str]:
