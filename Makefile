@@ -33,6 +33,10 @@ setup: $(VENV)/.ready ## Install everything into .rapport/ (the other targets do
 
 protos: $(STATE)/protos.built ## Build the Python stubs and the descriptor set
 
+new-service: setup ## Write a service in the shape of the others and connect it (N=loyalty R=program)
+	@$(PYTHON) -m scaffold $(N) $(R)
+	@$(MAKE) --no-print-directory setup
+
 test: setup ## Run all tests (T="libs/docstore services/identity" for some)
 	@$(PYTHON) -m testkit $(T)
 
@@ -67,7 +71,7 @@ clean: ## Remove all state, downloads and logs
 	@rm -rf $(STATE)
 
 help: ## Show this
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/uv: requirements/lock.txt
 	@mkdir -p $(STATE)
@@ -91,4 +95,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos test faults bench lint format topology lock clean help
+.PHONY: demo up down status logs setup protos new-service test faults bench lint format topology lock clean help

@@ -38,6 +38,7 @@ TOGETHER = (
     "services/access",
     "charts",
     "libs/chassis",
+    "libs/scaffold",
     "libs/testkit",
     "libs/contracts",
 )
