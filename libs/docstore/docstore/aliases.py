@@ -46,6 +46,14 @@ def apply(changes: Iterable[AliasChange]) -> None:
     CustomerAlias.rows().bulk_write(_upsert(change) for change in changes)
 
 
+def forget(customers: Iterable[str]) -> int:
+    """Remove what is known of erased customers (resource names), as members and as who stands for others; how many."""
+    names = list(dict.fromkeys(customers))
+    rows = CustomerAlias.rows()
+    removed = rows.delete_many({"uid": {"$in": [_uid(name) for name in names]}}).deleted_count
+    return removed + rows.delete_many({"canonical": {"$in": names}}).deleted_count
+
+
 def resolve(customers: Iterable[str]) -> dict[str, str]:
     """The canonical name of each customer, itself when it is not merged. One query."""
     names = list(dict.fromkeys(customers))
