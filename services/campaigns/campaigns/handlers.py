@@ -17,6 +17,7 @@ from campaigns.usecases import complaints, entering, tracking
 from chassis import tenancy
 from chassis.inputs import uid
 from docstore import aliases
+from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 
@@ -79,6 +80,11 @@ class Handlers:
         consent = event.consent
         if consent.channel == purpose_pb2.CHANNEL_EMAIL:
             tracking.stop(consent.customer, consent.purpose, messages.WITHDRAWN)
+
+    @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
+    def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:
+        """Hear nothing more of a person, and leave what is held of them to the role `run`."""
+        erasing.note(event, envelope)
 
     @subscribe(consent_events_pb2.ConsentGranted)
     def enter_by_consent(self, event: consent_events_pb2.ConsentGranted, envelope: Envelope) -> None:

@@ -1,18 +1,21 @@
-"""Role `run`: moves people on, sends what is due, tells consent who unsubscribed."""
+"""Role `run`: moves people on, sends what is due, tells consent who unsubscribed, erases people."""
 
 import logging
 import threading
 from collections.abc import Callable
 
 import pymongo.errors
+from rapport.campaigns.v1 import events_pb2
 
 import docstore
 from campaigns.settings import CampaignsSettings
 from campaigns.usecases import advancing, sending, unsubscribing
+from campaigns.usecases.erasing import erase
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer
+from eventing import erasing
 from eventing.readiness import wait_migrated
 
 IDLE_S = 0.4
@@ -28,10 +31,13 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_MAIL_FROM", "is not set: messages need a sender")
     if "consent" not in settings.upstreams:
         raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of 'consent', which decides on every message")
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     threads = [
         threading.Thread(target=_until, args=(stopping, lambda: advancing.advance(settings)), name="advance"),
         threading.Thread(target=_until, args=(stopping, lambda: unsubscribing.tell_consent(settings)), name="tell"),
+        threading.Thread(target=erasing.loop, args=(settings, erase, events_pb2.SubjectErased, stopping), name="erase"),
         *(
             threading.Thread(target=_send_until, args=(settings, stopping), name=f"send-{number}")
             for number in range(settings.send_threads)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import mongoengine as me
 from rapport.campaigns.v1 import events_pb2
 
-from docstore import Row, due
+from docstore import Row, due, leases
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
 
@@ -48,6 +48,7 @@ class Message(Aggregate):
     entry: Any = me.StringField(required=True)
     """Uid of the entry."""
     customer: Any = me.StringField(required=True)
+    """Resource name, as it was at the entry; empty once the customer was erased."""
     template: Any = me.StringField(required=True)
     purpose: Any = me.StringField(required=True)
     snapshot: Any = me.DictField()
@@ -134,6 +135,34 @@ def wake(customers: Collection[str], reason: str, now: datetime) -> None:
     """What was deferred for that reason is looked at again now."""
     deferred = {"customer": {"$in": list(customers)}, "state": DEFERRED, "reason": reason, "due": {"$gt": now}}
     Message.rows().update_many(deferred, {"$set": {"due": now}})
+
+
+_PERSONAL = (
+    *("snapshot", "decision", "header", "language_code", "sealed", "links", "masked_email", "traceparent"),
+    *("due", "lease", "held", "handover", "withdrawn", "requests"),
+)
+"""Fields that lead to a person, or are of no use without one."""
+
+
+def erase(customers: Collection[str]) -> tuple[int, bool]:
+    """Cancels what waits for these customers, then takes everything personal out of their messages.
+
+    State, times and counts stay, for sums over a journey. Returns how many messages, and whether some are being handed
+    to the mail server at this instant: those are left to whoever does it, and not tried again.
+    """
+    rows = Message.rows()
+    of_them = {"customer": {"$in": list(customers)}}
+    waiting = of_them | {"state": {"$in": list(WAITING)}}
+    rows.update_many(
+        waiting | {"handover": True, "withdrawn": {"$ne": ERASED}},
+        {"$set": {"withdrawn": ERASED}, "$inc": {"version": 1}},
+    )
+    idle = {"$or": [{"handover": {"$ne": True}}, leases.free()]}
+    cancelled = {"$set": {"state": REFUSED, "reason": ERASED}, "$unset": {"due": "", "lease": ""}}
+    rows.update_many(waiting | idle, cancelled | {"$inc": {"version": 1}})
+    nobody = {"$set": {"customer": ""}, "$unset": dict.fromkeys(_PERSONAL, ""), "$inc": {"version": 1}}
+    ended = rows.update_many(of_them | {"state": {"$nin": list(WAITING)}}, nobody)
+    return ended.modified_count, rows.find_one(of_them, {"_id": 1}) is not None
 
 
 def hold(journey: str, now: datetime, *, held: bool) -> None:

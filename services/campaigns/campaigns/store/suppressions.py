@@ -33,3 +33,9 @@ def suppressed(emails: Collection[str]) -> frozenset[str]:
     of = {fingerprint(email): email for email in emails}
     rows = Suppression.rows().find({"uid": {"$in": list(of)}, "purged": None}, {"uid": 1})
     return frozenset(of[row["uid"]] for row in rows)
+
+
+def forget_requests(emails: Collection[str]) -> None:
+    """Leaves nothing but the fingerprint of these addresses: the marks of requests hash what callers sent."""
+    marked = {"uid": {"$in": [fingerprint(email) for email in emails]}, "requests": {"$exists": True}}
+    Suppression.rows().update_many(marked, {"$unset": {"requests": ""}, "$inc": {"version": 1}})

@@ -18,6 +18,7 @@ from campaigns.usecases.complaints import LOOK_AGAIN, PAUSED_FOR
 from chassis.inputs import uid
 from docstore import Row
 from docstore.aliases import profiles
+from eventing import tombstones
 
 UNKNOWN_FOR = timedelta(minutes=10)
 """How long a message waits for the customer's profile, which may be told after what triggered it."""
@@ -56,6 +57,7 @@ class Screening:
         everybody = {member for _, members in self._profiles.values() for member in members}
         self._unsubscribed = waiting(everybody)
         self._complaining = complaining(everybody)
+        self._erased = tombstones.erased(everybody)
         self._journeys = Journey.get_many(uid(message.journey) for message in group)
 
     def person(self, message: Message) -> Person:
@@ -72,6 +74,8 @@ class Screening:
         person = self.person(message)
         if message.withdrawn:
             return Stop(messages.REFUSED, message.withdrawn)
+        if any(member in self._erased for member in person.members):
+            return Stop(messages.REFUSED, messages.ERASED)
         if self._journeys[uid(message.journey)].state != journeys.ACTIVE:
             return Stop(messages.DEFERRED, "JOURNEY_PAUSED", now + _PAUSED_AGAIN)
         if not person.contact and now - message.create_time < UNKNOWN_FOR:

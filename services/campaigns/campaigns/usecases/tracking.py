@@ -34,10 +34,10 @@ class Unsubscription:
 def follow(token: str) -> str:
     """Counts a click and returns where the link leads; enters the link's tenant.
 
-    Raises InvalidArgument LINK_INVALID, FailedPrecondition LINK_EXPIRED.
+    Raises InvalidArgument LINK_INVALID, also when its reader was erased, and FailedPrecondition LINK_EXPIRED.
     """
     data = _opened(token, CLICK)
-    message = _message(data)
+    message = _of_somebody(_message(data))
     index = data.get("l", -1)
     if not 0 <= index < len(message.links):
         raise _invalid()
@@ -48,12 +48,17 @@ def follow(token: str) -> str:
 
 def record_open(token: str) -> None:
     """Counts that pictures were loaded; enters the link's tenant. Raises what `follow` raises."""
-    _count_open(_message(_opened(token, OPEN)).uid)
+    _count_open(_of_somebody(_message(_opened(token, OPEN))).uid)
 
 
 def view(token: str) -> Unsubscription:
-    """What an unsubscribe link is about; enters its tenant. Raises what `follow` raises."""
+    """What an unsubscribe link is about; enters its tenant. Who was erased gets nothing more, which is what it says.
+
+    Raises what `follow` raises.
+    """
     message = _message(_opened(token, UNSUBSCRIBE))
+    if not message.customer:
+        return _shown(message, unsubscribed=True)
     return _shown(message, unsubscribed=Unsubscribe.rows().find_one({"uid": message.uid}, {"_id": 1}) is not None)
 
 
@@ -63,7 +68,8 @@ def unsubscribe(token: str) -> Unsubscription:
     Raises what `follow` raises.
     """
     message = _message(_opened(token, UNSUBSCRIBE))
-    _unsubscribe(message)
+    if message.customer:
+        _unsubscribe(message)
     return _shown(message, unsubscribed=True)
 
 
@@ -75,7 +81,7 @@ def stop(customer: str, purpose: str, reason: str) -> None:
 
 @docstore.command(Message)
 def _count_click(uid: str, target: str) -> Message:
-    message = Message.get(uid)
+    message = _of_somebody(Message.get(uid))
     now = clock.now()
     message.clicks += 1
     message.first_click_time = message.first_click_time or now
@@ -88,7 +94,7 @@ def _count_click(uid: str, target: str) -> Message:
 
 @docstore.command(Message)
 def _count_open(uid: str) -> Message:
-    message = Message.get(uid)
+    message = _of_somebody(Message.get(uid))
     now = clock.now()
     message.opens += 1
     message.first_open_time = message.first_open_time or now
@@ -134,6 +140,12 @@ def _message(data: dict[str, Any]) -> Message:
         return Message.get(data["m"])
     except NotFound:
         raise _invalid() from None
+
+
+def _of_somebody(message: Message) -> Message:
+    if not message.customer:
+        raise _invalid()
+    return message
 
 
 def _invalid() -> InvalidArgument:

@@ -20,6 +20,7 @@ from aiosmtpd.controller import Controller
 from google.protobuf.message import Message as Proto
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from pydantic import SecretStr
 from rapport.campaigns.v1 import campaigns_service_pb2, campaigns_service_pb2_grpc, message_pb2
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, events_pb2, purpose_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
@@ -112,10 +113,15 @@ def consent_process(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def settings(
-    database: CampaignsSettings, consent_process: RoleProcess, mail_server, tmp_path_factory: pytest.TempPathFactory
+    database: CampaignsSettings,
+    amqp: str,
+    consent_process: RoleProcess,
+    mail_server,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> CampaignsSettings:
     return database.model_copy(
         update={
+            "amqp_uri": SecretStr(amqp),
             "mail_from": "Shop <no-reply@shop.example>",
             "public_url": "https://crm.example",
             "smtp_host": "127.0.0.1",
