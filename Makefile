@@ -43,6 +43,9 @@ test: setup ## Run all tests (T="libs/docstore services/identity" for some)
 faults: setup ## Kill every process of a fresh platform under load, one after another, and count what was acknowledged
 	@$(PYTHON) -m localrun run -- $(PYTHON) -m e2e.faults
 
+prove: setup ## Take away one guarantee after another and see its test fail (G="page token" for some)
+	@$(PYTHON) -m e2e.prove $(if $(G),"$(G)")
+
 bench: setup ## Measure a fresh platform beside its raw parts; one JSON object a line
 	@$(PYTHON) -m e2e.bench
 
@@ -95,4 +98,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos new-service test faults bench lint format topology lock clean help
+.PHONY: demo up down status logs setup protos new-service test faults prove bench lint format topology lock clean help

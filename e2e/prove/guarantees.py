@@ -1,0 +1,107 @@
+"""The guarantees that are broken on purpose: what is promised, how it is broken, and the tests that must notice."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Breakage:
+    """One guarantee taken away.
+
+    promise: what the platform guarantees. file: of the workspace, whose one `sound` text becomes `broken`. test: the
+    pytest id that passes with the guarantee and must fail without it.
+    """
+
+    promise: str
+    file: str
+    sound: str
+    broken: str
+    test: str
+
+
+BREAKAGES = (
+    Breakage(
+        "A write that read an old version changes nothing",
+        "libs/docstore/docstore/aggregate.py",
+        '{"uid": self.uid, "version": self.version, **self.write_guard()}',
+        '{"uid": self.uid, **self.write_guard()}',
+        "libs/docstore/tests/test_aggregate.py::test_concurrent_change_is_a_conflict",
+    ),
+    Breakage(
+        "A repeated request happens once",
+        "libs/docstore/docstore/idempotency.py",
+        "if request is None or not request.request_id:",
+        "if True:",
+        "libs/docstore/tests/test_commands.py::test_a_repeated_create_returns_the_first_one",
+    ),
+    Breakage(
+        "A call cannot leave its tenant",
+        "libs/docstore/docstore/tenanted.py",
+        '        if narrowed["tenant"] != tenant:',
+        "        if False:",
+        "libs/docstore/tests/test_tenanted.py::test_leaving_the_tenant_is_refused",
+    ),
+    Breakage(
+        "A page token works for its own list only",
+        "libs/docstore/docstore/paging.py",
+        "    bound = _bound(order, bind)",
+        '    bound = b""',
+        "libs/docstore/tests/test_paging.py::test_a_token_belongs_to_its_list",
+    ),
+    Breakage(
+        "A call needs its permission",
+        "libs/chassis/chassis/interceptors.py",
+        "if not permissions.permits(claims.permissions, method.permission):",
+        "if False:",
+        "libs/chassis/tests/test_grpc_server.py::test_permission_is_checked_before_the_fields",
+    ),
+    Breakage(
+        "A repeated event is handled once",
+        "libs/eventing/eventing/guards.py",
+        "    return noted.upserted_id is not None",
+        "    return True",
+        "libs/eventing/tests/test_delivery.py::test_any_order_and_repeats_end_in_the_same_state",
+    ),
+    Breakage(
+        "An older state never takes the place of a newer one",
+        "libs/eventing/eventing/guards.py",
+        "    return envelope.sequence > highest or (",
+        "    return envelope.sequence != highest or (",
+        "libs/eventing/tests/test_delivery.py::test_any_order_and_repeats_end_in_the_same_state",
+    ),
+    Breakage(
+        "A late event does not bring an erased person back",
+        "libs/eventing/eventing/delivery.py",
+        "if erased and not _wanted_of_erased(subscription, envelope):",
+        "if False:",
+        "libs/eventing/tests/test_delivery.py::test_events_about_the_erased_are_dropped",
+    ),
+    Breakage(
+        "A message is acknowledged after its handler's commit, not before",
+        "libs/eventing/eventing/settle.py",
+        "        outcome = self._patiently(message, lambda: self._process(message))",
+        "        message.channel.basic_ack(message.delivery_tag)\n"
+        "        outcome = self._patiently(message, lambda: self._process(message))",
+        "libs/eventing/tests/test_outages.py::test_six_crashes_in_a_row_lose_nothing",
+    ),
+    Breakage(
+        "An event leaves its document after the broker's confirm, not before",
+        "libs/eventing/eventing/relay/__init__.py",
+        "        settled = burst.confirmed | self._unwanted(envelopes, burst.returned)",
+        "        settled = {envelope.id for envelope in envelopes}",
+        "libs/eventing/tests/test_outages.py::test_relay_and_worker_survive_a_killed_broker",
+    ),
+    Breakage(
+        "Who took consent back is refused",
+        "services/consent/consent/domain/decisions.py",
+        "        return Verdict(reason is Reason.CONSENT_GRANTED, reason, records)",
+        "        return Verdict(reason is not Reason.NEVER_ASKED, reason, records)",
+        "services/consent/tests/integration/test_decisions.py::test_reasons_follow_what_was_said",
+    ),
+    Breakage(
+        "An altered consent record is found",
+        "services/consent/consent/domain/chain.py",
+        "        elif commitment(stored.salt, stored.content) != seal.commitment:",
+        "        elif False:",
+        "services/consent/tests/integration/test_chain.py::test_tampering_is_found_at_its_place",
+    ),
+)
