@@ -95,13 +95,16 @@ def test_six_crashes_in_a_row_lose_nothing(role, bus, settings_for):
     assert bus.count("sample") == bus.count("sample.dead") == 0
 
 
-def test_a_database_outage_kills_no_message(role, bus, settings_for, servers):
+def test_a_database_outage_kills_no_message(role, bus, settings_for, servers, tmp_path):
     mongod, _ = servers
     worker = role(settings_for("sample", role="work")).start().wait_ready()
-    envelopes = [fact("slow:0.05") for _ in range(200)]
+    held = tmp_path / "held"
+    held.touch()
+    envelopes = [fact() for _ in range(21)] + [fact(f"hold:{held}") for _ in range(179)]
     bus.publish(*envelopes)
-    eventually(lambda: len(seen("collect")) > 20)
+    eventually(lambda: len(seen("collect")) == 21)
     mongod.kill()
+    held.unlink()
     eventually(lambda: "holding a message" in worker.log.read_text(), timeout=40)
     eventually(lambda: not worker._http_ready(), message="the worker says that it is not ready")
     assert bus.count("sample.dead") == bus.count("sample.retry.1s") == 0

@@ -76,7 +76,7 @@ def test_killed_process_is_back_at_once(platform: Platform, charts: Charts, here
     assert platform.run("up", *chart).returncode == 0
     before = platform.pid("alpha")
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: platform.log("alpha").count("begins") == 2, timeout=5, what="a second process")
+    eventually(lambda: platform.log("alpha").count("begins") == 2, timeout=10, what="a second process")
     eventually(lambda: " ready " in platform.run("status").stdout.split("alpha")[1].splitlines()[0], what="ready again")
     assert platform.pid("alpha") != before
 

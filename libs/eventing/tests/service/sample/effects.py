@@ -1,5 +1,6 @@
 """Role `run`: timers."""
 
+import os
 import time
 
 import docstore
@@ -19,6 +20,13 @@ def note_it(payload, timer):
 def note_slowly(payload, timer):
     note("timer", timer.key)
     time.sleep(payload["seconds"])
+
+
+@timers.on_timer("held")
+def note_held(payload, timer):
+    note("timer", timer.key)
+    while os.path.exists(payload["file"]):
+        time.sleep(0.02)
 
 
 @timers.on_timer("outside", external=True)

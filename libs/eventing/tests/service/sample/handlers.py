@@ -1,6 +1,6 @@
 """Handlers whose behaviour is ordered by the event: `label` is the customer's display name or a tracked event's name.
 
-fail / flaky:<n> / refuse / slow:<seconds> / crash
+fail / flaky:<n> / refuse / slow:<seconds> / hold:<file>, until that is gone / crash
 """
 
 import os
@@ -34,6 +34,9 @@ def behave(order, envelope):
         raise ValueError("not yet")
     if name == "slow":
         time.sleep(float(value))
+    if name == "hold":
+        while os.path.exists(value):
+            time.sleep(0.02)
     if name == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
 
