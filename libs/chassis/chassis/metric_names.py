@@ -109,6 +109,12 @@ CONSENT_DECISIONS = Metric(
 CONSENT_UNSEALED_AGE = Metric(
     "rapport.consent.unsealed.age", "gauge", "s", "Age of the oldest consent record not yet in the chain."
 )
+ERASURE_OLDEST_AGE = Metric(
+    "rapport.consent.erasure.oldest.age",
+    "gauge",
+    "s",
+    "Age of the oldest erasure request that is not completed; the law gives one month.",
+)
 CREDENTIALS_EXCHANGED = Metric(
     "rapport.access.exchanges",
     "counter",

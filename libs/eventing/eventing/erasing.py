@@ -198,7 +198,7 @@ def _sweep(settings: Settings, task: ErasureTask, erase: Erase) -> None:
 
 
 def _next_round(customers: Iterable[str]) -> dict[str, Any]:
-    """The update that starts the sweeps anew for more customers; the counts since the last answer stay."""
+    """The update that starts the sweeps anew for more customers; the counts go on."""
     return {
         "$addToSet": {"customers": {"$each": sorted(customers)}},
         "$set": {"sweeps": 0, "attempts": 0, "due": clock.now()},
@@ -208,7 +208,10 @@ def _next_round(customers: Iterable[str]) -> dict[str, Any]:
 
 
 def _answer(task: ErasureTask, answer_class: type[Message]) -> None:
-    """Tells consent, and is done with the task: one update. Raises docstore.Conflict when asked again meanwhile."""
+    """Tells consent, and is done with the task: one update. Raises docstore.Conflict when asked again meanwhile.
+
+    The counts are those of all rounds, so that the answer with the highest sequence holds, whichever comes last.
+    """
     answer = erasure_answer_pb2.ErasureAnswer(erasure_request=task.erasure_request, customers=sorted(task.customers))
     answer.erase_time.FromDatetime(clock.now())
     for kind, counts in sorted(task.items.items()):
@@ -216,7 +219,6 @@ def _answer(task: ErasureTask, answer_class: type[Message]) -> None:
             answer.items.add(kind=kind, removed=counts["removed"], anonymized=counts["anonymized"])
     task.emit(answer_class(answer=answer), task.customers)
     task.due = None
-    task.items = {}
     task.save()
 
 

@@ -75,7 +75,7 @@ class ErasureTask(docstore.Aggregate):
 
     `uid` is the request's, so there is one for each request. customers: everybody to erase. round: grows with every
     change of `customers`. sweeps: how many are done of this round. quiet_from: real instant at which the first one
-    began. items: kind -> {removed, anonymized} since the last answer. No `due`: answered.
+    began. items: kind -> {removed, anonymized}, of all rounds. No `due`: answered.
     """
 
     resource = "erasureTasks"

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rapport.consent.v1 import consent_pb2, consent_service_pb2, purpose_pb2
+from rapport.consent.v1 import (
+    consent_pb2,
+    consent_service_pb2,
+    erasure_answer_pb2,
+    erasure_request_pb2,
+    purpose_pb2,
+)
 
-from consent.store import Consent, ConsentRecord, Notice, Purpose
+from consent.store import Consent, ConsentRecord, ErasureRequest, Notice, Purpose
 from consent.store.chain import seal_hashes
+from consent.store.erasures import ErasureStep
 from docstore import Row
 
 if TYPE_CHECKING:
@@ -133,4 +140,45 @@ def verification(found: "Found") -> consent_service_pb2.ChainVerification:
         oldest_unsealed_time=found.oldest_unsealed,
         checkpoint_sequence=found.checkpoint_sequence,
         checkpoint_public_key=found.checkpoint_public_key,
+    )
+
+
+def erasure_request(document: ErasureRequest) -> erasure_request_pb2.ErasureRequest:
+    """An erasure request with its answers and, once completed, its certificate."""
+    proof = document.certificate
+    return erasure_request_pb2.ErasureRequest(
+        name=document.name,
+        uid=document.uid,
+        customer=document.customer,
+        customers=document.customers,
+        evidence=erasure_request_pb2.ErasureEvidence(method=document.method, origin=document.origin or ""),
+        state=document.state,
+        steps=[_erasure_step(step, done=step.answered(document.customers)) for step in document.steps],
+        rounds=document.rounds,
+        actor=document.actor,
+        request_time=document.request_time,
+        due_time=document.due_time,
+        complete_time=document.complete_time,
+        certificate=erasure_request_pb2.ErasureCertificate(
+            text=proof.text,
+            signature=bytes(proof.signature),
+            key_id=proof.key_id,
+            public_key_pem=proof.public_key_pem,
+        )
+        if proof
+        else None,
+        update_time=document.update_time,
+        etag=document.etag,
+    )
+
+
+def _erasure_step(step: ErasureStep, *, done: bool) -> erasure_request_pb2.ErasureStep:
+    return erasure_request_pb2.ErasureStep(
+        service=step.service,
+        state="STATE_ANSWERED" if done else "STATE_WAITING",
+        items=[
+            erasure_answer_pb2.ErasedItems(kind=item.kind, removed=item.removed, anonymized=item.anonymized)
+            for item in step.items
+        ],
+        erase_time=step.erase_time,
     )

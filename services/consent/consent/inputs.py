@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from rapport.consent.v1 import consent_pb2, purpose_pb2
+from rapport.consent.v1 import consent_pb2, erasure_request_pb2, purpose_pb2
 
 from chassis.inputs import customer, language, refusal
+from consent.domain import erasures
 from consent.domain import evidence as rules
 from consent.domain.evidence import Evidence
 
@@ -58,6 +59,17 @@ def evidence(given: consent_pb2.Evidence) -> Evidence:
         )
     except rules.BadEvidence as error:
         raise refusal("INVALID_EVIDENCE", f"evidence.{error.field}", error.problem) from None
+
+
+def erasure_evidence(given: erasure_request_pb2.ErasureEvidence) -> erasures.Asked:
+    """How it is known that a person asked to be erased; refuses what could hold personal data."""
+    if given.method == erasure_request_pb2.ErasureEvidence.METHOD_UNSPECIFIED:
+        problem = "Say how it is known that the person asked, such as METHOD_AGENT."
+        raise refusal("INVALID_EVIDENCE", "erasure_request.evidence.method", problem)
+    if not erasures.impersonal(given.origin):
+        problem = "At most 200 letters, digits and . _ : / # -; it outlives the person's data, so nothing personal."
+        raise refusal("INVALID_EVIDENCE", "erasure_request.evidence.origin", problem)
+    return erasures.Asked(erasure_request_pb2.ErasureEvidence.Method.Name(given.method), given.origin)
 
 
 def confirmation(ip_address: str, user_agent: str) -> Evidence:

@@ -1,4 +1,4 @@
-"""Role `run`: fires timers, sends confirmation messages, seals records."""
+"""Role `run`: fires timers, sends confirmation messages, seals records, erases people."""
 
 import logging
 import threading
@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pymongo.errors
+from rapport.consent.v1.events_pb2 import SubjectErased
 
 import docstore
 from chassis import clock, metric_names, telemetry, tenancy
@@ -16,9 +17,10 @@ from chassis.smtp import Mailer, PermanentMailError, TransientMailError
 from consent.mail import Mail
 from consent.settings import ConsentSettings
 from consent.store import OptInMail, mails
-from consent.usecases import opt_ins, sealing
+from consent.usecases import erasures, opt_ins, sealing
+from consent.usecases.erasing import erase
 from docstore import blobs
-from eventing import timers
+from eventing import erasing, timers
 from eventing.readiness import wait_migrated
 
 SEAL_INTERVAL_S = 0.25
@@ -34,18 +36,26 @@ def run(settings: ConsentSettings, stopping: Stopping) -> None:
     """Works until asked to stop; several of them share the work. Raises ConfigurationError."""
     if not settings.blob_url:
         raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: signed checkpoints need a place of their own")
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     register_timers(settings)
     telemetry.gauge(metric_names.CONSENT_UNSEALED_AGE, lambda: [(sealing.oldest_waiting_age(), {})])
-    sealer = threading.Thread(target=seal_until, args=(settings, stopping), name="sealer")
+    telemetry.gauge(metric_names.ERASURE_OLDEST_AGE, lambda: [(erasures.oldest_open_age(), {})])
+    threads = [
+        threading.Thread(target=seal_until, args=(settings, stopping), name="sealer"),
+        threading.Thread(target=erasing.loop, args=(settings, erase, SubjectErased, stopping), name="eraser"),
+    ]
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
             return
-        sealer.start()
-        probe.alive_check(sealer.is_alive)
+        for thread in threads:
+            thread.start()
+        probe.alive_check(lambda: all(thread.is_alive() for thread in threads))
         probe.ready()
         timers.loop(settings, stopping, lease_s=TIMER_LEASE_S)
-        sealer.join()
+        for thread in threads:
+            thread.join()
     docstore.disconnect()
 
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import grpc
-from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
+from rapport.consent.v1 import (
+    consent_pb2,
+    consent_service_pb2,
+    consent_service_pb2_grpc,
+    erasure_request_pb2,
+    purpose_pb2,
+)
 from rapport.consent.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 
 import docstore
@@ -20,8 +26,9 @@ from consent.domain.decisions import LegalBasis
 from consent.domain.states import Action, State
 from consent.migrate import VERSION
 from consent.settings import ConsentSettings
-from consent.store import Consent, ConsentRecord, Decision, Notice, Purpose
+from consent.store import Consent, ConsentRecord, Decision, ErasureRequest, Notice, Purpose, erasures
 from consent.usecases import decisions, opt_ins, purposes, statements, verification
+from consent.usecases import erasures as erasure_requests
 from consent.usecases.statements import Subject
 from docstore import aliases, blobs, paging
 from docstore.filters import FilterField, parse
@@ -42,6 +49,12 @@ _RECORD_FILTER: Mapping[str, FilterField] = {
     "channel": FilterField("enum", values=_CHANNELS),
     "action": FilterField("enum", values=[action.value for action in Action]),
     "create_time": FilterField("timestamp"),
+}
+
+_ERASURE_FILTER: Mapping[str, FilterField] = {
+    "customer": FilterField("string", path="customers"),
+    "state": FilterField("enum", values=[erasures.REQUESTED, erasures.RUNNING, erasures.COMPLETED]),
+    "due_time": FilterField("timestamp"),
 }
 
 
@@ -178,6 +191,35 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
                 raise fields.refusal("INVALID_RANGE", field, "Must not be negative.")
         limit = min(request.max_records or verification.RECORDS_DEFAULT, verification.RECORDS_MAX)
         return answers.verification(verification.verify(self._blobs, request.start_sequence, limit))
+
+    # Erasure
+
+    def CreateErasureRequest(
+        self, request: consent_service_pb2.CreateErasureRequestRequest, _: Context
+    ) -> erasure_request_pb2.ErasureRequest:
+        given = request.erasure_request
+        customer = fields.customer(given.customer, "erasure_request.customer")
+        asked = inputs.erasure_evidence(given.evidence)
+        return answers.erasure_request(erasure_requests.create(customer, asked, self._settings))
+
+    def GetErasureRequest(
+        self, request: consent_service_pb2.GetErasureRequestRequest, _: Context
+    ) -> erasure_request_pb2.ErasureRequest:
+        return answers.erasure_request(ErasureRequest.get(uid(request.name)))
+
+    def ListErasureRequests(
+        self, request: consent_service_pb2.ListErasureRequestsRequest, _: Context
+    ) -> consent_service_pb2.ListErasureRequestsResponse:
+        found, token = paging.page(
+            ErasureRequest,
+            filter=parse(request.filter, _ERASURE_FILTER),
+            order=[],
+            request=request,
+            bind={"filter": request.filter},
+        )
+        return consent_service_pb2.ListErasureRequestsResponse(
+            erasure_requests=[answers.erasure_request(each) for each in found], next_page_token=token
+        )
 
 
 def _subject(request: Any) -> Subject:

@@ -22,3 +22,14 @@ class ConsentSettings(Settings, SmtpSettings):
     checkpoint_seconds: float = Field(
         default=60.0, gt=0, description="Seconds after which sealed records get a signed checkpoint at the latest."
     )
+    erasure_services: tuple[str, ...] = Field(
+        default=("identity", "sales", "campaigns", "ticketing", "scoring", "consent"),
+        min_length=1,
+        description="Services that hold personal data: all must answer an erasure request before it is completed.",
+    )
+    erasure_residue_days: int = Field(
+        default=35,
+        ge=1,
+        le=400,
+        description="Days after which raw copies of erased data (oplog, broker, backups) are gone; certified.",
+    )

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     WITHDRAWN = "REASON_WITHDRAWN"
     NOTICE_OUTDATED = "REASON_NOTICE_OUTDATED"
     CHANNEL_NOT_IN_PURPOSE = "REASON_CHANNEL_NOT_IN_PURPOSE"
+    ERASED = "REASON_ERASED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Verdict:
     reason: Reason
     records: tuple[str, ...] = ()
 
+
+ERASED = Verdict(False, Reason.ERASED)
+"""Of an erased customer: nothing is allowed, on no basis."""
 
 # From the least restrictive to the most; a person's position is the highest of the members'.
 _RESTRICTIVENESS = (

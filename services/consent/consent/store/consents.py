@@ -51,6 +51,8 @@ class Consent(Aggregate):
     """Uids of other members' records that a grant of a merged person answers (see `consent.domain.decisions`)."""
     decide_time: Any = InstantField()
     opt_in: Any = me.EmbeddedDocumentField(OptIn)
+    erased: Any = me.BooleanField()
+    """The person was erased: what is left names nobody, and is told to nobody."""
 
     @classmethod
     def about(cls, customer: str, purpose: str, channel: str) -> Self | None:
@@ -63,7 +65,9 @@ class Consent(Aggregate):
         return Question(self.opt_in.nonce, self.opt_in.expire_time) if self.opt_in and self.opt_in.nonce else None
 
     def state_events(self) -> list[Message]:
-        """The one STATE event that tells where the person stands."""
+        """The one STATE event that tells where the person stands; none of an erased one."""
+        if self.erased:
+            return []
         told = events_pb2.ConsentState(
             consent=self.name,
             customer=self.customer,

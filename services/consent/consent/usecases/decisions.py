@@ -9,12 +9,13 @@ from rapport.consent.v1 import consent_service_pb2
 import docstore
 from chassis import clock, context, ids, metric_names, telemetry
 from chassis.inputs import uid
-from consent.domain.decisions import decide
+from consent.domain.decisions import ERASED, decide
 from consent.store import Decision, Purpose
 from consent.store.consents import statements
 from docstore import Row
 from docstore.aliases import profiles
 from docstore.documents import whole_milliseconds
+from eventing import tombstones
 
 GOOD_FOR = timedelta(seconds=5)
 """How long an ALLOWED may be acted on."""
@@ -24,7 +25,7 @@ DecisionIds = consent_service_pb2.BatchDecideConsentResponse
 
 
 def decide_for(customers: Sequence[str], purpose: str, channel: str) -> list[Row]:
-    """Decides for each customer (resource names), in order, and stores the decisions; five queries in all.
+    """Decides for each customer (resource names), in order, and stores the decisions; six queries in all.
 
     Raises NotFound for an unknown purpose. A repeat of the request returns the decisions given then.
     """
@@ -48,13 +49,18 @@ def _decide(customers: Sequence[str], purpose: str, channel: str) -> list[Row]:
     terms = Purpose.get(uid(purpose)).terms()
     of = profiles(customers)
     said = statements({member for _, members in of.values() for member in members}, purpose, channel)
+    gone = tombstones.erased({*customers, *(canonical for canonical, _ in of.values())})
     actor = context.current().principal
     # Good for acting by the real clock, as all deadlines are.
     now = whole_milliseconds(clock.real_now())
     rows: list[Row] = []
     for customer in customers:
         canonical, members = of[customer]
-        verdict = decide(terms, channel, [each for member in members for each in said.get(member, ())])
+        verdict = (
+            ERASED
+            if gone and not gone.isdisjoint((customer, canonical))
+            else decide(terms, channel, [each for member in members for each in said.get(member, ())])
+        )
         rows.append(
             {
                 "uid": ids.uuid7(),

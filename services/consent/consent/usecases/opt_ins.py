@@ -20,7 +20,8 @@ from consent.store import Consent, Notice, OptIn, OptInMail, Purpose, mails
 from consent.usecases.purposes import notice
 from consent.usecases.statements import CHANNEL_EMAIL, Subject, purpose_for, say
 from docstore.documents import whole_milliseconds
-from eventing import timers
+from eventing import timers, tombstones
+from eventing.erasing import require_not_erased
 
 LINK_PURPOSE = "opt-in"
 MAIL_TIMER = "consent.opt_in_mail"
@@ -51,9 +52,10 @@ def request(customer: str, purpose_name: str, email: str, evidence: Evidence, se
     """Asks by e-mail; the consent is PENDING until the link in the message is confirmed.
 
     The message is rendered and stored with the state change and sent by the role `run`. Raises NotFound,
-    FailedPrecondition (CHANNEL_NOT_IN_PURPOSE, CONSENT_NOT_THE_BASIS, ALREADY_GRANTED), ResourceExhausted
-    (OPT_IN_TOO_SOON, OPT_IN_DAILY_LIMIT).
+    FailedPrecondition (CUSTOMER_ERASED, CHANNEL_NOT_IN_PURPOSE, CONSENT_NOT_THE_BASIS, ALREADY_GRANTED),
+    ResourceExhausted (OPT_IN_TOO_SOON, OPT_IN_DAILY_LIMIT).
     """
+    require_not_erased(customer)
     about = Subject(customer, purpose_name, CHANNEL_EMAIL)
     purpose = purpose_for(about)
     if purpose.legal_basis != LegalBasis.CONSENT:
@@ -109,8 +111,8 @@ def view(token: str) -> Shown:
 def confirm(token: str, evidence: Evidence) -> Shown:
     """Grants what the link asks for; enters its tenant. Confirming twice is confirming once.
 
-    Raises InvalidArgument LINK_INVALID, FailedPrecondition LINK_EXPIRED, and LINK_SUPERSEDED when something was said
-    or asked since: an old link never undoes a withdrawal.
+    Raises InvalidArgument LINK_INVALID, FailedPrecondition LINK_EXPIRED, CUSTOMER_ERASED, and LINK_SUPERSEDED when
+    something was said or asked since: an old link never undoes a withdrawal.
     """
     opened = _opened(token)
     return _shown(_confirm(opened, evidence), opened)
@@ -120,6 +122,8 @@ def confirm(token: str, evidence: Evidence) -> Shown:
 def expire(consent_uid: str) -> None:
     """The time to confirm is over, unless the question was answered or asked again meanwhile."""
     consent = Consent.get(consent_uid)
+    if tombstones.erased([consent.customer]):
+        return
     question = consent.question()
     if consent.state == State.PENDING and question and question.expire_time <= clock.now():
         about = Subject(consent.customer, consent.purpose, consent.channel)
@@ -228,6 +232,7 @@ def _consent_of(opened: _Token) -> Consent:
 
 
 def _checked_link(consent: Consent, opened: _Token) -> rules.Link:
+    require_not_erased(consent.customer)
     link = rules.link_of(opened.nonce, consent.question(), State(consent.state), clock.now())
     if link is rules.Link.EXPIRED:
         raise _expired()

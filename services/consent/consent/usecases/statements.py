@@ -18,6 +18,7 @@ from consent.store import Evidence as KeptEvidence
 from consent.store.consents import statements
 from docstore.aliases import profiles
 from docstore.documents import whole_milliseconds
+from eventing.erasing import require_not_erased
 
 CHANNEL_EMAIL = "CHANNEL_EMAIL"
 
@@ -105,8 +106,9 @@ def say(
     evidence: None when nobody said anything but time passed. consent: the present one, read in this transaction, if
     the caller has it. opt_in: the question by e-mail that this
     belongs to; None says something else was said, so that links of an earlier question no longer count.
-    Raises FailedPrecondition STATEMENT_NOT_POSSIBLE.
+    Raises FailedPrecondition STATEMENT_NOT_POSSIBLE, CUSTOMER_ERASED.
     """
+    require_not_erased(about.customer)
     consent = consent or Consent.about(about.customer, about.purpose, about.channel)
     now = whole_milliseconds(clock.now())
     try:

@@ -110,7 +110,7 @@ def test_a_batch_answers_in_order_with_a_constant_number_of_queries(client, comm
 
     commands.counted.clear()
     answer = client.BatchDecideConsent(customers=[*people, people[0]], purpose="purposes/news", channel=EMAIL)
-    assert commands.counted == {"find": 4, "insert": 1}  # purpose, aliases twice, consents; decisions
+    assert commands.counted == {"find": 5, "insert": 1}  # purpose, aliases twice, consents, tombstones; decisions
     assert [each.customer for each in answer.decisions] == [*people, people[0]]
     allowed = [each.outcome == consent_pb2.Decision.OUTCOME_ALLOWED for each in answer.decisions]
     assert allowed == [True] * 3 + [False] * 2 + [True] + [False] * 34 + [True]
