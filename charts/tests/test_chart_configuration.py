@@ -59,7 +59,7 @@ def test_every_variable_is_a_settings_field_and_every_needed_field_a_variable(
 def test_each_role_gets_the_stores_it_uses_and_no_others(production: list[Manifest], service: str) -> None:
     for role, container in containers(production, service).items():
         names = {entry["name"] for entry in container["env"]}
-        assert ("RAPPORT_AMQP_URI" in names) is (role in ("work", "relay")), role
+        assert ("RAPPORT_AMQP_URI" in names) is (role in ("work", "relay", "run")), role
         assert ("RAPPORT_MONGODB_URI" in names) is (service != "gateway"), role
         assert ("RAPPORT_BOOTSTRAP_KEY" in names) is ((service, role) == ("access", "migrate"))
         assert ("RAPPORT_SMTP_PASSWORD" in names) is (role == "run" and service in ("consent", "campaigns"))

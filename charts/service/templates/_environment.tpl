@@ -26,7 +26,7 @@
 - name: RAPPORT_MONGODB_URI
   valueFrom: {secretKeyRef: {name: {{ include "service.secretName" .root }}, key: mongodb-uri}}
 {{- end }}
-{{- if has .role (list "work" "relay") }}
+{{- if has .role (list "work" "relay" "run") }}
 - name: RAPPORT_AMQP_URI
   valueFrom: {secretKeyRef: {name: {{ include "service.sharedSecretName" .root }}, key: amqp-uri}}
 {{- end }}
