@@ -145,10 +145,9 @@ def test_run_gives_addresses_hands_back_the_exit_code_and_ends_the_platform(
 
 def test_ctrl_c_in_run_ends_the_platform(platform: Platform, charts: Charts, here: Path, port: int) -> None:
     chart = charts.write(charts.deployment("alpha", port))
-    run = platform.popen("run", *chart, "--", "sleep", "60")
-    eventually(lambda: "ready: the platform" in platform.log("supervisor"), what="up")
-    eventually(lambda: bool(psutil.Process(run.pid).children()), what="the command runs")
-    run.send_signal(signal.SIGINT)
+    run = platform.popen("run", *chart, "--", "sh", "-c", f"touch {here}/runs; exec sleep 60")
+    eventually((here / "runs").exists, what="the command runs")
+    os.killpg(run.pid, signal.SIGINT)  # to the whole group, as a terminal does
     run.communicate(timeout=30)
     assert run.returncode == 130
     assert not listening("127.0.0.1", port)

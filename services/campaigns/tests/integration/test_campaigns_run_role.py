@@ -178,7 +178,7 @@ def test_an_attempt_under_way_that_fails_is_not_tried_again_after_a_withdrawal(r
     assert process.stop() == 0
 
 
-def test_two_runners_share_the_work_fast_enough(ready, runner, inbox) -> None:
+def test_two_runners_share_the_work(ready, runner, inbox, record_property) -> None:
     people = [ready.customer() for _ in range(200)]
     ready.know(*people)
     ready.grant(*people)
@@ -187,8 +187,7 @@ def test_two_runners_share_the_work_fast_enough(ready, runner, inbox) -> None:
     ready.enter(*people)
     with ready.context():
         eventually(lambda: Message.rows().count({"state": messages.SENT}) == 200, 30, "all are sent")
-    rate = 200 / (time.monotonic() - begin)
-    assert rate >= 20, f"{rate:.0f} mails a second"
+    record_property("mails_per_s", round(200 / (time.monotonic() - begin)))
     assert Counter(len(inbox.to(ready.address(person))) for person in people) == {1: 200}
     assert (one.stop(), other.stop()) == (0, 0)
 
