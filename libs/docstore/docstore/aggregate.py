@@ -30,7 +30,7 @@ class Aggregate(TenantDocument):
     """
 
     meta: ClassVar[dict[str, Any]] = {"abstract": True}
-    hidden = ("outbox",)
+    hidden: ClassVar[tuple[str, ...]] = ("outbox",)
 
     resource: ClassVar[str] = ""
     """Collection part of the resource name, such as `customers`."""
