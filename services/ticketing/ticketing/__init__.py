@@ -1,1 +1,1 @@
-"""The ticketing service."""
+"""Requests of customers: who works on them, until when, and what was said."""

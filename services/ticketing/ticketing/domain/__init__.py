@@ -1,0 +1,1 @@
+"""Rules as plain functions and values; the standard library only."""

@@ -1,0 +1,25 @@
+"""Documents of the ticketing service and the queries on them."""
+
+from docstore.aliases import CustomerAlias
+from ticketing.store.agents import Agent
+from ticketing.store.calendars import Calendar, DayHours
+from ticketing.store.messages import TicketMessage
+from ticketing.store.queues import Queue
+from ticketing.store.sla_policies import SlaPolicy, Target
+from ticketing.store.tickets import Ticket
+
+DOCUMENTS = (Ticket, TicketMessage, Agent, Queue, Calendar, SlaPolicy, CustomerAlias)
+"""Every collection of the service, for `docstore.migrate`."""
+
+__all__ = [
+    "DOCUMENTS",
+    "Agent",
+    "Calendar",
+    "CustomerAlias",
+    "DayHours",
+    "Queue",
+    "SlaPolicy",
+    "Target",
+    "Ticket",
+    "TicketMessage",
+]

@@ -1,0 +1,92 @@
+"""What is said in tickets."""
+
+from google.protobuf.message import Message
+from rapport.ticketing.v1 import events_pb2, ticket_pb2
+
+import docstore
+from chassis import clock
+from chassis import inputs as fields
+from docstore import whole_milliseconds
+from ticketing.domain import sentiment as judging
+from ticketing.store import Ticket, TicketMessage
+from ticketing.store.messages import AGENT, CUSTOMER
+from ticketing.store.sentiments import Sentiment
+from ticketing.store.tickets import PENDING, RESOLVED
+from ticketing.usecases import assigning, lifecycle, outgoing, people
+from ticketing.usecases.opening import Said
+
+EMAIL = "CHANNEL_EMAIL"
+
+
+def say(ticket_uid: str, said: Said) -> TicketMessage:
+    """Says something in a ticket. Raises what `post` raises."""
+    return TicketMessage.get(fields.uid(_say(ticket_uid, said).name))
+
+
+@docstore.command(None, replay=ticket_pb2.TicketMessage.FromString)
+def _say(ticket_uid: str, said: Said) -> ticket_pb2.TicketMessage:
+    return ticket_pb2.TicketMessage(name=post(ticket_uid, said).name)
+
+
+def post(ticket_uid: str, said: Said) -> TicketMessage:
+    """Says something in a ticket, inside a transaction. Raises NotFound, FailedPrecondition CUSTOMER_ERASED.
+
+    A word of the customer reopens a pending or resolved ticket; an agent's answer is the first response if there was
+    none, and is left for sending by e-mail where the ticket has an address.
+    """
+    ticket = Ticket.get(ticket_uid)
+    people.refuse_erased(ticket.customer)
+    now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
+    message = said_in(ticket, said)
+    if said.author == CUSTOMER and ticket.state in (PENDING, RESOLVED):
+        assigning.reopen(ticket, now)
+    elif said.author == AGENT:
+        lifecycle.answered(ticket, now)
+        if ticket.requester_email:
+            message.channel = EMAIL
+            outgoing.queue_answer(ticket, message)
+    message.insert()
+    lifecycle.conclude(ticket, now, events_pb2.TicketUpdated(), had_agent=had_agent)
+    ticket.publish(posted(ticket, message))
+    ticket.save()
+    return message
+
+
+def said_in(ticket: Ticket, said: Said) -> TicketMessage:
+    """The message, not stored yet; the ticket then knows how the customer sounds."""
+    message = TicketMessage.new(
+        uid=said.uid,
+        ticket=ticket.uid,
+        author=said.author,
+        text=said.text,
+        channel=said.channel,
+        principal=said.principal or None,
+        message_id=said.message_id or None,
+        attachments=list(said.attachments),
+        create_time=clock.now(),
+    )
+    if said.author == CUSTOMER:
+        message.sentiment = judged(said.text, ticket.language_code or "")
+        ticket.sentiment = message.sentiment or ticket.sentiment
+    return message
+
+
+def judged(text: str, language_code: str) -> Sentiment | None:
+    """How a text of a customer sounds; None when it holds no words."""
+    found = judging.sentiment_of(text, language_code)
+    if found.label == judging.NONE:
+        return None
+    return Sentiment(label=found.label, score=found.score, reasons=list(found.reasons), model=found.model)
+
+
+def posted(ticket: Ticket, message: TicketMessage) -> Message:
+    """The event that tells of a message."""
+    return events_pb2.TicketMessagePosted(
+        ticket_message=message.name,
+        ticket=ticket.name,
+        customer=ticket.customer,
+        author=message.author,
+        channel=message.channel,
+        sentiment=message.sentiment.message() if message.sentiment else None,
+        post_time=message.create_time,
+    )

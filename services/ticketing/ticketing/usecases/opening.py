@@ -1,0 +1,38 @@
+"""What callers want said and opened, checked; plain values of the use cases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ticketing.store.messages import Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A ticket to open. priority, kind, channel: names of the contract's enums; `kind` empty: found from the words,
+    else `kind_reason` may say why it is that one.
+    """
+
+    subject: str
+    channel: str
+    kind: str = ""
+    kind_reason: str = ""
+    priority: str = "PRIORITY_NORMAL"
+    customer: str = ""
+    requester_email: str = ""
+    language_code: str = ""
+    skills: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something to say in a ticket. author, channel: names of the contract's enums; principal: who wrote it, empty for
+    the customer; uid, message_id, attachments: of what came by e-mail.
+    """
+
+    text: str
+    author: str
+    channel: str
+    principal: str = ""
+    uid: str | None = None
+    message_id: str = ""
+    attachments: Sequence[Attachment] = ()
