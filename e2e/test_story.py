@@ -36,14 +36,14 @@ def test_the_story_is_found_as_planted(platform: Platform, file: orders.OrderFil
         (903, "has the date '1997-13-45', which is not YYYY-MM-DD")
     ]
     report = Report()
-    story = Story(
-        platform=platform,
-        file=file,
-        people=people.plant(order.customer for order in file.orders),
-        report=report,
-        tenant=f"story-{uuid.uuid4().hex[:8]}",
-    )
-    with clock_standing_at(max(order.day for order in file.orders), platform.clock_file):
-        story.play()
+    with clock_standing_at(max(order.day for order in file.orders), platform.clock_file) as instant:
+        Story(
+            platform=platform,
+            file=file,
+            people=people.plant(order.customer for order in file.orders),
+            report=report,
+            tenant=f"story-{uuid.uuid4().hex[:8]}",
+            now=instant,
+        ).play()
     assert len(report.rows) >= 12
     assert all(planted == found for _step, _what, planted, found in report.rows)

@@ -71,6 +71,7 @@ def main() -> int:
                 people=people.plant(order.customer for order in file.orders),
                 report=report,
                 tenant=f"demo-{uuid.uuid4().hex[:8]}",
+                now=instant,
             ).play()
     except (CheckFailedError, ApiError, TimeoutError, requests.RequestException, orders.UnusableFileError) as error:
         report.print()

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import requests
@@ -43,6 +43,10 @@ class Campaigning:
         self._mailed: Counter[str] = Counter()
         # Ids of mails are times: what step 2 sent is older.
         self._first_mail = ""
+        self.reader: tuple[str, Person]
+        """Name and person of who clicked, known after step 5."""
+        self.leaver: tuple[str, Person]
+        """Name and person of who unsubscribed, known after step 5."""
 
     def prepare(self) -> None:
         """The journeys wait for what makes people enter: people enter as they come into the segment."""
@@ -103,11 +107,26 @@ class Campaigning:
         again = {customer: person for customer, person in self._recipients.items() if customer != leaving}
         self._check_mails("5", again)
         self._trace(traces[again[clicking].sources[0]])
+        self.reader, self.leaver = (clicking, again[clicking]), (leaving, self._recipients[leaving])
+
+    def start(self, journey: str, people: Iterable[Person]) -> dict[str, str]:
+        """Something happens to some people that triggers a journey of its own; source -> trace id of its call."""
+        self._journey(journey, {"event": journey})
+        return self._happens(journey, people)
+
+    def settle(self, journey: str, people: Sequence[Person]) -> None:
+        """Waits until the journey has written to the people or will not, and counts the mails as planted."""
+        self._settled(journey, len(people))
+        self._mailed.update(person.number for person in people)
+
+    def states(self, journey: str) -> str:
+        """The states of the journey's messages."""
+        found = self.story.api.pages("/v1/messages", "messages", filter=f'journey = "journeys/{journey}"')
+        return " ".join(sorted(message["state"] for message in found))
 
     def _write(self, journey: str) -> dict[str, str]:
         """Something happens to all recipients that triggers a journey of its own; source -> trace id of its call."""
-        self._journey(journey, {"event": journey})
-        traces = self._happens(journey, self._recipients.values())
+        traces = self.start(journey, self._recipients.values())
         self._settled(journey, len(self._recipients))
         return traces
 

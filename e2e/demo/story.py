@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from e2e import tenants
 from e2e.demo.api import Api
 from e2e.demo.campaigning import Campaigning
 from e2e.demo.collecting import Collecting
+from e2e.demo.complaining import Complaining
 from e2e.demo.consenting import Consenting
+from e2e.demo.forgetting import Forgetting
 from e2e.demo.orders import OrderFile
 from e2e.demo.people import SOURCES, Person
 from e2e.demo.report import Report
 from e2e.demo.scoring import Scoring
+from e2e.demo.selling import Selling
+from e2e.demo.viewing import Viewing
 from e2e.platform import Platform
 
 T = TypeVar("T")
@@ -29,6 +34,8 @@ class Story:
     people: list[Person]
     report: Report
     tenant: str
+    now: datetime
+    """The business clock's instant at the beginning."""
     api: Api = field(init=False)
     write_keys: dict[str, str] = field(init=False, default_factory=dict)
     names: dict[str, str] = field(init=False, default_factory=dict)
@@ -51,6 +58,19 @@ class Story:
             campaigning.send()
         with self.report.step("5. A click, a one-click unsubscription, and who is left out next"):
             campaigning.react()
+        customer, person = campaigning.reader
+        with self.report.step("6. A complaint by e-mail"):
+            Complaining(self, campaigning).play(customer, person)
+        selling = Selling(self)
+        with self.report.step("7. A web lead becomes a deal"):
+            selling.play()
+            selling.promise(customer, self.now)
+            selling.reconcile("7", customers=len(self.people))
+        with self.report.step("8. One person is forgotten everywhere"):
+            Forgetting(self).play(*campaigning.leaver)
+            selling.reconcile("8", customers=len(self.people) - 1)
+        with self.report.step("9. One customer in one read"):
+            Viewing(self).play(customer, person)
 
     def in_parallel(self, title: str, items: Iterable[T], work: Callable[[T], None]) -> None:
         """Does `work` on every item, eight at a time, with a bar."""

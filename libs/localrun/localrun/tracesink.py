@@ -1,7 +1,8 @@
 """Receives OpenTelemetry and keeps the newest of it in memory, to look at and to assert on.
 
 OTLP over HTTP with protobuf bodies: `POST /v1/traces`, `POST /v1/metrics`. `GET /` and `/view/{trace_id}` are pages;
-`GET /traces?service=S&name=N&limit=N`, `GET /traces/{trace_id}` and `GET /metrics?name=N` answer JSON.
+`GET /traces?service=S&name=N&limit=N`, `GET /traces/{trace_id}`, `GET /spans` (all that is kept) and
+`GET /metrics?name=N` answer JSON.
 """
 
 import argparse
@@ -115,6 +116,11 @@ class TraceStore:
         with self._lock:
             return sorted(self._traces.get(trace_id, []), key=lambda span: span["start_ns"])
 
+    def spans(self) -> list[SpanRecord]:
+        """All that is kept, the oldest trace first."""
+        with self._lock:
+            return [span for spans in self._traces.values() for span in spans]
+
     def metrics(self, name: str = "") -> list[dict[str, Any]]:
         """Last point of each series, optionally of one metric."""
         with self._lock:
@@ -186,6 +192,8 @@ class _Handler(WebHandler):
         elif self.route == "/traces":
             found = self.store.summaries(self.argument("service"), self.argument("name"), int(limit))
             self.send_json({"traces": found})
+        elif self.route == "/spans":
+            self.send_json({"spans": self.store.spans()})
         elif self.route == "/metrics":
             self.send_json({"metrics": self.store.metrics(self.argument("name"))})
         elif (match := re.fullmatch(r"/(traces|view)/([0-9a-f]{32})", self.route)) and (
