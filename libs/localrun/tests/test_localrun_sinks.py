@@ -130,6 +130,7 @@ def test_one_trace_over_two_services_is_shown_as_a_waterfall(traces: TraceSink) 
     assert summary["services"] == ["gateway", "identity"]
     assert get(f"{traces.endpoint}/traces?service=sales")["traces"] == []
     spans = get(f"{traces.endpoint}/traces/{trace_id}")["spans"]
+    assert {span["span_id"] for span in spans} <= {span["span_id"] for span in get(f"{traces.endpoint}/spans")["spans"]}
     assert [span["name"] for span in spans] == ["POST /v1/customers", "identity.insert", "later"]
     assert spans[1]["parent_id"] == spans[0]["span_id"]
     assert spans[1]["attributes"] == {"tenant": "<shop>"}
