@@ -68,17 +68,8 @@ def publish(platform: Platform, queue: str, events: Iterable[Envelope]) -> None:
 
 def waiting(platform: Platform, queue: str) -> int:
     """Messages on a queue that nobody has been given yet."""
-    return int(_declared(platform, queue).message_count)
-
-
-def consumers(platform: Platform, queue: str) -> int:
-    """Consumers of a queue."""
-    return int(_declared(platform, queue).consumer_count)
-
-
-def _declared(platform: Platform, queue: str) -> Any:
     with topology.connection(platform.amqp_uri, "backlog") as broker:
-        return broker.channel().queue_declare(queue, passive=True).method
+        return int(broker.channel().queue_declare(queue, passive=True).method.message_count)
 
 
 def told(api: Api, customer: str) -> list[str]:
