@@ -10,9 +10,10 @@ from rapport.identity.v1 import customer_pb2, identity_service_pb2, merge_pb2, t
 
 from chassis import money
 from docstore import batches
+from docstore.connection import Row
 from identity.domain.identifiers import Kind
 from identity.domain.profile import FIELDS, TRAIT_PREFIX
-from identity.store import Customer, IngestionBatch, Merge, MergeConflict, QuarantinedEvent, TimelineEntry
+from identity.store import Customer, IngestionBatch, Merge, MergeConflict, QuarantinedEvent
 from identity.store.customers import folded, identifiers_of, members_by_canonical
 
 _BATCH_STATES = {
@@ -26,6 +27,11 @@ _BATCH_STATES = {
 def customer(canonical: Customer) -> customer_pb2.Customer:
     """The profile that a customer stands for. Two queries."""
     return customers([canonical])[0]
+
+
+def profile(canonical: Customer, members: Sequence[Customer]) -> customer_pb2.Customer:
+    """The profile of these members. One query."""
+    return _whole(canonical, members, identifiers_of([member.uid for member in members]))
 
 
 def customers(canonicals: Sequence[Customer]) -> list[customer_pb2.Customer]:
@@ -133,20 +139,21 @@ def quarantined_event(document: QuarantinedEvent) -> tracking_event_pb2.Quaranti
     return message
 
 
-def timeline_entry(document: TimelineEntry) -> timeline_entry_pb2.TimelineEntry:
-    """A timeline entry."""
+def timeline_entry(row: Row) -> timeline_entry_pb2.TimelineEntry:
+    """A timeline entry, from its stored row."""
     message = timeline_entry_pb2.TimelineEntry(
-        name=f"{Customer.described(document.customer)}/timelineEntries/{document.uid}",
-        event=document.event,
-        source=document.source,
-        identifier_kind=document.identifier_kind or "",
-        message_id=document.message_id,
+        name=f"{Customer.described(row['customer'])}/timelineEntries/{row['uid']}",
+        event=row["event"],
+        source=row["source"],
+        identifier_kind=row.get("identifier_kind"),
+        message_id=row["message_id"],
+        event_time=row["event_time"],
+        create_time=row["create_time"],
     )
-    if document.currency_code:
-        message.amount.CopyFrom(money.from_minor(document.amount_minor, document.currency_code))
-    if document.details:
-        message.details.CopyFrom(struct(document.details))
-    _stamp(message, document, "event_time", "create_time")
+    if row.get("currency_code"):
+        message.amount.CopyFrom(money.from_minor(row["amount_minor"], row["currency_code"]))
+    if row.get("details"):
+        message.details.CopyFrom(struct(row["details"]))
     return message
 
 

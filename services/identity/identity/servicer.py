@@ -4,14 +4,14 @@
 
 from typing import Any
 
-from rapport.identity.v1 import customer_pb2, identity_service_pb2_grpc, merge_pb2, tracking_event_pb2
+from rapport.identity.v1 import agent_view_pb2, customer_pb2, identity_service_pb2_grpc, merge_pb2, tracking_event_pb2
 from rapport.identity.v1 import identity_service_pb2 as service
 
 from identity import messages
 from identity.domain.identifiers import Kind
 from identity.settings import IdentitySettings
 from identity.store import Merge
-from identity.usecases import customers, ingestion, merges, timeline
+from identity.usecases import agent_view, customers, ingestion, merges, timeline
 
 
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
@@ -37,6 +37,10 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """Find a profile by identifier."""
         kind = Kind(customer_pb2.Identifier.Kind.Name(request.kind))
         return messages.customer(customers.lookup_customer(kind, request.value, request.source, self._settings))
+
+    def ViewCustomer(self, request: service.ViewCustomerRequest, _context: Any) -> agent_view_pb2.AgentView:
+        """Show everything of a customer in one read."""
+        return agent_view.view_customer(_uid(request.name))
 
     def UpdateCustomer(self, request: service.UpdateCustomerRequest, _context: Any) -> customer_pb2.Customer:
         """Change a profile."""

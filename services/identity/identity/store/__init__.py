@@ -1,5 +1,7 @@
 """Documents of identity and the queries over them."""
 
+from identity.store import agent_view
+from identity.store.agent_view import Facet
 from identity.store.customers import Customer, IdentifierRow, TenantProfile
 from identity.store.ingestion import IngestionBatch, QuarantinedEvent
 from identity.store.merges import Merge, MergeConflict
@@ -13,6 +15,7 @@ DOCUMENTS = (
     IngestionBatch,
     QuarantinedEvent,
     TimelineEntry,
+    *agent_view.DOCUMENTS,
     TenantProfile,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -20,6 +23,7 @@ DOCUMENTS = (
 __all__ = [
     "DOCUMENTS",
     "Customer",
+    "Facet",
     "IdentifierRow",
     "IngestionBatch",
     "Merge",

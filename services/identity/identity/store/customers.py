@@ -11,6 +11,7 @@ from mongoengine import BooleanField, DynamicField, IntField, StringField
 from rapport.identity.v1 import events_pb2
 
 import docstore
+from docstore.connection import Row
 from identity.domain import profile
 from identity.domain.graph import Node
 from identity.domain.identifiers import Identifier, Kind
@@ -192,6 +193,22 @@ def profile_members(canonicals: Iterable[str]) -> list[Customer]:
     """All members of the profiles that these customers stand for."""
     wanted = list(dict.fromkeys(canonicals))
     return Customer.find({"canonical": {"$in": wanted}}, limit=len(wanted) * MEMBERS_MAX, deleted=True)
+
+
+def profile_of(uid: str) -> tuple[Customer, list[Customer]]:
+    """The customer that stands for the profile of `uid`, deleted or not, and all its members. Raises NotFound.
+
+    One query when `uid` stands for itself, three when it was merged.
+    """
+    members = profile_members([uid])
+    stands = next((member for member in members if member.uid == uid), None)
+    return (stands, members) if stands else profile_of(Customer.get(uid, deleted=True).canonical)
+
+
+def of_members(uids: Iterable[str]) -> Row:
+    """The filter for rows of the members of one profile."""
+    wanted = sorted(uids)
+    return {"customer": wanted[0] if len(wanted) == 1 else {"$in": wanted}}
 
 
 def members_by_canonical(canonicals: Iterable[str]) -> dict[str, list[Customer]]:

@@ -9,7 +9,8 @@ import pymongo.errors
 from mongoengine import DynamicField, LongField, StringField
 
 import docstore
-from identity.store.customers import Customer
+from docstore.connection import Row
+from identity.store.customers import Customer, of_members
 
 _CHUNK = 1000
 _DUPLICATE_KEY = 11000
@@ -69,6 +70,12 @@ def insert_new(rows: Iterable[dict[str, Any]], batch: str) -> set[str]:
         taken = known_entries([wanted[failure["index"]]["uid"] for failure in failures])
         uids -= {uid for uid, row in taken.items() if row.get("batch") != batch}
     return uids
+
+
+def newest(customers: Iterable[str], limit: int) -> list[Row]:
+    """The newest entries of the members of a profile."""
+    order = [("event_time", -1), ("_id", -1)]
+    return list(TimelineEntry.rows().find(of_members(customers), sort=order, limit=limit))
 
 
 def totals(event: str, window: dict[str, datetime], max_time_ms: int) -> tuple[int, int, dict[str, int]]:

@@ -4,7 +4,7 @@ import logging
 
 import docstore
 from chassis import clock, tenancy
-from identity.store import Customer, IdentifierRow, Merge, MergeConflict, TimelineEntry
+from identity.store import Customer, Facet, IdentifierRow, Merge, MergeConflict, TimelineEntry
 from identity.usecases import profiles
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ def _purge(canonical: str) -> int:
     """Remove a whole profile. Timeline first: it may be long, and removing it again is harmless."""
     uids = [member.uid for member in profiles.load([canonical]).values()]
     TimelineEntry.rows().delete_many({"customer": {"$in": uids}})
+    Facet.rows().delete_many({"customer": {"$in": uids}})
     return docstore.in_transaction(lambda: _purge_profile(canonical))
 
 
@@ -38,6 +39,7 @@ def _purge_profile(canonical: str) -> int:
     uids = list(members)
     IdentifierRow.rows().delete_many({"customer": {"$in": uids}})
     TimelineEntry.rows().delete_many({"customer": {"$in": uids}})
+    Facet.rows().delete_many({"customer": {"$in": uids}})
     MergeConflict.rows().delete_many({"customers": {"$in": uids}})
     for merge in Merge.find({"ends": {"$in": uids}}):
         merge.purge()

@@ -1,16 +1,18 @@
 """Reading timelines, and writing what other services tell."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
+from pymongo import UpdateOne
 from rapport.identity.v1.identity_service_pb2 import ListTimelineEntriesRequest, SummarizeTimelineRequest
 
 from chassis import context
 from chassis.errors import InvalidArgument
 from docstore import filters, paging
+from docstore.connection import Row
 from docstore.filters import FilterField
 from identity.store import TimelineEntry
-from identity.store.customers import canonical_of, profile_members
+from identity.store.customers import of_members, profile_of
 from identity.store.timeline import doubly_counted, totals
 
 SUMMARY_MAX_S = 20.0
@@ -23,14 +25,13 @@ _FILTER = {
 }
 
 
-def list_timeline_entries(request: ListTimelineEntriesRequest) -> tuple[list[TimelineEntry], str]:
+def list_timeline_entries(request: ListTimelineEntriesRequest) -> tuple[list[Row], str]:
     """What happened with all members of a profile, the newest first. Raises NotFound."""
-    canonical = canonical_of(request.parent.rpartition("/")[2])
-    members = sorted(member.uid for member in profile_members([canonical.uid]))
-    named: dict[str, Any] = {"customer": members[0] if len(members) == 1 else {"$in": members}}
+    _, members = profile_of(request.parent.rpartition("/")[2])
+    named = of_members(member.uid for member in members)
     wanted = filters.parse(request.filter, _FILTER)
     return paging.page(
-        TimelineEntry,
+        TimelineEntry.rows(),
         filter={"$and": [named, wanted]} if wanted else named,
         order=[("event_time", -1)],
         request=request,
@@ -60,8 +61,10 @@ def summarize_timeline(request: SummarizeTimelineRequest) -> tuple[int, int, dic
     return events, customers - doubly_counted(request.event, window, max_time_ms), amounts
 
 
-def add_entry(entry: TimelineEntry) -> None:
-    """Put what another service tells into a customer's timeline, once for each uid."""
-    row = entry.to_row()
-    values = {key: value for key, value in row.items() if key not in ("_id", "tenant", "uid")}
-    TimelineEntry.rows().update_one({"uid": entry.uid}, {"$setOnInsert": values}, upsert=True)
+def add_entries(entries: Iterable[TimelineEntry]) -> None:
+    """Put what other services tell into timelines, once for each uid."""
+    operations = []
+    for entry in entries:
+        values = {key: value for key, value in entry.to_row().items() if key not in ("_id", "tenant", "uid")}
+        operations.append(UpdateOne({"uid": entry.uid}, {"$setOnInsert": values}, upsert=True))
+    TimelineEntry.rows().bulk_write(operations)

@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from chassis import clock
-from identity.store import Customer, IdentifierRow, TimelineEntry
+from identity.store import Customer, Facet, IdentifierRow, TimelineEntry, agent_view
+from identity.store.agent_view import Kind
 from identity.usecases import timeline
 from identity.usecases.purging import purge_due
 
@@ -188,11 +189,14 @@ def test_after_thirty_days_nothing_is_left(client, monkeypatch):
     kept = client.create(email="bob@example.com")
     with client.context():
         now = clock.now()
-        timeline.add_entry(
+        timeline.add_entries(
             TimelineEntry.new(
-                customer=made.uid, event="Called", source="x", message_id="m", event_time=now, create_time=now
+                customer=customer.uid, event="Called", source="x", message_id="m", event_time=now, create_time=now
             )
+            for customer in (made, kept)
         )
+        for customer in (made, kept):
+            agent_view.put(Kind.TICKET, f"tickets/{customer.uid}", {"customer": customer.uid, "told": now})
     client.DeleteCustomer(name=made.name)
     purge_due()
     assert client.GetCustomer(name=made.name).email
@@ -201,8 +205,8 @@ def test_after_thirty_days_nothing_is_left(client, monkeypatch):
     assert purge_due() >= 1
     assert client.refused("GetCustomer", name=made.name).code == "NOT_FOUND"
     with client.context():
-        for rows in (IdentifierRow.rows().find({}), TimelineEntry.rows().find({})):
-            assert [row["customer"] for row in rows if row["customer"] != kept.uid] == []
+        for cls in (IdentifierRow, TimelineEntry, Facet):
+            assert {row["customer"] for row in cls.rows().find({})} == {kept.uid}
         (tombstone,) = Customer.rows().find({"purged": True})
     assert "email" not in tombstone
     assert client.GetCustomer(name=kept.name) == kept
