@@ -31,6 +31,7 @@ def test_a_tenant_comes_with_its_built_in_roles_and_an_event(caller, tenant_mess
         "roles/privacy-officer",
         "roles/auditor",
         "roles/collector",
+        "roles/sales-rep",
     }
     assert all(role.built_in for role in roles)
     (event,) = outbox("beta")

@@ -49,7 +49,10 @@ def test_each_pattern_of_a_built_in_role_matches_something():
 def test_built_in_roles_hold_what_their_names_say():
     roles = {role.id: set(role.permissions) for role in built_in_roles(known_permissions())}
     assert roles["admin"] == {"*"}
-    assert "identity.customers.create" in roles["agent"]
+    assert {"identity.customers.create", "identity.customers.view", "ticketing.tickets.resolve"} <= roles["agent"]
+    assert {"identity.customers.view", "sales.opportunities.win", "sales.orders.refund"} <= roles["sales-rep"]
+    assert not {"identity.customers.view", "sales.leads.convert", "ticketing.tickets.list"} & roles["marketer"]
+    assert not {"sales.salesReps.update", "sales.orders.refund", "ticketing.queues.update"} & roles["agent"]
     assert "identity.customers.delete" not in roles["agent"]
     assert {"identity.customers.delete", "consent.purposes.create"} <= roles["privacy-officer"]
     assert {"identity.customers.get", "access.keys.list", "consent.consentRecords.verify"} <= roles["auditor"]
