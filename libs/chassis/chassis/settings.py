@@ -77,6 +77,12 @@ class Settings(BaseSettings):
         description="OTLP over HTTP, such as http://127.0.0.1:4318. No telemetry leaves the process without.",
     )
     trace_ratio: float = Field(default=1.0, ge=0, le=1, description="Share of new traces that are recorded.")
+    trace_store_ratio: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of recorded traces that hold every database command, not only slow and failed ones.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
 
     @classmethod

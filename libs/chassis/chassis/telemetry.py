@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from chassis.metric_names import Metric
@@ -45,8 +45,6 @@ def setup(settings: "Settings") -> None:
 
     Without `otlp_endpoint` spans are not recorded (trace ids still travel and appear in logs) and metrics are no-ops.
     """
-    if settings.mongodb_uri is not None:
-        _instrument_pymongo()
     if settings.otlp_endpoint is None:
         trace.set_tracer_provider(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
         return
@@ -155,15 +153,3 @@ def gauge(metric: Metric, observe: Callable[[], Iterable[tuple[float, dict[str, 
         return [Observation(value, labels) for value, labels in observe()]
 
     meter().create_observable_gauge(metric.name, [callback], metric.unit, metric.description)
-
-
-def _instrument_pymongo() -> None:
-    from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
-
-    def without_values(span: trace.Span, event: Any) -> None:
-        # The instrumentation has put the server's message there, which may quote a key.
-        span.set_status(Status(StatusCode.ERROR, event.failure.get("codeName", "failed")))
-
-    instrumentor = PymongoInstrumentor()
-    if not instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.instrument(failed_hook=without_values)

@@ -14,6 +14,7 @@ from pymongo.uri_parser import parse_uri
 
 from chassis import errors
 from chassis.settings import Settings
+from docstore.command_spans import CommandSpans
 
 Row = dict[str, Any]
 """A stored document as pymongo returns it."""
@@ -44,7 +45,7 @@ def connect(settings: Settings, *, event_listeners: Sequence[CommandListener] = 
         connectTimeoutMS=5_000,
         serverSelectionTimeoutMS=5_000,
         waitQueueTimeoutMS=5_000,
-        event_listeners=list(event_listeners),
+        event_listeners=[CommandSpans(settings.trace_store_ratio), *event_listeners],
     )
 
 
