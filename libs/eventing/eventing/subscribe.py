@@ -65,9 +65,10 @@ def subscribe(
 
     FACT events run once per event id. STATE events run only when their sequence is the highest seen for the subject;
     with `history` they run once for every version instead, in any order: for handlers that keep all of them.
-    Events about erased people are dropped; with `some_erased` an event about several people of whom some are not
-    erased is handed over all the same, and the handler leaves out `envelope.erased`. With `erased_too` every event is
-    handed over: for what is told about an erasure itself.
+    Events about erased people are dropped. An event about others too is handed over without the elements of repeated
+    fields that name the erased, and dropped when that cannot be; with `some_erased` it is handed over as it is, and
+    the handler leaves out `envelope.erased`. With `erased_too` every event is handed over: for what is told about an
+    erasure itself.
     Raises TypeError for a message that is no event.
     """
     name = message.DESCRIPTOR.full_name

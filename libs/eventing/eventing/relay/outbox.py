@@ -12,10 +12,12 @@ from pymongo.collection import Collection
 from rapport.options.v1 import options_pb2
 
 import docstore
-from chassis import clock
+from chassis import clock, tenancy
 from contracts import descriptors
 from docstore.outbox import PURGED_AND_SENT
-from eventing.records import Fact
+from eventing import sweeping
+from eventing.pruning import erasure_types
+from eventing.records import Fact, Tombstone
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +109,7 @@ class Outbox:
             except pymongo.errors.BulkWriteError as error:
                 if any(failed["code"] != 11000 for failed in error.details["writeErrors"]):
                     raise
+        _forget_erased(rows)
 
     def remove(self, sources: Iterable[Source], settled: set[str]) -> None:
         """Takes the settled events (ids) out of their documents; pauses documents that have others left."""
@@ -141,6 +144,28 @@ def _bookkeeping(target: type[Fact] | str) -> Collection[Row]:
     not last is made again after its event was published again.
     """
     return docstore.platform_collection(target).with_options(write_concern=WriteConcern(w=1))
+
+
+def _forget_erased(rows: Iterable[Row]) -> None:
+    """Takes the erased out of rows just logged: an erasure may have swept the log after these events were read.
+
+    After the logging, not before: then either that sweep finds the rows, or this finds its tombstones.
+    """
+    people = {
+        f"{row['tenant']}/{name}"
+        for row in rows
+        if row["type"] not in erasure_types()
+        for name in row.get("datasubjects") or ()
+    }
+    if not people:
+        return
+    erased: dict[str, set[str]] = {}
+    with docstore.platform_scope():
+        for row in docstore.platform_collection(Tombstone).find({"_id": {"$in": list(people)}}):
+            erased.setdefault(row["tenant"], set()).add(row["uid"])
+    for tenant, names in erased.items():
+        with tenancy.service_context(tenant, method="relay"):
+            sweeping.facts(frozenset(names))
 
 
 def is_logged(event_type: str) -> bool:

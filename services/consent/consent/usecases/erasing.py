@@ -2,9 +2,8 @@
 
 from collections.abc import Collection
 
-from chassis.inputs import uid
 from consent.store import Consent, ConsentRecord, OptInMail
-from docstore.aliases import CustomerAlias
+from docstore import aliases
 
 
 def erase(customers: Collection[str]) -> dict[str, tuple[int, int]]:
@@ -26,10 +25,9 @@ def erase(customers: Collection[str]) -> dict[str, tuple[int, int]]:
         {**of_people, "salt": {"$exists": True}}, {"$unset": {"salt": "", "evidence": ""}}
     )
     mails = OptInMail.rows().delete_many({"consent": {"$in": asked}})
-    aliases = CustomerAlias.rows().delete_many({"uid": {"$in": [uid(name) for name in people]}})
     return {
         "consents": (0, stripped.modified_count),
         "consentRecords": (0, records.modified_count),
         "optInMails": (mails.deleted_count, 0),
-        "customerAliases": (aliases.deleted_count, 0),
+        "customerAliases": (aliases.forget(people), 0),
     }

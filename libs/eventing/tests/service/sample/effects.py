@@ -1,12 +1,16 @@
-"""Role `run`: timers."""
+"""Role `run`: timers, erasures."""
 
 import os
+import threading
 import time
+
+from rapport.identity.v1.events_pb2 import SubjectErased
 
 import docstore
 from chassis.probe import Probe
-from eventing import timers
+from eventing import erasing, timers
 from sample.handlers import note
+from sample.store import Thing
 
 
 @timers.on_timer("note")
@@ -34,8 +38,17 @@ def outside(payload, timer):
     note("timer", timer.key)
 
 
+def erase(customers):
+    """Erases the things labelled with a customer's name."""
+    return {"things": (Thing.rows().delete_many({"label": {"$in": customers}}).deleted_count, 0)}
+
+
 def run(settings, stopping):
+    erasing.QUIET_S, erasing.LEASE_S = 2.0, 2.0
     docstore.connect(settings)
+    eraser = threading.Thread(target=erasing.loop, args=(settings, erase, SubjectErased, stopping))
+    eraser.start()
     with Probe(settings) as probe:
         probe.ready()
         timers.loop(settings, stopping, lease_s=2.0)
+    eraser.join()

@@ -12,6 +12,7 @@ from rapport.consent.v1 import events_pb2 as consent_events
 from rapport.identity.v1 import events_pb2
 
 from chassis import clock, errors
+from eventing import erasing
 from eventing.subscribe import PermanentFailure, subscribe
 from sample.store import Seen
 
@@ -66,6 +67,10 @@ class Handlers:
     @subscribe(consent_events.ConsentGranted, some_erased=True)
     def grant(self, event, envelope):
         note("grant", envelope.subject, label=",".join(sorted(envelope.erased)))
+
+    @subscribe(consent_events.ErasureRequested, erased_too=True)
+    def erase(self, event, envelope):
+        erasing.note(event, envelope)
 
     @subscribe(access_events.TenantUpdated, history=True)
     def remember(self, event, envelope):
