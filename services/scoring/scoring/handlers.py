@@ -7,6 +7,7 @@ from rapport.consent.v1 import purpose_pb2
 from rapport.identity.v1 import events_pb2
 
 from docstore.aliases import AliasChange
+from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
@@ -27,6 +28,11 @@ class Handlers:
         """Notes where the customer now belongs."""
         alias = event.alias
         people.follow_alias(AliasChange(alias.customer, alias.canonical_customer, envelope.sequence))
+
+    @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
+    def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:
+        """Hears nothing more of a person, and leaves what is held of them to the role `run`."""
+        erasing.note(event, envelope)
 
     @subscribe(consent_events_pb2.ConsentWithdrawn)
     def respect_objection(self, event: consent_events_pb2.ConsentWithdrawn, envelope: Envelope) -> None:

@@ -1,7 +1,8 @@
 """Parquet files of purchases, customers and scores. pyarrow is loaded on first use: most roles never need it."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 Row = dict[str, Any]
@@ -76,3 +77,74 @@ def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
 
     for batch in pq.ParquetFile(file).iter_batches(batch_size=size):
         yield batch.to_pylist()
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is left of a file of purchases. currencies: code -> {rows, amount_minor}."""
+
+    content: bytes
+    rows: int
+    removed: int
+    currencies: dict[str, dict[str, int]]
+
+
+def names_any(file: BinaryIO, customers: Collection[str]) -> bool:
+    """Whether any text column of the file holds the name of one of these customers, as a whole."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = pa.array(sorted(customers), pa.string())
+    opened = pq.ParquetFile(file)
+    texts = [field.name for field in opened.schema_arrow if pa.types.is_string(field.type)]
+    return any(
+        pc.any(pc.is_in(column, value_set=wanted)).as_py()
+        for batch in opened.iter_batches(columns=texts)
+        for column in batch.columns
+    )
+
+
+def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
+    """A file of purchases without those of some customers; None when it has none of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if not names_any(file, customers):
+        return None
+    wanted = pa.array(sorted(customers), pa.string())
+    opened = pq.ParquetFile(file)
+    out = io.BytesIO()
+    rows = removed = 0
+    currencies: dict[str, dict[str, int]] = {}
+    with pq.ParquetWriter(out, opened.schema_arrow, compression="zstd") as writer:
+        for batch in opened.iter_batches():
+            kept = batch.filter(pc.invert(pc.is_in(batch.column("customer"), value_set=wanted)))
+            writer.write_batch(kept)
+            rows, removed = rows + len(kept), removed + len(batch) - len(kept)
+            sums = pa.table([kept.column("currency"), kept.column("amount_minor")], ["currency", "amount"])
+            for found in sums.group_by("currency").aggregate([("amount", "count"), ("amount", "sum")]).to_pylist():
+                total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})
+                total["rows"] += found["amount_count"]
+                total["amount_minor"] += found["amount_sum"]
+    return Rest(out.getvalue(), rows, removed, currencies)
+
+
+def nameless(file: BinaryIO, customers: Collection[str]) -> bytes | None:
+    """A file of scores in which some customers have an empty name; None when it has none of them.
+
+    Every row stays where it is: chunks of the file are counted.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    there = pc.is_in(table.column("customer"), value_set=pa.array(sorted(customers), pa.string()))
+    if not pc.any(there).as_py():
+        return None
+    names = pc.if_else(there, "", table.column("customer"))
+    out = io.BytesIO()
+    pq.write_table(table.set_column(table.column_names.index("customer"), "customer", names), out, compression="zstd")
+    return out.getvalue()

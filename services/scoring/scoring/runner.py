@@ -1,4 +1,4 @@
-"""Role `run`: carries scoring jobs through, writes purchases into files, finds members of segments."""
+"""Role `run`: carries scoring jobs through, writes purchases into files, finds members of segments, erases people."""
 
 import functools
 import logging
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pymongo.errors
+from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import client, metric_names, telemetry, tenancy
@@ -15,10 +16,12 @@ from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from docstore import batches, blobs
 from docstore.blobs import BlobStore
+from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
 from scoring.usecases import evaluating, flushing, running
+from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.5
 FLUSH_EVERY_S = 1.0
@@ -34,6 +37,8 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: purchases and results are kept there")
     if "consent" not in settings.upstreams:
         raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of consent, without which nobody is scored")
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     store = blobs.store(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
@@ -44,6 +49,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             _loop("evaluate", stopping, EVALUATE_EVERY_S, evaluating.evaluate_due),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
+            threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),
         ]
         for thread in threads:
             thread.start()
@@ -81,6 +87,10 @@ def _loop(name: str, stopping: Stopping, every_s: float, work: Callable[[], obje
                 logger.exception("%s failed: %s", name, type(error).__name__)
 
     return threading.Thread(target=until_stopped, name=name)
+
+
+def _erase(settings: ScoringSettings, store: BlobStore, stopping: Stopping) -> None:
+    erasing.loop(settings, functools.partial(erase, settings=settings, blobs=store), events_pb2.SubjectErased, stopping)
 
 
 def _flush(settings: ScoringSettings, store: BlobStore) -> None:

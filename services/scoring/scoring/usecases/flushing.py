@@ -8,6 +8,7 @@ writes for a tenant at a time; one that lost its lease cannot commit.
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -74,23 +75,45 @@ def flush(settings: ScoringSettings, blobs: BlobStore) -> int | None:
 
     None while another process writes for the tenant, or when it took over; nothing is lost then.
     """
+    written = 0
+    with writing(settings) as leased:
+        if leased is None:
+            return None
+        try:
+            while count := _flush_once(settings.flush_rows, blobs, leased):
+                written += count
+                if count < settings.flush_rows or not goes_on_writing(leased):
+                    break
+        except LeaseLost:
+            logger.warning("another runner took over the files")
+            return None
+    return written
+
+
+@contextmanager
+def writing(settings: ScoringSettings) -> Iterator[Row | None]:
+    """Keeps other processes from writing the current tenant's files; None while another one does."""
     rows = FeatureManifest.rows()
     rows.update_one({"uid": PURCHASES}, {"$setOnInsert": {"revision": 0, "files": []}}, upsert=True)
     leased = leases.claim(rows, {"uid": PURCHASES}, _LEASE_S, settings.instance)
-    if leased is None:
-        return None
-    written = 0
     try:
-        while count := _flush_once(settings.flush_rows, blobs, leased):
-            written += count
-            if count < settings.flush_rows or not leases.renew(rows, leased, _LEASE_S):
-                break
-    except LeaseLost:
-        logger.warning("another runner took over the files")
-        return None
+        yield leased
     finally:
-        leases.release(rows, leased)
-    return written
+        if leased is not None:
+            leases.release(rows, leased)
+
+
+def goes_on_writing(leased: Row) -> bool:
+    """Prolongs what `writing` gave; False when somebody else writes now."""
+    return leases.renew(FeatureManifest.rows(), leased, _LEASE_S)
+
+
+def switch(leased: Row, revision: int, files: list[Row]) -> None:
+    """Makes these the files that count, in place of those of that revision. Raises LeaseLost."""
+    guard = {**leases.held(leased), "revision": revision}
+    update = {"$set": {"files": files, "revision": revision + 1}}
+    if FeatureManifest.rows().update_one(guard, update).matched_count != 1:
+        raise LeaseLost
 
 
 def remove_orphans(blobs: BlobStore, older_than: timedelta = ORPHAN_AGE) -> int:
@@ -127,10 +150,7 @@ def _flush_once(limit: int, blobs: BlobStore, leased: Row) -> int:
 
 
 def _commit(leased: Row, revision: int, files: list[Row], uids: list[str]) -> None:
-    guard = {**leases.held(leased), "revision": revision}
-    update = {"$set": {"files": files, "revision": revision + 1}}
-    if FeatureManifest.rows().update_one(guard, update).matched_count != 1:
-        raise LeaseLost
+    switch(leased, revision, files)
     flushed = {"flush_time": clock.real_now()}
     dropped: dict[str, Any] = dict.fromkeys(("staged", "stage_time", *StagedPurchase.VALUES), "")
     StagedPurchase.rows().update_many({"uid": {"$in": uids}}, {"$set": flushed, "$unset": dropped})

@@ -56,18 +56,17 @@ def move(segment: Segment, uids: Collection[str], cause: events_pb2.SegmentLeft.
 
 def remove(uids: Collection[str], cause: events_pb2.SegmentLeft.Cause) -> int:
     """Deletes the scores of these customers, and so their memberships; returns how many had any."""
-    rows = list(Score.rows().find({"uid": {"$in": list(uids)}}, {"uid": 1, "customer": 1, "segments": 1}))
+    rows, by_segment = _delete(uids)
     if not rows:
         return 0
-    Score.rows().delete_many({"uid": {"$in": [row["uid"] for row in rows]}})
-    by_segment: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        for segment in row.get("segments") or ():
-            by_segment[segment].append(row)
-    count_members({segment: -len(members) for segment, members in by_segment.items()})
     tell((snapshots.left(segment, members, cause), _names(members)) for segment, members in by_segment.items())
     tell([(events_pb2.ScoresUpdated(removed_customers=_names(rows)), _names(rows))])
     return len(rows)
+
+
+def forget(uids: Collection[str]) -> int:
+    """Deletes the scores of erased customers, about whom nothing is told any more; returns how many had any."""
+    return len(_delete(uids)[0])
 
 
 def forestall() -> None:
@@ -76,6 +75,18 @@ def forestall() -> None:
     For whoever takes scores away: the chunk may hold a customer that has no row yet to conflict about.
     """
     ScoringJob.rows().update_one(ACTIVE, {"$inc": {"changes": 1}})
+
+
+def _delete(uids: Collection[str]) -> tuple[list[Row], dict[str, list[Row]]]:
+    """The deleted rows (uid, customer, segments), all and by segment."""
+    rows = list(Score.rows().find({"uid": {"$in": list(uids)}}, {"uid": 1, "customer": 1, "segments": 1}))
+    Score.rows().delete_many({"uid": {"$in": [row["uid"] for row in rows]}})
+    by_segment: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        for segment in row.get("segments") or ():
+            by_segment[segment].append(row)
+    count_members({segment: -len(members) for segment, members in by_segment.items()})
+    return rows, by_segment
 
 
 def _update(rows: Iterable[Mapping[str, Any]], change: dict[str, Any]) -> None:

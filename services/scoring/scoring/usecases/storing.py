@@ -18,6 +18,7 @@ from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
 from docstore import Conflict, Row, aliases, leases
 from docstore.blobs import BlobStore
+from eventing import tombstones
 from scoring import decisions, parquet, snapshots
 from scoring.decisions import Decision
 from scoring.domain.percentiles import Ranking
@@ -88,6 +89,8 @@ def _stop_if_asked(stopping: Stopping) -> None:
 
 
 def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, rows: list[Row]) -> None:
+    # Rows without a name are those of people who were erased since.
+    rows = [row for row in rows if row["customer"]]
     names = [row["customer"] for row in rows]
     decided = decisions.decide(settings, names)
     scores = [_values(job, row, result.rankings, decided[row["customer"]]) for row in rows]
@@ -96,10 +99,10 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
     percent = low + (high - low) * done // max(1, result.count)
 
     def once() -> int:
-        good_until = min(decision.good_until for decision in decided.values())
-        if clock.real_now() >= good_until:
+        if any(clock.real_now() >= decision.good_until for decision in decided.values()):
             raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
         refused = {name for name in names if not decided[name].allowed} | objecting(names) | _merged(names)
+        refused |= tombstones.erased(names)
         counts = {"percent": percent, "scored": job.scored + len(names) - len(refused)}
         held = {**leases.held(job.leased()), "stored": job.stored}
         if job.rows().update_one(held, {"$set": counts, "$inc": {"stored": 1}}).matched_count != 1:

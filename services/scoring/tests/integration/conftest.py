@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from pydantic import SecretStr
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import scoring_service_pb2 as pb
@@ -223,12 +224,13 @@ def consent(settings_for: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def settings(
-    database: ScoringSettings, consent: RoleProcess, tmp_path_factory: pytest.TempPathFactory
+    database: ScoringSettings, amqp: str, consent: RoleProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> ScoringSettings:
-    """The service's settings, with consent's address."""
+    """The service's settings, with the addresses of consent and the broker."""
     work_dir = tmp_path_factory.mktemp("work")
     upstreams = {"consent": f"dns:///127.0.0.1:{consent.settings.grpc_port}"}
-    return database.model_copy(update={"upstreams": upstreams, "job_lease_s": 3.0, "work_dir": work_dir})
+    changes = {"upstreams": upstreams, "job_lease_s": 3.0, "work_dir": work_dir, "amqp_uri": SecretStr(amqp)}
+    return database.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,140 @@
+"""Erasing people (GDPR article 17), out of the files too.
+
+Files are immutable: one that holds the person is written anew without them, the manifest names the new one (from then
+on nobody reads the old one), and the old one is deleted. A job that has begun to read before that is waited for: its
+program must find its files. What it computed is stored without the person, whose rows have lost their name.
+"""
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+import docstore
+from chassis import ids
+from chassis.errors import Unavailable
+from chassis.inputs import uid
+from docstore import Row, aliases, batches, leases
+from docstore.blobs import BlobStore
+from eventing.erasing import Items
+from scoring import parquet
+from scoring.domain.buckets import bucket_of
+from scoring.settings import ScoringSettings
+from scoring.store import FeatureManifest, Objection, ScoringJob, StagedPurchase
+from scoring.store.features import manifest_files, subject_of
+from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
+from scoring.usecases import flushing, memberships, running
+
+_ENDED_AT_ONCE = 100
+
+
+def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> Items:
+    """Erases everything of these customers (resource names); for `eventing.erasing`.
+
+    Raises Unavailable FILES_BUSY while another process writes the tenant's files, and JOB_READS while a scoring job
+    still reads what it began with: the person is in no file that a later job reads then, and it is done again.
+    """
+    uids = [uid(customer) for customer in customers]
+    scores = docstore.in_transaction(lambda: _forget_scores(uids))
+    objections = Objection.rows().delete_many({"uid": {"$in": uids}}).deleted_count
+    known = aliases.forget(customers)
+    purchases = _erase_from_files(customers, settings, blobs)
+    return {
+        "scores": (scores, 0),
+        "objections": (objections, 0),
+        "customerAliases": (known, 0),
+        "purchases": (purchases, 0),
+    }
+
+
+def _forget_scores(uids: list[str]) -> int:
+    memberships.forestall()
+    return memberships.forget(uids)
+
+
+def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Erases purchases, on the stage and in files; returns how many."""
+    buckets = {bucket_of(customer) for customer in customers}
+    with flushing.writing(settings) as leased:
+        if leased is None:
+            raise Unavailable("FILES_BUSY", "Another process writes the purchases; this is tried again.")
+        # Here nobody has staged rows in hand: a flush that lost its lease cannot name its files.
+        staged = {"staged": True, "customer": {"$in": list(customers)}}
+        removed = StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
+        removed += _write_anew(leased, buckets, customers, blobs)
+        _settle_jobs(customers, blobs)
+        for bucket in buckets:
+            _delete_unnamed(bucket, blobs)
+    return removed
+
+
+def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str], blobs: BlobStore) -> int:
+    """Puts files without the customers in the place of those with them; returns how many purchases went."""
+    head = FeatureManifest.rows().find_one(leases.held(leased))
+    files: list[Row] = []
+    removed = 0
+    for file in head["files"] if head else ():
+        rest = None
+        if file["bucket"] in buckets:
+            if not flushing.goes_on_writing(leased):
+                raise Unavailable("FILES_BUSY", "Another process took over the files; this is tried again.")
+            with blobs.open(subject_of(file["bucket"]), file["name"]) as opened:
+                rest = parquet.without(opened, customers)
+        if rest is None:
+            files.append(file)
+            continue
+        removed += rest.removed
+        if rest.rows:
+            name = f"{ids.uuid7()}.parquet"
+            blobs.put(subject_of(file["bucket"]), name, rest.content)
+            files.append({"name": name, "bucket": file["bucket"], "rows": rest.rows, "currencies": rest.currencies})
+    if head and removed:
+        flushing.switch(leased, head["revision"], files)
+    return removed
+
+
+def _delete_unnamed(bucket: int, blobs: BlobStore) -> None:
+    """Deletes the bucket's files that the manifest does not name, and what killed writers left; only while writing."""
+    named = {file["name"] for file in manifest_files()}
+    for name in blobs.list(subject_of(bucket)):
+        if name not in named:
+            blobs.delete(subject_of(bucket), name)
+    blobs.delete_unfinished(subject_of(bucket))
+
+
+def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
+    """Removes the people from the files of jobs. Raises Unavailable JOB_READS."""
+    while running.remove_files(blobs):
+        continue
+    parked = {"state": batches.FAILED, "files": True, "outcome": None}
+    for job in ScoringJob.find(parked, limit=_ENDED_AT_ONCE):
+        # Should somebody give it new attempts, it begins anew.
+        anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": ""}}
+        if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
+            blobs.delete_subject(job.subject)
+    for job in ScoringJob.find(ACTIVE | {"files": True}, limit=1):
+        if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
+            raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")
+        if job.phase == COMPUTING:
+            continue
+        for name in _parquet_files(blobs, job.subject):
+            blobs.delete(job.subject, name)  # who is left out, and aliases: computing is over
+        for name in _parquet_files(blobs, job.result_subject):
+            with blobs.open(job.result_subject, name) as opened:
+                content = parquet.nameless(opened, customers)
+            if content is not None:
+                blobs.put(job.result_subject, name, content)
+
+
+def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:
+    """Whether a job that computes has the people in what it reads; else they are in nothing it makes either."""
+    named = {file["name"] for file in manifest_files()}
+    if any(PurePosixPath(url).name not in named for url in job.spec["inputs"]):
+        return True
+    for name in _parquet_files(blobs, job.subject):
+        with blobs.open(job.subject, name) as opened:
+            if parquet.names_any(opened, customers):
+                return True
+    return False
+
+
+def _parquet_files(blobs: BlobStore, subject: str) -> list[str]:
+    return [name for name in blobs.list(subject) if name.endswith(".parquet")]
