@@ -20,7 +20,7 @@ from e2e import tenants
 from e2e.demo.api import wait_for
 from e2e.faults import backlog
 from e2e.faults.backlog import GRANTED, WITHDRAWN, statement, told
-from e2e.faults.load import PURPOSE_ID
+from e2e.faults.load import prepare
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
 from eventing.envelope import Envelope
@@ -36,7 +36,7 @@ Row = dict[str, Any]
 @pytest.fixture
 def tenant(new_tenant: NewTenant) -> tenants.Tenant:
     made = new_tenant()
-    tenants.create_purpose(made.api, PURPOSE_ID, double_opt_in=False)
+    prepare(made.api)
     return made
 
 

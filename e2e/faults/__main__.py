@@ -13,7 +13,7 @@ from rich.table import Table
 from e2e import tenants
 from e2e.demo.api import ApiError
 from e2e.faults.backlog import withdraw_behind
-from e2e.faults.load import PURPOSE_ID
+from e2e.faults.load import PURPOSE_ID, prepare
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
 
@@ -28,20 +28,20 @@ def main() -> int:
     console = Console()
     platform = Platform.from_environment()
     workloads = sys.argv[1:] or [name for name in platform.processes() if not name.startswith(OUTSIDE)]
-    table = Table("killed", "customers", "consents", "events", "calls repeated", "seconds", "verdict")
+    table = Table("killed", "customers", "consents", "events", "served", "calls repeated", "seconds", "verdict")
     failed = 0
     for number, workload in enumerate(workloads, 1):
         console.print(rf"\[{number}/{len(workloads)}] kill -9 {workload}")
         try:
             tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"faults-{uuid.uuid4().hex[:8]}")
-            tenants.create_purpose(tenant.api, PURPOSE_ID, double_opt_in=False)
+            prepare(tenant.api)
             done = kill_under_load(platform, tenant, workload)
         except (AssertionError, TimeoutError, ApiError, requests.RequestException) as error:
             failed += 1
             console.print(f"[red]{error}[/red]")
-            table.add_row(workload, "", "", "", "", "", f"FAILED: {error}")
+            table.add_row(workload, "", "", "", "", "", "", f"FAILED: {error}")
             continue
-        figures = (done.customers, done.decisions, done.events, done.retries, f"{done.seconds:.0f}")
+        figures = (done.customers, done.decisions, done.events, done.served, done.retries, f"{done.seconds:.0f}")
         table.add_row(workload, *map(str, figures), "exactly once")
     console.print(table)
     failed += _overtaking(console, platform)

@@ -9,12 +9,21 @@ from itertools import count
 
 import requests
 
+from e2e import tenants
 from e2e.demo.api import Api, Json
 
 PATIENCE_S = 90.0
 PURPOSE_ID = "fault-probe"
 BATCH = 20
 REVENUE_CENTS = 125
+ORDER_CENTS, REFUND_CENTS = 700, 200
+
+
+def prepare(api: Api) -> None:
+    """Makes what the writers need in their tenant: a purpose, and an agent with room for every ticket."""
+    tenants.create_purpose(api, PURPOSE_ID, double_opt_in=False)
+    agent = {"displayName": "Agent", "skills": [], "capacity": 1000, "available": True}
+    api.post("/v1/agents", agent, agentId="agent")
 
 
 class NotOnceError(AssertionError):
@@ -29,6 +38,8 @@ class Book:
     """E-mail address -> name of the customer created."""
     decided: dict[str, str] = field(default_factory=dict)
     """Customer whose consent was granted and withdrawn -> the customer it had been merged with before."""
+    served: set[str] = field(default_factory=set)
+    """Customers who complained, ordered, got a part of it back, were promised something, and whose lead was won."""
     users: set[str] = field(default_factory=set)
     """User ids that had events."""
     events: int = 0
@@ -39,7 +50,7 @@ class Book:
 
 
 class Load:
-    """Three writers against the gateway, until `stop`.
+    """Four writers against the gateway, until `stop`.
 
     api: with the key of an admin of a tenant that nobody else uses. write_key: of one source.
     """
@@ -53,7 +64,7 @@ class Load:
         self._problems: list[BaseException] = []
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=work.__name__, daemon=True)
-            for work in (self._create_customers, self._ingest, self._decide)
+            for work in (self._create_customers, self._ingest, self._decide, self._serve)
         ]
 
     def start(self) -> None:
@@ -130,6 +141,22 @@ class Load:
             self.book.events += len(batch)
             self.book.users.add(user)
 
+    def _serve(self, number: int) -> None:
+        name = self._customer(f"{self.run_id}-s{number}@example.org")
+        ticket = {"subject": "Probe", "customer": name, "kind": "KIND_COMPLAINT"}
+        self._until_acknowledged("/v1/tickets", ticket)
+        order = {"customer": name, "amount": _usd(ORDER_CENTS), "orderNumber": f"{self.run_id}-{number}"}
+        ordered = self._until_acknowledged("/v1/orders", order)["name"]
+        self._until_acknowledged(f"/v1/{ordered}:refund", {"amount": _usd(REFUND_CENTS)})
+        promise = {"customer": name, "text": "Probe", "dueTime": "2100-01-01T00:00:00Z"}
+        self._until_acknowledged("/v1/promises", promise)
+        lead = {"displayName": "Probe", "customer": name, "source": "SOURCE_WEB"}
+        lead_name = self._until_acknowledged("/v1/leads", lead)["name"]
+        won = self._until_acknowledged(f"/v1/{lead_name}:convert", {})["conversion"]["opportunity"]
+        self._until_acknowledged(f"/v1/{won}:win", {})
+        with self.book.lock:
+            self.book.served.add(name)
+
     def _until_acknowledged(self, path: str, body: Json) -> Json:
         key = {"Idempotency-Key": str(uuid.uuid4())}
         return self._repeat(lambda: self.api.send("POST", path, body, headers=key))
@@ -159,3 +186,7 @@ def _asks_to_repeat(answer: requests.Response) -> bool:
     if answer.status_code == requests.codes.conflict:
         return bool(answer.json()["error"]["status"] == "ABORTED")
     return answer.status_code == requests.codes.too_many_requests
+
+
+def _usd(cents: int) -> Json:
+    return {"currencyCode": "USD", "units": str(cents // 100), "nanos": cents % 100 * 10_000_000}

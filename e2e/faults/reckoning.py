@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from e2e.demo.api import Api, ApiError, Json, wait_for
-from e2e.faults.load import PURPOSE_ID, REVENUE_CENTS, Book, NotOnceError
+from e2e.faults.load import ORDER_CENTS, PURPOSE_ID, REFUND_CENTS, REVENUE_CENTS, Book, NotOnceError
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ def hold(book: Book, api: Api) -> None:
     """
     _purchases(book, api)
     _customers(book, api)
+    for name in book.served:
+        _served_once(api, name)
     for name, twin in book.decided.items():
         _decided_once(api, name, twin)
     proof = api.post("/v1/consentRecords:verify", {"maxRecords": 100000})
@@ -27,7 +29,7 @@ def hold(book: Book, api: Api) -> None:
 
 
 def _purchases(book: Book, api: Api) -> None:
-    """Identity's timelines and scoring's files hold every event, with its money."""
+    """Identity's timelines, scoring's files and sales' orders hold every event, with its money."""
 
     def timelines() -> Json:
         return api.get("/v1/timelineEntries:summarize", event="Order Completed")
@@ -35,8 +37,13 @@ def _purchases(book: Book, api: Api) -> None:
     def files() -> Json:
         return api.get("/v1/purchases:summarize")
 
+    def orders() -> Json:
+        summary = api.get("/v1/orders:summarize", source="shop")
+        return summary | {"revenues": [each["revenue"] for each in summary.get("currencies", [])]}
+
     _once(book, timelines, "the timelines hold", "eventCount", "amounts")
     _once(book, files, "scoring holds", "purchaseCount", "revenues")
+    _once(book, orders, "sales holds", "orderCount", "revenues")
 
 
 def _once(book: Book, read: Callable[[], Json], where: str, counter: str, sums: str) -> None:
@@ -45,7 +52,7 @@ def _once(book: Book, read: Callable[[], Json], where: str, counter: str, sums: 
         return found if int(found.get(counter, 0)) >= book.events else None
 
     found = _when(arrived, f"{where} {book.events} events")
-    cents = sum(int(item.get("units", 0)) * 100 + item.get("nanos", 0) // 10_000_000 for item in found[sums])
+    cents = sum(map(_cents, found[sums]))
     if (int(found[counter]), cents) != (book.events, book.events * REVENUE_CENTS):
         raise NotOnceError(f"{book.events} events were acknowledged, {where} {found}")
 
@@ -66,6 +73,38 @@ def _customers(book: Book, api: Api) -> None:
     )
     if addresses != Counter(list(book.customers)):
         raise NotOnceError(f"{len(book.customers)} addresses were acknowledged, {addresses.total()} are listed")
+
+
+def _served_once(api: Api, name: str) -> None:
+    """One ticket with one agent, one order with its refund, one promise, one deal: where they live and in identity."""
+    about = f'customer = "{name}"'
+
+    def assigned() -> list[Json]:
+        tickets = list(api.pages("/v1/tickets", "tickets", filter=about))
+        return tickets if all(ticket.get("assignment", {}).get("agent") for ticket in tickets) else []
+
+    def seen() -> Json | None:
+        view = api.get(f"/v1/{name}:agentView")
+        told = int(view["purchases"].get("orderCount", 0)) and view["purchases"].get("refunds")
+        return view if told and view.get("promises") and int(view["deals"].get("wonCount", 0)) else None
+
+    tickets = _when(assigned, f"the ticket of {name} has its agent")
+    view = _when(seen, f"identity knows what {name} ordered, was promised and bought")
+    purchases, shown = view["purchases"], view["tickets"].get("recentTickets", [])
+    found = (
+        *(len(tickets), len(shown), int(purchases["orderCount"])),
+        *(sum(map(_cents, purchases[part])) for part in ("revenue", "refunds")),
+        *(len(view["promises"]), int(view["deals"]["wonCount"])),
+    )
+    if found != (1, 1, 1, ORDER_CENTS, REFUND_CENTS, 1, 1):
+        raise NotOnceError(
+            f"{name}: tickets, tickets seen, orders, revenue, refunds, promises and deals are {found}, "
+            f"not one of each of {ORDER_CENTS} and {REFUND_CENTS} cents"
+        )
+
+
+def _cents(money: Json) -> int:
+    return int(money.get("units", 0)) * 100 + int(money.get("nanos", 0)) // 10_000_000
 
 
 def _decided_once(api: Api, name: str, twin: str) -> None:

@@ -19,6 +19,7 @@ class Round:
     customers: int
     decisions: int
     events: int
+    served: int
     retries: int
     seconds: float
 
@@ -32,7 +33,7 @@ def kill_under_load(
 ) -> Round:
     """Writes for a while, sends `workload` a signal, writes on until it runs again and a while longer, then checks.
 
-    tenant: nobody else's, with the purpose PURPOSE_ID. Raises NotOnceError when an acknowledged call does not count
+    tenant: nobody else's, made ready by `load.prepare`. Raises NotOnceError when an acknowledged call does not count
     exactly once in every service that consumes its events, TimeoutError when the platform does not come back.
     """
     start = time.monotonic()
@@ -48,16 +49,16 @@ def kill_under_load(
     reckoning.hold(load.book, tenant.api)
     book = load.book
     spent = time.monotonic() - start
-    return Round(workload, len(book.customers), len(book.decided), book.events, book.retries, spent)
+    return Round(workload, len(book.customers), len(book.decided), book.events, len(book.served), book.retries, spent)
 
 
 def _write_on(load: Load, seconds: float) -> None:
     """Lets the load go on for `seconds` and until every writer had a call acknowledged in that time."""
-    before = (len(load.book.customers), len(load.book.decided), load.book.events)
+    before = (len(load.book.customers), len(load.book.decided), len(load.book.served), load.book.events)
     until = time.monotonic() + seconds
 
     def each_wrote() -> bool:
-        now = (len(load.book.customers), len(load.book.decided), load.book.events)
+        now = (len(load.book.customers), len(load.book.decided), len(load.book.served), load.book.events)
         load.raise_problem()
         return time.monotonic() >= until and all(after > was for was, after in zip(before, now, strict=True))
 
