@@ -85,6 +85,20 @@ class BlobStore:
             return False
         return True
 
+    def delete_unfinished(self, subject: str) -> int:
+        """Delete what killed writers left of the subject's files; returns how many.
+
+        Only for callers who know that nobody writes there now.
+        """
+        folder = self._path(self._folder(subject))
+        # Object stores keep nothing of an upload that was not completed.
+        if not isinstance(self._files, LocalFileSystem) or not self._files.exists(folder):
+            return 0
+        left = [path for path in self._files.ls(folder, detail=False) if path.endswith("~")]
+        for path in left:
+            self._files.rm_file(path)
+        return len(left)
+
     def delete_subject(self, subject: str) -> int:
         """Delete all files of a subject, unfinished ones too; returns how many files there were."""
         names = self.list(subject)

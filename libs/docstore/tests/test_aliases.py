@@ -70,6 +70,14 @@ def test_reads_use_their_indexes(tenant: str) -> None:
     assert len(aliases.members("customers/7")) == 10
 
 
+def test_erased_customers_are_forgotten_on_both_sides(tenant: str) -> None:
+    pairs = [("a", "b"), ("c", "a"), ("d", "e")]
+    aliases.apply(AliasChange(f"customers/{one}", f"customers/{other}", (1, 0)) for one, other in pairs)
+    assert aliases.forget(["customers/a", "customers/x"]) == 2
+    assert [row["customer"] for row in CustomerAlias.rows().find({})] == ["customers/d"]
+    assert aliases.forget(["customers/a"]) == 0
+
+
 def test_no_changes_are_fine(tenant: str) -> None:
     aliases.apply([])
     assert aliases.resolve([]) == {}

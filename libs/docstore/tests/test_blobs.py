@@ -42,6 +42,15 @@ def test_put_get_list_delete(store: BlobStore) -> None:
     assert caught.value.reason == "FILE_NOT_FOUND"
 
 
+def test_what_killed_writers_left_can_be_deleted(tmp_path: Path) -> None:
+    store = BlobStore(f"file://{tmp_path}")
+    assert store.delete_unfinished(SUBJECT) == 0
+    store.put(SUBJECT, "a.txt", b"whole")
+    (tmp_path / "shop" / SUBJECT / "a.txt.0192~").write_bytes(b"ha")
+    assert store.delete_unfinished(SUBJECT) == 1
+    assert [path.name for path in (tmp_path / "shop" / SUBJECT).iterdir()] == store.list(SUBJECT) == ["a.txt"]
+
+
 def test_tenants_are_apart(store: BlobStore) -> None:
     store.put(SUBJECT, "a", b"mine")
     with tenancy.service_context("other"):
