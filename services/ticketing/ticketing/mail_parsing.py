@@ -1,0 +1,373 @@
+"""Reads a mail (RFC 5322, MIME) as it came: any bytes become a value or a refusal, in bounded time.
+
+Multipart bodies are split here, by their boundaries, and not by the email package, which takes seconds for a few
+million lines; the package reads headers, each part's alone, after they have been counted.
+"""
+
+import base64
+import binascii
+import codecs
+import hashlib
+import mimetypes
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
+from email.parser import BytesHeaderParser
+from email.policy import compat32
+from email.utils import parseaddr, parsedate_to_datetime
+
+from ticketing.domain import mail_limits, mail_text
+from ticketing.domain.mail_limits import MailRefused
+
+TEXT_MAX = 50_000
+"""Characters of text that are kept."""
+FILENAME_MAX = 150
+LOOP_HEADER, LOOP_MARK = "X-Loop", "rapport-ticketing"
+"""What every mail of ours carries, so that it is known should it come back."""
+
+AUTO_REPLY, BULK, BOUNCE, LOOP = "AUTO_REPLY", "BULK", "BOUNCE", "LOOP"
+NOT_DECODABLE, TOTAL_TOO_LARGE, TOO_MANY_ATTACHMENTS = "NOT_DECODABLE", "TOTAL_TOO_LARGE", "TOO_MANY_ATTACHMENTS"
+"""Why an attachment is not kept, besides `domain.mail_limits`."""
+
+_VALUE_MAX = 2_000
+_REFERENCES_MAX = 50
+_ADDRESS_MAX = 254
+_TEXT_SOURCE_MAX = 400_000
+_CHARSETS = re.compile(
+    r"(?:us-?)?ascii|utf-?(?:7|8|16|32)(?:-?(?:le|be))?|latin-?\d+|iso-?8859-?\d+(?:-?[ei])?|(?:windows|cp|ibm)-?\d+"
+    r"|koi8-?[rut]|gb2312|gbk|gb18030|big5(?:-?hkscs)?|shift[-_]?jis|euc-?(?:jp|kr)|iso-?2022-?(?:jp|kr)(?:-\d)?"
+    r"|mac-?roman|macintosh|tis-?620"
+)
+_LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8}){0,3}")
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}")
+_MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+_SEPARATORS = re.compile(r"[\s<>,;:\"()\[\]]+")
+
+
+@dataclass(frozen=True, slots=True)
+class MailAttachment:
+    """A file of a mail. sha256: hexadecimal; empty, as content is, when `refusal` says why it is not kept."""
+
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str = ""
+    content: bytes = b""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMail:
+    """A mail. text: what the sender wrote; whole_text: with quoted history and signature.
+
+    references: Message-IDs of the mails it answers, the nearest first. automatic: AUTO_REPLY, BULK, BOUNCE or LOOP
+    when no person wrote it. date: as stated, UTC. body_sha256: of everything after the header.
+    """
+
+    sender: str
+    sender_name: str
+    recipients: tuple[str, ...]
+    subject: str
+    message_id: str
+    references: tuple[str, ...]
+    date: datetime | None
+    language_code: str
+    text: str
+    whole_text: str
+    attachments: tuple[MailAttachment, ...]
+    automatic: str
+    body_sha256: str
+
+
+def parse(raw: bytes) -> ParsedMail:
+    """The mail. Raises MailRefused, with the reasons of `domain.mail_limits` and SENDER_MISSING, SENDER_INVALID."""
+    mail_limits.check_size(raw)
+    header, body = mail_limits.split_header(raw)
+    fields = _Fields(header)
+    sender, sender_name = _sender(fields)
+    parts = _Parts()
+    fragments = parts.read(fields, body, 1)
+    whole = mail_text.clean("\n\n".join(text for _, text in fragments if text.strip()))[:TEXT_MAX]
+    return ParsedMail(
+        sender=sender,
+        sender_name=sender_name,
+        recipients=_recipients(fields),
+        subject=mail_text.clean_line(fields.text("Subject"))[:_VALUE_MAX],
+        message_id=next(iter(_message_ids(fields.text("Message-ID"))), ""),
+        references=_references(fields),
+        date=_date(fields.text("Date")),
+        language_code=_language(fields.text("Content-Language")),
+        text=mail_text.new_words(whole),
+        whole_text=whole,
+        attachments=tuple(parts.attachments),
+        automatic=_automatic(fields),
+        body_sha256=hashlib.sha256(body).hexdigest(),
+    )
+
+
+class _Fields:
+    """The header of a mail or a part."""
+
+    def __init__(self, header: bytes) -> None:
+        self._message: Message = BytesHeaderParser(policy=compat32).parsebytes(header + b"\n\n")
+        self._values: dict[str, list[str]] = {}
+        for name, value in self._message.raw_items():
+            self._values.setdefault(name.lower(), []).append(_unicode(value))
+
+    def all(self, name: str) -> list[str]:
+        """The values of a field as they stand, unfolded."""
+        return [" ".join(value.split()) for value in self._values.get(name.lower(), [])]
+
+    def text(self, name: str) -> str:
+        """The first value of a field, encoded words (RFC 2047) decoded; empty when there is none."""
+        return _decoded_words(next(iter(self.all(name)), "")[: 4 * _VALUE_MAX])
+
+    def has(self, name: str) -> bool:
+        return name.lower() in self._values
+
+    def structured(self) -> Message:
+        """The content's fields (RFC 2045, 2183), which the email package reads, if they are of a sane length."""
+        message = Message()
+        for name in ("Content-Type", "Content-Disposition"):
+            if values := self.all(name):
+                message[name] = values[0][:_VALUE_MAX]
+        return message
+
+
+class _Parts:
+    """Walks through the parts of a mail, within the limits of all of them together."""
+
+    def __init__(self) -> None:
+        self.attachments: list[MailAttachment] = []
+        self._count = 0
+        self._total = 0
+        self._expanded = 0
+
+    def read(self, fields: _Fields, body: bytes, depth: int) -> list[tuple[str, str]]:
+        """The texts of a part, ("plain" or "html", text) each; attachments are noted."""
+        if depth > mail_limits.NESTING_MAX:
+            problem = (
+                f"Its parts are nested more than {mail_limits.NESTING_MAX} deep; send the inner ones by themselves."
+            )
+            raise MailRefused("NESTED_TOO_DEEPLY", problem)
+        self._count += 1
+        if self._count > mail_limits.PARTS_MAX:
+            problem = f"It has more than {mail_limits.PARTS_MAX} parts; send fewer attachments, or an archive of them."
+            raise MailRefused("TOO_MANY_PARTS", problem)
+        content = fields.structured()
+        kind = content.get_content_type()
+        boundary = _parameter(content, "boundary") if kind.startswith("multipart/") else ""
+        if boundary:
+            return self._read_multipart(kind, boundary, body, depth)
+        filename = _filename(content)
+        disposition = content.get_content_disposition() or ""
+        if kind in ("text/plain", "text/html") and disposition != "attachment" and not filename:
+            text = _text_of(body, fields, _parameter(content, "charset"))
+            return [("html", mail_text.text_of_html(text)) if kind == "text/html" else ("plain", text)]
+        if kind.startswith("multipart/"):  # Without a boundary there are no parts to tell apart.
+            return [("plain", _text_of(body, fields, ""))]
+        self._attach(filename, kind, fields, body)
+        return []
+
+    def _read_multipart(self, kind: str, boundary: str, body: bytes, depth: int) -> list[tuple[str, str]]:
+        children = [self._child(part, depth) for part in self._split(boundary, body)]
+        if kind != "multipart/alternative":
+            return [fragment for fragments in children for fragment in fragments]
+        worded = [fragments for fragments in children if any(text.strip() for _, text in fragments)]
+        plain = [fragments for fragments in worded if all(form == "plain" for form, _ in fragments)]
+        return next(iter(plain or worded[-1:]), [])
+
+    def _child(self, part: bytes, depth: int) -> list[tuple[str, str]]:
+        header, body = mail_limits.split_header(part)
+        return self.read(_Fields(header), body, depth + 1)
+
+    def _split(self, boundary: str, body: bytes) -> list[bytes]:
+        """The parts between boundaries (RFC 2046, section 5.1.1); the last one may lack its end."""
+        delimiter = b"\n--" + boundary.encode("utf-8", "surrogateescape")
+        pattern = re.compile(re.escape(delimiter) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
+        parts: list[bytes] = []
+        start = -1
+        text = b"\n" + body
+        for found in pattern.finditer(text):
+            if start >= 0:
+                parts.append(text[start : found.start()].removesuffix(b"\r"))
+                if len(parts) > mail_limits.PARTS_MAX:
+                    break
+            start = -1 if found[1] else text.find(b"\n", found.end()) + 1 or len(text)
+            if found[1]:
+                break
+        if start >= 0:
+            parts.append(text[start:])
+        return parts
+
+    def _attach(self, filename: str, kind: str, fields: _Fields, body: bytes) -> None:
+        if len(self.attachments) >= mail_limits.ATTACHMENTS_MAX:
+            if self.attachments[-1].refusal != TOO_MANY_ATTACHMENTS:
+                self.attachments.append(MailAttachment("attachments", kind, 0, refusal=TOO_MANY_ATTACHMENTS))
+            return
+        media_type = kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
+        content, broken = _decoded(body, fields)
+        extension = ".eml" if kind == "message/rfc822" else mimetypes.guess_extension(media_type) or ".bin"
+        filename = filename or f"attachment-{len(self.attachments) + 1}{extension}"
+        if broken:
+            refusal = NOT_DECODABLE
+        elif self._total + len(content) > mail_limits.ATTACHMENTS_TOTAL_MAX:
+            refusal = TOTAL_TOO_LARGE
+        else:
+            refusal, expanded = mail_limits.judge_archive(content, filename, mail_limits.EXPANDED_MAX - self._expanded)
+            self._expanded += expanded
+        if refusal:
+            self.attachments.append(MailAttachment(filename, media_type, len(content), refusal=refusal))
+            return
+        self._total += len(content)
+        digest = hashlib.sha256(content).hexdigest()
+        self.attachments.append(MailAttachment(filename, media_type, len(content), digest, content))
+
+
+def _sender(fields: _Fields) -> tuple[str, str]:
+    value = next((value for value in fields.all("From") if value), "")[:_VALUE_MAX]
+    if not value:
+        raise MailRefused("SENDER_MISSING", "It has no From field; give it one with the sender's address.")
+    if value.count("(") > 5:  # Comments nest, and the email package follows them by recursion.
+        value = value.replace("(", " ").replace(")", " ")
+    name, address = parseaddr(value)
+    local, at, domain = address.rpartition("@")
+    if not (local and at and domain and "." in domain.strip(".")) or len(address) > _ADDRESS_MAX or not _plain(address):
+        raise MailRefused("SENDER_INVALID", "Its From field holds no mail address such as name@example.com.")
+    return address, mail_text.clean_line(_decoded_words(name))[:200]
+
+
+def _plain(address: str) -> bool:
+    return address.isprintable() and not any(character.isspace() for character in address)
+
+
+def _recipients(fields: _Fields) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for name in ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc"):
+        for value in fields.all(name)[:20]:
+            for word in _SEPARATORS.split(value[: 4 * _VALUE_MAX]):
+                if "@" in word and len(word) <= _ADDRESS_MAX and _plain(word):
+                    found[mail_text.clean_line(word)] = None
+    return tuple(found)[:100]
+
+
+def _references(fields: _Fields) -> tuple[str, ...]:
+    answered = _message_ids(fields.text("In-Reply-To"))
+    thread = _message_ids(next(iter(fields.all("References")), "")[-8 * _VALUE_MAX :])
+    return tuple(dict.fromkeys([*answered, *reversed(thread)]))[:_REFERENCES_MAX]
+
+
+def _message_ids(value: str) -> list[str]:
+    return [mail_text.clean_line(found) for found in _MESSAGE_ID.findall(value)]
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        stated = parsedate_to_datetime(value[:100])
+        return (stated if stated.tzinfo else stated.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _language(value: str) -> str:
+    code = value.partition(",")[0].strip()
+    return code if _LANGUAGE.fullmatch(code) else ""
+
+
+def _automatic(fields: _Fields) -> str:
+    """What says that no person wrote it (RFC 3834, RFC 3464, and what is usual)."""
+
+    def first_word(name: str) -> str:
+        return (fields.text(name).lower().replace(";", " ").split() or [""])[0]
+
+    if any(LOOP_MARK in value.lower() for value in fields.all(LOOP_HEADER)):
+        return LOOP
+    returned = fields.has("Return-Path") and fields.text("Return-Path").strip() == "<>"
+    if fields.structured().get_content_type() == "multipart/report" or fields.has("X-Failed-Recipients") or returned:
+        return BOUNCE
+    if first_word("Precedence") in ("bulk", "junk"):
+        return BULK
+    submitted = first_word("Auto-Submitted")
+    if submitted not in ("", "no") or first_word("Precedence") == "auto_reply":
+        return AUTO_REPLY
+    return AUTO_REPLY if any(fields.has(name) for name in ("X-Autoreply", "X-Autorespond")) else ""
+
+
+def _parameter(content: Message, name: str) -> str:
+    try:
+        value = content.get_param(name)
+        if isinstance(value, tuple):  # RFC 2231: charset, language, text.
+            value = value[2]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return value[:200] if isinstance(value, str) else ""
+
+
+def _filename(content: Message) -> str:
+    """The name as sent, without folders and what else a file system would mind; empty when there is none."""
+    try:
+        given = content.get_filename() or ""
+    except (ValueError, LookupError, TypeError):
+        given = ""
+    name = mail_text.clean_line(_decoded_words(given[:_VALUE_MAX]))
+    name = re.split(r"[/\\]", name)[-1]
+    name = re.sub(r'[<>:"|?*]', "_", name).strip(". ")
+    stem, dot, extension = name.rpartition(".")
+    if len(name) > FILENAME_MAX:
+        name = stem[: FILENAME_MAX - 21] + dot + extension[:20] if dot else name[:FILENAME_MAX]
+    return name
+
+
+def _text_of(body: bytes, fields: _Fields, charset: str) -> str:
+    content, _ = _decoded(body, fields)
+    return _in_charset(content[:_TEXT_SOURCE_MAX], charset)
+
+
+def _decoded(body: bytes, fields: _Fields) -> tuple[bytes, bool]:
+    """The content without its transfer encoding, and whether that was broken."""
+    encoding = (fields.text("Content-Transfer-Encoding").lower().split() or [""])[0]
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(body), False
+    if encoding != "base64":
+        return body, False
+    try:
+        return binascii.a2b_base64(body), False
+    except binascii.Error:
+        known = body.translate(None, _NOT_BASE64)
+        return base64.b64decode(known[: len(known) // 4 * 4]), True
+
+
+def _in_charset(content: bytes, charset: str) -> str:
+    """The text; what is not of the stated charset becomes a replacement sign."""
+    stated = charset.strip().lower().replace("_", "-")
+    if _CHARSETS.fullmatch(stated):
+        try:
+            return content.decode(codecs.lookup(stated).name, "replace")
+        except (LookupError, ValueError):
+            pass
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def _unicode(value: str) -> str:
+    """A header value; bytes beyond ASCII are taken for UTF-8, else for Windows-1252."""
+    return _in_charset(str(value).encode("ascii", "surrogateescape"), "") if not str(value).isascii() else str(value)
+
+
+def _decoded_words(value: str) -> str:
+    if "=?" not in value:
+        return value
+    try:
+        words = decode_header(value)
+    except (HeaderParseError, ValueError, binascii.Error):
+        return value
+    return "".join(
+        word if isinstance(word, str) else _in_charset(word, charset or "us-ascii" if word.isascii() else charset or "")
+        for word, charset in words
+    )
