@@ -108,7 +108,7 @@ def test_slow_servers_hold_nobody_up(serve, monkeypatch, first):
     with pytest.raises(KeySetUnreachable):
         fetch(f"http://127.0.0.1:{server.port}/", loopback=True)
     ended.set()
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
 
 
 def test_nobody_listening(serve):

@@ -40,19 +40,19 @@ def test_a_revoked_credential_is_refused_once_its_exchange_is_old(make_app, serv
 
 def test_a_grant_is_as_old_as_the_question_for_it(make_app, services):
     """Access may have read the key just before it was revoked, and have answered long after."""
-    client, working = make_app(credential_cache_s=1.0).test_client(), services.answers["ExchangeCredential"]
+    client, working = make_app(credential_cache_s=2.0).test_client(), services.answers["ExchangeCredential"]
 
     def slow(request):
         if len(services.requests("ExchangeCredential")) == 1:
-            threading.Event().wait(0.9)
+            threading.Event().wait(1.9)
         return working(request)
 
     services.answers["ExchangeCredential"] = slow
     begun = time.monotonic()
     eventually(
-        lambda: get(client).status_code == 200 and len(services.requests("ExchangeCredential")) == 2, 5, "asked again"
+        lambda: get(client).status_code == 200 and len(services.requests("ExchangeCredential")) == 2, 10, "asked again"
     )
-    assert 0.9 < time.monotonic() - begun < 1.6
+    assert 1.9 < time.monotonic() - begun < 3.7, "not two seconds after the answer"
 
 
 def test_refusals_are_remembered_for_a_moment(client, services):
