@@ -36,7 +36,7 @@ from e2e.platform import Platform
 from e2e.tenants import Tenant
 
 CONTROL = "privacy-control"
-SERVICES = ("access", "consent", "gateway", "identity")
+SERVICES = ("access", "campaigns", "consent", "gateway", "identity", "sales", "scoring", "ticketing")
 PLACES = ("logs", "spans", "metrics", "dead letters")
 
 
@@ -397,7 +397,7 @@ def test_secrets_are_in_no_arguments_and_in_the_environment_of_their_roles_alone
     assert holders["RAPPORT_AMQP_URI"] & services == {name for name in services if name.endswith(("-work", "-relay"))}
     assert "gateway-serve" not in holders["RAPPORT_MONGODB_URI"]
     assert holders.get("RAPPORT_BOOTSTRAP_KEY", set()) & services == set()
-    assert holders.get("RAPPORT_SMTP_PASSWORD", set()) & services <= {"consent-run", "campaigns-run"}
+    assert holders.get("RAPPORT_SMTP_PASSWORD", set()) & services <= {"consent-run", "campaigns-run", "ticketing-run"}
 
 
 def _secrets(kept: Path) -> list[str]:

@@ -101,6 +101,8 @@ def test_deployments_are_these(production: list[Manifest]) -> None:
         *(f"rapport-consent-{role}" for role in ("serve", "work", "relay", "run")),
         *(f"rapport-campaigns-{role}" for role in ("serve", "work", "relay", "run")),
         *(f"rapport-scoring-{role}" for role in ("serve", "work", "relay", "run")),
+        *(f"rapport-sales-{role}" for role in ("serve", "work", "relay", "run")),
+        *(f"rapport-ticketing-{role}" for role in ("serve", "work", "relay", "run")),
     }
 
 
@@ -185,8 +187,8 @@ def test_every_pod_is_under_a_policy_for_both_directions(manifests: list[Manifes
         assert set().union(*covering) == {"Ingress", "Egress"}, title
 
 
-@pytest.mark.parametrize("caller", ["access", "identity", "consent", "campaigns", "scoring", "gateway"])
-@pytest.mark.parametrize("callee", ["access", "identity", "consent", "campaigns", "scoring"])
+@pytest.mark.parametrize("caller", ["access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing", "gateway"])
+@pytest.mark.parametrize("callee", ["access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing"])
 def test_policies_let_through_what_upstreams_name_and_nothing_else(
     production: list[Manifest], caller: str, callee: str
 ) -> None:
@@ -203,7 +205,10 @@ def test_policies_let_through_what_upstreams_name_and_nothing_else(
             for peer in rule.get(side, [])
         )
 
-    declared = caller == "gateway" or (caller, callee) in (("scoring", "consent"), ("campaigns", "consent"))
+    declared = caller == "gateway" or (caller, callee) in (
+        *(("scoring", "consent"), ("campaigns", "consent")),
+        ("ticketing", "identity"),
+    )
     assert lets(policies[f"rapport-{caller}"]["egress"], "to", serving) is declared
     assert lets(policies[f"rapport-{callee}-serve"]["ingress"], "from", calling) is declared
 
@@ -216,7 +221,10 @@ def test_hooks_run_after_an_install_and_before_an_upgrade(production: list[Manif
     }
     jobs = {f"Job/{item['metadata']['name']}" for item in of_kind(production, "Job")}
     assert jobs == {
-        *(f"Job/rapport-{service}-migrate" for service in ("access", "identity", "consent", "campaigns", "scoring")),
+        *(
+            f"Job/rapport-{service}-migrate"
+            for service in ("access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing")
+        ),
         "Job/rapport-topology",
     }
     assert hooks.keys() == jobs | {"ConfigMap/rapport-topology-hook", "Pod/rapport-test-gateway"}

@@ -19,6 +19,7 @@ def edits(root: Path, service: str) -> dict[Path, str]:
         "pyproject.toml": _tools,
         "charts/rapport/Chart.yaml": _alias,
         "charts/rapport/values.yaml": _values,
+        "charts/rapport/values.schema.json": _schema,
         "charts/rapport/examples/local/values.yaml": _local,
         "charts/rapport/examples/production/values.yaml": _production,
         "libs/testkit/testkit/__main__.py": _tested,
@@ -65,6 +66,12 @@ def _values(text: str, service: str) -> str:
         raise LookupError("block gateway")
     text = text.replace("\ngateway:\n", f"\n{block}gateway:\n")
     return _after_last(r"^  upstreams: \[access, [^\]]*", text, lambda _: f", {service}")
+
+
+def _schema(text: str, service: str) -> str:
+    return _after_last(
+        r'^    "\w+": \{"type": "object"\},\n', text, lambda _: f'    "{service}": {{"type": "object"}},\n'
+    )
 
 
 def _local(text: str, service: str) -> str:

@@ -1,5 +1,6 @@
 """A new service passes its own tests and the workspace's checks as it is written."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -69,6 +70,8 @@ def test_the_chart_knows_it(written: Path) -> None:
     values = yaml.safe_load((written / "charts/rapport/values.yaml").read_text())
     assert "loyalty" in values["gateway"]["upstreams"]
     assert values["loyalty"]["roles"].keys() == {"serve", "relay"}
+    schema = json.loads((written / "charts/rapport/values.schema.json").read_text())
+    assert "loyalty" in schema["properties"]
     local = yaml.safe_load((written / "charts/rapport/examples/local/values.yaml").read_text())
     addresses = list(local["global"]["addresses"].values())
     assert len(addresses) == len(set(addresses))
