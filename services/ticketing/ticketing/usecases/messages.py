@@ -7,12 +7,13 @@ import docstore
 from chassis import clock
 from chassis import inputs as fields
 from docstore import whole_milliseconds
+from eventing import erasing
 from ticketing.domain import sentiment as judging
 from ticketing.store import Ticket, TicketMessage
 from ticketing.store.messages import AGENT, CUSTOMER
 from ticketing.store.sentiments import Sentiment
 from ticketing.store.tickets import PENDING, RESOLVED
-from ticketing.usecases import assigning, lifecycle, outgoing, people
+from ticketing.usecases import assigning, lifecycle, outgoing
 from ticketing.usecases.opening import Said
 
 EMAIL = "CHANNEL_EMAIL"
@@ -35,7 +36,8 @@ def post(ticket_uid: str, said: Said) -> TicketMessage:
     none, and is left for sending by e-mail where the ticket has an address.
     """
     ticket = Ticket.get(ticket_uid)
-    people.refuse_erased(ticket.customer)
+    if ticket.customer:
+        erasing.require_not_erased(ticket.customer)
     now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
     message = said_in(ticket, said)
     if said.author == CUSTOMER and ticket.state in (PENDING, RESOLVED):

@@ -12,12 +12,13 @@ from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import FailedPrecondition
 from docstore import masks, whole_milliseconds
+from eventing import erasing
 from ticketing import answers, inputs
 from ticketing.domain.classification import classify
 from ticketing.store import Ticket
 from ticketing.store.messages import CUSTOMER
 from ticketing.store.tickets import NEW, PENDING, RESOLVED
-from ticketing.usecases import assigning, lifecycle, messages, people, routing
+from ticketing.usecases import assigning, lifecycle, messages, routing
 from ticketing.usecases.opening import Opening, Said
 
 
@@ -45,7 +46,8 @@ def _create_with_message(opening: Opening, said: Said) -> Ticket:
 
 
 def _opened(opening: Opening, said: Said | None) -> Ticket:
-    people.refuse_erased(opening.customer)
+    if opening.customer:
+        erasing.require_not_erased(opening.customer)
     now = whole_milliseconds(clock.now())
     ticket = Ticket.new(
         subject=opening.subject,
@@ -78,8 +80,8 @@ def update(message: ticket_pb2.Ticket, mask: FieldMask, *, test_environment: boo
     wanted = answers.ticket(ticket)
     changed = masks.apply(mask, message, wanted)
     given = inputs.ticket(wanted, test_environment=test_environment)
-    if given.customer != (ticket.customer or ""):
-        people.refuse_erased(given.customer)
+    if given.customer and given.customer != ticket.customer:
+        erasing.require_not_erased(given.customer)
     now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
     ticket.subject = given.subject
     ticket.customer = given.customer or None
@@ -118,7 +120,8 @@ def resolve(uid: str, etag: str) -> Ticket:
 def reopen(uid: str, etag: str) -> Ticket:
     """Opens a pending or resolved ticket again. Raises NotFound, Aborted, FailedPrecondition CUSTOMER_ERASED."""
     ticket = Ticket.get(uid)
-    people.refuse_erased(ticket.customer)
+    if ticket.customer:
+        erasing.require_not_erased(ticket.customer)
     ticket.check_etag(etag or None)
     if ticket.state in (PENDING, RESOLVED):
         now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
