@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from e2e import tenants
-from e2e.bench import delay, footprint, ingestion
+from e2e.bench import agent_view, delay, footprint, ingestion
 from e2e.platform import started
 
 
@@ -16,6 +16,7 @@ def main() -> int:
         footprint.measure(platform)
         tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
         delay.measure(tenant)
+        agent_view.measure(platform)
         ingestion.measure(platform, tenant)
     return 0
 

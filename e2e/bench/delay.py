@@ -1,57 +1,66 @@
-"""From the commit in one service to the handler in another, at 50 events/s, open loop."""
+"""From the commit in one service to the end of the handlers in others, at 50 events/s, open loop.
+
+The event is the plainest of those that another service reacts to: `CustomerCreated`. So the load is 50 events a second
+and little else, and what is measured is how long they travel: outbox, relay, broker, worker, the handler's transaction.
+"""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import partial
 
-from e2e import tenants
+import requests
+from rapport.identity.v1 import events_pb2
+
 from e2e.bench.figures import percentile, say, tell
 from e2e.demo.api import Json, wait_for
+from e2e.platform import Platform
 from e2e.tenants import Tenant
+from eventing import topology
+from localrun import state
 
 RATE, SECONDS, CLIENTS = 50, 20, 16
 
 
-def measure(tenant: Tenant) -> None:
-    """Tells event_delay_p50 and event_delay_p99 (ms): a consent's commit to its entry in the identity timeline."""
-    purpose = tenants.create_purpose(tenant.api, "bench", double_opt_in=False)
-    say(f"event delay: making {RATE * SECONDS} customers")
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        customers = list(pool.map(partial(_create, tenant), range(RATE * SECONDS)))
+def measure(platform: Platform, tenant: Tenant) -> None:
+    """Tells event_delay_p50 and event_delay_p99 (ms): a customer's creation to the last consumer's commit.
 
-    def grant(number: int) -> tuple[str, str]:
+    Each event is traced; the end is that of the last of the spans `process <service>`, one for every service that
+    subscribes, after its handler's transaction was committed and before the broker is told.
+    """
+    manifest = topology.load(state.workspace() / "charts/rapport/files/topology.json")
+    event_type = events_pb2.CustomerCreated.DESCRIPTOR.full_name
+    consumers = {
+        f"process {service}"
+        for service, bindings in manifest["services"].items()
+        if event_type in (*bindings["normal"], *bindings["urgent"])
+    }
+    say(f"event delay: {RATE} customers a second for {SECONDS} s, handled by {len(consumers)} service(s)")
+    begin = time.monotonic() + 0.5
+
+    def create(number: int) -> tuple[str, str]:
         # Open loop: each call has its instant, whatever became of those before.
         time.sleep(max(0.0, begin + number / RATE - time.monotonic()))
-        customer = customers[number]
-        body = {
-            "customer": customer,
-            "purpose": purpose,
-            "channel": "CHANNEL_EMAIL",
-            "evidence": {"method": "METHOD_AGENT"},
-        }
-        return customer, tenant.api.post("/v1/consents:grant", body)["updateTime"]
+        created, trace = tenant.api.exchange("POST", "/v1/customers", {"displayName": f"Bench {number}"})
+        return created["createTime"], trace
 
-    say(f"event delay: {RATE} consents a second for {SECONDS} s")
-    begin = time.monotonic() + 0.5
     with ThreadPoolExecutor(CLIENTS) as pool:
-        granted = list(pool.map(grant, range(RATE * SECONDS)))
-    delays = []
-    for customer, committed in granted:
-        entry = wait_for(partial(_entries, tenant, customer), "the entry in the timeline")[0]
-        delays.append((_instant(entry["createTime"]) - _instant(committed)).total_seconds() * 1000)
+        sent = list(pool.map(create, range(RATE * SECONDS)))
+    with requests.Session() as session:
+        delays = [
+            1000 * (_handled(session, platform.traces, trace, consumers) - datetime.fromisoformat(created).timestamp())
+            for created, trace in sent
+        ]
     tell("event_delay_p50", percentile(delays, 0.5), "ms")
     tell("event_delay_p99", percentile(delays, 0.99), "ms")
 
 
-def _create(tenant: Tenant, number: int) -> str:
-    return str(tenant.api.post("/v1/customers", {"displayName": f"Bench {number}"})["name"])
+def _handled(session: requests.Session, traces: str, trace: str, consumers: set[str]) -> float:
+    """When the last consumer was done, in seconds since 1970."""
 
+    def ends() -> list[int]:
+        answer = session.get(f"{traces}/traces/{trace}", timeout=10)
+        spans: list[Json] = answer.json()["spans"] if answer.ok else []
+        found = {span["name"]: span["end_ns"] for span in spans if span["name"] in consumers}
+        return list(found.values()) if set(found) == consumers else []
 
-def _entries(tenant: Tenant, customer: str) -> list[Json]:
-    found: list[Json] = tenant.api.get(f"/v1/{customer}/timelineEntries")["timelineEntries"]
-    return found
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    return max(wait_for(ends, f"the spans of the consumers in trace {trace}")) / 1e9
