@@ -37,7 +37,7 @@ def test_the_manifest_is_the_subscriptions():
                 "rapport.identity.v1.CustomerUpdated",
                 "rapport.identity.v1.EventsTracked",
             ],
-            "urgent": ["rapport.consent.v1.ConsentWithdrawn"],
+            "urgent": ["rapport.consent.v1.ConsentWithdrawn", "rapport.consent.v1.ErasureRequested"],
         }
     }
     assert manifest == topology.manifest(["sample", "sample"])

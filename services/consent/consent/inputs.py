@@ -63,9 +63,6 @@ def evidence(given: consent_pb2.Evidence) -> Evidence:
 
 def erasure_evidence(given: erasure_request_pb2.ErasureEvidence) -> erasures.Asked:
     """How it is known that a person asked to be erased; refuses what could hold personal data."""
-    if given.method == erasure_request_pb2.ErasureEvidence.METHOD_UNSPECIFIED:
-        problem = "Say how it is known that the person asked, such as METHOD_AGENT."
-        raise refusal("INVALID_EVIDENCE", "erasure_request.evidence.method", problem)
     if not erasures.impersonal(given.origin):
         problem = "At most 200 letters, digits and . _ : / # -; it outlives the person's data, so nothing personal."
         raise refusal("INVALID_EVIDENCE", "erasure_request.evidence.origin", problem)

@@ -14,6 +14,7 @@ from localrun.ports import free_port
 from testkit import eventually
 
 SERVICE = "consent"
+pytestmark = pytest.mark.usefixtures("amqp")
 State = consent_pb2.Consent
 
 
