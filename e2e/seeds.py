@@ -1,5 +1,7 @@
 """One resource of each kind in a tenant, for tests that call every RPC."""
 
+import base64
+
 from e2e import tenants
 from e2e.demo.api import Api, wait_for
 
@@ -9,6 +11,10 @@ JWKS = (
     '"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 )
 ISSUER_URI = "https://id.example.org"
+MAIL = (
+    b"From: probe@example.org\r\nTo: desk@example.com\r\nSubject: Probe\r\n"
+    b"Message-ID: <probe@example.org>\r\n\r\nHello\r\n"
+)
 
 
 def plant(tenant: tenants.Tenant) -> dict[str, str]:
@@ -32,7 +38,7 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
     made["decisions"] = api.post("/v1/consents:decide", about)["name"]
     made["messages"] = _message(api)
-    return made | _ingest(api) | _score(api)
+    return made | _ingest(api) | _score(api) | _serve(api, first) | _sell(api, third) | _forget(api)
 
 
 def _plan_message(api: Api, purpose: str) -> dict[str, str]:
@@ -81,3 +87,50 @@ def _score(api: Api) -> dict[str, str]:
     wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
     scores = next(api.pages("/v1/customerScores", "customerScores"))
     return {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
+
+
+def _serve(api: Api, customer: str) -> dict[str, str]:
+    """A ticket of one customer, with what the service desk works by, and a mail that came in."""
+    hours = [{"dayOfWeek": "MONDAY", "start": {"hours": 9}, "end": {"hours": 17}}]
+    office = {"displayName": "Office", "timeZone": "Europe/Berlin", "hours": hours}
+    calendar = api.post("/v1/calendars", office, calendarId="office")["name"]
+    target = {"priority": "PRIORITY_NORMAL", "firstResponse": "3600s", "resolution": "7200s"}
+    policy = {"displayName": "Standard", "calendar": calendar, "targets": [target], "warningPercent": 80}
+    made = {"calendars": calendar, "slaPolicies": api.post("/v1/slaPolicies", policy, slaPolicyId="standard")["name"]}
+    made["queues"] = api.post("/v1/queues", {"displayName": "Front"}, queueId="front")["name"]
+    agent = {"displayName": "Agent", "capacity": 100, "available": True}
+    made["agents"] = api.post("/v1/agents", agent, agentId="agent")["name"]
+    ticket = api.post("/v1/tickets", {"subject": "Probe", "customer": customer})["name"]
+    api.post(f"/v1/{ticket}/messages", {"author": "AUTHOR_INTERNAL", "text": "Probe"})
+    raw = base64.b64encode(MAIL).decode()
+    mail = api.post("/v1/inboundMails", {"raw": raw})["name"]
+    settled = ("STATE_PROCESSED", "STATE_FAILED")
+    wait_for(lambda: api.get(f"/v1/{mail}")["state"] in settled, "the mail processed", timeout=30)
+    wait_for(lambda: "agent" in api.get(f"/v1/{ticket}").get("assignment", {}), "the ticket assigned", timeout=30)
+    return made | {"tickets": ticket, "inboundMails": mail}
+
+
+def _sell(api: Api, customer: str) -> dict[str, str]:
+    """An account with its contact, a lead, an opportunity, an order and a promise."""
+    account = api.post("/v1/accounts", {"displayName": "Probe Ltd"})["name"]
+    contact = api.post("/v1/contacts", {"displayName": "Contact", "account": account, "customer": customer})["name"]
+    rep = {"displayName": "Rep", "principal": "principals/rep", "capacity": 10, "available": True}
+    made = {"accounts": account, "contacts": contact}
+    made["salesReps"] = api.post("/v1/salesReps", rep, salesRepId="rep")["name"]
+    made["leads"] = api.post("/v1/leads", {"displayName": "Lead", "source": "SOURCE_WEB", "customer": customer})["name"]
+    stages = [{"id": "new", "displayName": "New", "probabilityPercent": 10}]
+    pipeline = {"displayName": "Pipeline", "stages": stages}
+    made["pipelines"] = api.post("/v1/pipelines", pipeline, pipelineId="pipeline")["name"]
+    amount = {"currencyCode": "USD", "units": "100"}
+    deal = {"displayName": "Deal", "account": account, "pipeline": made["pipelines"], "stage": "new", "amount": amount}
+    made["opportunities"] = api.post("/v1/opportunities", deal)["name"]
+    made["orders"] = api.post("/v1/orders", {"customer": customer, "amount": amount, "orderNumber": "P-1"})["name"]
+    promise = {"customer": customer, "text": "Probe", "dueTime": "2100-01-01T00:00:00Z"}
+    return made | {"promises": api.post("/v1/promises", promise)["name"]}
+
+
+def _forget(api: Api) -> dict[str, str]:
+    """The erasure of a customer that nothing else is about."""
+    customer = api.post("/v1/customers", {"displayName": "Somebody to forget"})["name"]
+    body = {"customer": customer, "evidence": {"method": "METHOD_AGENT"}}
+    return {"erasureRequests": api.post("/v1/erasureRequests", body)["name"]}

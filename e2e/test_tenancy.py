@@ -1,5 +1,6 @@
 """Tenant B can neither read, list, merge, change nor infer what tenant A has: every RPC of the contracts is tried."""
 
+import base64
 import uuid
 from collections import defaultdict
 
@@ -12,6 +13,10 @@ from e2e.demo.api import Json
 from e2e.platform import Platform
 from e2e.tenants import Tenant
 
+HOURS = [{"dayOfWeek": "FRIDAY", "start": {"hours": 9}, "end": {"hours": 17}}]
+TARGETS = [{"priority": "PRIORITY_NORMAL", "firstResponse": "3600s", "resolution": "7200s"}]
+STAGES = [{"id": "new", "displayName": "New", "probabilityPercent": 10}]
+USD = {"currencyCode": "USD", "units": "1"}
 EXTRA = {
     "CreateTenant": {"tenant.settings": tenants.SETTINGS},
     "UpdateTenant": {"tenant.settings": tenants.SETTINGS},
@@ -35,6 +40,20 @@ EXTRA = {
     "CreateSegment": {"segment.expression": "p_alive > 0.5"},
     "UpdateSegment": {"segment.expression": "p_alive > 0.5"},
     "PreviewSegment": {"expression": "p_alive > 0.5"},
+    "CreateErasureRequest": {"erasureRequest.customer": "customers/01890000-0000-7000-8000-000000000001"},
+    "CreateInboundMail": {"inboundMail.raw": base64.b64encode(seeds.MAIL).decode()},
+    "CreateCalendar": {"calendar.timeZone": "Europe/Berlin", "calendar.hours": HOURS},
+    "UpdateCalendar": {"calendar.timeZone": "Europe/Berlin", "calendar.hours": HOURS},
+    "CreateSlaPolicy": {"slaPolicy.targets": TARGETS},
+    "UpdateSlaPolicy": {"slaPolicy.targets": TARGETS},
+    "UpdateContact": {"contact.displayName": "Somebody"},
+    "CreatePipeline": {"pipeline.stages": STAGES},
+    "UpdatePipeline": {"pipeline.stages": STAGES},
+    "UpdateOpportunity": {"opportunity.stage": "new"},
+    "CreateOrder": {"order.amount": USD},
+    "RefundOrder": {"amount": USD},
+    "CreatePromise": {"promise.dueTime": "2100-01-01T00:00:00Z"},
+    "UpdatePromise": {"promise.dueTime": "2100-01-01T00:00:00Z"},
 }
 # `tenants/{id}` of one's own is the only name that differs by tenant and yet says so by itself.
 NAMED = [method for method in calls.routed_methods() if method.name not in ("CreateTenant", "CreateCustomer")]
@@ -76,7 +95,7 @@ def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> t
 def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
     assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
-    unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions")
+    unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions", "erasureRequests")
     return {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
 
 
