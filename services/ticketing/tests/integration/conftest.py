@@ -43,6 +43,7 @@ def settings(database: TicketingSettings, tmp_path_factory: pytest.TempPathFacto
             "smtp_host": "127.0.0.1",
             "smtp_port": 1,
             "smtp_starttls": False,
+            "upstreams": {"identity": "127.0.0.1:1"},
             "clock_file": tmp_path_factory.mktemp("clock") / "offset.json",
         }
     )

@@ -21,6 +21,8 @@ HELD = (OPEN, PENDING)
 
 COMPLAINT = "KIND_COMPLAINT"
 PRIORITIES = ("PRIORITY_URGENT", "PRIORITY_HIGH", "PRIORITY_NORMAL", "PRIORITY_LOW")
+NO_SKILLS = "*"
+"""`need` of a ticket that anybody can take."""
 NO_TERM = datetime(9999, 1, 1, tzinfo=UTC)
 _WITH_AGENT: Row = {"agent": {"$exists": True}}
 
@@ -111,7 +113,7 @@ class Ticket(Aggregate):
     queue: Any = me.StringField(required=True)
     """Uid of the queue."""
     skills: Any = me.ListField(me.StringField())
-    need: Any = me.StringField(required=True, default="")
+    need: Any = me.StringField(required=True, default=NO_SKILLS)
     rank: Any = me.IntField(required=True)
     term: Any = InstantField(required=True)
 

@@ -17,7 +17,7 @@ from chassis.errors import FailedPrecondition
 from docstore import Row, whole_milliseconds
 from ticketing.domain.assignment import Candidate, Choice, Need, choose
 from ticketing.store import Agent, Ticket, agents, tickets
-from ticketing.store.tickets import NEW, RESOLVED
+from ticketing.store.tickets import NEW, NO_SKILLS, RESOLVED
 from ticketing.usecases import lifecycle
 
 BATCH = 100
@@ -101,10 +101,10 @@ def _assign_batch() -> tuple[int, dict[str, str]]:
         if not fresh:
             break
         for row in fresh[:limit]:
-            need = Need(tuple(row["need"].split(",")) if row["need"] else (), row.get("language_code") or "")
             if row["need"] in reasons:
                 continue
-            choice = choose(need, list(candidates.values()))
+            skills = () if row["need"] == NO_SKILLS else tuple(row["need"].split(","))
+            choice = choose(Need(skills, row.get("language_code", "")), list(candidates.values()))
             if choice.agent is None:
                 reasons[row["need"]] = choice.reason
             else:

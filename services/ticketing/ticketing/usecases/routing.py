@@ -16,7 +16,7 @@ from ticketing.domain.business_time import OpenHours
 from ticketing.domain.sla_clock import Clock
 from ticketing.store import Calendar, Queue, SlaPolicy, Ticket
 from ticketing.store.queues import DEFAULT
-from ticketing.store.tickets import NO_TERM, PENDING, PRIORITIES, RESOLVED, StoredClock
+from ticketing.store.tickets import NO_SKILLS, NO_TERM, PENDING, PRIORITIES, RESOLVED, StoredClock
 
 FILTER: Mapping[str, FilterField] = {
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
@@ -45,7 +45,7 @@ class Rules:
         values = _values(ticket)
         queue = next(queue for queue, filter in self.queues if conditions.holds(filter, values))
         ticket.queue = queue.uid
-        ticket.need = ",".join(sorted({*ticket.skills, *queue.skills}))
+        ticket.need = ",".join(sorted({*ticket.skills, *queue.skills})) or NO_SKILLS
         ticket.rank = PRIORITIES.index(ticket.priority)
 
     def agree(self, ticket: Ticket, now: datetime) -> None:
