@@ -21,7 +21,7 @@ STATES = (rules.PLACED, rules.PARTLY_REFUNDED, rules.REFUNDED)
 REFUNDS_MAX = 500
 """The most refunds of one order."""
 
-_SUMMARY_INDEX = "order_sums"
+SUMMARY_INDEX = "order_sums"
 
 
 class Refund(me.EmbeddedDocument):
@@ -58,7 +58,7 @@ class Order(Aggregate):
             ["tenant", "state", "-order_time", "-id"],
             {
                 "fields": ["tenant", "order_time", "source", "customer", "currency", "amount_minor", "refunded_minor"],
-                "name": _SUMMARY_INDEX,
+                "name": SUMMARY_INDEX,
             },
         ],
     }
@@ -138,6 +138,11 @@ def by_number(numbers: Mapping[str, Collection[str]]) -> dict[tuple[str, str], O
 
 def sums(interval: Row, source: str) -> Iterator[Row]:
     """Orders, revenue and refunds (minor units) by customer and currency; read from the index alone."""
+    yield from Order.rows().aggregate(sums_pipeline(interval, source), hint=SUMMARY_INDEX)
+
+
+def sums_pipeline(interval: Row, source: str) -> list[Row]:
+    """How `sums` adds up; orders that are awaited have no time and are left out."""
     matched = {"order_time": interval, **({"source": source} if source else {})}
     grouped = {
         "_id": {"customer": "$customer", "currency": "$currency"},
@@ -146,6 +151,4 @@ def sums(interval: Row, source: str) -> Iterator[Row]:
         "refunded": {"$sum": "$refunded_minor"},
     }
     needed = {"_id": 0, "customer": 1, "currency": 1, "amount_minor": 1, "refunded_minor": 1}
-    yield from Order.rows().aggregate(
-        [{"$match": matched}, {"$project": needed}, {"$group": grouped}], hint=_SUMMARY_INDEX
-    )
+    return [{"$match": matched}, {"$project": needed}, {"$group": grouped}]

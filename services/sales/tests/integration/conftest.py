@@ -145,9 +145,17 @@ def cents(minor: int, currency: str = "EUR") -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(channel) -> Client:
+def client_of(channel) -> Callable[..., Client]:
+    """Makes a client of a tenant, of a new one if not named, with these permissions."""
+    return lambda tenant="", permissions=("sales.*",): Client(
+        channel, tenant or f"t{uuid.uuid4().hex[:12]}", permissions
+    )
+
+
+@pytest.fixture
+def client(client_of) -> Client:
     """Everything in a tenant of its own for each test."""
-    return Client(channel, f"t{uuid.uuid4().hex[:12]}")
+    return client_of()
 
 
 class Travel:
