@@ -5,11 +5,12 @@ from datetime import date
 from google.protobuf.duration_pb2 import Duration
 from google.type.date_pb2 import Date
 from google.type.timeofday_pb2 import TimeOfDay
-from rapport.ticketing.v1 import agent_pb2, calendar_pb2, queue_pb2, sla_policy_pb2, ticket_pb2
+from rapport.ticketing.v1 import agent_pb2, calendar_pb2, inbound_mail_pb2, queue_pb2, sla_policy_pb2, ticket_pb2
 
 from chassis import clock as business
 from ticketing.domain.business_time import OpenHours
-from ticketing.store import Agent, Calendar, Queue, SlaPolicy, Ticket, TicketMessage
+from ticketing.store import Agent, Calendar, InboundMail, Queue, SlaPolicy, Ticket, TicketMessage
+from ticketing.store.messages import Attachment
 from ticketing.store.tickets import StoredClock
 from ticketing.usecases import routing
 
@@ -74,19 +75,40 @@ def ticket_message(document: TicketMessage) -> ticket_pb2.TicketMessage:
         channel=document.channel,
         principal=document.principal,
         sentiment=document.sentiment.message() if document.sentiment else None,
-        attachments=[
-            ticket_pb2.Attachment(
-                filename=each.filename,
-                content_type=each.content_type,
-                size_bytes=each.size_bytes,
-                sha256=each.sha256,
-                refusal=each.refusal,
-            )
-            for each in document.attachments
-        ],
+        attachments=[_attachment(each) for each in document.attachments],
         message_id=document.message_id,
         send_time=document.send_time,
         create_time=document.create_time,
+    )
+
+
+def _attachment(stored: Attachment) -> ticket_pb2.Attachment:
+    return ticket_pb2.Attachment(
+        filename=stored.filename,
+        content_type=stored.content_type,
+        size_bytes=stored.size_bytes,
+        sha256=stored.sha256,
+        refusal=stored.refusal,
+    )
+
+
+def inbound_mail(document: InboundMail) -> inbound_mail_pb2.InboundMail:
+    """What became of a mail, without the mail."""
+    return inbound_mail_pb2.InboundMail(
+        name=document.name,
+        uid=document.uid,
+        state=document.state,
+        reason=document.reason,
+        ticket=document.ticket,
+        ticket_message=document.message,
+        customer=document.customer,
+        masked_sender=document.masked_sender,
+        message_id=document.message_id,
+        size_bytes=document.size_bytes,
+        attachments=[_attachment(each) for each in document.attachments],
+        create_time=document.create_time,
+        process_time=document.process_time,
+        etag=document.etag,
     )
 
 

@@ -1,4 +1,4 @@
-"""Role `run`: assigns tickets, keeps the time of service levels."""
+"""Role `run`: assigns tickets, keeps the time of service levels, brings mails in and sends answers."""
 
 import logging
 import threading
@@ -9,9 +9,11 @@ import pymongo.errors
 import docstore
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
+from chassis.settings import ConfigurationError
+from chassis.smtp import Mailer
 from eventing.readiness import wait_migrated
 from ticketing.settings import TicketingSettings
-from ticketing.usecases import timekeeping
+from ticketing.usecases import inbound, outgoing, timekeeping
 
 IDLE_S = 0.5
 """How long a loop that found nothing to do waits."""
@@ -21,10 +23,18 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: TicketingSettings, stopping: Stopping) -> None:
-    """Works until asked to stop; several of them share the work."""
+    """Works until asked to stop; several of them share the work. Raises ConfigurationError."""
+    if not settings.mail_from:
+        raise ConfigurationError("RAPPORT_MAIL_FROM", "is not set: answers need a sender")
+    if "identity" not in settings.upstreams:
+        raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of 'identity', which knows who writes")
+    if not settings.blob_url:
+        raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: attachments need a place")
     docstore.connect(settings)
     threads = [
         threading.Thread(target=_until, args=(stopping, lambda: timekeeping.keep_time(settings)), name="keep-time"),
+        threading.Thread(target=_until, args=(stopping, lambda: inbound.process_due(settings)), name="mails-in"),
+        threading.Thread(target=_send_until, args=(settings, stopping), name="mails-out"),
     ]
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
@@ -38,11 +48,17 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
     docstore.disconnect()
 
 
-def _until(stopping: Stopping, work: Callable[[], int]) -> None:
+def _send_until(settings: TicketingSettings, stopping: Stopping) -> None:
+    with Mailer(settings) as mailer:
+        _until(stopping, lambda: outgoing.send_due(settings, mailer), mailer.close)
+
+
+def _until(stopping: Stopping, work: Callable[[], int], rest: Callable[[], None] = lambda: None) -> None:
     """Works until asked to stop; what a failure left claimed is taken up again when its lease ends."""
     while not stopping.is_set():
         try:
             if work() == 0:
+                rest()
                 stopping.wait(IDLE_S)
         except pymongo.errors.PyMongoError as error:
             logger.warning("the database cannot be used (%s), trying again", type(error).__name__)

@@ -9,6 +9,7 @@ from google.protobuf.empty_pb2 import Empty
 from rapport.ticketing.v1 import (
     agent_pb2,
     calendar_pb2,
+    inbound_mail_pb2,
     queue_pb2,
     sla_policy_pb2,
     ticket_pb2,
@@ -27,8 +28,18 @@ from docstore.filters import FilterField, parse
 from ticketing import answers, inputs
 from ticketing.migrate import VERSION
 from ticketing.settings import TicketingSettings
-from ticketing.store import Agent, Calendar, Queue, SlaPolicy, Ticket, TicketMessage, tickets
-from ticketing.usecases import agents, assigning, calendars, messages, queues, sla_policies
+from ticketing.store import (
+    Agent,
+    Calendar,
+    InboundMail,
+    Queue,
+    SlaPolicy,
+    Ticket,
+    TicketMessage,
+    inbound_mails,
+    tickets,
+)
+from ticketing.usecases import agents, assigning, calendars, inbound, messages, queues, sla_policies
 from ticketing.usecases import tickets as ticketing
 
 pb = ticketing_service_pb2
@@ -41,6 +52,14 @@ _TICKET_FILTER: Mapping[str, FilterField] = {
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
     "queue": FilterField("string", convert=uid),
     "agent": FilterField("string", convert=uid),
+    "create_time": FilterField("timestamp"),
+}
+_MAIL_FILTER: Mapping[str, FilterField] = {
+    "state": FilterField("enum", values=inbound_mails.STATES),
+    "reason": FilterField("string"),
+    "ticket": FilterField("string"),
+    "customer": FilterField("string"),
+    "message_id": FilterField("string"),
     "create_time": FilterField("timestamp"),
 }
 
@@ -102,6 +121,22 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         found, token = paging.page(TicketMessage, filter=filter, order=order, request=request, bind=bind)
         return pb.ListTicketMessagesResponse(
             ticket_messages=[answers.ticket_message(each) for each in found], next_page_token=token
+        )
+
+    # Mails
+
+    def CreateInboundMail(self, request: pb.CreateInboundMailRequest, _: Context) -> inbound_mail_pb2.InboundMail:
+        return answers.inbound_mail(inbound.receive(request.inbound_mail.raw, test_environment=self._test))
+
+    def GetInboundMail(self, request: pb.GetInboundMailRequest, _: Context) -> inbound_mail_pb2.InboundMail:
+        return answers.inbound_mail(InboundMail.get(uid(request.name)))
+
+    def ListInboundMails(self, request: pb.ListInboundMailsRequest, _: Context) -> pb.ListInboundMailsResponse:
+        filter = aliases.of_whole_profile(parse(request.filter, _MAIL_FILTER))
+        order, bind = [("create_time", 1)], {"filter": request.filter}
+        found, token = paging.page(InboundMail, filter=filter, order=order, request=request, bind=bind)
+        return pb.ListInboundMailsResponse(
+            inbound_mails=[answers.inbound_mail(each) for each in found], next_page_token=token
         )
 
     # Agents

@@ -24,7 +24,8 @@ _ATTRIBUTION = re.compile(
 )
 _DIVIDER = re.compile(
     r"-{2,}\s*(?:original message|original appointment|ursprüngliche nachricht|original-nachricht"
-    r"|forwarded message|weitergeleitete nachricht|urspruengliche nachricht|message d'origine|mensaje original)\s*-{2,}",
+    r"|forwarded message|weitergeleitete nachricht|urspruengliche nachricht|message d'origine|mensaje original)"
+    r"\s*-{2,}",
     re.IGNORECASE,
 )
 _FROM_LINE = re.compile(r"\*?(?:from|von|de|da|van)\*?:\*?\s", re.IGNORECASE)

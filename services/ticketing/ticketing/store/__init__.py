@@ -3,12 +3,26 @@
 from docstore.aliases import CustomerAlias
 from ticketing.store.agents import Agent
 from ticketing.store.calendars import Calendar, DayHours
+from ticketing.store.inbound_mails import InboundMail, RawMail
 from ticketing.store.messages import TicketMessage
+from ticketing.store.outgoing_mails import OutgoingMail, TenantProfile
 from ticketing.store.queues import Queue
 from ticketing.store.sla_policies import SlaPolicy, Target
 from ticketing.store.tickets import Ticket
 
-DOCUMENTS = (Ticket, TicketMessage, Agent, Queue, Calendar, SlaPolicy, CustomerAlias)
+DOCUMENTS = (
+    Ticket,
+    TicketMessage,
+    Agent,
+    Queue,
+    Calendar,
+    SlaPolicy,
+    InboundMail,
+    RawMail,
+    OutgoingMail,
+    TenantProfile,
+    CustomerAlias,
+)
 """Every collection of the service, for `docstore.migrate`."""
 
 __all__ = [
@@ -17,9 +31,13 @@ __all__ = [
     "Calendar",
     "CustomerAlias",
     "DayHours",
+    "InboundMail",
+    "OutgoingMail",
     "Queue",
+    "RawMail",
     "SlaPolicy",
     "Target",
+    "TenantProfile",
     "Ticket",
     "TicketMessage",
 ]

@@ -40,7 +40,7 @@ def post(ticket_uid: str, said: Said) -> TicketMessage:
         erasing.require_not_erased(ticket.customer)
     now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
     message = said_in(ticket, said)
-    if said.author == CUSTOMER and ticket.state in (PENDING, RESOLVED):
+    if said.author == CUSTOMER and not said.automatic and ticket.state in (PENDING, RESOLVED):
         assigning.reopen(ticket, now)
     elif said.author == AGENT:
         lifecycle.answered(ticket, now)
@@ -67,7 +67,7 @@ def said_in(ticket: Ticket, said: Said) -> TicketMessage:
         attachments=list(said.attachments),
         create_time=clock.now(),
     )
-    if said.author == CUSTOMER:
+    if said.author == CUSTOMER and not said.automatic:
         message.sentiment = judged(said.text, ticket.language_code or "")
         ticket.sentiment = message.sentiment or ticket.sentiment
     return message

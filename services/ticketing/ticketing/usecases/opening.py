@@ -9,7 +9,7 @@ from ticketing.store.messages import Attachment
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A ticket to open. priority, kind, channel: names of the contract's enums; `kind` empty: found from the words,
-    else `kind_reason` may say why it is that one.
+    else `kind_reason` may say why it is that one. uid: of the new ticket, where it is to be a certain one.
     """
 
     subject: str
@@ -21,12 +21,14 @@ class Opening:
     requester_email: str = ""
     language_code: str = ""
     skills: Sequence[str] = ()
+    uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """Something to say in a ticket. author, channel: names of the contract's enums; principal: who wrote it, empty for
-    the customer; uid, message_id, attachments: of what came by e-mail.
+    the customer; uid, message_id, attachments: of what came by e-mail; automatic: no person wrote it, so
+    it reopens nothing.
     """
 
     text: str
@@ -36,3 +38,4 @@ class Said:
     uid: str | None = None
     message_id: str = ""
     attachments: Sequence[Attachment] = ()
+    automatic: bool = False

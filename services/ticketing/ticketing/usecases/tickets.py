@@ -50,6 +50,7 @@ def _opened(opening: Opening, said: Said | None) -> Ticket:
         erasing.require_not_erased(opening.customer)
     now = whole_milliseconds(clock.now())
     ticket = Ticket.new(
+        uid=opening.uid,
         subject=opening.subject,
         customer=opening.customer or None,
         requester_email=opening.requester_email or None,

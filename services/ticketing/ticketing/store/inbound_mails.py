@@ -1,0 +1,113 @@
+"""Mails to the support address: a note of each, and apart from it the mail itself, for a shorter time."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import mongoengine as me
+from bson import Binary
+
+from chassis import keys
+from docstore import due
+from docstore.aggregate import Aggregate
+from docstore.documents import InstantField
+from docstore.records import Record
+from ticketing.store.messages import Attachment
+
+RECEIVED, PROCESSED, IGNORED, FAILED = "STATE_RECEIVED", "STATE_PROCESSED", "STATE_IGNORED", "STATE_FAILED"
+STATES = (RECEIVED, PROCESSED, IGNORED, FAILED)
+
+RAW_KEPT_FOR = timedelta(days=30)
+"""How long the mail itself is kept once it has been dealt with."""
+NOTE_KEPT_FOR = timedelta(days=400)
+_SEAL_USE = "inbound-mail"
+
+
+class InboundMail(Aggregate):
+    """What is known of a mail and what became of it.
+
+    fingerprint: equal for equal mails, however often and on whatever way they come. A new ticket and the message in it have
+    the mail's own uid, so there cannot be two of them. due: when to look at it, until it has been dealt with; `run`
+    claims it.
+    """
+
+    resource = "inboundMails"
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "inbound_mails",
+        "indexes": [
+            {"fields": ["tenant", "fingerprint"], "unique": True},
+            ["tenant", "create_time", "id"],
+            ["tenant", "state", "create_time", "id"],
+            ["tenant", "customer", "id"],
+            ["tenant", "message_id"],
+            {"fields": ["purge_after_time"], "expireAfterSeconds": 0},
+            due.INDEX,
+        ],
+    }
+    fingerprint: Any = me.StringField(required=True)
+    state: Any = me.StringField(required=True, choices=STATES)
+    reason: Any = me.StringField()
+    ticket: Any = me.StringField()
+    """Resource name, as `message` and `customer` are."""
+    message: Any = me.StringField()
+    customer: Any = me.StringField()
+    masked_sender: Any = me.StringField(required=True)
+    message_id: Any = me.StringField()
+    size_bytes: Any = me.LongField(required=True)
+    attachments: Any = me.EmbeddedDocumentListField(Attachment)
+    attempts: Any = me.IntField(required=True, default=0)
+    due: Any = InstantField()
+    traceparent: Any = me.StringField()
+    process_time: Any = InstantField()
+    purge_after_time: Any = InstantField()
+    """When the note goes; never while the mail waits."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        self.lease: dict[str, Any] | None = values.pop("lease", None)
+        super().__init__(*args, **values)
+
+    def write_guard(self) -> dict[str, Any]:
+        """A claimed mail is written only as long as nobody else has claimed it."""
+        return {"lease.token": self.lease["token"]} if self.lease else {}
+
+    def end(self, state: str, now: datetime, reason: str = "") -> None:
+        """It has been dealt with, or never will be."""
+        self.state, self.reason, self.due, self.process_time = state, reason or None, None, now
+        self.purge_after_time = now + NOTE_KEPT_FOR
+
+
+class RawMail(Record):
+    """A mail as it came, encrypted; its uid is that of its note. Gone 30 days after it was dealt with."""
+
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "raw_mails",
+        "indexes": [{"fields": ["purge_time"], "expireAfterSeconds": 0}],
+    }
+    sealed: Any = me.BinaryField(required=True)
+    purge_time: Any = InstantField()
+
+    @classmethod
+    def of(cls, uid: str, raw: bytes) -> "RawMail":
+        """The row for the mail whose note has that uid."""
+        return cls.new(uid=uid, sealed=Binary(keys.keyring().seal(_SEAL_USE, raw, uid.encode())))
+
+
+def raw_mail(uid: str) -> bytes | None:
+    """The mail whose note has that uid, if it is still there.
+
+    Raises chassis.keys.InvalidToken when its key is gone from the keyring.
+    """
+    row = RawMail.rows().find_one({"uid": uid})
+    return keys.keyring().open(_SEAL_USE, bytes(row["sealed"]), uid.encode()) if row else None
+
+
+def let_raw_go(uid: str, now: datetime) -> None:
+    """The mail has been dealt with: it is kept for 30 more days."""
+    RawMail.rows().update_one({"uid": uid}, {"$set": {"purge_time": now + RAW_KEPT_FOR}})
+
+
+def waiting_among(message_ids: list[str], uid: str) -> bool:
+    """Whether one of these mails (Message-IDs), other than the one with that uid, waits to be dealt with."""
+    if not message_ids:
+        return False
+    wanted = {"message_id": {"$in": message_ids}, "state": RECEIVED, "uid": {"$ne": uid}}
+    return InboundMail.rows().find_one(wanted, {"_id": 1}) is not None

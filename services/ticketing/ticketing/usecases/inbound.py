@@ -1,0 +1,278 @@
+"""Mails come in: kept first and acknowledged, then brought into a ticket, exactly once.
+
+Attachments are stored before the one transaction that writes ticket, message and note; a repeat after a crash stores
+the same files under the same names and writes the same ticket, whose uid is that of the note.
+"""
+
+import hashlib
+import logging
+import re
+from datetime import timedelta
+
+import pymongo.errors
+
+import docstore
+from chassis import clock, tenancy, validation
+from chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from chassis.inputs import refusal
+from chassis.keys import InvalidToken
+from docstore import Conflict, Row, blobs, due, leases, tracing, whole_milliseconds
+from ticketing import knowing, mail_parsing
+from ticketing.domain import sentiment
+from ticketing.domain.classification import classify
+from ticketing.domain.mail_limits import MailRefused
+from ticketing.knowing import IdentityAway
+from ticketing.mail_parsing import ParsedMail
+from ticketing.settings import TicketingSettings
+from ticketing.store import InboundMail, Ticket, inbound_mails, outgoing_mails
+from ticketing.store.inbound_mails import FAILED, IGNORED, PROCESSED, RECEIVED, RawMail
+from ticketing.store.messages import CUSTOMER, Attachment
+from ticketing.usecases import messages, tickets
+from ticketing.usecases.opening import Opening, Said
+
+BATCH = 10
+LEASE_S = 60.0
+SUBJECT_MAX = 300
+EMAIL = "CHANNEL_EMAIL"
+_RETRY_FIRST, _RETRY_MAX = timedelta(seconds=2), timedelta(minutes=5)
+_ATTEMPTS_MAX = 20
+_EARLIER_MAIL_PAUSE = timedelta(seconds=1)
+_NO_TEXT = "(no text)"
+_PLUS = re.compile(r"\+([a-z2-7]{16})@", re.IGNORECASE)
+_TAG = re.compile(r"\[#([a-z2-7]{16})\]", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
+
+
+def receive(raw: bytes, *, test_environment: bool) -> InboundMail:
+    """Keeps a mail, once however often it comes; what it may not be is refused with the reasons of `mail_parsing`."""
+    try:
+        mail = mail_parsing.parse(raw)
+        sender = _address(mail, test_environment=test_environment)
+    except MailRefused as error:
+        raise refusal(error.reason, "inbound_mail.raw", error.problem) from None
+    return _keep(raw, mail, sender)
+
+
+@docstore.command(None)
+def _keep(raw: bytes, mail: ParsedMail, sender: str) -> InboundMail:
+    fingerprint = _fingerprint(mail, sender)
+    if known := InboundMail.find({"fingerprint": fingerprint}, limit=1):
+        return known[0]
+    now = whole_milliseconds(clock.now())
+    note = InboundMail.new(
+        fingerprint=fingerprint,
+        state=RECEIVED,
+        masked_sender=_masked(sender),
+        message_id=mail.message_id or None,
+        size_bytes=len(raw),
+        attachments=_attachments(mail),
+        due=now,
+        create_time=now,
+        traceparent=tracing.current_traceparent(),
+    )
+    RawMail.of(note.uid, raw).insert()
+    try:
+        return note.insert()
+    except AlreadyExists as error:
+        raise Conflict(note.name) from error  # The same mail at the same time: the next attempt finds the other's.
+
+
+def process_due(settings: TicketingSettings) -> int:
+    """Brings mails of all tenants into tickets; returns how many it looked at."""
+    count = 0
+    for tenant, rows in due.claim(InboundMail, BATCH, LEASE_S, settings.instance):
+        count += len(rows)
+        with tenancy.service_context(tenant, method="process inbound mail"):
+            for row in rows:
+                with tracing.continued(row.get("traceparent"), "process inbound mail"):
+                    try:
+                        _process(settings, row)
+                    except pymongo.errors.PyMongoError:
+                        raise
+                    except Exception:
+                        logger.exception("a mail cannot be dealt with now", extra={"tenant": tenant})
+                        _wait_or_fail(row, "INTERNAL")
+    return count
+
+
+def _process(settings: TicketingSettings, row: Row) -> None:
+    """Deals with one claimed mail, or says what it waits for."""
+    try:
+        raw = inbound_mails.raw_mail(row["uid"])
+        if raw is None:
+            raise MailRefused("RAW_GONE", "")
+        mail = mail_parsing.parse(raw)
+        sender = _address(mail, test_environment=settings.environment == "test")
+    except MailRefused as error:
+        _end(row, FAILED, error.reason)
+        return
+    except InvalidToken:
+        _end(row, FAILED, "KEY_GONE")
+        return
+    automatic = mail_parsing.LOOP if outgoing_mails.is_ours(mail.message_id) else mail.automatic
+    thread = None if automatic in (mail_parsing.LOOP, mail_parsing.BULK) else _thread(mail, sender)
+    if automatic and thread is None:
+        _end(row, IGNORED, automatic)
+    elif thread is None and inbound_mails.waiting_among(list(mail.references), row["uid"]):
+        _wait(row, "EARLIER_MAIL_WAITING", _EARLIER_MAIL_PAUSE)
+    else:
+        try:
+            _into_ticket(settings, row, mail, sender, thread)
+        except IdentityAway as error:
+            logger.warning("identity does not answer (%s): a mail waits", error.code)
+            _wait(row, "IDENTITY_AWAY", _pause(row))
+        except InvalidArgument as error:
+            _end(row, FAILED, error.reason)
+
+
+def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str, thread: Ticket | None) -> None:
+    customer = thread.customer if thread else _customer(settings, row["uid"], mail, sender)
+    ticket = thread.uid if thread else str(row["uid"])
+    if kept := [each for each in mail.attachments if each.content]:
+        store = blobs.store(settings)
+        for each in kept:
+            store.put(f"tickets/{ticket}", each.sha256, each.content)
+    try:
+        _write(row, mail, sender, customer or "", ticket if thread else "")
+    except (FailedPrecondition, NotFound) as error:
+        # The person was erased, or the ticket deleted, since it was looked up: looked up again, it is another one.
+        if not thread and kept:
+            store.delete_subject(f"tickets/{ticket}")
+        logger.warning("a mail is looked at again: %s", error.reason)
+        _wait_or_fail(row, error.reason)
+
+
+@docstore.command(None)
+def _write(row: Row, mail: ParsedMail, sender: str, customer: str, thread: str) -> InboundMail:
+    """Ticket or message, and the note, in one transaction."""
+    held = InboundMail.rows().find_one(leases.held(row), {"outbox": 0})
+    note = InboundMail.from_row(held or row)
+    if held is None:  # Somebody else has claimed it: they do it.
+        return note
+    now = whole_milliseconds(clock.now())
+    said = Said(
+        text=mail.text or _NO_TEXT,
+        author=CUSTOMER,
+        channel=EMAIL,
+        uid=note.uid,
+        message_id=mail.message_id,
+        attachments=_attachments(mail),
+        automatic=bool(mail.automatic),
+    )
+    if thread:
+        note.message, note.ticket = messages.post(thread, said).name, f"tickets/{thread}"
+    else:
+        ticket = tickets.create(_opening(note.uid, mail, sender, customer), said)
+        note.ticket, note.message = ticket.name, f"{ticket.name}/messages/{note.uid}"
+    note.customer = customer or None
+    note.end(PROCESSED, now)
+    inbound_mails.let_raw_go(note.uid, now)
+    return note.save()
+
+
+def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening:
+    words = sentiment.words_of(mail.text)
+    language = _language(mail.language_code or sentiment.language_of(words))
+    score = sentiment.sentiment_of(mail.text, language).score
+    found = classify(mail.subject, mail.text, score)
+    return Opening(
+        uid=note,
+        subject=mail.subject[:SUBJECT_MAX].strip() or "(no subject)",
+        channel=EMAIL,
+        kind=found.kind,
+        kind_reason=found.kind_reason,
+        priority=found.priority,
+        customer=customer,
+        requester_email=sender,
+        language_code=language,
+    )
+
+
+def _customer(settings: TicketingSettings, note: str, mail: ParsedMail, sender: str) -> str:
+    language = _language(mail.language_code or sentiment.language_of(sentiment.words_of(mail.text)))
+    return knowing.customer_of(settings, sender, mail.sender_name, language, note)
+
+
+def _thread(mail: ParsedMail, sender: str) -> Ticket | None:
+    """The ticket a mail answers, if its sender is who asked in it: nobody writes into another's ticket."""
+    tokens = [found.lower() for found in _TAG.findall(mail.subject)]
+    tokens += [found[1].lower() for address in mail.recipients if (found := _PLUS.search(address))]
+    named = outgoing_mails.tickets_of_messages(list(mail.references)) + outgoing_mails.tickets_of_tokens(tokens)
+    named_tickets = Ticket.get_many(named)
+    key = validation.email_key(sender)
+    own = (named_tickets[each] for each in named if each in named_tickets)
+    return next((each for each in own if validation.email_key(each.requester_email or "") == key), None)
+
+
+def _end(row: Row, state: str, reason: str) -> None:
+    now = whole_milliseconds(clock.now())
+    changes = {
+        "state": state,
+        "reason": reason,
+        "process_time": now,
+        "update_time": now,
+        "purge_after_time": now + inbound_mails.NOTE_KEPT_FOR,
+    }
+    update = {"$set": changes, "$unset": {"due": "", "lease": ""}, "$inc": {"version": 1}}
+    if InboundMail.rows().update_one(leases.held(row), update).matched_count:
+        inbound_mails.let_raw_go(row["uid"], now)
+
+
+def _wait(row: Row, reason: str, pause: timedelta) -> None:
+    changes = {"reason": reason, "due": clock.now() + pause}
+    update = {"$set": changes, "$unset": {"lease": ""}, "$inc": {"version": 1, "attempts": 1}}
+    InboundMail.rows().update_one(leases.held(row), update)
+
+
+def _wait_or_fail(row: Row, reason: str) -> None:
+    """Tries again later what should not have happened, at most twenty times: some three quarters of an hour."""
+    if row["attempts"] + 1 >= _ATTEMPTS_MAX:
+        _end(row, FAILED, reason)
+    else:
+        _wait(row, reason, _pause(row))
+
+
+def _pause(row: Row) -> timedelta:
+    return min(_RETRY_MAX, _RETRY_FIRST * int(2 ** min(row["attempts"], 10)))
+
+
+def _address(mail: ParsedMail, *, test_environment: bool) -> str:
+    try:
+        return validation.deliverable_email(mail.sender, test_environment=test_environment)
+    except validation.Invalid:
+        problem = "Its From field holds no mail address such as name@example.com."
+        raise MailRefused("SENDER_INVALID", problem) from None
+
+
+def _fingerprint(mail: ParsedMail, sender: str) -> str:
+    """Equal for a mail that comes again, with other Received fields say; a copied Message-ID alone is not enough."""
+    parts = [mail.message_id, validation.email_key(sender), mail.subject, mail.body_sha256]
+    if not mail.message_id:
+        parts.append(mail.date.isoformat() if mail.date else "")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _masked(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}***@{domain}"
+
+
+def _language(code: str) -> str:
+    try:
+        return validation.language(code) if code else ""
+    except validation.Invalid:
+        return ""
+
+
+def _attachments(mail: ParsedMail) -> list[Attachment]:
+    return [
+        Attachment(
+            filename=each.filename,
+            content_type=each.content_type,
+            size_bytes=each.size_bytes,
+            sha256=each.sha256 or None,
+            refusal=each.refusal or None,
+        )
+        for each in mail.attachments
+    ]
