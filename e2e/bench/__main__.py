@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from e2e import tenants
-from e2e.bench import agent_view, delay, footprint, ingestion
+from e2e.bench import agent_view, delay, footprint, ingestion, relay
 from e2e.platform import started
 
 
@@ -15,7 +15,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="rapport-bench-") as folder, started(Path(folder)) as platform:
         footprint.measure(platform)
         tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
-        delay.measure(tenant)
+        delay.measure(platform, tenant)
+        relay.measure(platform)
         agent_view.measure(platform)
         ingestion.measure(platform, tenant)
     return 0
