@@ -21,7 +21,7 @@ returns `Erased(items, customers)`: they are erased as well, and the answer name
 What eventing keeps of the people is swept here and need not be touched: the fact log, unsent events, dead letters,
 timers. Each request is swept twice: the second sweep begins once nothing that was under way before the tombstones can
 still write. Then the answer is released in the update that ends the task: exactly one for each round, whatever dies
-when.
+when. A sweep's counts are stored with its end; the answer says so when one was cut short and they are minima.
 """
 
 import logging
@@ -172,8 +172,11 @@ def _advance(settings: Settings, task: ErasureTask, erase: Erase, answer_class: 
 
 
 def _sweep(settings: Settings, task: ErasureTask, erase: Erase) -> None:
-    """One sweep, stored with its counts in one update. Cut short, it is done again and counts what was left."""
+    """One sweep, stored with its counts in one update. Cut short, it is done again, and the answer says so."""
     began, customers = clock.real_now(), list(task.customers)
+    rows = ErasureTask.rows()
+    again = {"interrupted": True} if task.sweeping else {}
+    rows.update_one({"uid": task.uid}, {"$set": {"sweeping": True, **again}})
     outcome = erase(customers)
     mine = outcome if isinstance(outcome, Erased) else Erased(outcome)
     counted = {
@@ -189,8 +192,8 @@ def _sweep(settings: Settings, task: ErasureTask, erase: Erase) -> None:
     else:
         first = {"quiet_from": began} if task.sweeps == 0 else {}
         update = {"$set": {"sweeps": task.sweeps + 1, "attempts": 0, **first}, "$inc": {"version": 1}}
+    update["$set"]["sweeping"] = False
     update["$inc"] |= counted
-    rows = ErasureTask.rows()
     this = {"uid": task.uid, "round": task.round, "sweeps": task.sweeps}
     if not rows.update_one(this, update).matched_count:
         # Asked again meanwhile, or swept by another process too: what was removed here still counts.
@@ -214,6 +217,7 @@ def _answer(task: ErasureTask, answer_class: type[Message]) -> None:
     """
     answer = erasure_answer_pb2.ErasureAnswer(erasure_request=task.erasure_request, customers=sorted(task.customers))
     answer.erase_time.FromDatetime(clock.now())
+    answer.interrupted = bool(task.interrupted)
     for kind, counts in sorted(task.items.items()):
         if any(counts.values()):
             answer.items.add(kind=kind, removed=counts["removed"], anonymized=counts["anonymized"])

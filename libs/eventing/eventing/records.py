@@ -75,7 +75,8 @@ class ErasureTask(docstore.Aggregate):
 
     `uid` is the request's, so there is one for each request. customers: everybody to erase. round: grows with every
     change of `customers`. sweeps: how many are done of this round. quiet_from: real instant at which the first one
-    began. items: kind -> {removed, anonymized}, of all rounds. No `due`: answered.
+    began. items: kind -> {removed, anonymized}, of all rounds. sweeping: a sweep has begun and is not
+    stored yet. interrupted: one was cut short, so that `items` are minima. No `due`: answered.
     """
 
     resource = "erasureTasks"
@@ -86,6 +87,8 @@ class ErasureTask(docstore.Aggregate):
     sweeps = me.IntField(required=True, default=0)
     quiet_from = docstore.InstantField()
     items = me.DictField()
+    sweeping = me.BooleanField()
+    interrupted = me.BooleanField()
     attempts = me.IntField(default=0)
     traceparent = me.StringField()
     due = docstore.InstantField()

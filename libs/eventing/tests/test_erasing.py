@@ -168,7 +168,7 @@ def test_a_request_is_swept_twice_and_answered_once(delivery, database, monkeypa
     for _ in range(3):
         erasing.step(database, erase, events_pb2.SubjectErased)
     (answer,) = answers(asked)
-    assert (answer.erasure_request, list(answer.customers)) == (asked.subject, [anna])
+    assert (answer.erasure_request, list(answer.customers), answer.interrupted) == (asked.subject, [anna], False)
     assert counts(answer) == {"things": (2, 0)}
 
 
@@ -273,6 +273,22 @@ def test_a_kill_anywhere_leaves_one_answer_with_true_counts(
     assert survivor.stop() == 0
     (answer,) = answers(asked)
     assert counts(answer) == {"things": (3, 0)}
+
+
+def test_counts_that_a_kill_took_along_are_called_minima(delivery, database, settings_for, role, failpoint):
+    anna = person()
+    asked = request_for(anna)
+    for _ in range(3):
+        Thing.new(label=anna).insert()
+    deliver(delivery, asked)
+    with failpoint("eventing.sweeping:sweep"):  # the things are gone, and nobody knows how many
+        assert role(settings_for("sample", role="run")).start().process.wait(60) == -signal.SIGKILL
+    assert Thing.rows().count({"label": anna}) == 0
+    survivor = role(settings_for("sample", role="run")).start()
+    eventually(lambda: answers(asked), 60)
+    assert survivor.stop() == 0
+    (answer,) = answers(asked)
+    assert (counts(answer), answer.interrupted) == ({}, True)
 
 
 def log(envelope):

@@ -181,4 +181,5 @@ def _erasure_step(step: ErasureStep, *, done: bool) -> erasure_request_pb2.Erasu
             for item in step.items
         ],
         erase_time=step.erase_time,
+        interrupted=bool(step.interrupted),
     )

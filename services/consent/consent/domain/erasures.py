@@ -20,11 +20,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one service has erased: kind -> (removed, anonymized)."""
+    """What one service has erased: kind -> (removed, anonymized). interrupted: the counts are minima."""
 
     service: str
     erase_time: datetime
     items: Mapping[str, tuple[int, int]]
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def certificate_text(facts: Facts) -> str:
             {
                 "service": part.service,
                 "erase_time": _instant(part.erase_time),
+                "counts": "at least" if part.interrupted else "exact",
                 "items": [
                     {"kind": kind, "removed": removed, "anonymized": anonymized}
                     for kind, (removed, anonymized) in sorted(part.items.items())

@@ -32,6 +32,8 @@ class ErasureStep(me.EmbeddedDocument):
     customers: Any = me.ListField(me.StringField())
     items: Any = me.EmbeddedDocumentListField(ErasedItems)
     erase_time: Any = InstantField()
+    interrupted: Any = me.BooleanField()
+    """The counts are minima."""
 
     def answered(self, customers: Collection[str]) -> bool:
         """Whether the service has erased all these customers."""

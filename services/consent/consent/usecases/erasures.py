@@ -123,6 +123,7 @@ def _take(step: ErasureStep, answer: erasure_answer_pb2.ErasureAnswer, sequence:
     step.items = [
         ErasedItems(kind=item.kind, removed=item.removed, anonymized=item.anonymized) for item in answer.items
     ]
+    step.interrupted = answer.interrupted
     step.erase_time = answer.erase_time.ToDatetime(tzinfo=UTC)
     return True
 
@@ -156,7 +157,12 @@ def _facts(request: ErasureRequest, complete_time: datetime) -> rules.Facts:
         complete_time=complete_time,
         residue=timedelta(days=request.residue_days),
         parts=[
-            rules.Part(step.service, step.erase_time, {e.kind: (e.removed, e.anonymized) for e in step.items})
+            rules.Part(
+                step.service,
+                step.erase_time,
+                {item.kind: (item.removed, item.anonymized) for item in step.items},
+                bool(step.interrupted),
+            )
             for step in request.steps
         ],
     )

@@ -33,7 +33,7 @@ def test_origins_that_could_name_the_person_are_refused(origin) -> None:
 
 def facts(**changes) -> Facts:
     noon = datetime(2026, 1, 15, 12, tzinfo=UTC)
-    parts = [Part("sales", noon, {"orders": (0, 2), "leads": (1, 0)}), Part("consent", noon, {})]
+    parts = [Part("sales", noon, {"orders": (0, 2), "leads": (1, 0)}), Part("consent", noon, {}, interrupted=True)]
     values = {
         "tenant": "acme", "erasure_request": "erasureRequests/1", "customers": ["customers/2", "customers/1"],
         "method": "METHOD_AGENT", "origin": "case:1", "rounds": 2, "request_time": noon,
@@ -50,6 +50,7 @@ def test_the_certificate_says_who_what_when_and_what_still_ages_out() -> None:
         {"kind": "leads", "removed": 1, "anonymized": 0},
         {"kind": "orders", "removed": 0, "anonymized": 2},
     ]
+    assert [each["counts"] for each in told["services"]] == ["at least", "exact"]
     assert told["residue"]["gone_by"] == "2026-02-19T12:01:00.000Z"
 
 
