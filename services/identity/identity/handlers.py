@@ -19,6 +19,7 @@ from rapport.ticketing.v1 import events_pb2 as ticketing_events_pb2
 from rapport.ticketing.v1 import ticket_pb2
 
 from chassis import clock, money, tenancy
+from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from identity.store import TimelineEntry
@@ -62,6 +63,11 @@ class Handlers:
     ) -> None:
         """Show agents where a person stands."""
         facets.show_consent(event.consent, envelope)
+
+    @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
+    def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:
+        """Hear nothing more of a person, and leave what is held of them to the role `run`."""
+        erasing.note(event, envelope)
 
     @subscribe(campaigns_events_pb2.MessageSent)
     @subscribe(campaigns_events_pb2.MessageClicked)

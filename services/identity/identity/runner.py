@@ -1,18 +1,22 @@
-"""Role `run`: applies ingestion batches and removes deleted customers whose time is over."""
+"""Role `run`: applies ingestion batches, removes deleted customers whose time is over, erases people."""
 
 import functools
 import logging
 import threading
 
 import pymongo.errors
+from rapport.identity.v1 import events_pb2
 
 import docstore
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
+from chassis.settings import ConfigurationError
+from eventing import erasing
 from eventing.readiness import wait_migrated
 from identity.settings import IdentitySettings
 from identity.store import IngestionBatch
 from identity.usecases.applying import apply_batch
+from identity.usecases.erasing import erase
 from identity.usecases.purging import purge_due
 
 logger = logging.getLogger(__name__)
@@ -23,14 +27,20 @@ LEASE_S = 15.0
 
 
 def run(settings: IdentitySettings, stopping: Stopping) -> None:
-    """Work until told to stop."""
+    """Work until told to stop. Raises ConfigurationError."""
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
             return
-        purger = threading.Thread(target=_purge, args=(stopping,), name="purge", daemon=True)
-        purger.start()
-        probe.alive_check(purger.is_alive)
+        threads = [
+            threading.Thread(target=_purge, args=(stopping,), name="purge", daemon=True),
+            threading.Thread(target=_erase, args=(settings, stopping), name="erase", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+            probe.alive_check(thread.is_alive)
         probe.ready()
         docstore.batches.process(
             IngestionBatch,
@@ -41,7 +51,12 @@ def run(settings: IdentitySettings, stopping: Stopping) -> None:
             owner=settings.instance,
         )
         probe.ready(False)
-        purger.join()
+        for thread in threads:
+            thread.join()
+
+
+def _erase(settings: IdentitySettings, stopping: Stopping) -> None:
+    erasing.loop(settings, functools.partial(erase, settings=settings), events_pb2.SubjectErased, stopping)
 
 
 def _purge(stopping: Stopping) -> None:

@@ -3,6 +3,7 @@
 from identity.store import agent_view
 from identity.store.agent_view import Facet
 from identity.store.customers import Customer, IdentifierRow, TenantProfile
+from identity.store.erasures import ErasedIdentifier
 from identity.store.ingestion import IngestionBatch, QuarantinedEvent
 from identity.store.merges import Merge, MergeConflict
 from identity.store.timeline import TimelineEntry
@@ -16,6 +17,7 @@ DOCUMENTS = (
     QuarantinedEvent,
     TimelineEntry,
     *agent_view.DOCUMENTS,
+    ErasedIdentifier,
     TenantProfile,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -23,6 +25,7 @@ DOCUMENTS = (
 __all__ = [
     "DOCUMENTS",
     "Customer",
+    "ErasedIdentifier",
     "Facet",
     "IdentifierRow",
     "IngestionBatch",

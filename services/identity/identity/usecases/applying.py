@@ -3,6 +3,9 @@
 First identities and profiles (one transaction, when there is anything to write), then the timeline. Both steps may be
 repeated: a crash, or another runner at the same customers, changes nothing about the result. A timeline row names the
 batch that brought it, so a batch that is applied again tells its own rows, and only those.
+
+Events about people who were erased are quarantined without anything of theirs (`ERASED_PERSON`). Only here, not when
+they are taken in: the answer must not tell whoever sends that a person was erased, for write keys of shops are public.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pymongo.errors
+from pymongo import UpdateOne
 from rapport.identity.v1 import events_pb2
 from rapport.identity.v1.identity_service_pb2 import IngestEventsRequest
 from rapport.identity.v1.tracking_event_pb2 import TrackingEvent
@@ -18,6 +22,7 @@ from rapport.identity.v1.tracking_event_pb2 import TrackingEvent
 import docstore
 from chassis import clock, metric_names, money, telemetry
 from chassis.errors import Aborted, Unavailable
+from eventing import tombstones
 from identity import intake, messages
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.domain.resolution import Evidence
@@ -29,6 +34,7 @@ from identity.traits import Understood, understand
 from identity.usecases import resolving
 from identity.usecases.tenant import currency_of_tenant, region_of_tenant
 
+ERASED_PERSON = "ERASED_PERSON"
 _SINGLY_FROM_ATTEMPT = 3
 _INFRASTRUCTURE = (pymongo.errors.ConnectionFailure, Unavailable, Aborted)
 
@@ -41,10 +47,16 @@ _NAMES = {
 }
 
 
+Numbered = tuple[int, TrackingEvent]
+"""An event with its place in the batch."""
+
+
 @dataclass
-class _Incoming:
+class Incoming:
     """An event with what is worked out about it."""
 
+    place: int
+    """In the batch."""
     event: TrackingEvent
     uid: str
     """Of its timeline entry."""
@@ -60,6 +72,8 @@ class _Applied:
     rows: Sequence[tuple[TrackingEvent, Mapping[str, Any]]]
     """Events whose timeline entry this batch has brought, with the entry's row."""
     unread: int = 0
+    erased: int = 0
+    """How many events are about people who were erased."""
 
 
 def apply_batch(batch: IngestionBatch, settings: IdentitySettings) -> tuple[()]:
@@ -68,24 +82,42 @@ def apply_batch(batch: IngestionBatch, settings: IdentitySettings) -> tuple[()]:
     From the third attempt on events are applied one by one, and one that fails is quarantined: a single event that
     nothing can be made of must not hold up the others.
     """
-    events = IngestEventsRequest.FromString(batch.payload).events
+    events = list(enumerate(IngestEventsRequest.FromString(batch.payload).events))
     if batch.attempts < _SINGLY_FROM_ATTEMPT:
         applied = [_apply(batch, events, settings)]
     else:
         applied = [one for event in events if (one := _apply_or_quarantine(batch, event, settings)) is not None]
     rows = [row for one in applied for row in one.rows]
-    batch.duplicate_count = batch.accepted_count - len(rows)
+    erased = sum(one.erased for one in applied)
+    batch.duplicate_count = len(events) - len(rows) - erased
+    rows = _of_living(rows)
     batch.unread_value_count = sum(one.unread for one in applied)
     if rows:
         tracked = events_pb2.EventsTracked(events=(_tracked(batch, event, row) for event, row in rows))
         batch.emit(tracked, dict.fromkeys(one.customer for one in tracked.events))
     telemetry.counter(metric_names.INGESTED).add(batch.duplicate_count, {"rapport.ingest.outcome": "duplicate"})
+    telemetry.counter(metric_names.INGESTED).add(erased, {"rapport.ingest.outcome": "quarantined"})
     return ()
 
 
-def _apply_or_quarantine(batch: IngestionBatch, event: TrackingEvent, settings: IdentitySettings) -> _Applied | None:
+def _of_living(
+    rows: Sequence[tuple[TrackingEvent, Mapping[str, Any]]],
+) -> list[tuple[TrackingEvent, Mapping[str, Any]]]:
+    """Takes back the entries of people who were erased while their events were applied; returns the others.
+
+    Either the erasure found an entry, or the entry was written after the tombstones were, which are looked at now.
+    """
+    gone = tombstones.erased({Customer.described(row["customer"]) for _, row in rows})
+    if gone:
+        uids = [name.rpartition("/")[2] for name in gone]
+        TimelineEntry.rows().delete_many({"customer": {"$in": uids}})
+    return [(event, row) for event, row in rows if Customer.described(row["customer"]) not in gone]
+
+
+def _apply_or_quarantine(batch: IngestionBatch, numbered: Numbered, settings: IdentitySettings) -> _Applied | None:
+    event = numbered[1]
     try:
-        return _apply(batch, [event], settings)
+        return _apply(batch, [numbered], settings)
     except _INFRASTRUCTURE:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is about the event, the others must go on
@@ -104,9 +136,28 @@ def _apply_or_quarantine(batch: IngestionBatch, event: TrackingEvent, settings: 
         return None
 
 
-def _apply(batch: IngestionBatch, events: Sequence[TrackingEvent], settings: IdentitySettings) -> _Applied:
+def quarantine_erased(batch: str, source: str, places: Iterable[int]) -> None:
+    """Notes that events of a batch (uid) are about people who were erased: their places, and nothing of theirs."""
+    now = clock.now()
+    operations = []
+    for place in places:
+        values = {
+            "source": source,
+            "reason": ERASED_PERSON,
+            "description": f"Event {place} of ingestionBatches/{batch} is about a person who was erased; "
+            "it happened or came before that.",
+            "create_time": now,
+            "expire_time": now + QUARANTINE_KEPT,
+        }
+        operations.append(
+            UpdateOne({"uid": TimelineEntry.uid_of(batch, str(place))}, {"$setOnInsert": values}, upsert=True)
+        )
+    QuarantinedEvent.rows().bulk_write(operations)
+
+
+def _apply(batch: IngestionBatch, events: Sequence[Numbered], settings: IdentitySettings) -> _Applied:
     region, currency, block_list = region_of_tenant(settings), currency_of_tenant(settings), settings.block_list()
-    incoming = [_read(event, batch.source, region, block_list) for event in _first_of_each(events)]
+    incoming = [read(numbered, batch.source, region, block_list) for numbered in _first_of_each(events)]
     known = known_entries([one.uid for one in incoming])
     mine = [(one.event, row) for one in incoming if (row := known.get(one.uid)) and row.get("batch") == batch.uid]
     new = [one for one in incoming if one.uid not in known]
@@ -117,24 +168,47 @@ def _apply(batch: IngestionBatch, events: Sequence[TrackingEvent], settings: Ide
         for index, one in enumerate(new)
         if one.understood and one.understood.values
     ]
-    owners = resolving.settle([one.evidence for one in new], news, batch.source, settings)
+    owners = resolving.settle([one.evidence for one in new], news, batch.source, batch.create_time, settings)
     now = docstore.whole_milliseconds(clock.now())
-    rows = {one.uid: _entry(batch, one, owner, now, currency) for one, owner in zip(new, owners, strict=True)}
-    inserted = insert_new(rows.values(), batch.uid)
-    mine += [(one.event, rows[one.uid]) for one in new if one.uid in inserted]
-    return _Applied(mine, sum(len(one.understood.unread) for one in new if one.understood))
+    owned = [(one, owner) for one, owner in zip(new, owners, strict=True) if owner]
+    erased = [one.place for one, owner in zip(new, owners, strict=True) if not owner]
+    quarantine_erased(batch.uid, batch.source, erased)
+    rows = {one.uid: _entry(batch, one, owner, now, currency) for one, owner in owned}
+    inserted = insert_new(rows.values(), batch.uid) if rows else set()
+    mine += [(one.event, rows[one.uid]) for one, _ in owned if one.uid in inserted]
+    return _Applied(mine, sum(len(one.understood.unread) for one, _ in owned if one.understood), len(erased))
 
 
-def _first_of_each(events: Iterable[TrackingEvent]) -> Iterable[TrackingEvent]:
+def _first_of_each(events: Iterable[Numbered]) -> Iterable[Numbered]:
     """Without repeats of a message id inside the batch."""
-    first: dict[str, TrackingEvent] = {}
-    for event in events:
-        first.setdefault(event.message_id, event)
+    first: dict[str, Numbered] = {}
+    for numbered in events:
+        first.setdefault(numbered[1].message_id, numbered)
     return first.values()
 
 
-def _read(event: TrackingEvent, source: str, region: str, block_list: BlockList) -> _Incoming:
+def read(numbered: Numbered, source: str, region: str, block_list: BlockList) -> Incoming:
+    """What an accepted event says."""
+    place, event = numbered
     time = docstore.whole_milliseconds(event.event_time.ToDatetime(UTC))
+    understood = None
+    if event.kind == TrackingEvent.KIND_IDENTIFY:
+        understood = understand(messages.plain(event.traits), region, block_list)
+    found = _evidence(event, source, time, understood, block_list)
+    return Incoming(place, event, TimelineEntry.uid_of(source, event.message_id), time, found, understood)
+
+
+def evidence_of_refused(event: TrackingEvent, source: str, region: str, block_list: BlockList) -> Evidence:
+    """What an event that cannot be accepted says about who it is; it counts as old."""
+    understood = understand(messages.plain(event.traits), region, block_list)
+    if not event.user_id.strip():
+        event = TrackingEvent(kind=event.kind, user_id=event.previous_id, anonymous_id=event.anonymous_id)
+    return _evidence(event, source, intake.OLDEST, understood, block_list)
+
+
+def _evidence(
+    event: TrackingEvent, source: str, time: datetime, understood: Understood | None, block_list: BlockList
+) -> Evidence:
     strong: list[Identifier] = []
     weak: list[Identifier] = []
     user_id, anonymous_id = event.user_id.strip(), event.anonymous_id.strip()
@@ -142,17 +216,14 @@ def _read(event: TrackingEvent, source: str, region: str, block_list: BlockList)
         strong.append(Identifier(Kind.USER_ID, source, user_id))
     if anonymous_id and not block_list.blocks(Kind.ANONYMOUS_ID, anonymous_id):
         weak.append(Identifier(Kind.ANONYMOUS_ID, source, anonymous_id))
-    understood = None
-    if event.kind == TrackingEvent.KIND_IDENTIFY:
-        understood = understand(messages.plain(event.traits), region, block_list)
+    if understood:
         strong += understood.identifiers
     previous = event.previous_id.strip() if event.kind == TrackingEvent.KIND_ALIAS else ""
-    evidence = Evidence(event.message_id, time, tuple(strong), tuple(weak), previous)
-    return _Incoming(event, TimelineEntry.uid_of(source, event.message_id), time, evidence, understood)
+    return Evidence(event.message_id, time, tuple(strong), tuple(weak), previous)
 
 
 def _entry(
-    batch: IngestionBatch, one: _Incoming, owner: resolving.Owner, now: datetime, currency: str
+    batch: IngestionBatch, one: Incoming, owner: resolving.Owner, now: datetime, currency: str
 ) -> dict[str, Any]:
     event = one.event
     customer, identifier = owner

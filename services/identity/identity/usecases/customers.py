@@ -82,7 +82,9 @@ def update_customer(message: customer_pb2.Customer, mask: FieldMask, settings: I
 
     Raises NotFound, FailedPrecondition CUSTOMER_DELETED, Aborted ETAG_MISMATCH and what `create_customer` raises.
     """
-    customer = canonical_of(message.name.rpartition("/")[2])
+    uid = message.name.rpartition("/")[2]
+    profiles.refuse_erased(uid)
+    customer = canonical_of(uid)
     profiles.refuse_deleted(customer)
     members = {member.uid: member for member in profile_members([customer.uid])}
     customer = members[customer.uid]
@@ -102,6 +104,7 @@ def update_customer(message: customer_pb2.Customer, mask: FieldMask, settings: I
 @docstore.command(None)
 def delete_customer(uid: str, etag: str) -> Customer:
     """Delete the whole profile `uid` belongs to, for 30 days. Raises NotFound and Aborted ETAG_MISMATCH."""
+    profiles.refuse_erased(uid)
     customer = canonical_of(uid)
     if customer.delete_time:
         raise NotFound("NOT_FOUND", f"{customer.name} is deleted already.", metadata={"resource": customer.name})
@@ -116,6 +119,7 @@ def delete_customer(uid: str, etag: str) -> Customer:
 @docstore.command(None)
 def undelete_customer(uid: str, etag: str) -> Customer:
     """Bring a deleted profile back. Raises AlreadyExists NOT_DELETED, NotFound and Aborted ETAG_MISMATCH."""
+    profiles.refuse_erased(uid)
     customer = canonical_of(uid)
     if not customer.delete_time:
         raise AlreadyExists("NOT_DELETED", f"{customer.name} is not deleted.", metadata={"resource": customer.name})

@@ -1,6 +1,7 @@
 """Taking events in: acknowledged once they are durable; what cannot be taken is quarantined and named."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from rapport.identity.v1.identity_service_pb2 import (
     IngestEventsRequest,
@@ -18,7 +19,10 @@ from docstore.filters import FilterField
 from identity import intake
 from identity.settings import IdentitySettings
 from identity.store import IngestionBatch, QuarantinedEvent
+from identity.store.erasures import erased
 from identity.store.ingestion import QUARANTINE_KEPT
+from identity.usecases import applying
+from identity.usecases.tenant import region_of_tenant
 
 _FILTER = {
     "source": FilterField("string"),
@@ -65,6 +69,7 @@ def _store(request: IngestEventsRequest, settings: IdentitySettings) -> IngestEv
     response = IngestEventsResponse()
     accepted: list[TrackingEvent] = []
     quarantined: list[QuarantinedEvent] = []
+    readable: list[tuple[QuarantinedEvent, TrackingEvent]] = []
     for index, event in _placed(request):
         if isinstance(event, UnreadableEvent):
             refused = intake.Refusal(event.reason or "UNREADABLE", event.field, event.description)
@@ -89,6 +94,8 @@ def _store(request: IngestEventsRequest, settings: IdentitySettings) -> IngestEv
             expire_time=now + QUARANTINE_KEPT,
         )
         quarantined.append(row)
+        if isinstance(event, TrackingEvent):
+            readable.append((row, event))
         response.rejected_events.add(
             index=index,
             message_id=message_id,
@@ -97,6 +104,7 @@ def _store(request: IngestEventsRequest, settings: IdentitySettings) -> IngestEv
             description=row.description,
             quarantined_event=f"quarantinedEvents/{row.uid}",
         )
+    _leave_out_erased(readable, request.source, now, settings)
     QuarantinedEvent.insert_many(quarantined)
     if accepted:
         payload = IngestEventsRequest(source=request.source, events=accepted).SerializeToString()
@@ -104,6 +112,22 @@ def _store(request: IngestEventsRequest, settings: IdentitySettings) -> IngestEv
         response.ingestion_batch = batch.insert().name
         response.accepted_count = len(accepted)
     return response
+
+
+def _leave_out_erased(
+    refused: list[tuple[QuarantinedEvent, TrackingEvent]], source: str, now: datetime, settings: IdentitySettings
+) -> None:
+    """Keeps nothing of refused events that carry an identifier of somebody who was erased, whenever they happened.
+
+    The answer does not tell: it is the same for everybody.
+    """
+    if not refused:
+        return
+    region, block_list = region_of_tenant(settings), settings.block_list()
+    evidence = [applying.evidence_of_refused(event, source, region, block_list) for _, event in refused]
+    for place in erased(evidence, now):
+        row, _ = refused[place]
+        row.message_id, row.body = "", None
 
 
 def _placed(request: IngestEventsRequest) -> Iterator[tuple[int, TrackingEvent | UnreadableEvent]]:

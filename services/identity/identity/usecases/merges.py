@@ -52,6 +52,7 @@ def merge_customers(one: str, other: str, comment: str, settings: IdentitySettin
             f"comment has more than {COMMENT_MAX} characters; shorten it.",
             violations=[("comment", f"at most {COMMENT_MAX} characters")],
         )
+    profiles.refuse_erased(one, other)
     left, right = canonical_of(one), canonical_of(other)
     if left.uid == right.uid:
         raise FailedPrecondition(

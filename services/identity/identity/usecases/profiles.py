@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable
 
 from rapport.identity.v1 import events_pb2
 
-from chassis.errors import FailedPrecondition
+from chassis.errors import FailedPrecondition, NotFound
+from eventing import tombstones
 from identity.domain.graph import canonical
 from identity.events import alias_state, customer_state
 from identity.store import Customer
@@ -28,7 +29,8 @@ def assign(members: Collection[Customer], decided_by: str) -> None:
         member.ever_merged = True
         member.last_merge = decided_by
         message = events_pb2.CustomerMerged if member.merged else events_pb2.CustomerUnmerged
-        member.emit(message(alias=alias_state(member)), [member.name])
+        # About both: once who stood for it is erased, nobody needs to hear of the merge.
+        member.emit(message(alias=alias_state(member)), [member.name, member.described(stands)])
 
 
 def write(
@@ -63,6 +65,13 @@ def write(
             customers[uid].check_etag(expected_etag)
     Customer.save_many(customer for customer in customers.values() if customer.version)
     Customer.insert_many(started)
+
+
+def refuse_erased(*uids: str) -> None:
+    """Raises NotFound, as for a name that never was, for a customer whose erasure has begun."""
+    if gone := tombstones.erased(map(Customer.described, uids)):
+        name = min(gone)
+        raise NotFound("NOT_FOUND", f"{name} does not exist.", metadata={"resource": name})
 
 
 def refuse_deleted(customer: Customer) -> None:

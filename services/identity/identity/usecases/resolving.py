@@ -14,6 +14,7 @@ from identity.domain.identifiers import Identifier, Kind
 from identity.domain.resolution import Claim, Evidence, Known, Profile, Resolver, distinct
 from identity.settings import IdentitySettings
 from identity.store import Customer, IdentifierRow
+from identity.store.erasures import erased
 from identity.store.merges import record_conflicts, separated_pairs
 from identity.usecases import merges, profiles
 
@@ -24,31 +25,50 @@ Owner = tuple[str, Identifier]
 """Uid of the customer an event belongs to, and the identifier that says so."""
 
 
-def settle(evidence: Sequence[Evidence], news: Sequence[News], source: str, settings: IdentitySettings) -> list[Owner]:
+def settle(
+    evidence: Sequence[Evidence],
+    news: Sequence[News],
+    source: str,
+    receive_time: datetime,
+    settings: IdentitySettings,
+) -> list[Owner | None]:
     """Whose each piece of evidence is, after storing what it says about identities and profiles.
 
-    Events that say nothing new, nearly all, cost two queries and no transaction. Repeating it changes nothing.
+    None for what is about somebody who was erased (`domain.erasures`): nothing of it is stored. Events that say
+    nothing new, nearly all, cost three queries and no transaction. Repeating it changes nothing.
     """
     if not news:
-        identifiers = _known(distinct(evidence))
+        gone = erased(evidence, receive_time)
+        kept = [one for place, one in enumerate(evidence) if place not in gone]
+        identifiers = _known(distinct(kept))
         canonicals = _canonicals(known.customer for known in identifiers.values())
-        if all(_says_nothing_new(one, identifiers, canonicals) for one in evidence):
-            leads = ((one.strong or one.weak)[0] for one in evidence)
-            return [(identifiers[lead].customer, lead) for lead in leads]
-    return docstore.in_transaction(lambda: _settle(evidence, news, source, settings))
+        if all(_says_nothing_new(one, identifiers, canonicals) for one in kept):
+            leads = [(one.strong or one.weak)[0] for one in evidence]
+            return [None if place in gone else (identifiers[lead].customer, lead) for place, lead in enumerate(leads)]
+    return docstore.in_transaction(lambda: _settle(evidence, news, source, receive_time, settings))
 
 
-def _settle(evidence: Sequence[Evidence], news: Sequence[News], source: str, settings: IdentitySettings) -> list[Owner]:
+def _settle(
+    evidence: Sequence[Evidence],
+    news: Sequence[News],
+    source: str,
+    receive_time: datetime,
+    settings: IdentitySettings,
+) -> list[Owner | None]:
     now = docstore.whole_milliseconds(clock.now())
-    identifiers = _known(distinct(evidence))
+    # In the transaction: its snapshot either has the person's identifiers still, and conflicts with the erasure when
+    # it writes their profile, or has the marks that took their place.
+    gone = erased(evidence, receive_time)
+    identifiers = _known(distinct([one for place, one in enumerate(evidence) if place not in gone]))
     canonicals = _canonicals(known.customer for known in identifiers.values())
     whole = _profiles(set(canonicals.values()), canonicals)
     undone = separated_pairs(list(whole)) if whole else set()
     resolver = Resolver(identifiers, whole, undone, settings.limits(), ids.uuid7, now)
-    owners = [resolver.resolve(one) for one in evidence]
+    owners = [None if place in gone else resolver.resolve(one) for place, one in enumerate(evidence)]
     _write_identifiers(resolver, now)
     record_conflicts(resolver.conflicts.values(), now)
-    _write_profiles(resolver, canonicals, [(owners[index][0], values, when) for index, values, when in news], source)
+    learnt = [(owner[0], values, when) for place, values, when in news if (owner := owners[place])]
+    _write_profiles(resolver, canonicals, learnt, source)
     return owners
 
 

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
+from pydantic import SecretStr
 from rapport.identity.v1 import identity_service_pb2 as pb
 from rapport.identity.v1 import identity_service_pb2_grpc, tracking_event_pb2
 
@@ -141,6 +142,12 @@ def client_of(channel: grpc.Channel) -> Callable[..., Client]:
 def client(client_of: Callable[..., Client]) -> Client:
     """A client of a tenant of its own."""
     return client_of()
+
+
+@pytest.fixture(scope="module")
+def settings(database: IdentitySettings, amqp: str) -> IdentitySettings:
+    """Settings with a broker, for role `run`."""
+    return database.model_copy(update={"amqp_uri": SecretStr(amqp)})
 
 
 @pytest.fixture(scope="module")

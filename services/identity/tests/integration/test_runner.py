@@ -54,10 +54,10 @@ def settled(client, sent, people):
     return sum(1 for customer in known if customer.merged)
 
 
-def test_a_runner_killed_again_and_again_applies_everything_once(client, database, role):
+def test_a_runner_killed_again_and_again_applies_everything_once(client, settings, role):
     people, chance = 12, random.Random(5)
     sent = [client.send(*events, source=source).ingestion_batch for source, events in batches(30, people)]
-    runner = role(database.model_copy(update={"role": "run"}))
+    runner = role(settings.model_copy(update={"role": "run"}))
     for _ in range(3):
         runner.start().wait_ready()
         threading.Event().wait(chance.uniform(0.0, 0.12))  # Somewhere in the middle of the work.
@@ -71,10 +71,10 @@ def test_a_runner_killed_again_and_again_applies_everything_once(client, databas
     assert runner.stop() == 0
 
 
-def test_two_runners_at_once_agree(client, database, role):
+def test_two_runners_at_once_agree(client, settings, role):
     people = 15
-    runners = [role(database.model_copy(update={"role": "run", "probe_port": port}))
-               for port in (database.probe_port, database.grpc_port)]  # fmt: skip
+    runners = [role(settings.model_copy(update={"role": "run", "probe_port": port}))
+               for port in (settings.probe_port, settings.grpc_port)]  # fmt: skip
     for runner in runners:
         runner.start()
     for runner in runners:
@@ -84,8 +84,8 @@ def test_two_runners_at_once_agree(client, database, role):
     assert [runner.stop() for runner in runners] == [0, 0]
 
 
-def test_a_batch_is_visible_within_a_second_of_its_acknowledgement(client, database, role):
-    runner = role(database.model_copy(update={"role": "run"})).start().wait_ready()
+def test_a_batch_is_visible_within_a_second_of_its_acknowledgement(client, settings, role):
+    runner = role(settings.model_copy(update={"role": "run"})).start().wait_ready()
     client.applied(client.send(track("warm", "u1")).ingestion_batch)
     name = client.send(track("m1", "u1")).ingestion_batch
     eventually(lambda: client.GetIngestionBatch(name=name).state == 2, timeout=1.0)
