@@ -21,7 +21,7 @@ import docstore
 from chassis import errors, metric_names, telemetry, tenancy
 from eventing import guards, tombstones
 from eventing.envelope import Envelope, UndecodableEvent
-from eventing.pruning import pruned
+from eventing.pruning import erasure_types, pruned
 from eventing.subscribe import PermanentFailure, Subscription, subscriptions
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,18 @@ class Delivery:
         labels = {"rapport.event.type": self.label(envelope.type), "rapport.event.outcome": outcome.settle.value}
         telemetry.histogram(metric_names.EVENT_PROCESS_DURATION).record(time.perf_counter() - started, labels)
         return outcome
+
+    def is_of_erased(self, headers: Mapping[str, Any] | None, properties: Mapping[str, Any], body: bytes) -> bool:
+        """Whether the message names erased people and cannot be told without them. Raises InfrastructureTrouble."""
+        try:
+            envelope = Envelope.from_amqp(headers, properties, body)
+        except UndecodableEvent:
+            return False
+        if envelope.type in erasure_types():
+            return False
+        with tenancy.service_context(envelope.tenant, f"services/{self.service}", method=envelope.type):
+            erased = _guarded(lambda: tombstones.erased(envelope.datasubjects))
+        return bool(erased) and pruned(envelope.type, envelope.body, envelope.datasubjects, erased) is None
 
     def label(self, event_type: object) -> str:
         """The event type as a metric label: only types with a handler, for anybody may have sent the message."""

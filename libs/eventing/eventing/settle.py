@@ -106,7 +106,8 @@ class Settler:
         return self._delivery.process(message.headers, {"content_type": message.content_type}, _raw(message))
 
     def _copy(self, message: Any, queue: str, outcome: Outcome) -> bool:
-        """Publishes the message anew, to wait for its next attempt or as a dead letter. True when confirmed.
+        """Publishes the message anew, to wait for its next attempt or as a dead letter. True when confirmed, or when
+        nobody that it is about is left.
 
         False when the message cannot be copied, whoever made it: the broker itself can move it to the dead letters.
         """
@@ -128,6 +129,9 @@ class Settler:
             headers[ATTEMPT_HEADER] = attempt + 1
             self._copies.publish(message, headers, names.retry_exchange(delays[attempt]), queue)
             telemetry.counter(metric_names.EVENTS_RETRIED).add(1, label)
+            return
+        if self._delivery.is_of_erased(message.headers, {"content_type": message.content_type}, _raw(message)):
+            # Erased while it was handled: the erasure may have swept the dead letters already.
             return
         headers |= {
             ATTEMPT_HEADER: attempt + 1,

@@ -405,6 +405,30 @@ def test_dead_letters_forget_the_erased_and_keep_their_neighbours(database, amqp
     assert left[None][1] == b"\xff"
 
 
+def test_what_fails_after_the_sweep_is_no_dead_letter(database, bus, settings_for, role, failpoint):
+    anna, bert = person(), person()
+    refused = {
+        name: event(
+            events_pb2.EventsTracked(events=[events_pb2.TrackedEvent(customer=name, event="refuse")]),
+            "imports/1",
+            datasubjects=[name],
+        )
+        for name in (anna, bert)
+    }
+    with failpoint("eventing.settle:Settler._copy", action="pause") as there:
+        worker = role(settings_for("sample", role="work")).start().wait_ready()
+        bus.publish(refused[anna])
+        there.wait()
+        tombstones.erase([anna])
+        assert sweeping.sweep(database, frozenset({anna}))["deadLetters"] == (0, 0)
+        there.release()
+        bus.publish(refused[bert])
+        eventually(lambda: bus.count("sample.dead") == 1)
+        assert worker.stop() == 0
+    assert bus.take("sample.dead")[1].message_id == refused[bert].id
+    assert (bus.count("sample"), bus.count("sample.dead")) == (0, 0)
+
+
 def test_a_broker_lost_while_purging_loses_no_letter(database, amqp, bus, monkeypatch):
     anna, bert = person(), person()
     shared = fact_about(anna, bert)

@@ -7,10 +7,13 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.identity.v1 import events_pb2
+from sample.publishing import TENANT
 from sample.store import Thing
 
 import docstore
 from eventing import topology
+from eventing.relay import Relay
+from eventing.relay.publisher import Publisher
 from testkit import eventually
 
 SERVICE = "sample"
@@ -86,6 +89,28 @@ def test_the_trace_of_the_request_goes_on(relay, tap, bus):
     assert version == "00"
     assert int(trace, 16) == span.get_span_context().trace_id
     assert int(parent, 16) != span.get_span_context().span_id  # the relay's publish span stands between
+
+
+def test_a_pass_looks_where_it_is_told_and_says_what_is_out(amqp, topology_file, bus):
+    publisher = Publisher(amqp, "test")
+    try:
+        eventually(lambda: publisher.connected)
+        relay = Relay("sample", publisher, topology.consumed_types(topology.load(topology_file)))
+        made, other = thing(2), thing()
+        made.label = "y"
+        made.emit(made.state_events()[0])
+        made.save()
+        out = {}
+        assert not relay.relay_once([], out)
+        assert relay.age() == 0
+        assert outbox_left() == 2
+        assert relay.relay_once(["things"], out)
+        assert {key: out["things", f"{TENANT}/{key}"] for key in (made.uid, other.uid)} == {made.uid: 2, other.uid: 1}
+        assert relay.age() == 0
+        assert outbox_left() == 0
+        assert not relay.relay_once(["things"], out)
+    finally:
+        publisher.close()
 
 
 def test_a_purged_document_is_gone_once_its_events_are_out(relay, tap, bus):
