@@ -1,18 +1,22 @@
-"""Role `run`: gives out leads that wait, notes promises that were not kept in time, removes what is over."""
+"""Role `run`: gives out leads that wait, notes promises not kept in time, erases people, removes what is over."""
 
 import logging
 import threading
 from collections.abc import Callable
 
 import pymongo.errors
+from rapport.sales.v1 import events_pb2
 
 import docstore
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
+from chassis.settings import ConfigurationError
+from eventing import erasing
 from eventing.readiness import wait_migrated
 from sales.settings import SalesSettings
 from sales.store import OrderChange
 from sales.usecases import assigning, deletions, promises
+from sales.usecases.erasing import erase
 
 IDLE_S = 0.4
 """How long a loop that found nothing to do waits."""
@@ -23,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: SalesSettings, stopping: Stopping) -> None:
-    """Works until asked to stop; several of them share the work."""
+    """Works until asked to stop; several of them share the work. Raises ConfigurationError."""
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     loops: tuple[tuple[str, Callable[[], int], float], ...] = (
         ("assign", lambda: assigning.give_out(settings.instance), IDLE_S),
@@ -31,7 +37,10 @@ def run(settings: SalesSettings, stopping: Stopping) -> None:
         ("purge", deletions.purge_due, _TIDY_S),
         ("tidy", _tidy, _TIDY_S),
     )
-    threads = [threading.Thread(target=_until, args=(stopping, work, idle), name=name) for name, work, idle in loops]
+    threads = [
+        *(threading.Thread(target=_until, args=(stopping, work, idle), name=name) for name, work, idle in loops),
+        threading.Thread(target=erasing.loop, args=(settings, erase, events_pb2.SubjectErased, stopping), name="erase"),
+    ]
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
             return

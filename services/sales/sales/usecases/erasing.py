@@ -1,24 +1,24 @@
 """Erasing people (GDPR article 17): what sales holds of them goes, or loses everything that leads to them."""
 
 from collections import Counter
-from collections.abc import Collection
 
 import docstore
-from docstore import Row
+from docstore import Row, aliases
+from eventing.erasing import Items
 from sales.store import Account, Contact, Lead, Opportunity, Order, Promise, leads, sales_reps
 
 ERASED_NAME = "Erased"
 _AT_ONCE = 500
 
 
-def erase(customers: Collection[str]) -> dict[str, tuple[int, int]]:
+def erase(customers: list[str]) -> Items:
     """Erases customers (resource names) in the current tenant; returns kind -> (removed, anonymized).
 
     Leads, contacts and promises are removed. Orders stay for the books, opportunities for the forecast, without
     anything that leads to the person; so do accounts that bear a person's own name. Idempotent, and whatever a crash
-    leaves undone a repeat does; must not run inside a transaction.
+    leaves undone a repeat does; for `eventing.erasing`, outside transactions.
     """
-    named = {"customer": {"$in": list(customers)}}
+    named = {"customer": {"$in": customers}}
     # Opportunities first: they are found by their contacts too, which are then removed.
     opportunities = _anonymize_opportunities(named)
     return {
@@ -28,6 +28,7 @@ def erase(customers: Collection[str]) -> dict[str, tuple[int, int]]:
         "opportunities": (0, opportunities),
         "accounts": (0, _anonymize_accounts(customers)),
         "orders": (0, _anonymize_orders(named)),
+        "customerAliases": (aliases.forget(customers), 0),
     }
 
 
@@ -67,11 +68,11 @@ def _anonymize_opportunities(named: Row) -> int:
     )
 
 
-def _anonymize_accounts(customers: Collection[str]) -> int:
+def _anonymize_accounts(customers: list[str]) -> int:
     return (
         Account.rows()
         .update_many(
-            {"person": {"$in": list(customers)}},
+            {"person": {"$in": customers}},
             {"$set": {"display_name": ERASED_NAME}, "$unset": {"person": "", "website": ""}, "$inc": {"version": 1}},
         )
         .modified_count

@@ -4,10 +4,10 @@ import uuid
 
 import grpc
 import pytest
-from sales.store import Account, Contact
-from sales.usecases import deletions
 
 from eventing import tombstones
+from sales.store import Account, Contact
+from sales.usecases import deletions
 
 SERVICE = "sales"
 

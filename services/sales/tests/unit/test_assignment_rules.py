@@ -14,7 +14,9 @@ ANYTHING = Wanted("", "", frozenset())
 
 def rep(uid: str, load: int = 0, capacity: int = 10, **fields) -> Rep:
     values = {name: frozenset(fields.get(name, ())) for name in ("regions", "languages", "skills")}
-    return Rep(uid, f"principals/{uid}", load=load, capacity=capacity, available=fields.get("available", True), **values)
+    return Rep(
+        uid, f"principals/{uid}", load=load, capacity=capacity, available=fields.get("available", True), **values
+    )
 
 
 def wanted(region: str = "", language: str = "", *skills: str) -> Wanted:

@@ -1,0 +1,209 @@
+"""The roles as processes: killed where it hurts, fed with repeats and disorder; real servers throughout."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pika
+import pytest
+from pydantic import SecretStr
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
+from rapport.identity.v1 import events_pb2 as identity_events_pb2
+from rapport.sales.v1 import events_pb2
+
+from chassis import clock, ids
+from contracts import descriptors
+from eventing import names, topology
+from eventing.envelope import Envelope
+from localrun.ports import free_port
+from sales.store import LeadDesk, Order, Promise
+from testkit import eventually
+from testkit.roles import RoleProcess
+
+SERVICE = "sales"
+State = events_pb2.PromiseState.State
+
+
+@pytest.fixture(scope="module")
+def topology_file(amqp: str, tmp_path_factory: pytest.TempPathFactory):
+    manifest = topology.manifest([SERVICE])
+    topology.declare(amqp, manifest)
+    path = tmp_path_factory.mktemp("topology") / "topology.json"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.fixture
+def broker(amqp: str, topology_file) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    connection = pika.BlockingConnection(pika.URLParameters(amqp))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    yield channel
+    connection.close()
+
+
+@pytest.fixture
+def publish(broker, client) -> Callable[..., Envelope]:
+    """Publishes an event, or one published before once more."""
+
+    def tell(message, subject: str, *about: str, event: Envelope | None = None) -> Envelope:
+        event = event or Envelope(
+            id=ids.uuid7(),
+            type=message.DESCRIPTOR.full_name,
+            source="//rapport/other",
+            subject=subject,
+            tenant=client.tenant,
+            time=datetime.now(UTC),
+            sequence=(1, 0),
+            datasubjects=about,
+            body=message.SerializeToString(),
+        )
+        properties = pika.BasicProperties(**event.to_properties())
+        broker.basic_publish(names.EVENTS_EXCHANGE, event.type, event.body, properties, mandatory=True)
+        return event
+
+    return tell
+
+
+@pytest.fixture
+def made(role, settings, amqp, topology_file) -> Callable[[str], RoleProcess]:
+    """Makes a role of the service on this module's database and broker, not yet started."""
+
+    def make(name: str) -> RoleProcess:
+        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port()}
+        changes |= {"topology_file": topology_file, "amqp_uri": SecretStr(amqp)}
+        return role(settings.model_copy(update=changes))
+
+    return make
+
+
+@pytest.fixture
+def started(made) -> Callable[[str], RoleProcess]:
+    return lambda name: made(name).start().wait_ready()
+
+
+def overdue_events(client) -> Counter[int]:
+    """How often promises were told to be overdue -> how many."""
+    with client.context():
+        rows = list(Promise.rows().find({}, {"outbox.type": 1}))
+    kind = events_pb2.PromiseOverdue.DESCRIPTOR.full_name
+    return Counter(sum(each["type"] == kind for each in row["outbox"]) for row in rows)
+
+
+def test_every_promise_falls_due_once_though_run_is_killed_meanwhile(client, made, travel) -> None:
+    due = clock.now() + timedelta(hours=1)
+    for number in range(60):
+        client.CreatePromise(promise={"customer": client.customer(), "text": f"Call {number}", "due_time": due})
+    chance = random.Random(5)
+    process = made("run").start().wait_ready()
+    travel(hours=2)
+    for _ in range(3):
+        wanted = overdue_events(client)[1] + chance.randrange(1, 8)
+        eventually(lambda wanted=wanted: overdue_events(client)[1] >= min(wanted, 60), 20, "some are overdue")
+        process.kill()
+        with client.context():  # what the killed one held can be claimed at once
+            Promise.rows().update_many({}, {"$unset": {"lease": ""}})
+        process = made("run").start()
+    process.wait_ready()
+    eventually(lambda: overdue_events(client)[1] == 60, 20, "all are overdue")
+    assert overdue_events(client) == {1: 60}
+    assert process.stop() == 0
+    found = client.ListPromises(filter="state = STATE_OVERDUE", page_size=1000)
+    assert len(found.promises) == 60
+
+
+def test_two_that_run_give_out_leads_and_a_desk_of_one_killed_is_taken_over(client, started) -> None:
+    names_ = [client.lead().name for _ in range(150)]
+    with client.context():  # somebody who died at the desk
+        held = {"owner": "gone", "token": "gone", "until": datetime.now(UTC) + timedelta(seconds=2)}
+        LeadDesk.rows().update_one({"uid": "default"}, {"$set": {"lease": held}})
+    for uid in ("anna", "ben", "cem"):
+        client.rep(uid, capacity=45)
+    one, other = started("run"), started("run")
+
+    def owners() -> Counter[str]:
+        return Counter(each.assignment.owner for each in client.ListLeads(page_size=1000).leads)
+
+    wanted = {"principals/anna": 45, "principals/ben": 45, "principals/cem": 45, "": 15}
+    eventually(lambda: owners() == wanted, 20, "all room is taken")
+    first = client.ListLeads(filter="owner:*", page_size=1000).leads
+    assert [each.name for each in first] == names_[:135]
+    assert (one.stop(), other.stop()) == (0, 0)
+
+
+def test_a_worker_takes_over_orders_told_twice_and_in_disorder(client, publish, started) -> None:
+    chance = random.Random(7)
+    people = [client.customer() for _ in range(20)]
+    bought = [client.bought(chance.choice(people), 100 + n, str(n)) for n in range(100)]
+    back = [client.returned(each["customer"], 7, each["order_id"]) for each in bought]
+    events = bought + back
+    chance.shuffle(events)
+    told = []
+    for first in range(0, len(events), 25):
+        some = events[first : first + 25]
+        about = {each["customer"]: None for each in some}
+        told.append(publish(identity_events_pb2.EventsTracked(events=some), f"batches/{first}", *about))
+    for event in told[::2]:
+        publish(None, "", event=event)
+    worker = started("work")
+
+    def refunded() -> int:
+        with client.context():
+            return Order.rows().count({"refunded_minor": 7, "awaited": None})
+
+    eventually(lambda: refunded() == 100, 30, "all are refunded")
+    (euro,) = client.SummarizeOrders().currencies
+    revenue = sum(range(100, 200))
+    assert (euro.order_count, euro.revenue.units * 100 + euro.revenue.nanos // 10_000_000) == (100, revenue)
+    assert (euro.refunded.units, client.SummarizeOrders().customer_count) == (7, len({e["customer"] for e in bought}))
+    assert worker.stop() == 0
+
+
+def test_what_happened_is_told_with_whom_it_is_about(client, broker, started) -> None:
+    queue = broker.queue_declare("", exclusive=True).method.queue
+    broker.queue_bind(queue, names.EVENTS_EXCHANGE, "rapport.sales.v1.#")
+    person = client.customer()
+    lead = client.lead(customer=person)
+    deal = client.ConvertLead(name=lead.name).conversion.opportunity
+    client.WinOpportunity(name=deal)
+    client.track(client.bought(person, 700, "1"))
+    client.CreatePromise(promise={"customer": person, "text": "Call", "due_time": {"seconds": 4_000_000_000}})
+    process = started("relay")
+    told: dict[str, Envelope] = {}
+
+    def arrived() -> bool:
+        while len(told) < 5:
+            method, properties, body = broker.basic_get(queue, auto_ack=True)
+            if not method:
+                return False
+            event = Envelope.from_amqp(properties.headers, {"content_type": properties.content_type}, body)
+            if event.tenant == client.tenant:
+                told[event.type.rpartition(".")[2]] = event
+        return True
+
+    eventually(arrived, 30, "the events")
+    assert set(told) == {"LeadCreated", "LeadConverted", "OpportunityWon", "OrdersPlaced", "PromiseMade"}
+    assert all(event.datasubjects == (person,) for event in told.values())
+    assert told["OpportunityWon"].subject == deal
+    placed = descriptors.message_class(told["OrdersPlaced"].type).FromString(told["OrdersPlaced"].body)
+    assert placed.orders[0].tracked
+    assert process.stop() == 0
+
+
+def test_an_erasure_is_carried_out_by_run(client, publish, started) -> None:
+    person = client.customer()
+    client.lead(customer=person, display_name="Planted")
+    worker = started("work")
+    request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[person])
+    publish(request, "erasureRequests/1", person)
+    runner = started("run")
+    eventually(lambda: list(client.ListLeads().leads) == [], 30, "the lead is gone")
+    assert (worker.stop(), runner.stop()) == (0, 0)
+    assert "Planted" not in worker.log.read_text() + runner.log.read_text()
+
+
+def test_the_role_serve_answers_and_ends_in_peace(client, started) -> None:
+    process = started("serve")
+    assert process.stop() == 0
