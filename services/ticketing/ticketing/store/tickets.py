@@ -25,6 +25,7 @@ NO_SKILLS = "*"
 """`need` of a ticket that anybody can take."""
 NO_TERM = datetime(9999, 1, 1, tzinfo=UTC)
 _WITH_AGENT: Row = {"agent": {"$exists": True}}
+_WITH_EMAIL: Row = {"requester_email": {"$exists": True}}
 
 
 class StoredClock(me.EmbeddedDocument):
@@ -89,6 +90,7 @@ class Ticket(Aggregate):
             ["tenant", "queue", "create_time", "id"],
             {"fields": ["tenant", "agent", "create_time", "id"], "partialFilterExpression": _WITH_AGENT},
             {"fields": ["tenant", "agent", "state"], "partialFilterExpression": _WITH_AGENT},
+            {"fields": ["tenant", "requester_email"], "partialFilterExpression": _WITH_EMAIL},
             {
                 "fields": ["tenant", "rank", "term", "id", "need"],
                 "name": "waiting",

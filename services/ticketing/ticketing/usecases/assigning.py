@@ -133,6 +133,7 @@ def _write(chosen: list[tuple[Row, Choice]]) -> None:
     now = whole_milliseconds(clock.now())
     found = Ticket.get_many(row["uid"] for row, _ in chosen)
     taken = []
+    agents.reserve(choice.agent.name for _, choice in chosen if choice.agent)
     for row, choice in chosen:
         ticket = found[row["uid"]]
         assert ticket.state == NEW, "the transaction reads one state of the database"
@@ -140,5 +141,4 @@ def _write(chosen: list[tuple[Row, Choice]]) -> None:
         lifecycle.give(ticket, choice.agent.name, choice.agent.load, choice.reason, now)
         lifecycle.conclude(ticket, now, events_pb2.TicketAssigned(reason=choice.reason))
         taken.append(ticket)
-    agents.reserve(ticket.agent for ticket in taken)
     Ticket.save_many(taken)
