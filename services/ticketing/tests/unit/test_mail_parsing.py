@@ -349,7 +349,8 @@ LINES = [
     "Content-Disposition: attachment; filename*0*=x''%80; filename*1=..", "Content-Transfer-Encoding: base64",
     "Content-Transfer-Encoding: quoted-printable", "Content-Type: text/plain; charset=utf-16", "--b", "--b--", "", "",
     "=", "=3D=ZZ", "AAA", "<p>&#99999999999;<blockquote>", "On x wrote:", "> q", "-- ", "\x00", "PK\x03\x04", "\ufffd",
-    "Content-Type: message/rfc822", "Content-Type: application/zip; name=a.zip", "Auto-Submitted:", "Precedence: \u00e4",
+    "Content-Type: message/rfc822", "Content-Type: application/zip; name=a.zip", "Auto-Submitted:",
+    "Precedence: \u00e4",
 ]  # fmt: skip
 PIECES = st.sampled_from(LINES) | st.text(max_size=40)
 

@@ -184,19 +184,15 @@ unauthori[sz]ed (?:\w+ )?(?:transaction|payment|charge|access)
 emergency
 (?:data )?breach
 injur(?:y|ed)
-fire
-on fire
-smoke
-dangerous
+(?:on|caught) fire
+(?:is|was|very) dangerous
+(?:ist|war|sehr) gefaehrlich
+(?:es |hat ge)?brann?t
 gehackt
 gestohlen
 betrug
 notfall
 verletzt
-brand
-brennt
-rauch
-gefaehrlich
 lebensgefahr
 """
 
