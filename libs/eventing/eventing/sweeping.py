@@ -7,6 +7,7 @@ consumers' tombstones are for; and it may be logged after it, for which `relay.o
 *after* it has logged: either the sweep finds the row, or the row was logged after the tombstones were there.
 """
 
+from itertools import islice
 from typing import Any
 
 from pymongo import DeleteOne, UpdateOne
@@ -42,20 +43,20 @@ def sweep(settings: Settings, erased: frozenset[str]) -> dict[str, Counts]:
 def facts(erased: frozenset[str]) -> Counts:
     """Erases people from the fact log: rows about them alone are removed, rows about others too are rewritten."""
     rows = Fact.rows()
-    changes: list[DeleteOne | UpdateOne] = []
-    for row in rows.find({"datasubjects": {"$in": sorted(erased)}, "type": {"$nin": sorted(erasure_types())}}):
-        rest = pruned(row["type"], bytes(row["body"]), row["datasubjects"], erased)
-        if rest is None:
-            changes.append(DeleteOne({"uid": row["uid"]}))
-        else:
-            left = {"body": rest.body, "datasubjects": list(rest.datasubjects)}
-            changes.append(UpdateOne({"uid": row["uid"]}, {"$set": left}))
+    found = rows.find({"datasubjects": {"$in": sorted(erased)}, "type": {"$nin": sorted(erasure_types())}})
     removed = anonymized = 0
-    for start in range(0, len(changes), _BULK):
-        written = rows.bulk_write(changes[start : start + _BULK])
+    while changes := [_without(row, erased) for row in islice(found, _BULK)]:
+        written = rows.bulk_write(changes)
         if written is not None:
             removed, anonymized = removed + written.deleted_count, anonymized + written.modified_count
     return removed, anonymized
+
+
+def _without(row: Row, erased: frozenset[str]) -> DeleteOne | UpdateOne:
+    rest = pruned(row["type"], bytes(row["body"]), row["datasubjects"], erased)
+    if rest is None:
+        return DeleteOne({"uid": row["uid"]})
+    return UpdateOne({"uid": row["uid"]}, {"$set": {"body": rest.body, "datasubjects": list(rest.datasubjects)}})
 
 
 def _unsent(erased: frozenset[str]) -> Counts:

@@ -196,6 +196,17 @@ def test_a_second_round_about_more_people_gets_through_and_adds_up(delivery, dat
     assert second_sequence > first_sequence
 
 
+def test_a_request_about_people_already_erased_gets_through(delivery, database):
+    anna = person()
+    first = request_for(anna)
+    deliver(delivery, first)
+    erasing.step(database, erase, events_pb2.SubjectErased)
+    Thing.new(label=anna).insert()
+    deliver(delivery, request_for(anna, uid=first.subject.rpartition("/")[2]))
+    erasing.step(database, erase, events_pb2.SubjectErased)
+    assert [counts(answer) for answer in answers(first)] == [{}, {"things": (1, 0)}]
+
+
 def test_customers_that_a_service_finds_are_erased_as_well(delivery, database):
     anna, bert = person(), person()
     asked = request_for(anna)
@@ -220,13 +231,17 @@ def test_asked_again_while_sweeping_loses_no_count(delivery, database):
     deliver(delivery, asked)
     again = iter([request_for(anna, bert, uid=asked.subject.rpartition("/")[2])])
 
+    swept = []
+
     def interrupted(customers):
+        swept.append(set(customers))
         done = erase(customers)
         for each in again:
             deliver(delivery, each)
         return done
 
     erasing.step(database, interrupted, events_pb2.SubjectErased)
+    assert swept == [{anna}, {anna, bert}, {anna, bert}]
     (answer,) = answers(asked)
     assert list(answer.customers) == sorted([anna, bert])
     assert counts(answer) == {"things": (2, 0)}

@@ -120,10 +120,10 @@ class Relay:
         # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
         # there is no backlog of changes to skip.
         with docstore.database().watch(pipeline, max_await_time_ms=_SWEEP_MS) as stream:
-            while not stopping.is_set() and self.relay_once():
+            relayed: Versions = {}
+            while not stopping.is_set() and self.relay_once(None, relayed):
                 pass
             next_sweep = time.monotonic() + _SWEEP_MS / 1000
-            relayed: Versions = {}
             while not stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
                 change = stream.try_next()
                 if change is None:
@@ -137,7 +137,7 @@ class Relay:
         """Publishes one batch of events; False when there were none, or the broker took none.
 
         collections: where to look, everywhere for None. relayed: told the version of each document up to which all
-        its events are out now.
+        its events are out now, until it holds more than anybody wants to know.
         """
         sources = self._outbox.read(collections)
         if not sources:
@@ -162,7 +162,7 @@ class Relay:
         self._outbox.remove(sources, settled)
         if len(settled) == len(envelopes):
             self._oldest = None
-        if relayed is not None:
+        if relayed is not None and len(relayed) < _BUSY:
             relayed.update(
                 ((source.collection, source.key), source.entries[-1]["sequence"][0])
                 for source in sources
