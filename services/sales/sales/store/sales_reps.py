@@ -13,7 +13,7 @@ from docstore.tenanted import whole_tenant
 from sales.domain.assignment import Rep
 
 REPS_MAX = 1000
-"""The most available sales reps a lead is offered to."""
+"""The most sales reps of one tenant: all of them are looked at for each lead."""
 
 
 class SalesRep(Aggregate):

@@ -7,7 +7,7 @@ import docstore
 from chassis import inputs as fields
 from docstore import masks
 from sales import answers, inputs
-from sales.store import Contact, tenants
+from sales.store import Account, Contact, tenants
 from sales.usecases import accounts, people
 from sales.usecases.deletions import require_deleted
 
@@ -68,4 +68,6 @@ def _assign(contact: Contact, message: contact_pb2.Contact) -> None:
 
 
 def _region(account: str) -> str:
-    return accounts.known(account, "contact.account").region_code or ""
+    uid = fields.uid(account)
+    found = Account.get_many([uid], deleted=True)
+    return (found[uid].region_code or "") if found else ""

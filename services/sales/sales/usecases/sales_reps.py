@@ -6,17 +6,23 @@ from rapport.sales.v1 import sales_rep_pb2
 
 import docstore
 from chassis import inputs as fields
-from chassis.errors import FailedPrecondition
+from chassis.errors import FailedPrecondition, ResourceExhausted
 from docstore import masks
+from docstore.tenanted import whole_tenant
 from sales import answers, inputs
 from sales.store import SalesRep, leads
+from sales.store.sales_reps import REPS_MAX
 
 CAPACITY_MAX = 10_000
 
 
 @docstore.command(None)
 def create(uid: str, message: sales_rep_pb2.SalesRep) -> SalesRep:
-    """Creates a sales rep. Raises AlreadyExists for a taken id, InvalidArgument."""
+    """Creates a sales rep. Raises AlreadyExists for a taken id, InvalidArgument, ResourceExhausted."""
+    if SalesRep.rows().count({"purged": None, **whole_tenant()}, limit=REPS_MAX) == REPS_MAX:
+        raise ResourceExhausted(
+            "TOO_MANY_SALES_REPS", f"There are {REPS_MAX} sales reps; remove some who have no leads first."
+        )
     rep = SalesRep.new(uid=uid)
     _assign(rep, message)
     leads.call_desk()

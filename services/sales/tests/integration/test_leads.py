@@ -8,7 +8,8 @@ import grpc
 import pytest
 from rapport.sales.v1 import events_pb2, lead_pb2
 
-from sales.store import Account, Contact, Lead, LeadDesk, Opportunity, SalesRep
+from docstore import Conflict
+from sales.store import Account, Contact, Lead, LeadDesk, Opportunity, SalesRep, sales_reps
 from sales.usecases import assigning
 
 SERVICE = "sales"
@@ -123,6 +124,31 @@ def test_a_lead_that_nobody_called_for_is_found_a_minute_later(client, give_out,
     travel(minutes=2)
     give_out()
     assert client.GetLead(name=lead.name).assignment.sales_rep == "salesReps/anna"
+
+
+def test_a_call_that_comes_while_the_desk_is_worked_at_is_heard(client, give_out, monkeypatch) -> None:
+    lead = client.lead()
+    looked = assigning._give_some
+
+    def somebody_comes_after(uid: str) -> object:
+        result = looked(uid)
+        monkeypatch.setattr(assigning, "_give_some", looked)
+        client.rep("anna")
+        return result
+
+    monkeypatch.setattr(assigning, "_give_some", somebody_comes_after)
+    give_out()
+    assert client.GetLead(name=lead.name).assignment.sales_rep == "salesReps/anna"
+
+
+def test_a_sales_rep_who_got_a_lead_meanwhile_is_not_given_another_on_old_knowledge(client) -> None:
+    client.rep("anna", capacity=1)
+    with client.context():
+        known = {rep.uid: rep for rep in sales_reps.all_reps()}
+        client.lead()
+        with pytest.raises(Conflict):
+            sales_reps.take_room(known, Counter(anna=1))
+    assert loads(client) == {"anna": 1}
 
 
 def test_many_that_wait_go_in_the_order_they_came_and_a_second_run_changes_nothing(client, give_out) -> None:
