@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import requests
+from rich.markup import escape
 
 from e2e.demo import orders, people
 from e2e.demo.api import ApiError
@@ -75,7 +76,7 @@ def main() -> int:
             ).play()
     except (CheckFailedError, ApiError, TimeoutError, requests.RequestException, orders.UnusableFileError) as error:
         report.print()
-        report.console.print(f"[red]The story stopped:[/red] {error}")
+        report.console.print(f"[red]The story stopped:[/red] {escape(str(error))}")
         return 1
     report.print()
     report.console.print("Everything is as planted.")

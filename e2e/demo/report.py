@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -53,11 +54,11 @@ class Report:
         """Prints the tables."""
         checks = Table("step", "what", "planted", "found", title="What was planted, what the platform found")
         for row in self.rows:
-            checks.add_row(*row)
+            checks.add_row(*map(escape, row))
         self.console.print(checks)
         times = Table("step", "seconds", title="Times")
         for title, seconds in self.times:
             times.add_row(title, f"{seconds:.1f}")
         self.console.print(times)
         for what, value in self.notes:
-            self.console.print(f"{what}: {value}")
+            self.console.print(escape(f"{what}: {value}"))
