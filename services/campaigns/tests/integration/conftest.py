@@ -36,6 +36,7 @@ from chassis import client as chassis_client
 from chassis import clock, ids, server, tenancy
 from chassis.keys import keyring
 from chassis.smtp import Mailer
+from eventing.delivery import Delivery
 from eventing.envelope import Envelope
 from eventing.subscribe import subscriptions
 from localrun.ports import free_port
@@ -311,6 +312,29 @@ def ready(client: Client) -> Client:
     client.template()
     client.journey()
     return client
+
+
+@pytest.fixture
+def hear(client: Client) -> Callable[..., None]:
+    """Hears an event as the worker does: what comes late, again, or about erased people is left out."""
+    delivery = Delivery("campaigns", Handlers)
+
+    def event(message: Proto, subject: str, *about: str, sequence: int = 1) -> None:
+        told = Envelope(
+            id=ids.uuid7(),
+            type=message.DESCRIPTOR.full_name,
+            source="//rapport/other",
+            subject=subject,
+            tenant=client.tenant,
+            time=clock.now(),
+            datasubjects=about,
+            sequence=(sequence, 0),
+            body=message.SerializeToString(),
+        )
+        properties = told.to_properties()
+        assert delivery.process(properties.pop("headers"), properties, told.body).settle.value == "done"
+
+    return event
 
 
 @pytest.fixture

@@ -5,38 +5,23 @@ from itertools import permutations
 import pytest
 from rapport.ticketing.v1 import events_pb2 as ticketing_events_pb2
 
-from campaigns.handlers import Handlers
-from campaigns.store import Complaint
+from campaigns.store import Complaint, Message
+from campaigns.usecases import advancing, sending
 from campaigns.usecases.complaints import LOOK_AGAIN, PAUSED_FOR
-from chassis import clock, ids
-from eventing.delivery import Delivery
-from eventing.envelope import Envelope
+from chassis.smtp import Mailer
+from docstore import due
 
 SERVICE = "campaigns"
 
 
 @pytest.fixture
-def complaint(client):
-    """Tells of a complaint as the worker hears it: what comes late or again is left out."""
-    delivery = Delivery("campaigns", Handlers)
+def complaint(hear):
+    """Tells of a complaint."""
 
     def tell(customer: str, *, is_open: bool, ticket: str = "tickets/1", sequence: int = 1) -> None:
         message = ticketing_events_pb2.ComplaintOpened if is_open else ticketing_events_pb2.ComplaintClosed
         event = message(complaint={"ticket": ticket, "customer": customer, "open": is_open})
-        envelope = Envelope(
-            id=ids.uuid7(),
-            type=event.DESCRIPTOR.full_name,
-            source="//rapport/ticketing",
-            subject=ticket,
-            tenant=client.tenant,
-            time=clock.now(),
-            datasubjects=(customer,),
-            sequence=(sequence, 0),
-            body=event.SerializeToString(),
-        )
-        properties = envelope.to_properties()
-        headers = properties.pop("headers")
-        assert delivery.process(headers, properties, envelope.body).settle.value == "done"
+        hear(event, ticket, customer, sequence=sequence)
 
     return tell
 
@@ -66,11 +51,6 @@ def test_nothing_is_sent_while_a_complaint_is_open_and_it_goes_on_when_it_is_clo
 def test_what_already_waits_is_paused_at_once_even_when_it_is_about_to_be_sent(
     ready, work, inbox, complaint, settings
 ) -> None:
-    from campaigns.store import Message
-    from campaigns.usecases import advancing, sending
-    from chassis.smtp import Mailer
-    from docstore import due
-
     person = person_in(ready)
     ready.enter(person)
     while advancing.advance(settings):

@@ -51,10 +51,20 @@ class Client:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(**fields: Any) -> Message:
             request = getattr(pb, f"{method}Request")(**fields)
-            token = keyring().mint_token(tenant=self.tenant, **self._claims)
-            return getattr(self._stub, method)(request, metadata=[("authorization", f"Bearer {token}")], timeout=20)
+            return getattr(self._stub, method)(request, metadata=self._credentials(), timeout=20)
 
         return call
+
+    def told_beside(self, method: str, consistency_token: str, **fields: Any) -> tuple[Any, dict[str, Any]]:
+        """Calls with a consistency token, unless it is empty; the answer and the metadata that came with it."""
+        metadata = [*self._credentials(), *([("x-consistency-token", consistency_token)] if consistency_token else [])]
+        request = getattr(pb, f"{method}Request")(**fields)
+        answer, call = getattr(self._stub, method).with_call(request, metadata=metadata, timeout=20)
+        return answer, dict(call.trailing_metadata())
+
+    def _credentials(self) -> list[tuple[str, str]]:
+        token = keyring().mint_token(tenant=self.tenant, **self._claims)
+        return [("authorization", f"Bearer {token}")]
 
     def refused(self, method: str, **fields: Any) -> Refusal:
         """Why a method is refused."""
