@@ -28,6 +28,7 @@ from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import flushing, people, preparing, running, storing
 from scoring.usecases.erasing import erase
+from testkit import eventually
 
 from .conftest import START, claimed, customer, plant, purchase, score_row
 
@@ -234,31 +235,50 @@ def test_a_job_that_reads_is_waited_for_and_what_it_stores_is_without_the_person
     assert holding(first) == set()
 
 
-def test_consent_asks_the_role_run_erases_and_answers_and_nobody_comes_back(
-    client, settings, store, holding, monkeypatch
-) -> None:
-    monkeypatch.setattr(erasing, "QUIET_S", 0.0)
-    gone, stays = customer(), customer()
-    plant(client, [score_row(gone), score_row(stays)])
-    client.buys(gone, 1)
+@pytest.fixture
+def hear(client):
+    """Hears an event as the worker does."""
     delivery = Delivery("scoring", Handlers)
 
-    def hear(event: Any, *about: str) -> None:
+    def event(message: Any, *about: str) -> None:
         told = Envelope(
             id=ids.uuid7(),
-            type=event.DESCRIPTOR.full_name,
+            type=message.DESCRIPTOR.full_name,
             source="//rapport/other",
             subject="things/1",
             tenant=client.tenant,
             time=clock.now(),
             datasubjects=about,
             sequence=(1, 0),
-            body=event.SerializeToString(),
-        ).to_properties()
-        assert delivery.process(told.pop("headers"), told, event.SerializeToString()).settle.value == "done"
+            body=message.SerializeToString(),
+        )
+        properties = told.to_properties()
+        assert delivery.process(properties.pop("headers"), properties, told.body).settle.value == "done"
 
+    return event
+
+
+def test_the_role_run_erases(client, settings, store, hear, holding, role) -> None:
+    gone = customer()
+    plant(client, [score_row(gone)])
+    client.buys(gone, 1)
+    with client.context():
+        flushing.flush(settings, store)
+    hear(consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/2", customers=[gone]), gone)
+    process = role(settings.model_copy(update={"role": "run"})).start().wait_ready()
+    eventually(lambda: holding(gone) == set(), 20, "the first sweep")
+    assert process.stop() == 0
+
+
+def test_consent_asks_the_role_run_erases_and_answers_and_nobody_comes_back(
+    client, settings, store, hear, holding, monkeypatch
+) -> None:
+    monkeypatch.setattr(erasing, "QUIET_S", 0.0)
+    gone, stays = customer(), customer()
+    plant(client, [score_row(gone), score_row(stays)])
+    client.buys(gone, 1)
     hear(consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[gone]), gone)
-    assert erasing.step(settings, lambda names: erase(names, settings, store), events_pb2.SubjectErased) == 1
+    assert erasing.step(settings, lambda names: erase(names, settings, store), events_pb2.SubjectErased)
     hear(identity_events_pb2.EventsTracked(events=[purchase(gone, 2), purchase(stays, 2)]), gone, stays)
     hear(identity_events_pb2.EventsTracked(events=[purchase(gone, 3)]), gone)
     assert holding(gone) == set()
