@@ -25,10 +25,10 @@ from ticketing.domain.mail_limits import MailRefused
 TEXT_MAX = 50_000
 """Characters of text that are kept."""
 FILENAME_MAX = 150
-LOOP_HEADER, LOOP_MARK = "X-Loop", "rapport-ticketing"
-"""What every mail of ours carries, so that it is known should it come back."""
+LOOP_HEADER = "X-Loop"
+"""The field in which senders put what lets them know their own mails, should they come back."""
 
-AUTO_REPLY, BULK, BOUNCE, LOOP = "AUTO_REPLY", "BULK", "BOUNCE", "LOOP"
+AUTO_REPLY, BULK, BOUNCE = "AUTO_REPLY", "BULK", "BOUNCE"
 NOT_DECODABLE, TOTAL_TOO_LARGE, TOO_MANY_ATTACHMENTS = "NOT_DECODABLE", "TOTAL_TOO_LARGE", "TOO_MANY_ATTACHMENTS"
 """Why an attachment is not kept, besides `domain.mail_limits`."""
 
@@ -64,8 +64,8 @@ class MailAttachment:
 class ParsedMail:
     """A mail. text: what the sender wrote; whole_text: with quoted history and signature.
 
-    references: Message-IDs of the mails it answers, the nearest first. automatic: AUTO_REPLY, BULK, BOUNCE or LOOP
-    when no person wrote it. date: as stated, UTC. body_sha256: of everything after the header.
+    references: Message-IDs of the mails it answers, the nearest first. automatic: AUTO_REPLY, BULK or BOUNCE when no
+    person wrote it. loop_marks: values of X-Loop. date: as stated, UTC. body_sha256: of everything after the header.
     """
 
     sender: str
@@ -80,6 +80,7 @@ class ParsedMail:
     whole_text: str
     attachments: tuple[MailAttachment, ...]
     automatic: str
+    loop_marks: tuple[str, ...]
     body_sha256: str
 
 
@@ -105,6 +106,7 @@ def parse(raw: bytes) -> ParsedMail:
         whole_text=whole,
         attachments=tuple(parts.attachments),
         automatic=_automatic(fields),
+        loop_marks=tuple(mail_text.clean_line(value)[:_VALUE_MAX] for value in fields.all(LOOP_HEADER)[:20]),
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
 
@@ -284,8 +286,6 @@ def _automatic(fields: _Fields) -> str:
     def first_word(name: str) -> str:
         return (fields.text(name).lower().replace(";", " ").split() or [""])[0]
 
-    if any(LOOP_MARK in value.lower() for value in fields.all(LOOP_HEADER)):
-        return LOOP
     returned = fields.has("Return-Path") and fields.text("Return-Path").strip() == "<>"
     if fields.structured().get_content_type() == "multipart/report" or fields.has("X-Failed-Recipients") or returned:
         return BOUNCE

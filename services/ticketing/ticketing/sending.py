@@ -8,14 +8,15 @@ from email.utils import format_datetime, formataddr, parseaddr
 
 from bson import Binary
 
-from chassis import clock, keys
+from chassis import clock, keys, tenancy
 from docstore import Row
-from ticketing.mail_parsing import LOOP_HEADER, LOOP_MARK
+from ticketing.mail_parsing import LOOP_HEADER
 from ticketing.settings import TicketingSettings
 from ticketing.store import Ticket, TicketMessage
 
 _SEAL_USE = "ticket-mail"
 _TOKEN_USE = "reply-token"  # noqa: S105 - names a use of the keyring
+_LOOP_USE = "mail-loop"
 _TOKEN_BYTES = 10
 _REFERENCES_MAX = 20
 
@@ -26,29 +27,40 @@ def reply_token(tenant: str, ticket: str) -> str:
     return base64.b32encode(digest[:_TOKEN_BYTES]).decode().lower()
 
 
+def loop_mark(tenant: str) -> str:
+    """What every mail of the tenant carries, so that it is known should it come back, and no other tenant's is."""
+    return f"rapport-{keys.keyring().fingerprint(_LOOP_USE, tenant)[:20]}"
+
+
 def render(
     settings: TicketingSettings, mail: Row, ticket: Ticket, message: TicketMessage, thread: list[str], sender: Row
-) -> Binary:
-    """The mail with its envelope, sealed for its row. thread: Message-IDs of what was said, the oldest first."""
+) -> Row:
+    """The mail's Message-ID, and it with its envelope, sealed for its row (`message_id`, `sealed`).
+
+    thread: Message-IDs of what was said, the oldest first. sender: what is known of the tenant.
+    """
     recipient = str(ticket.requester_email)
     own = sender.get("sender_email")
+    envelope_sender = parseaddr(own or settings.mail_from)[1]
+    message_id = f"<{message.uid}@{envelope_sender.rpartition('@')[2]}>"
     # 7bit: relays without 8BITMIME must not change the body.
     rendered = EmailMessage(policy.SMTP.clone(cte_type="7bit", utf8=not recipient.isascii()))
     rendered["From"] = formataddr((sender.get("sender_name") or "", own)) if own else settings.mail_from
     rendered["To"] = recipient
     rendered["Subject"] = _subject(ticket.subject, mail["token"])
     rendered["Date"] = format_datetime(clock.real_now())
-    rendered["Message-ID"] = mail["message_id"]
+    rendered["Message-ID"] = message_id
     if thread:
         rendered["In-Reply-To"] = thread[-1]
         rendered["References"] = " ".join(thread[-_REFERENCES_MAX:])
-    rendered[LOOP_HEADER] = LOOP_MARK
+    rendered[LOOP_HEADER] = loop_mark(tenancy.tenant())
     rendered.set_content(message.text)
     if ticket.language_code:
         rendered["Content-Language"] = ticket.language_code  # Last: set_content starts the content's fields anew.
     raw = base64.b64encode(rendered.as_bytes()).decode()
-    plain = [parseaddr(own or settings.mail_from)[1], recipient, raw]
-    return Binary(keys.keyring().seal(_SEAL_USE, json.dumps(plain).encode(), mail["uid"].encode()))
+    plain = [envelope_sender, recipient, raw]
+    sealed = keys.keyring().seal(_SEAL_USE, json.dumps(plain).encode(), mail["uid"].encode())
+    return {"message_id": message_id, "sealed": Binary(sealed)}
 
 
 def unsealed(mail: Row) -> tuple[str, str, bytes]:

@@ -5,6 +5,8 @@ import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -21,6 +23,7 @@ from chassis import client as chassis_client
 from chassis.keys import keyring
 from chassis.smtp import Mailer
 from docstore import blobs
+from docstore.explain import assert_indexed
 from localrun.ports import free_port
 from testkit import eventually
 from testkit.keys import TEST_KEYRING
@@ -227,6 +230,43 @@ class TestInbound:
         deliver()
         assert len(client.ListTickets().tickets) == 2
 
+    def test_one_mail_taken_in_many_times_at_once_is_one(self, client, deliver) -> None:
+        message = mail()
+        with ThreadPoolExecutor(8) as pool:
+            names = {taken.name for taken in pool.map(lambda _: take_in(client, message), range(8))}
+        deliver()
+        assert len(names) == len(client.ListTickets().tickets) == 1
+
+    def test_large_mails_pass_up_to_what_a_request_may_have(self, client, deliver) -> None:
+        message = mail()
+        message.add_attachment(b"x" * 2_800_000, maintype="video", subtype="mp4", filename="a.mp4")
+        taken = take_in(client, message)
+        deliver()
+        assert client.GetInboundMail(name=taken.name).attachments[0].size_bytes == 2_800_000
+        message.add_attachment(b"x" * 2_800_000, maintype="video", subtype="mp4", filename="b.mp4")
+        with pytest.raises(grpc.RpcError) as error:
+            take_in(client, message)
+        assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def test_every_query_runs_on_an_index(self, client) -> None:
+        for number in range(40):
+            take_in(client, mail(str(number)))
+        by_time = [("create_time", 1), ("_id", 1)]
+        with client.context():
+            assert_indexed(InboundMail, {"fingerprint": "x"})
+            assert_indexed(InboundMail, {"delete_time": None}, by_time, limit=50)
+            assert_indexed(InboundMail, {"delete_time": None, "state": "STATE_FAILED"}, by_time, limit=50)
+            assert_indexed(InboundMail, {"customer": "x"})
+            waiting = {"message_id": {"$in": ["<x@y>"]}, "state": "STATE_RECEIVED", "uid": {"$ne": "z"}}
+            assert_indexed(InboundMail, waiting)
+            said_by_mail = {"ticket": "x", "create_time": {"$lt": datetime.now(UTC)}, "message_id": {"$exists": True}}
+            TicketMessage.rows().insert_one({"ticket": "y"})
+            assert_indexed(TicketMessage, said_by_mail, [("create_time", -1), ("_id", -1)], limit=20)
+            assert_indexed(TicketMessage, {"message_id": {"$in": ["<x@y>"]}})
+            assert_indexed(TicketMessage, {"message_id": "<x@y>", "author": "AUTHOR_AGENT"})
+            OutgoingMail.rows().insert_one({"ticket": "y"})
+            assert_indexed(OutgoingMail, {"token": {"$in": ["x"]}})
+
     def test_what_is_refused_says_why_and_leaves_nothing(self, client, refused) -> None:
         with refused("SENDER_MISSING") as error:
             take_in(client, b"Subject: x\r\n\r\nx")
@@ -282,12 +322,14 @@ class TestInbound:
         alone = take_in(client, mail("I am on holiday.", **away))
         bulk = take_in(client, mail("Buy this!", Precedence="bulk"))
         own = take_in(client, answer.as_bytes())
+        del answer["Message-ID"]
+        passed_on = take_in(client, answer.as_bytes())
         deliver()
         assert client.GetInboundMail(name=in_thread.name).ticket == ticket.name
         assert client.now(ticket).state == ticket.STATE_RESOLVED
-        ignored = [client.GetInboundMail(name=each.name) for each in (alone, bulk, own)]
-        assert [each.state for each in ignored] == [alone.STATE_IGNORED] * 3
-        assert [each.reason for each in ignored] == ["AUTO_REPLY", "BULK", "LOOP"]
+        ignored = [client.GetInboundMail(name=each.name) for each in (alone, bulk, own, passed_on)]
+        assert [each.state for each in ignored] == [alone.STATE_IGNORED] * 4
+        assert [each.reason for each in ignored] == ["AUTO_REPLY", "BULK", "LOOP", "LOOP"]
         listed = client.ListInboundMails(filter="state = STATE_IGNORED").inbound_mails
         assert {each.name for each in listed} == {each.name for each in ignored}
         assert len(client.ListTickets().tickets) == 1
@@ -325,11 +367,30 @@ class TestInbound:
             pass
         assert client.GetInboundMail(name=taken.name).state == waiting.STATE_PROCESSED
 
+    def test_a_mail_waits_for_the_earlier_one_it_follows(self, client, deliver, travel) -> None:
+        earlier = mail("Where is my order?")
+        first = take_in(client, earlier)
+        with client.context():
+            later = {"$set": {"due": datetime.now(UTC) + timedelta(hours=1)}}
+            InboundMail.rows().update_one({"uid": first.uid}, later)
+        second = take_in(client, mail("It is number 7.", In_Reply_To=str(earlier["Message-ID"])))
+        deliver()
+        waiting = client.GetInboundMail(name=second.name)
+        assert (waiting.state, waiting.reason) == (waiting.STATE_RECEIVED, "EARLIER_MAIL_WAITING")
+        for _ in range(2):
+            travel(hours=1)
+            deliver()
+        (ticket,) = client.ListTickets().tickets
+        assert [each.text for each in said(client, ticket.name)] == ["Where is my order?", "It is number 7."]
+
     def test_one_tenant_neither_sees_nor_reaches_the_mails_of_another(self, client, answered, deliver, channel) -> None:
         ticket, answer = answered
         other = type(client)(channel, f"t{uuid.uuid4().hex[:12]}")
         taken = take_in(other, reply_to(answer, From=str(answer["To"])))
         deliver()
+        passed_on = take_in(other, answer.as_bytes())
+        deliver()
+        assert other.GetInboundMail(name=passed_on.name).state == passed_on.STATE_PROCESSED
         with pytest.raises(grpc.RpcError) as error:
             client.GetInboundMail(name=taken.name)
         assert error.value.code() is grpc.StatusCode.NOT_FOUND
@@ -353,8 +414,10 @@ class TestKilled:
         message.add_attachment(b"picture", maintype="image", subtype="png", filename="a.png")
         taken = take_in(client, message)
         with failpoint(point) as there:
-            runner().start()
+            process = runner().start()
             there.wait()
+        assert "ann@example.com" not in process.log.read_text()
+        assert "Order 7" not in process.log.read_text()
         with client.context():
             InboundMail.rows().update_one({"uid": taken.uid}, {"$unset": {"lease": ""}})  # As when it ends by itself.
         deliver()

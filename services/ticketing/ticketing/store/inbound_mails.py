@@ -25,9 +25,9 @@ _SEAL_USE = "inbound-mail"
 class InboundMail(Aggregate):
     """What is known of a mail and what became of it.
 
-    fingerprint: equal for equal mails, however often and on whatever way they come. A new ticket and the message in it
-    have the mail's own uid, so there cannot be two of them. due: when to look at it, until it has been dealt with; `run`
-    claims it.
+    fingerprint: equal for equal mails, however often and whatever way they come. A new ticket and the message in
+    it have the mail's own uid, so there cannot be two of them. due: when to look at it, until it has been dealt with;
+    `run` claims it.
     """
 
     resource = "inboundMails"

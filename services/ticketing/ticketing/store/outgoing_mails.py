@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import mongoengine as me
-from bson import Binary
 
 from docstore import Row, leases
 from docstore import due as claiming
@@ -37,7 +36,8 @@ class OutgoingMail(Record):
     }
     ticket: Any = me.StringField(required=True)
     """Uid."""
-    message_id: Any = me.StringField(required=True)
+    message_id: Any = me.StringField()
+    """The Message-ID, once it was rendered."""
     token: Any = me.StringField(required=True)
     """What in a reply names the ticket."""
     state: Any = me.StringField(required=True, choices=[WAITING, SENT, REFUSED, CANCELLED])
@@ -114,6 +114,12 @@ def settle(row: Row, changes: Row, *, due: datetime | None = None) -> bool:
     return OutgoingMail.rows().update_one(leases.held(row), update).matched_count == 1
 
 
-def write_down(row: Row, sealed: Binary) -> bool:
-    """Keeps the rendered mail before its first attempt; False when somebody else has claimed it meanwhile."""
-    return OutgoingMail.rows().update_one(leases.held(row), {"$set": {"sealed": sealed}}).matched_count == 1
+def write_down(row: Row, written: Row) -> Row | None:
+    """Keeps the rendered mail (`message_id`, `sealed`) before its first attempt, in a transaction; returns the row.
+
+    None when somebody else has claimed it meanwhile.
+    """
+    if not OutgoingMail.rows().update_one(leases.held(row), {"$set": written}).matched_count:
+        return None
+    TicketMessage.rows().update_one({"uid": row["uid"]}, {"$set": {"message_id": written["message_id"]}})
+    return {**row, **written}

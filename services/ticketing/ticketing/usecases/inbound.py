@@ -17,7 +17,7 @@ from chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, N
 from chassis.inputs import refusal
 from chassis.keys import InvalidToken
 from docstore import Conflict, Row, blobs, due, leases, tracing, whole_milliseconds
-from ticketing import knowing, mail_parsing
+from ticketing import knowing, mail_parsing, sending
 from ticketing.domain import sentiment
 from ticketing.domain.classification import classify
 from ticketing.domain.mail_limits import MailRefused
@@ -34,6 +34,8 @@ BATCH = 10
 LEASE_S = 60.0
 SUBJECT_MAX = 300
 EMAIL = "CHANNEL_EMAIL"
+LOOP = "LOOP"
+"""Why a mail of ours that came back is ignored."""
 _RETRY_FIRST, _RETRY_MAX = timedelta(seconds=2), timedelta(minutes=5)
 _ATTEMPTS_MAX = 20
 _EARLIER_MAIL_PAUSE = timedelta(seconds=1)
@@ -110,8 +112,9 @@ def _process(settings: TicketingSettings, row: Row) -> None:
     except InvalidToken:
         _end(row, FAILED, "KEY_GONE")
         return
-    automatic = mail_parsing.LOOP if outgoing_mails.is_ours(mail.message_id) else mail.automatic
-    thread = None if automatic in (mail_parsing.LOOP, mail_parsing.BULK) else _thread(mail, sender)
+    ours = sending.loop_mark(tenancy.tenant()) in mail.loop_marks or outgoing_mails.is_ours(mail.message_id)
+    automatic = LOOP if ours else mail.automatic
+    thread = None if automatic in (LOOP, mail_parsing.BULK) else _thread(mail, sender)
     if automatic and thread is None:
         _end(row, IGNORED, automatic)
     elif thread is None and inbound_mails.waiting_among(list(mail.references), row["uid"]):

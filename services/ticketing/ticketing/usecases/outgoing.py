@@ -1,6 +1,7 @@
-"""Answers that leave by e-mail: stored with their Message-ID in the answer's own transaction, sent by `run`.
+"""Answers that leave by e-mail: noted in the answer's own transaction, rendered, stored and sent by `run`.
 
-At least once, always as the same mail with the same Message-ID; the message is stamped once the server took it.
+At least once, always as the same mail with the same Message-ID, which the message has before the first attempt; the
+message is stamped once the server took it.
 """
 
 import logging
@@ -20,20 +21,15 @@ BATCH = 10
 LEASE_S = 60.0
 RETRY_FIRST, RETRY_MAX = timedelta(seconds=5), timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=3)
-_FALLBACK_DOMAIN = "ticketing.rapport.invalid"
 
 logger = logging.getLogger(__name__)
 
 
 def queue_answer(ticket: Ticket, message: TicketMessage) -> None:
     """Leaves an agent's answer for sending, inside the caller's transaction; the message is stored after it."""
-    profile = outgoing_mails.tenant_profile()
-    domain = (profile.get("sender_email") or "").rpartition("@")[2] or _FALLBACK_DOMAIN
-    message.message_id = f"<{message.uid}@{domain}>"
     OutgoingMail.new(
         uid=message.uid,
         ticket=ticket.uid,
-        message_id=message.message_id,
         token=sending.reply_token(tenancy.tenant(), ticket.uid),
         state=WAITING,
         due=clock.now(),
@@ -68,7 +64,7 @@ def _send(settings: TicketingSettings, mailer: Mailer, row: Row) -> bool:
         _end(row, CANCELLED)
         return True
     try:
-        mailer.send(raw, row["message_id"], sender, recipient)
+        mailer.send(raw, ready["message_id"], sender, recipient)
     except PermanentMailError as error:
         logger.warning("the mail server refused an answer for good", extra={"smtp_code": error.code})
         _count("refused")
@@ -99,8 +95,8 @@ def _written_down(settings: TicketingSettings, row: Row) -> Row | None:
         return None
     ticket, message = tickets[row["ticket"]], said[row["uid"]]
     thread = outgoing_mails.thread_of(ticket.uid, message.create_time)
-    sealed = sending.render(settings, row, ticket, message, thread, outgoing_mails.tenant_profile())
-    return {**row, "sealed": sealed} if outgoing_mails.write_down(row, sealed) else None
+    written = sending.render(settings, row, ticket, message, thread, outgoing_mails.tenant_profile())
+    return docstore.in_transaction(lambda: outgoing_mails.write_down(row, written))
 
 
 def _sent(row: Row) -> None:
