@@ -45,6 +45,7 @@ def page(
     max_page_size: int = ...,
     default: int = ...,
     deleted: bool = ...,
+    ahead: Sequence[Row] = ...,
 ) -> tuple[list[D], str]: ...
 
 
@@ -58,6 +59,7 @@ def page(
     bind: Mapping[str, Any],
     max_page_size: int = ...,
     default: int = ...,
+    ahead: Sequence[Row] = ...,
 ) -> tuple[list[Row], str]: ...
 
 
@@ -71,6 +73,7 @@ def page(
     max_page_size: int = 1000,
     default: int = 50,
     deleted: bool = False,
+    ahead: Sequence[Row] = (),
 ) -> tuple[list[Any], str]:
     """One page of the rows that match, in `order` (ties by `_id`, in the last field's direction), and the next token.
 
@@ -79,7 +82,8 @@ def page(
     `order` holds values of one type, or nothing (which sorts lowest), never a list.
 
     `bind` holds the request's other arguments that shape the list (filter, parent, ...): a token works only with the
-    same ones, the same method and the same tenant. `max_page_size` is AIP-158's silent cap. Raises InvalidArgument:
+    same ones, the same method and the same tenant. `max_page_size` is AIP-158's silent cap. `ahead`: rows of the same
+    shape that are kept elsewhere and come before all others; for requests without a token. Raises InvalidArgument:
     INVALID_PAGE_TOKEN, INVALID_PAGE_SIZE (negative).
     """
     if request.page_size < 0:
@@ -101,7 +105,9 @@ def page(
     if request.page_token:
         last = _open(request.page_token, bound, len(order))
         filter = {**filter, **_after(last, order, {**filter, "tenant": tenancy.tenant()})}
-    found = list(rows.find(filter, projection, sort=order, limit=size + 1))
+    first = [] if request.page_token else list(ahead)[: size + 1]
+    left = size + 1 - len(first)
+    found = [*first, *(rows.find(filter, projection, sort=order, limit=left) if left else ())]
     token = _seal([_value(found[size - 1], field) for field, _ in order], bound) if len(found) > size else ""
     page_rows = found[:size]
     return (
