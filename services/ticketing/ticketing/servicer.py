@@ -117,8 +117,14 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     def ListTicketMessages(self, request: pb.ListTicketMessagesRequest, _: Context) -> pb.ListTicketMessagesResponse:
         ticket = Ticket.get(uid(request.parent))
         filter, bind = {"ticket": ticket.uid}, {"parent": request.parent}
-        order = [("create_time", 1)]
-        found, token = paging.page(TicketMessage, filter=filter, order=order, request=request, bind=bind)
+        found, token = paging.page(
+            TicketMessage,
+            filter=filter,
+            order=[("create_time", 1)],
+            request=request,
+            bind=bind,
+            ahead=() if request.page_token else tickets.first_messages(ticket.uid),
+        )
         return pb.ListTicketMessagesResponse(
             ticket_messages=[answers.ticket_message(each) for each in found], next_page_token=token
         )

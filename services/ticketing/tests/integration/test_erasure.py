@@ -91,7 +91,7 @@ def test_nothing_of_an_erased_person_is_left(client, settings, store, travel) ->
         assert store.list(ticket.name) == []
         assert all(each == (0, 0) for each in erase([ticket.customer], blobs=store).values())
         assert {cls.rows().count({}) for cls in (InboundMail, RawMail, OutgoingMail)} == {0}
-        assert TicketMessage.rows().count({}) == 1
+        assert TicketMessage.rows().count({}) == 0
     assert left(client) == {}
     kept = client.now(ticket)
     assert (kept.subject, kept.customer, kept.requester_email, kept.kind_reason) == ("erased", "", "", "")
@@ -99,6 +99,9 @@ def test_nothing_of_an_erased_person_is_left(client, settings, store, travel) ->
     assert kept.sentiment.label == resolved.sentiment.label
     assert list(kept.sentiment.reasons) == []
     assert client.now(other).subject == "Where is it?"
+    assert [each.text for each in client.ListTicketMessages(parent=other.name).ticket_messages] == [
+        "Where is my parcel?"
+    ]
     assert client.now(unknown).subject == "erased"
 
 

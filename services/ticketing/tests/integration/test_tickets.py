@@ -152,19 +152,24 @@ def test_a_message_is_said_once_per_request(client, refused) -> None:
     assert len(client.ListTicketMessages(parent=made.name).ticket_messages) == 1
 
 
-def test_messages_come_in_pages(client) -> None:
-    made, other = client.ticket(), client.ticket()
+@pytest.mark.parametrize("size", [1, 2, 5, 6])
+@pytest.mark.parametrize("first", ["Number 0", ""])
+def test_messages_come_in_pages(client, size, first) -> None:
+    """The first one, which is kept within the ticket, too."""
+    made, other = client.ticket(text=first), client.ticket(text="Elsewhere")
     client.say(other)
-    for number in range(5):
-        client.say(made, f"Number {number}")
-    texts, token = [], ""
+    texts = [f"Number {number}" for number in range(bool(first), 5)]
+    for text in texts:
+        client.say(made, text)
+    found, token = [], ""
     while True:
-        page = client.ListTicketMessages(parent=made.name, page_size=2, page_token=token)
-        texts += [each.text for each in page.ticket_messages]
+        page = client.ListTicketMessages(parent=made.name, page_size=size, page_token=token)
+        assert len(page.ticket_messages) <= size
+        found += [each.text for each in page.ticket_messages]
         token = page.next_page_token
         if not token:
             break
-    assert texts == [f"Number {number}" for number in range(5)]
+    assert found == [*([first] if first else []), *texts]
 
 
 def test_tickets_are_listed_by_what_they_are(client, refused) -> None:

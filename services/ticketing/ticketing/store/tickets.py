@@ -12,6 +12,7 @@ from docstore import Row, due
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
 from ticketing.domain.sla_clock import Clock
+from ticketing.store.messages import TicketMessage
 from ticketing.store.sentiments import Sentiment
 
 NEW, OPEN, PENDING, RESOLVED = "STATE_NEW", "STATE_OPEN", "STATE_PENDING", "STATE_RESOLVED"
@@ -75,10 +76,11 @@ class Ticket(Aggregate):
     due: when somebody has to look at it next: at once while it may be assigned or has made room for another one,
     else when a clock has something to tell. `run` claims it.
     complaint: the customer whose complaint has been told as open.
+    first (stored only): the row of the first message, unless that is kept with the others; so a ticket is one insert.
     """
 
     resource = "tickets"
-    hidden: ClassVar[tuple[str, ...]] = ("outbox", "lease")
+    hidden: ClassVar[tuple[str, ...]] = ("outbox", "lease", "first")
     meta: ClassVar[dict[str, Any]] = {
         "collection": "tickets",
         "indexes": [
@@ -136,6 +138,18 @@ class Ticket(Aggregate):
     resolve_time: Any = InstantField()
     due: Any = InstantField()
 
+    def __init__(self, *args: Any, **values: Any) -> None:
+        self._first: Row | None = None
+        super().__init__(*args, **values)
+
+    def begin_with(self, message: TicketMessage) -> None:
+        """Keeps the first message within the new ticket."""
+        self._first = message.to_row()
+
+    def to_row(self) -> Row:
+        """What is stored, the first message included."""
+        return {**super().to_row(), **({"first": self._first} if self._first else {})}
+
     def publish(self, event: Message) -> None:
         """Tells an event about the ticket with its next write."""
         self.emit(event, [self.customer] if self.customer else [])
@@ -163,6 +177,18 @@ class Ticket(Aggregate):
             state = events_pb2.ComplaintState(ticket=self.name, customer=self.complaint, open=True)
             told.append(events_pb2.ComplaintOpened(complaint=state))
         return told
+
+
+def first_messages(uid: str) -> list[Row]:
+    """The row of the message that is kept within a ticket, if there is one."""
+    found = Ticket.rows().find_one({"uid": uid}, {"first": 1}) or {}
+    return [found["first"]] if "first" in found else []
+
+
+def forget_first_messages(uids: Collection[str]) -> int:
+    """Removes the messages kept within tickets; returns how many."""
+    kept = {"uid": {"$in": list(uids)}, "first": {"$exists": True}}
+    return Ticket.rows().update_many(kept, {"$unset": {"first": ""}}).modified_count
 
 
 def loads(agents: Collection[str]) -> dict[str, int]:

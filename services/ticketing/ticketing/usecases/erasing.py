@@ -15,7 +15,7 @@ from docstore import Row, aliases, whole_milliseconds
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
 from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage
-from ticketing.store.tickets import RESOLVED
+from ticketing.store.tickets import RESOLVED, forget_first_messages
 from ticketing.usecases import lifecycle
 
 ERASED_SUBJECT = "erased"
@@ -53,6 +53,7 @@ def _anonymize(uids: Sequence[str]) -> dict[str, int]:
     """Takes the person out of tickets, with whatever was said in them until this instant, in one transaction."""
     now = whole_milliseconds(clock.now())
     counts = _forget_said(_some_said_in(uids))
+    counts["ticketMessages"] += forget_first_messages(uids)
     tickets = list(Ticket.get_many(uids, deleted=True).values())
     for ticket in tickets:
         had_agent = lifecycle.holder(ticket)

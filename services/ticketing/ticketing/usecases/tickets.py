@@ -22,27 +22,22 @@ from ticketing.usecases import assigning, lifecycle, messages, routing
 from ticketing.usecases.opening import Opening, Said
 
 
-def create(opening: Opening, said: Said | None = None) -> Ticket:
-    """Opens a ticket, with the customer's first words if there are any; joins the caller's transaction.
-
-    Raises FailedPrecondition CUSTOMER_ERASED. Without first words it is one insert of one document.
-    """
-    return _create_with_message(opening, said) if said is not None else _create_alone(opening)
-
-
 @docstore.command(Ticket)
-def _create_alone(opening: Opening) -> Ticket:
-    return _opened(opening, None).insert()
+def create(opening: Opening, said: Said | None = None) -> Ticket:
+    """Opens a ticket, with the customer's first words if there are any, by one insert of one document.
 
-
-@docstore.command(None)
-def _create_with_message(opening: Opening, said: Said) -> Ticket:
+    What came by mail (it has a uid of its own) is kept with the other messages, for answers to find it: that takes the
+    caller's transaction. Raises FailedPrecondition CUSTOMER_ERASED.
+    """
     ticket = _opened(opening, said)
-    message = messages.said_in(ticket, said)
-    ticket.publish(messages.posted(ticket, message))
-    ticket.insert()
-    message.insert()
-    return ticket
+    if said is not None:
+        message = messages.said_in(ticket, said)
+        if said.uid:
+            message.insert()
+        else:
+            ticket.begin_with(message)
+        ticket.publish(messages.posted(ticket, message))
+    return ticket.insert()
 
 
 def _opened(opening: Opening, said: Said | None) -> Ticket:
