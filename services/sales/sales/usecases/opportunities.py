@@ -30,12 +30,9 @@ def update(message: opportunity_pb2.Opportunity, mask: FieldMask) -> Opportunity
     """Changes what the mask names. Raises NotFound, Aborted, FailedPrecondition OPPORTUNITY_CLOSED, as `create` too."""
     opportunity = Opportunity.get(fields.uid(message.name))
     wanted = answers.opportunity(opportunity)
-    changed = masks.apply(mask, message, wanted)
-    if changed:
+    if masks.apply(mask, message, wanted):
         _require_open(opportunity)
-    if "pipeline" in changed and "stage" not in changed and not mask.paths:
-        wanted.stage = ""
-    _assign(opportunity, wanted)
+        _assign(opportunity, wanted)
     return opportunity.save(message.etag or None)
 
 
