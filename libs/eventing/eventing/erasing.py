@@ -19,9 +19,10 @@ kind, `{"orders": (removed, anonymized)}`. A service that learns that the person
 returns `Erased(items, customers)`: they are erased as well, and the answer names them, so that everybody erases them.
 
 What eventing keeps of the people is swept here and need not be touched: the fact log, unsent events, dead letters,
-timers. Each request is swept twice: the second sweep begins once nothing that was under way before the tombstones can
-still write. Then the answer is released in the update that ends the task: exactly one for each round, whatever dies
-when. A sweep's counts are stored with its end; the answer says so when one was cut short and they are minima.
+timers. Each request is swept twice: the second sweep begins once handlers and calls that were under way before the
+tombstones have ended; work of the role `run` that may take longer looks at the tombstones itself before it writes. Then
+the answer is released in the update that ends the task: exactly one for each round, whatever dies when. A sweep's
+counts are stored with its end; the answer says so when one was cut short and they are minima.
 """
 
 import logging

@@ -61,7 +61,7 @@ class ErasureRequest(Aggregate):
         "indexes": [
             ["tenant", "id"],
             ["tenant", "customers", "id"],
-            ["tenant", "state", "due_time", "id"],
+            ["tenant", "state", "id"],
             {"fields": ["tenant", "open"], "unique": True, "partialFilterExpression": {"open": {"$exists": True}}},
             {
                 "fields": ["request_time"],

@@ -102,10 +102,13 @@ def _open(
 
 
 def _reopen(request: ErasureRequest, customers: Collection[str]) -> None:
-    if ErasureRequest.open_about(customers) is None:
+    left = set(customers)
+    while left and (there := ErasureRequest.open_about(left)) is not None:
+        left -= set(there.customers)
+    if left:
         asked = Asked(request.method, request.origin or "")
-        first = min(customers)
-        _open(first, first, customers, asked, [step.service for step in request.steps], request.residue_days)
+        services = [step.service for step in request.steps]
+        _open(min(left), min(left), left, asked, services, request.residue_days)
 
 
 def _ask(request: ErasureRequest) -> None:
