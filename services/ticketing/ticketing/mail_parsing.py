@@ -6,21 +6,17 @@ million lines; the package reads headers, each part's alone, after they have bee
 
 import base64
 import binascii
-import codecs
 import hashlib
 import mimetypes
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.header import decode_header
 from email.message import Message
-from email.parser import BytesHeaderParser
-from email.policy import compat32
 from email.utils import parseaddr, parsedate_to_datetime
 
 from ticketing.domain import mail_limits, mail_text
 from ticketing.domain.mail_limits import MailRefused
+from ticketing.mail_fields import VALUE_MAX, Fields, decoded_words, in_charset
 
 TEXT_MAX = 50_000
 """Characters of text that are kept."""
@@ -32,15 +28,9 @@ AUTO_REPLY, BULK, BOUNCE = "AUTO_REPLY", "BULK", "BOUNCE"
 NOT_DECODABLE, TOTAL_TOO_LARGE, TOO_MANY_ATTACHMENTS = "NOT_DECODABLE", "TOTAL_TOO_LARGE", "TOO_MANY_ATTACHMENTS"
 """Why an attachment is not kept, besides `domain.mail_limits`."""
 
-_VALUE_MAX = 2_000
 _REFERENCES_MAX = 50
 _ADDRESS_MAX = 254
 _TEXT_SOURCE_MAX = 400_000
-_CHARSETS = re.compile(
-    r"(?:us-?)?ascii|utf-?(?:7|8|16|32)(?:-?(?:le|be))?|latin-?\d+|iso-?8859-?\d+(?:-?[ei])?|(?:windows|cp|ibm)-?\d+"
-    r"|koi8-?[rut]|gb2312|gbk|gb18030|big5(?:-?hkscs)?|shift[-_]?jis|euc-?(?:jp|kr)|iso-?2022-?(?:jp|kr)(?:-\d)?"
-    r"|mac-?roman|macintosh|tis-?620"
-)
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{2,8}){0,3}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
@@ -88,7 +78,7 @@ def parse(raw: bytes) -> ParsedMail:
     """The mail. Raises MailRefused, with the reasons of `domain.mail_limits` and SENDER_MISSING, SENDER_INVALID."""
     mail_limits.check_size(raw)
     header, body = mail_limits.split_header(raw)
-    fields = _Fields(header)
+    fields = Fields(header)
     sender, sender_name = _sender(fields)
     parts = _Parts()
     fragments = parts.read(fields, body, 1)
@@ -97,7 +87,7 @@ def parse(raw: bytes) -> ParsedMail:
         sender=sender,
         sender_name=sender_name,
         recipients=_recipients(fields),
-        subject=mail_text.clean_line(fields.text("Subject"))[:_VALUE_MAX],
+        subject=mail_text.clean_line(fields.text("Subject"))[:VALUE_MAX],
         message_id=next(iter(_message_ids(fields.text("Message-ID"))), ""),
         references=_references(fields),
         date=_date(fields.text("Date")),
@@ -106,38 +96,9 @@ def parse(raw: bytes) -> ParsedMail:
         whole_text=whole,
         attachments=tuple(parts.attachments),
         automatic=_automatic(fields),
-        loop_marks=tuple(mail_text.clean_line(value)[:_VALUE_MAX] for value in fields.all(LOOP_HEADER)[:20]),
+        loop_marks=tuple(mail_text.clean_line(value)[:VALUE_MAX] for value in fields.all(LOOP_HEADER)[:20]),
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
-
-
-class _Fields:
-    """The header of a mail or a part."""
-
-    def __init__(self, header: bytes) -> None:
-        self._message: Message = BytesHeaderParser(policy=compat32).parsebytes(header + b"\n\n")
-        self._values: dict[str, list[str]] = {}
-        for name, value in self._message.raw_items():
-            self._values.setdefault(name.lower(), []).append(_unicode(value))
-
-    def all(self, name: str) -> list[str]:
-        """The values of a field as they stand, unfolded."""
-        return [" ".join(value.split()) for value in self._values.get(name.lower(), [])]
-
-    def text(self, name: str) -> str:
-        """The first value of a field, encoded words (RFC 2047) decoded; empty when there is none."""
-        return _decoded_words(next(iter(self.all(name)), "")[: 4 * _VALUE_MAX])
-
-    def has(self, name: str) -> bool:
-        return name.lower() in self._values
-
-    def structured(self) -> Message:
-        """The content's fields (RFC 2045, 2183), which the email package reads, if they are of a sane length."""
-        message = Message()
-        for name in ("Content-Type", "Content-Disposition"):
-            if values := self.all(name):
-                message[name] = values[0][:_VALUE_MAX]
-        return message
 
 
 class _Parts:
@@ -149,7 +110,7 @@ class _Parts:
         self._total = 0
         self._expanded = 0
 
-    def read(self, fields: _Fields, body: bytes, depth: int) -> list[tuple[str, str]]:
+    def read(self, fields: Fields, body: bytes, depth: int) -> list[tuple[str, str]]:
         """The texts of a part, ("plain" or "html", text) each; attachments are noted."""
         if depth > mail_limits.NESTING_MAX:
             problem = (
@@ -185,7 +146,7 @@ class _Parts:
 
     def _child(self, part: bytes, depth: int) -> list[tuple[str, str]]:
         header, body = mail_limits.split_header(part)
-        return self.read(_Fields(header), body, depth + 1)
+        return self.read(Fields(header), body, depth + 1)
 
     def _split(self, boundary: str, body: bytes) -> list[bytes]:
         """The parts between boundaries (RFC 2046, section 5.1.1); the last one may lack its end."""
@@ -206,7 +167,7 @@ class _Parts:
             parts.append(text[start:])
         return parts
 
-    def _attach(self, filename: str, kind: str, fields: _Fields, body: bytes) -> None:
+    def _attach(self, filename: str, kind: str, fields: Fields, body: bytes) -> None:
         if len(self.attachments) >= mail_limits.ATTACHMENTS_MAX:
             if self.attachments[-1].refusal != TOO_MANY_ATTACHMENTS:
                 self.attachments.append(MailAttachment("attachments", kind, 0, refusal=TOO_MANY_ATTACHMENTS))
@@ -230,8 +191,8 @@ class _Parts:
         self.attachments.append(MailAttachment(filename, media_type, len(content), digest, content))
 
 
-def _sender(fields: _Fields) -> tuple[str, str]:
-    value = next((value for value in fields.all("From") if value), "")[:_VALUE_MAX]
+def _sender(fields: Fields) -> tuple[str, str]:
+    value = next((value for value in fields.all("From") if value), "")[:VALUE_MAX]
     if not value:
         raise MailRefused("SENDER_MISSING", "It has no From field; give it one with the sender's address.")
     if value.count("(") > 5:  # Comments nest, and the email package follows them by recursion.
@@ -240,26 +201,26 @@ def _sender(fields: _Fields) -> tuple[str, str]:
     local, at, domain = address.rpartition("@")
     if not (local and at and domain and "." in domain.strip(".")) or len(address) > _ADDRESS_MAX or not _plain(address):
         raise MailRefused("SENDER_INVALID", "Its From field holds no mail address such as name@example.com.")
-    return address, mail_text.clean_line(_decoded_words(name))[:200]
+    return address, mail_text.clean_line(decoded_words(name))[:200]
 
 
 def _plain(address: str) -> bool:
     return address.isprintable() and not any(character.isspace() for character in address)
 
 
-def _recipients(fields: _Fields) -> tuple[str, ...]:
+def _recipients(fields: Fields) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in ("Delivered-To", "X-Original-To", "Envelope-To", "To", "Cc"):
         for value in fields.all(name)[:20]:
-            for word in _SEPARATORS.split(value[: 4 * _VALUE_MAX]):
+            for word in _SEPARATORS.split(value[: 4 * VALUE_MAX]):
                 if "@" in word and len(word) <= _ADDRESS_MAX and _plain(word):
                     found[mail_text.clean_line(word)] = None
     return tuple(found)[:100]
 
 
-def _references(fields: _Fields) -> tuple[str, ...]:
+def _references(fields: Fields) -> tuple[str, ...]:
     answered = _message_ids(fields.text("In-Reply-To"))
-    thread = _message_ids(next(iter(fields.all("References")), "")[-8 * _VALUE_MAX :])
+    thread = _message_ids(next(iter(fields.all("References")), "")[-8 * VALUE_MAX :])
     return tuple(dict.fromkeys([*answered, *reversed(thread)]))[:_REFERENCES_MAX]
 
 
@@ -280,7 +241,7 @@ def _language(value: str) -> str:
     return code if _LANGUAGE.fullmatch(code) else ""
 
 
-def _automatic(fields: _Fields) -> str:
+def _automatic(fields: Fields) -> str:
     """What says that no person wrote it (RFC 3834, RFC 3464, and what is usual)."""
 
     def first_word(name: str) -> str:
@@ -313,7 +274,7 @@ def _filename(content: Message) -> str:
         given = content.get_filename() or ""
     except (ValueError, LookupError, TypeError):
         given = ""
-    name = mail_text.clean_line(_decoded_words(given[:_VALUE_MAX]))
+    name = mail_text.clean_line(decoded_words(given[:VALUE_MAX]))
     name = re.split(r"[/\\]", name)[-1]
     name = re.sub(r'[<>:"|?*]', "_", name).strip(". ")
     stem, dot, extension = name.rpartition(".")
@@ -322,12 +283,12 @@ def _filename(content: Message) -> str:
     return name
 
 
-def _text_of(body: bytes, fields: _Fields, charset: str) -> str:
+def _text_of(body: bytes, fields: Fields, charset: str) -> str:
     content, _ = _decoded(body, fields)
-    return _in_charset(content[:_TEXT_SOURCE_MAX], charset)
+    return in_charset(content[:_TEXT_SOURCE_MAX], charset)
 
 
-def _decoded(body: bytes, fields: _Fields) -> tuple[bytes, bool]:
+def _decoded(body: bytes, fields: Fields) -> tuple[bytes, bool]:
     """The content without its transfer encoding, and whether that was broken."""
     encoding = (fields.text("Content-Transfer-Encoding").lower().split() or [""])[0]
     if encoding == "quoted-printable":
@@ -339,35 +300,3 @@ def _decoded(body: bytes, fields: _Fields) -> tuple[bytes, bool]:
     except binascii.Error:
         known = body.translate(None, _NOT_BASE64)
         return base64.b64decode(known[: len(known) // 4 * 4]), True
-
-
-def _in_charset(content: bytes, charset: str) -> str:
-    """The text; what is not of the stated charset becomes a replacement sign."""
-    stated = charset.strip().lower().replace("_", "-")
-    if _CHARSETS.fullmatch(stated):
-        try:
-            return content.decode(codecs.lookup(stated).name, "replace")
-        except (LookupError, ValueError):
-            pass
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
-
-
-def _unicode(value: str) -> str:
-    """A header value; bytes beyond ASCII are taken for UTF-8, else for Windows-1252."""
-    return _in_charset(str(value).encode("ascii", "surrogateescape"), "") if not str(value).isascii() else str(value)
-
-
-def _decoded_words(value: str) -> str:
-    if "=?" not in value:
-        return value
-    try:
-        words = decode_header(value)
-    except (HeaderParseError, ValueError, binascii.Error):
-        return value
-    return "".join(
-        word if isinstance(word, str) else _in_charset(word, charset or "us-ascii" if word.isascii() else charset or "")
-        for word, charset in words
-    )
