@@ -39,7 +39,7 @@ def post(ticket_uid: str, said: Said) -> TicketMessage:
     if ticket.customer:
         erasing.require_not_erased(ticket.customer)
     now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
-    message = said_in(ticket, said)
+    message = said_in(ticket, said, mood(said, ticket.language_code or ""))
     if said.author == CUSTOMER and not said.automatic and ticket.state in (PENDING, RESOLVED):
         assigning.reopen(ticket, now)
     elif said.author == AGENT:
@@ -54,9 +54,10 @@ def post(ticket_uid: str, said: Said) -> TicketMessage:
     return message
 
 
-def said_in(ticket: Ticket, said: Said) -> TicketMessage:
-    """The message, not stored yet; the ticket then knows how the customer sounds."""
-    message = TicketMessage.new(
+def said_in(ticket: Ticket, said: Said, sentiment: Sentiment | None) -> TicketMessage:
+    """The message, not stored yet; the ticket then knows how the customer sounds, if it told."""
+    ticket.sentiment = sentiment or ticket.sentiment
+    return TicketMessage.new(
         uid=said.uid,
         ticket=ticket.uid,
         author=said.author,
@@ -65,17 +66,16 @@ def said_in(ticket: Ticket, said: Said) -> TicketMessage:
         principal=said.principal or None,
         message_id=said.message_id or None,
         attachments=list(said.attachments),
+        sentiment=sentiment,
         create_time=clock.now(),
     )
-    if said.author == CUSTOMER and not said.automatic:
-        message.sentiment = judged(said.text, ticket.language_code or "")
-        ticket.sentiment = message.sentiment or ticket.sentiment
-    return message
 
 
-def judged(text: str, language_code: str) -> Sentiment | None:
-    """How a text of a customer sounds; None when it holds no words."""
-    found = judging.sentiment_of(text, language_code)
+def mood(said: Said, language_code: str) -> Sentiment | None:
+    """How the customer sounds; None when it was nobody of them who spoke, or without words."""
+    if said.author != CUSTOMER or said.automatic:
+        return None
+    found = judging.sentiment_of(said.text, language_code)
     if found.label == judging.NONE:
         return None
     return Sentiment(label=found.label, score=found.score, reasons=list(found.reasons), model=found.model)

@@ -16,7 +16,7 @@ from eventing import erasing
 from ticketing import answers, inputs
 from ticketing.domain.classification import classify
 from ticketing.store import Ticket
-from ticketing.store.messages import CUSTOMER
+from ticketing.store.sentiments import Sentiment
 from ticketing.store.tickets import NEW, PENDING, RESOLVED
 from ticketing.usecases import assigning, lifecycle, messages, routing
 from ticketing.usecases.opening import Opening, Said
@@ -29,9 +29,10 @@ def create(opening: Opening, said: Said | None = None) -> Ticket:
     What came by mail (it has a uid of its own) is kept with the other messages, for answers to find it: that takes the
     caller's transaction. Raises FailedPrecondition CUSTOMER_ERASED.
     """
-    ticket = _opened(opening, said)
+    sentiment = messages.mood(said, opening.language_code) if said else None
+    ticket = _opened(opening, said.text if said else "", sentiment)
     if said is not None:
-        message = messages.said_in(ticket, said)
+        message = messages.said_in(ticket, said, sentiment)
         if said.uid:
             message.insert()
         else:
@@ -40,7 +41,7 @@ def create(opening: Opening, said: Said | None = None) -> Ticket:
     return ticket.insert()
 
 
-def _opened(opening: Opening, said: Said | None) -> Ticket:
+def _opened(opening: Opening, text: str, sentiment: Sentiment | None) -> Ticket:
     if opening.customer:
         erasing.require_not_erased(opening.customer)
     now = whole_milliseconds(clock.now())
@@ -56,13 +57,11 @@ def _opened(opening: Opening, said: Said | None) -> Ticket:
         channel=opening.channel,
         language_code=opening.language_code or None,
         skills=list(opening.skills),
+        sentiment=sentiment,
         create_time=now,
     )
-    if said is not None and said.author == CUSTOMER:
-        ticket.sentiment = messages.judged(said.text, opening.language_code)
     if not ticket.kind:
-        score = ticket.sentiment.score if ticket.sentiment else 0.0
-        found = classify(opening.subject, said.text if said else "", score)
+        found = classify(opening.subject, text, sentiment.score if sentiment else 0.0)
         ticket.kind, ticket.kind_reason = found.kind, found.kind_reason
     routing.rules().agree(ticket, now)
     lifecycle.conclude(ticket, now, events_pb2.TicketOpened())
