@@ -16,7 +16,7 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
 
-from chassis import context, fieldcheck, keys, metric_names, permissions, telemetry
+from chassis import consistency, context, fieldcheck, keys, metric_names, permissions, telemetry
 from chassis.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -174,7 +174,16 @@ def check_fields(call: Call, proceed: Proceed) -> Message:
     return proceed()
 
 
-STEPS: tuple[Step, ...] = (measure, open_context, answer_errors, bound_time, authorize, check_fields)
+def name_writes(call: Call, proceed: Proceed) -> Message:
+    """Answers a mutation with the token that lets a later read wait for what it wrote."""
+    with consistency.collecting() as written:
+        answer = proceed()
+        if written and context.current().tenant:
+            call.grpc.set_trailing_metadata(((consistency.TOKEN_METADATA, consistency.token_of(written)),))
+    return answer
+
+
+STEPS: tuple[Step, ...] = (measure, open_context, answer_errors, bound_time, authorize, check_fields, name_writes)
 """Outermost first; the span is opened around them all, the servicer is called within."""
 
 

@@ -9,7 +9,8 @@ from google.protobuf.message import Message
 from mongoengine import IntField
 from pymongo import UpdateOne
 
-from chassis import clock
+from chassis import clock, consistency
+from chassis.consistency import Written
 from chassis.errors import Aborted, Unavailable
 from docstore import outbox
 from docstore.connection import Row
@@ -270,13 +271,15 @@ class Aggregate(TenantDocument):
         )
 
     def _outbox_entries(self, version: int) -> list[Row]:
-        return outbox.entries(
+        entries = outbox.entries(
             self._events,
             subject=self.name,
             tenant=self.tenant,
             version=version,
             time=whole_milliseconds(clock.now()),
         )
+        consistency.note(Written(entry["id"], entry["type"], entry["subject"], *entry["sequence"]) for entry in entries)
+        return entries
 
     def _write(self, update: dict[str, Any], expected_etag: str | None) -> None:
         """Complete the update with events and request mark and send it; an empty one is not sent."""

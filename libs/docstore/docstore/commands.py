@@ -10,6 +10,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 from google.protobuf.message import Message
 from mongoengine import BinaryField, StringField
 
+from chassis import consistency
 from chassis.errors import AlreadyExists
 from docstore.aggregate import Aggregate, aggregate_of
 from docstore.connection import Row
@@ -78,7 +79,9 @@ def command(
 
 
 def _with_retries(attempt: Callable[[], R]) -> R:
+    written = consistency.position()
     for number in range(1, ATTEMPTS + 1):
+        consistency.rewind(written)
         try:
             return attempt()
         except Conflict:

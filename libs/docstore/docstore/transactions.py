@@ -8,7 +8,7 @@ from typing import TypeVar
 import pymongo.errors
 from pymongo.client_session import ClientSession
 
-from chassis import context
+from chassis import consistency, context
 from chassis.errors import Aborted
 from docstore.abandoned import abort_abandoned
 from docstore.connection import client
@@ -45,6 +45,7 @@ def in_transaction(fn: Callable[[], T]) -> T:
     if current is not None and current.deadline is not None:
         limit = min(limit, current.deadline)
     attempts = 0
+    written = consistency.position()
     look_around = started + _LOOK_AROUND_S
 
     def attempt(session: ClientSession) -> T:
@@ -58,6 +59,7 @@ def in_transaction(fn: Callable[[], T]) -> T:
             abort_abandoned()
             look_around = time.monotonic() + _LOOK_AROUND_S
         token = _active.set(True)
+        consistency.rewind(written)
         try:
             with session.bind(end_session=False):
                 return fn()

@@ -11,7 +11,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis import client
 from chassis.errors import DeadlineExceeded
-from gateway import errors
+from gateway import errors, reads_of_writes
+from gateway.reads_of_writes import Metadata
 from gateway.settings import Settings
 
 _PROBE_TIMEOUT_S = 1.0
@@ -23,7 +24,7 @@ class Upstreams:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._callables: dict[str, Callable[..., Any]] = {}
+        self._callables: dict[str, Any] = {}
         self._reached: set[str] = set()
         self._probed: tuple[float, dict[str, bool]] = (0.0, {})
         self._lock = threading.Lock()
@@ -37,10 +38,12 @@ class Upstreams:
         *,
         deadline: float,
         token: str | None,
+        metadata: Metadata = (),
     ) -> Any:
         """Calls an RPC (`/package.Service/Method`) and returns its response.
 
-        `deadline` is on `time.monotonic()`'s scale. Raises errors.RpcRefusal, or DeadlineExceeded when no time is left.
+        What the service tells beside it is for `reads_of_writes`. `deadline` is on `time.monotonic()`'s scale. Raises
+        errors.RpcRefusal, or DeadlineExceeded when no time is left.
         """
         remaining = deadline - time.monotonic()
         if remaining <= 0:
@@ -51,11 +54,13 @@ class Upstreams:
             rpc = self._callables[rpc_path] = channel.unary_unary(
                 rpc_path, request_serializer=type(request).SerializeToString, response_deserializer=deserializer
             )
-        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        credentials = (("authorization", f"Bearer {token}"),) if token else ()
         try:
-            return rpc(request, timeout=remaining, metadata=metadata)
+            response, call = rpc.with_call(request, timeout=remaining, metadata=(*credentials, *metadata))
         except grpc.RpcError as error:
             raise errors.from_rpc_error(error) from error
+        reads_of_writes.remember(call.trailing_metadata())
+        return response
 
     def probe(self) -> tuple[bool, dict[str, bool]]:
         """Whether every service was reached once since the start, and which are reachable now.

@@ -35,11 +35,13 @@ class ScriptedServices:
         self.targets: dict[str, str] = {}
         self.calls: list[tuple[str, Any, dict[str, Any]]] = []
         self.answers: dict[str, Answer] = {}
+        self.beside: dict[str, tuple[tuple[str, str], ...]] = {}
+        """RPC -> what it tells beside its answer, as trailing metadata."""
         self._lock = threading.Lock()
 
     def reset(self) -> None:
         with self._lock:
-            self.calls, self.answers = [], {"ExchangeCredential": exchange}
+            self.calls, self.answers, self.beside = [], {"ExchangeCredential": exchange}, {}
 
     def requests(self, rpc: str) -> list[Any]:
         with self._lock:
@@ -60,6 +62,8 @@ class ScriptedServices:
                     metadata = dict(context.invocation_metadata()) | {"remaining": context.time_remaining()}
                     self.calls.append((rpc.name, kept, metadata))
                     answer = self.answers.get(rpc.name)
+                    if rpc.name in self.beside:
+                        context.set_trailing_metadata(self.beside[rpc.name])
                 return answer(request) if answer else output()
 
             return handle

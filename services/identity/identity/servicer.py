@@ -7,6 +7,7 @@ from typing import Any
 from rapport.identity.v1 import agent_view_pb2, customer_pb2, identity_service_pb2_grpc, merge_pb2, tracking_event_pb2
 from rapport.identity.v1 import identity_service_pb2 as service
 
+from eventing import catching_up
 from identity import messages
 from identity.domain.identifiers import Kind
 from identity.settings import IdentitySettings
@@ -38,8 +39,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         kind = Kind(customer_pb2.Identifier.Kind.Name(request.kind))
         return messages.customer(customers.lookup_customer(kind, request.value, request.source, self._settings))
 
-    def ViewCustomer(self, request: service.ViewCustomerRequest, _context: Any) -> agent_view_pb2.AgentView:
+    def ViewCustomer(self, request: service.ViewCustomerRequest, call: Any) -> agent_view_pb2.AgentView:
         """Show everything of a customer in one read."""
+        catching_up.wait("identity", call)
         return agent_view.view_customer(_uid(request.name))
 
     def UpdateCustomer(self, request: service.UpdateCustomerRequest, _context: Any) -> customer_pb2.Customer:
@@ -99,9 +101,10 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         return service.ListQuarantinedEventsResponse(quarantined_events=events, next_page_token=token)
 
     def ListTimelineEntries(
-        self, request: service.ListTimelineEntriesRequest, _context: Any
+        self, request: service.ListTimelineEntriesRequest, call: Any
     ) -> service.ListTimelineEntriesResponse:
         """List what happened with a customer."""
+        catching_up.wait("identity", call)
         found, token = timeline.list_timeline_entries(request)
         entries = map(messages.timeline_entry, found)
         return service.ListTimelineEntriesResponse(timeline_entries=entries, next_page_token=token)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from flask import Request, Response
 
 from chassis.errors import InvalidArgument, NotFound
-from gateway import bodies, etags, idempotency, timeouts
+from gateway import bodies, etags, idempotency, reads_of_writes, timeouts
 from gateway.admission import Admission
 from gateway.credentials import from_headers
 from gateway.errors import HttpRefusal
@@ -59,7 +59,13 @@ class Transcoder:
             idempotency.apply(request, message)
         _apply_if_match(route, request, message)
         answer = self._upstreams.call(
-            route.service, route.rpc_path, message, route.response_deserializer, deadline=deadline, token=token
+            route.service,
+            route.rpc_path,
+            message,
+            route.response_deserializer,
+            deadline=deadline,
+            token=token,
+            metadata=reads_of_writes.asked(request),
         )
         return _respond(route, request, answer)
 

@@ -9,6 +9,8 @@ import pytest
 from rapport.access.v1 import access_service_pb2, tenant_pb2
 from rapport.identity.v1 import customer_pb2, identity_service_pb2
 
+from chassis import consistency, tenancy
+from chassis.consistency import Written
 from chassis.errors import Aborted, FailedPrecondition, ResourceExhausted, Unavailable
 from gateway.transcoder.routes import all_routes
 
@@ -260,6 +262,27 @@ def test_the_idempotency_key_is_the_request_id(client, services, auth):
     assert broken.status_code == 404
     broken = client.post("/v1/customers", query_string={"requestId": "a\r\nSet-Cookie: b"}, json={}, headers=auth)
     assert broken.status_code == 400
+
+
+def test_who_has_written_reads_by_the_token_of_the_answer(client, services, auth):
+    wrote = Written("e1", "rapport.identity.v1.CustomerCreated", "customers/c", 1, 0)
+
+    def create(_request):
+        consistency.note([wrote])
+        return customer_pb2.Customer(name="customers/c")
+
+    services.answers["CreateCustomer"] = create
+    token = client.post("/v1/customers", json={}, headers=auth).headers["X-Consistency-Token"]
+    with tenancy.service_context("acme"):
+        assert consistency.events_of(token) == [wrote]
+    read = client.get("/v1/customers/c:agentView", headers={**auth, "X-Consistency-Token": token})
+    assert services.metadata("ViewCustomer")["x-consistency-token"] == token
+    assert not {"X-Stale", "X-Consistency-Token"} & set(read.headers.keys())
+    services.beside["ViewCustomer"] = (("x-stale", "true"),)
+    assert client.get("/v1/customers/c:agentView", headers=auth).headers["X-Stale"] == "true"
+    for malformed in ("a b", "x" * 9000, ""):
+        refused = client.get("/v1/customers/c:agentView", headers={**auth, "X-Consistency-Token": malformed})
+        assert (refused.status_code, reason(refused)) == (400, "INVALID_CONSISTENCY_TOKEN")
 
 
 def test_the_time_limit_and_the_trace_reach_the_service(client, services, auth):

@@ -28,13 +28,14 @@ from chassis import clock, consistency, ids
 from chassis.consistency import Written
 from contracts import descriptors
 from docstore.listener import TenantGuard
-from eventing.delivery import DONE, Delivery
+from eventing.delivery import DONE, Delivery, InfrastructureTrouble, Outcome
 from eventing.envelope import Envelope
 from eventing.records import HandledEvent, StateGuard
 from identity.handlers import Handlers
 from identity.store import Facet, TimelineEntry
 from identity.store.agent_view import pipelines
 from identity.usecases.agent_view import view_customer
+from testkit import eventually
 
 from .conftest import identify, track
 
@@ -79,9 +80,15 @@ class Teller:
     def hear(self, *events: Told | Envelope) -> None:
         for each in events:
             envelope = each if isinstance(each, Envelope) else self.envelope(each)
-            properties = envelope.to_properties()
-            outcome = self._delivery.process(properties["headers"], properties, envelope.body)
-            assert outcome == DONE, (envelope.type, outcome)
+            assert eventually(lambda envelope=envelope: self._outcome(envelope)) == DONE, envelope.type
+
+    def _outcome(self, envelope: Envelope) -> Outcome | None:
+        """None while the database is in trouble: the worker holds such a message, and tries it again."""
+        properties = envelope.to_properties()
+        try:
+            return self._delivery.process(properties["headers"], properties, envelope.body)
+        except InfrastructureTrouble:
+            return None
 
 
 @pytest.fixture
@@ -537,7 +544,7 @@ def test_neither_order_nor_repeats_change_the_view(client, teller):
     assert (wanted.tickets.open_count, elsewhere.tickets.open_count) == (1, 1)
     assert (wanted.scores.p_alive, wanted.deals.won_count, list(wanted.segments)) == (0.6, 1, [])
 
-    @settings(max_examples=12)
+    @settings(max_examples=8)
     @given(st.permutations(envelopes), st.lists(st.sampled_from(envelopes), max_size=8))
     def any_order(shuffled, repeated):
         wiped(client)
