@@ -51,7 +51,8 @@ class Selling:
             "7", "contact", (LEAD["displayName"], account["name"]), (contact["displayName"], contact["account"])
         )
         report.check("7", "opportunity of that account", account["name"], opportunity["account"])
-        report.check("7", "what it is worth", LEAD["budget"], opportunity["amount"])
+        amount = opportunity["amount"]
+        report.check("7", "what it is worth", "24000 USD", f"{amount['units']} {amount['currencyCode']}")
         report.check("7", "converting it again", "LEAD_ALREADY_CONVERTED", self._refused(f"/v1/{lead['name']}:convert"))
         won = api.post(f"/v1/{opportunity['name']}:win")
         report.check("7", "the deal", "STATE_WON", won["state"])
