@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -427,6 +428,24 @@ class TestKilled:
         assert ticket.name == done.ticket
         assert len(said(client, ticket.name)) == 1
         assert len(known()) == 1
+
+
+def test_a_runner_brings_mails_in_and_answers_out_and_ends_in_peace(client, runner, inbox, record_property) -> None:
+    process = runner().start().wait_ready()
+    taken = [take_in(client, mail(str(number), From=f"{number}-{client.tenant}@example.com")) for number in range(20)]
+    started = time.monotonic()
+
+    def processed() -> bool:
+        listed = client.ListInboundMails(filter="state = STATE_PROCESSED").inbound_mails
+        return len(listed) == len(taken)
+
+    eventually(processed, message="all mails are in tickets")
+    record_property("twenty_mails_into_tickets_s", round(time.monotonic() - started, 2))
+    done = client.GetInboundMail(name=taken[0].name)
+    client.CreateTicketMessage(parent=done.ticket, ticket_message={"author": "AUTHOR_AGENT", "text": "Hello"})
+    eventually(lambda: inbox.to(f"0-{client.tenant}@example.com"), message="the answer has left")
+    eventually(lambda: said(client, done.ticket)[1].HasField("send_time"), message="the answer is stamped")
+    assert process.stop() == 0
 
 
 class TestOutgoing:
