@@ -88,16 +88,20 @@ class DecodingSearch:
             parts = path.relative_to(folder).parts
             if not path.is_file() or parts[0] in raw:
                 continue
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue  # removed since it was listed: what is gone holds nothing
             place = f"files/{parts[0]}/*{path.suffix}"
             if path.suffix == ".parquet":
-                table = pyarrow.parquet.read_table(path)
+                table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
                 for column in table.column_names:
                     self._text(column, place)
                     for cell in table.column(column).to_pylist():
                         self._value(cell, place)
                         self._findings.looked_at["Parquet cells"] += 1
             else:
-                self._bytes(path.read_bytes(), place)
+                self._bytes(content, place)
                 self._findings.looked_at["files"] += 1
             self._text(str(path), place)
 
