@@ -12,7 +12,9 @@ TOKEN_HEADER = "X-Consistency-Token"  # noqa: S105 - a name
 STALE_HEADER = "X-Stale"
 TOKEN_MAX = 8 * 1024
 
-_matches = re.compile("[A-Za-z0-9_-]+").fullmatch
+TOKEN_PATTERN = "[A-Za-z0-9_-]+"  # noqa: S105 - of any token
+
+_matches = re.compile(TOKEN_PATTERN).fullmatch
 
 Metadata = Sequence[tuple[str, str | bytes]]
 

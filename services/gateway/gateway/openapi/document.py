@@ -6,7 +6,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 
 from contracts import descriptors
-from gateway import idempotency, timeouts
+from gateway import idempotency, reads_of_writes, timeouts
 from gateway.credentials import TENANT_HEADER
 from gateway.openapi import collection, shared_parts
 from gateway.openapi.comments import comment, first_sentence
@@ -132,6 +132,8 @@ def _headers(route: Route) -> list[Schema]:
         names.insert(0, "If-Match")
     if route.has_etag and route.http_method == "GET":
         names.insert(0, "If-None-Match")
+    if route.http_method == "GET" and not route.public:
+        names.append(reads_of_writes.TOKEN_HEADER)
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 
@@ -153,6 +155,9 @@ def _responses(route: Route, components: Components) -> dict[str, Any]:
         headers["ETag"] = _header("ETag")
     if route.is_mutation:
         headers["Idempotency-Key"] = _header("Idempotency-Key")
+        headers[reads_of_writes.TOKEN_HEADER] = _header(reads_of_writes.TOKEN_HEADER)
+    if route.http_method == "GET" and not route.public:
+        headers[reads_of_writes.STALE_HEADER] = _header(reads_of_writes.STALE_HEADER)
     headers |= {name: _header(name) for name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
     output = route.response_plan.descriptor
     empty = output.full_name == "google.protobuf.Empty"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway import idempotency, timeouts
+from gateway import idempotency, reads_of_writes, timeouts
 from gateway.credentials import TENANT_HEADER
 
 INTRODUCTION = """\
@@ -51,6 +51,12 @@ PARAMETERS: dict[str, Any] = {
         "Answers 304 when the resource still has one of these etags.",
         {"type": "string"},
     ),
+    reads_of_writes.TOKEN_HEADER: _parameter(
+        reads_of_writes.TOKEN_HEADER,
+        "The token a mutation answered with. What shows other services' work, such as a timeline or agent view, then "
+        "waits up to half a second until it shows what was written.",
+        {"type": "string", "maxLength": reads_of_writes.TOKEN_MAX, "pattern": f"^{reads_of_writes.TOKEN_PATTERN}$"},
+    ),
     timeouts.HEADER: _parameter(
         timeouts.HEADER,
         f"Seconds the call may take, {timeouts.TIMEOUT_MIN_S:g} to {timeouts.TIMEOUT_MAX_S:g}; 10 if not given.",
@@ -68,6 +74,14 @@ HEADERS: dict[str, Any] = {
     "X-Trace-Id": {"description": "Names the request in logs and traces.", "schema": {"type": "string"}},
     "ETag": {"description": "Changes with every change of the resource.", "schema": {"type": "string"}},
     idempotency.HEADER: {"description": "The key the mutation was done under.", "schema": {"type": "string"}},
+    reads_of_writes.TOKEN_HEADER: {
+        "description": "Names what was written, for reads that are to show it; absent when nothing was.",
+        "schema": {"type": "string"},
+    },
+    reads_of_writes.STALE_HEADER: {
+        "description": "`true` when what the consistency token names is not shown yet; absent else.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
     "Retry-After": {"description": "Seconds to wait before a repeat.", "schema": {"type": "integer", "minimum": 1}},
     "RateLimit-Limit": {"description": "Requests allowed at once.", "schema": {"type": "integer"}},
     "RateLimit-Remaining": {"description": "Requests still allowed now.", "schema": {"type": "integer"}},

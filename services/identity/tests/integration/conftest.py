@@ -18,13 +18,15 @@ from rapport.identity.v1 import identity_service_pb2 as pb
 from rapport.identity.v1 import identity_service_pb2_grpc, tracking_event_pb2
 
 import docstore
-from chassis import server, tenancy
+from chassis import clock, server, tenancy
 from chassis.keys import keyring
 from identity.servicer import IdentityServicer
 from identity.settings import IdentitySettings
 from identity.store import Customer, IngestionBatch, Merge
 from identity.usecases.applying import apply_batch
 from testkit import eventually
+
+from .telling import Teller
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -131,6 +133,14 @@ def identify(message_id: str, user_id: str = "", traits: dict[str, Any] | None =
     return {"message_id": message_id, "kind": "KIND_IDENTIFY", "user_id": user_id, "traits": traits or {}, **fields}
 
 
+def merged(client: Client) -> tuple[str, str, str]:
+    """Names of two customers that are one person, and of their merge; needs `applier`."""
+    client.apply(identify("i1", "u1", {"email": "one@example.com"}))
+    client.apply(identify("i2", "u2", {"email": "one@example.com"}), source="app")
+    (merge,) = client.ListMerges().merges
+    return merge.customer, merge.merged_customer, merge.name
+
+
 @pytest.fixture(scope="module")
 def channel(database: IdentitySettings) -> Iterator[grpc.Channel]:
     servicers = [(identity_service_pb2_grpc.add_IdentityServiceServicer_to_server, IdentityServicer(database))]
@@ -158,6 +168,12 @@ def client(client_of: Callable[..., Client]) -> Client:
 def settings(database: IdentitySettings, amqp: str) -> IdentitySettings:
     """Settings with a broker, for role `run`."""
     return database.model_copy(update={"amqp_uri": SecretStr(amqp)})
+
+
+@pytest.fixture
+def teller(client: Client) -> Teller:
+    """Tells the client's tenant what other services would."""
+    return Teller(client.tenant, clock.now())
 
 
 @pytest.fixture(scope="module")

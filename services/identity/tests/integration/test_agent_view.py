@@ -1,211 +1,32 @@
 """The agent view: what services tell, in any order and however often, in one bounded read."""
 
-import json
-import re
-import threading
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-
-import grpc
-import pytest
-from google.protobuf.message import Message
 from google.type.money_pb2 import Money
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pymongo import monitoring
 from rapport.campaigns.v1 import events_pb2 as campaigns
-from rapport.consent.v1 import consent_pb2, purpose_pb2
-from rapport.consent.v1 import events_pb2 as consent
+from rapport.consent.v1 import consent_pb2
 from rapport.identity.v1 import agent_view_pb2
-from rapport.options.v1 import options_pb2
 from rapport.sales.v1 import events_pb2 as sales
 from rapport.scoring.v1 import events_pb2 as scoring
 from rapport.ticketing.v1 import events_pb2 as ticketing
-from rapport.ticketing.v1 import ticket_pb2
 
-import docstore
-from chassis import clock, consistency, ids
-from chassis.consistency import Written
-from contracts import descriptors
-from docstore.listener import TenantGuard
-from eventing.delivery import DONE, Delivery, InfrastructureTrouble, Outcome
-from eventing.envelope import Envelope
-from eventing.records import HandledEvent, StateGuard
-from identity.handlers import Handlers
-from identity.store import Facet, TimelineEntry
-from identity.store.agent_view import pipelines
-from identity.usecases.agent_view import view_customer
-from testkit import eventually
-
-from .conftest import identify, track
+from .conftest import merged, track
+from .telling import (
+    AUTHORS,
+    EUR,
+    LABELS,
+    TICKET,
+    Told,
+    ago,
+    consented,
+    deal,
+    mailed,
+    order,
+    posted,
+    promise,
+    scored,
+    ticket,
+)
 
 SERVICE = "identity"
-
-EUR = {"currency_code": "EUR"}
-LABELS = ticket_pb2.Sentiment
-AUTHORS = ticket_pb2.TicketMessage
-TICKET = ticket_pb2.Ticket
-
-
-@dataclass(frozen=True)
-class Told:
-    """An event of another service."""
-
-    message: Message
-    service: str
-    subject: str
-    version: int = 1
-    minute: int = 0
-
-
-class Teller:
-    """Tells identity what other services would, as the worker does, without the broker."""
-
-    def __init__(self, tenant: str, now: datetime) -> None:
-        self.tenant, self.now = tenant, now
-        self._delivery = Delivery(SERVICE, Handlers)
-
-    def envelope(self, told: Told) -> Envelope:
-        return Envelope(
-            id=ids.uuid7(),
-            type=told.message.DESCRIPTOR.full_name,
-            source=f"//rapport/{told.service}",
-            subject=told.subject,
-            tenant=self.tenant,
-            time=self.now - timedelta(days=1) + timedelta(minutes=told.minute),
-            sequence=(told.version, 0),
-            body=told.message.SerializeToString(),
-        )
-
-    def hear(self, *events: Told | Envelope) -> None:
-        for each in events:
-            envelope = each if isinstance(each, Envelope) else self.envelope(each)
-            assert eventually(lambda envelope=envelope: self._outcome(envelope)) == DONE, envelope.type
-
-    def _outcome(self, envelope: Envelope) -> Outcome | None:
-        """None while the database is in trouble: the worker holds such a message, and tries it again."""
-        properties = envelope.to_properties()
-        try:
-            return self._delivery.process(properties["headers"], properties, envelope.body)
-        except InfrastructureTrouble:
-            return None
-
-
-@pytest.fixture
-def teller(client):
-    return Teller(client.tenant, clock.now())
-
-
-def ago(**spans):
-    return clock.now() - timedelta(**spans)
-
-
-def order(customer, number, *, revision=1, euros=10, refunded=0, days=1, tracked=False, kind=sales.OrdersPlaced):
-    state = sales.OrderState(
-        order=f"orders/{number}",
-        customer=customer,
-        source="api",
-        order_number=f"N{number}",
-        amount=Money(units=euros, **EUR),
-        refunded_amount=Money(units=refunded, **EUR),
-        order_time=ago(days=days),
-        revision=revision,
-        tracked=tracked,
-    )
-    return Told(kind(orders=[state]), "sales", f"orderBatches/{number}-{revision}")
-
-
-def promise(customer, name, version=1, *, state="STATE_OPEN", due=1, kind=sales.PromiseMade):
-    about = sales.PromiseState(
-        promise=f"promises/{name}",
-        customer=customer,
-        text=f"Call about {name}",
-        due_time=clock.now() + timedelta(days=due),
-        owner="principals/anna",
-        state=state,
-        create_time=ago(days=3),
-    )
-    return Told(kind(promise=about), "sales", about.promise, version, version)
-
-
-def ticket(customer, name, version=1, *, state=TICKET.STATE_NEW, about=TICKET.KIND_QUESTION, kind=None, days=2):
-    resolved = state == TICKET.STATE_RESOLVED
-    told = ticketing.TicketState(
-        ticket=f"tickets/{name}",
-        customer=customer,
-        subject=f"About {name}",
-        state=state,
-        priority=TICKET.PRIORITY_HIGH,
-        kind=about,
-        channel=TICKET.CHANNEL_PHONE,
-        agent="agents/a",
-        sentiment={"label": LABELS.LABEL_NEGATIVE, "score": -0.5},
-        create_time=ago(days=days),
-        resolve_time=ago(hours=1) if resolved else None,
-    )
-    kind = kind or (ticketing.TicketOpened if version == 1 else ticketing.TicketUpdated)
-    return Told(kind(ticket=told), "ticketing", told.ticket, version, version)
-
-
-def posted(customer, name, label, score, *, days=1, author=AUTHORS.AUTHOR_CUSTOMER, channel=TICKET.CHANNEL_PHONE):
-    message = ticketing.TicketMessagePosted(
-        ticket_message=f"tickets/t/messages/{name}",
-        ticket="tickets/t",
-        customer=customer,
-        author=author,
-        channel=channel,
-        sentiment={"label": label, "score": score, "reasons": ["terrible"]},
-        post_time=ago(days=days),
-    )
-    return Told(message, "ticketing", "tickets/t")
-
-
-def consented(customer, name, state, version=1, *, days=1, purpose="news", answered=()):
-    kinds = {"STATE_GRANTED": consent.ConsentGranted, "STATE_PENDING": consent.ConsentPending}
-    told = consent.ConsentState(
-        consent=f"consents/{name}",
-        customer=customer,
-        purpose=f"purposes/{purpose}",
-        channel=purpose_pb2.CHANNEL_EMAIL,
-        state=state,
-        notice_version=version,
-        consent_record=f"consentRecords/{name}-{version}",
-        decide_time=None if state == "STATE_PENDING" else ago(days=days),
-        answered_records=answered,
-    )
-    return Told(kinds.get(state, consent.ConsentWithdrawn)(consent=told), "consent", told.consent, version, version)
-
-
-def scored(customer, p_alive, *, minute=0, removed=()):
-    snapshots = [
-        scoring.ScoreSnapshot(
-            customer=customer,
-            p_alive=p_alive,
-            expected_purchases=2.5,
-            lifetime_value=Money(units=80, **EUR),
-            rfm_segment="Champions",
-            reasons=["Bought often"],
-            model="models/m",
-            decision="decisions/d",
-        )
-    ]
-    event = scoring.ScoresUpdated(
-        as_of=ago(days=1), scores=[] if removed else snapshots, removed_customers=[customer] if removed else []
-    )
-    return Told(event, "scoring", "scoreChanges/c", 1, minute)
-
-
-def mailed(customer, name, kind=campaigns.MessageSent, *, days=1):
-    about = {"message": f"messages/{name}", "customer": customer, "journey": "journeys/j", "purpose": "purposes/news"}
-    stamps = {campaigns.MessageSent: "send_time", campaigns.MessageOpened: "open_time"}
-    stamp = {stamps.get(kind, "click_time"): ago(days=days)}
-    extra = {"decision": "decisions/d"} if kind is campaigns.MessageSent else {}
-    return Told(kind(message=about, **stamp, **extra), "campaigns", about["message"])
-
-
-def deal(customer, name, kind=sales.OpportunityWon):
-    about = {"opportunity": f"opportunities/{name}", "customer": customer, "amount": {"units": 500, **EUR}}
-    return Told(kind(opportunity=about), "sales", about["opportunity"])
 
 
 def view(client, name):
@@ -406,60 +227,8 @@ def test_scores_that_were_removed_stay_removed_whatever_comes_late(client, telle
     assert view(client, customer).scores.p_alive == 0.7
 
 
-def token_for(client, envelopes):
-    """What the mutations that wrote these events answered with."""
-    with client.context():
-        return consistency.token_of(Written(each.id, each.type, each.subject, *each.sequence) for each in envelopes)
-
-
-def test_who_wrote_elsewhere_sees_it_here_or_is_told_that_it_is_not_here_yet(client, teller):
-    customer = client.create().name
-    late = [teller.envelope(event) for event in (promise(customer, "p"), order(customer, 1), ticket(customer, "t"))]
-    token = token_for(client, late)
-    stale, told = client.told_beside("ViewCustomer", token, name=customer)
-    assert (len(stale.promises), told.get("x-stale")) == (0, "true")
-    later = threading.Timer(0.1, teller.hear, late)
-    later.start()
-    seen, told = client.told_beside("ViewCustomer", token, name=customer)
-    later.join()
-    assert (len(seen.promises), seen.purchases.order_count, seen.tickets.open_count) == (1, 1, 1)
-    assert "x-stale" not in told
-    listed, told = client.told_beside("ListTimelineEntries", token, parent=customer)
-    assert (len(listed.timeline_entries), "x-stale" in told) == (3, False)
-    # What has come to a later version, or is not heard here at all, is not waited for.
-    teller.hear(promise(customer, "p", 3, kind=sales.PromiseUpdated))
-    between = teller.envelope(promise(customer, "p", 2, kind=sales.PromiseUpdated))
-    unheard = replace(between, type="rapport.identity.v1.CustomerCreated", subject=customer)
-    assert "x-stale" not in client.told_beside("ViewCustomer", token_for(client, [between, unheard]), name=customer)[1]
-
-
-def test_tokens_of_others_are_refused(client, client_of, teller):
-    customer = client.create().name
-    token = token_for(client_of(), [teller.envelope(promise(customer, "p"))])
-    for wrong in (token, "nonsense"):
-        with pytest.raises(grpc.RpcError) as caught:
-            client.told_beside("ViewCustomer", wrong, name=customer)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-def test_a_mutation_names_what_it_wrote(client):
-    made, told = client.told_beside("CreateCustomer", "", customer={"email": "ada@example.com"})
-    with client.context():
-        (event,) = consistency.events_of(told["x-consistency-token"])
-    assert (event.type, event.subject) == ("rapport.identity.v1.CustomerCreated", made.name)
-    assert "x-consistency-token" not in client.told_beside("GetCustomer", "", name=made.name)[1]
-
-
-def merged(client, applier):
-    """Two customers that are one person."""
-    client.apply(identify("i1", "u1", {"email": "one@example.com"}))
-    client.apply(identify("i2", "u2", {"email": "one@example.com"}), source="app")
-    (merge,) = client.ListMerges().merges
-    return merge.customer, merge.merged_customer, merge.name
-
-
 def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, applier, teller):
-    one, other, merge = merged(client, applier)
+    one, other, merge = merged(client)
     teller.hear(
         order(one, 1, euros=10),
         order(other, 2, euros=20),
@@ -483,162 +252,3 @@ def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, ap
     assert view(client, one).consents[0].state == consent_pb2.Consent.STATE_WITHDRAWN
     assert view(client, other).promises[0].promise == "promises/p"
     assert not view(client, one).promises
-
-
-def history(customer, other):
-    """Everything that ever changes, with the same thing told in several versions."""
-    return [
-        order(customer, 1),
-        order(customer, 1, revision=2, refunded=4, kind=sales.OrdersRefunded),
-        order(customer, 1, revision=3, refunded=6, kind=sales.OrdersRefunded),
-        order(customer, 2, euros=7, days=2),
-        ticket(customer, "a"),
-        ticket(customer, "a", 2, about=TICKET.KIND_COMPLAINT),
-        ticket(customer, "b"),
-        ticket(other, "b", 2, kind=ticketing.TicketAssigned),
-        ticket(customer, "c"),
-        ticket(customer, "c", 2, state=TICKET.STATE_RESOLVED, kind=ticketing.TicketResolved),
-        posted(customer, "1", LABELS.LABEL_NEGATIVE, -0.3),
-        posted(customer, "2", LABELS.LABEL_POSITIVE, 0.1, days=120),
-        mailed(customer, "m"),
-        mailed(customer, "m", campaigns.MessageOpened),
-        mailed(customer, "m", campaigns.MessageOpened, days=0),
-        mailed(customer, "m", campaigns.MessageClicked, days=0),
-        consented(customer, "c", "STATE_GRANTED"),
-        consented(customer, "c", "STATE_WITHDRAWN", 2),
-        consented(customer, "c", "STATE_PENDING", 3),
-        scored(customer, 0.4, minute=1),
-        scored(customer, 0, removed=[customer], minute=2),
-        scored(customer, 0.6, minute=3),
-        Told(scoring.SegmentEntered(segment="segments/s", customers=[{"customer": customer}]), "scoring", "changes/1"),
-        Told(scoring.SegmentLeft(segment="segments/s", customers=[{"customer": customer}]), "scoring", "changes/2"),
-        promise(customer, "p"),
-        promise(customer, "p", 2, state="STATE_OVERDUE", due=-1, kind=sales.PromiseOverdue),
-        promise(customer, "q"),
-        promise(customer, "q", 2, state="STATE_KEPT", kind=sales.PromiseUpdated),
-        deal(customer, "d", sales.OpportunityLost),
-        deal(customer, "d"),
-    ]
-
-
-def wiped(client):
-    """Forgets everything that was told, as if the database were new."""
-    with client.context():
-        for cls in (Facet, TimelineEntry, HandledEvent, StateGuard):
-            docstore.collection(cls).delete_many({})
-
-
-def shown(client, customer):
-    """The view; but for when the platform learnt of things."""
-    seen = view(client, customer)
-    for entry in seen.timeline_entries:
-        entry.ClearField("create_time")
-    return seen
-
-
-def test_neither_order_nor_repeats_change_the_view(client, teller):
-    customer, other = client.create().name, client.create().name
-    envelopes = [teller.envelope(event) for event in history(customer, other)]
-    teller.hear(*envelopes)
-    wanted, elsewhere = shown(client, customer), shown(client, other)
-    assert (wanted.tickets.open_count, elsewhere.tickets.open_count) == (1, 1)
-    assert (wanted.scores.p_alive, wanted.deals.won_count, list(wanted.segments)) == (0.6, 1, [])
-
-    @settings(max_examples=8)
-    @given(st.permutations(envelopes), st.lists(st.sampled_from(envelopes), max_size=8))
-    def any_order(shuffled, repeated):
-        wiped(client)
-        teller.hear(*repeated, *shuffled)
-        assert shown(client, customer) == wanted
-        assert shown(client, other) == elsewhere
-
-    any_order()
-
-
-def test_a_republication_into_an_empty_database_gives_the_same_view(client, teller):
-    customer, other = client.create().name, client.create().name
-    envelopes = [teller.envelope(event) for event in history(customer, other)]
-    teller.hear(*envelopes)
-    wanted = view(client, customer)
-    wiped(client)
-    facts, newest = [], {}
-    for envelope in envelopes:
-        rule = descriptors.event_rule(descriptors.message_class(envelope.type).DESCRIPTOR)
-        if rule.kind == options_pb2.EventRule.KIND_STATE and not rule.kept:
-            # A republished state has a new event id.
-            newest[envelope.subject] = replace(envelope, id=ids.uuid7())
-        else:
-            facts.append(envelope)
-    teller.hear(*newest.values(), *facts)
-    rebuilt = view(client, customer)
-    for part in (wanted, rebuilt):
-        part.ClearField("timeline_entries")
-    assert rebuilt == wanted
-
-
-class Counted(monitoring.CommandListener):
-    """Notes what is sent."""
-
-    def __init__(self):
-        self.commands = []
-
-    def started(self, event):
-        self.commands.append(f"{event.command_name} {event.command.get(event.command_name)}")
-
-    def succeeded(self, event):
-        """Nothing to see."""
-
-    def failed(self, event):
-        """Nothing to see."""
-
-
-@pytest.fixture
-def counted(database):
-    """The commands that are sent, on a connection of the test's own."""
-    docstore.disconnect()
-    listener = Counted()
-    docstore.connect(database, event_listeners=[TenantGuard(), listener])
-    yield listener.commands
-    docstore.disconnect()
-    docstore.connect(database, event_listeners=[TenantGuard()])
-
-
-@pytest.fixture
-def crowd(client, teller):
-    """A customer among others with enough rows that a scan shows."""
-    customer = client.create().name
-    for n in range(20):
-        whose = customer if n % 2 else client.create().name
-        teller.hear(*(order(whose, f"{n}-{i}", days=i) for i in range(4)), ticket(whose, f"{n}"))
-        teller.hear(posted(whose, f"{n}", LABELS.LABEL_NEUTRAL, 0), mailed(whose, f"{n}"), promise(whose, f"{n}"))
-    return customer
-
-
-def test_the_view_takes_four_queries(client, applier, teller, counted):
-    one, other, _ = merged(client, applier)
-    teller.hear(order(one, 1), order(other, 2))
-    with client.context():
-        counted.clear()
-        view_customer(one.rpartition("/")[2])
-        assert counted == ["find customers", "aggregate facets", "find timeline", "find identifiers"]
-        counted.clear()
-        view_customer(other.rpartition("/")[2])
-        assert len(counted) == 6
-
-
-@pytest.mark.parametrize("members", [1, 2])
-def test_every_list_ends_on_the_index_and_totals_read_nothing_else(client, crowd, members):
-    uids = [crowd.rpartition("/")[2], client.create().uid][:members]
-    with client.context():
-        for place, pipeline in enumerate(pipelines(uids, ago(days=90))):
-            command = {"aggregate": "facets", "pipeline": Facet.rows()._scoped_pipeline(pipeline), "cursor": {}}
-            explained = docstore.database().command("explain", command, verbosity="executionStats")
-            plan = json.dumps(explained, default=str)
-            assert '"IXSCAN"' in plan, place
-            assert not {'"COLLSCAN"', '"SORT"', '"$sort"'} & set(re.findall(r'"[^"]*"', plan.partition("command")[0]))
-            stats = (explained.get("stages") or [{"$cursor": explained}])[0]["$cursor"]["executionStats"]
-            if place == 0:
-                assert "PROJECTION_COVERED" in plan
-                assert stats["totalDocsExamined"] == 0
-            else:
-                assert stats["totalKeysExamined"] <= 10 + 2 * members, place

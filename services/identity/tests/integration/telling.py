@@ -1,0 +1,182 @@
+"""What other services tell identity, and how it hears it: as the worker does, without the broker."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from google.protobuf.message import Message
+from google.type.money_pb2 import Money
+from rapport.campaigns.v1 import events_pb2 as campaigns
+from rapport.consent.v1 import events_pb2 as consent
+from rapport.consent.v1 import purpose_pb2
+from rapport.sales.v1 import events_pb2 as sales
+from rapport.scoring.v1 import events_pb2 as scoring
+from rapport.ticketing.v1 import events_pb2 as ticketing
+from rapport.ticketing.v1 import ticket_pb2
+
+from chassis import clock, ids
+from eventing.delivery import DONE, Delivery, InfrastructureTrouble, Outcome
+from eventing.envelope import Envelope
+from identity.handlers import Handlers
+from testkit import eventually
+
+EUR = {"currency_code": "EUR"}
+LABELS = ticket_pb2.Sentiment
+AUTHORS = ticket_pb2.TicketMessage
+TICKET = ticket_pb2.Ticket
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event of another service."""
+
+    message: Message
+    service: str
+    subject: str
+    version: int = 1
+    minute: int = 0
+
+
+class Teller:
+    """Tells identity what other services would, as the worker does, without the broker."""
+
+    def __init__(self, tenant: str, now: datetime) -> None:
+        self.tenant, self.now = tenant, now
+        self._delivery = Delivery("identity", Handlers)
+
+    def envelope(self, told: Told) -> Envelope:
+        return Envelope(
+            id=ids.uuid7(),
+            type=told.message.DESCRIPTOR.full_name,
+            source=f"//rapport/{told.service}",
+            subject=told.subject,
+            tenant=self.tenant,
+            time=self.now - timedelta(days=1) + timedelta(minutes=told.minute),
+            sequence=(told.version, 0),
+            body=told.message.SerializeToString(),
+        )
+
+    def hear(self, *events: Told | Envelope) -> None:
+        for each in events:
+            envelope = each if isinstance(each, Envelope) else self.envelope(each)
+            assert eventually(lambda envelope=envelope: self._outcome(envelope)) == DONE, envelope.type
+
+    def _outcome(self, envelope: Envelope) -> Outcome | None:
+        """None while the database is in trouble: the worker holds such a message, and tries it again."""
+        properties = envelope.to_properties()
+        try:
+            return self._delivery.process(properties["headers"], properties, envelope.body)
+        except InfrastructureTrouble:
+            return None
+
+
+def ago(**spans):
+    """An instant of the business clock."""
+    return clock.now() - timedelta(**spans)
+
+
+def order(customer, number, *, revision=1, euros=10, refunded=0, days=1, tracked=False, kind=sales.OrdersPlaced):
+    state = sales.OrderState(
+        order=f"orders/{number}",
+        customer=customer,
+        source="api",
+        order_number=f"N{number}",
+        amount=Money(units=euros, **EUR),
+        refunded_amount=Money(units=refunded, **EUR),
+        order_time=ago(days=days),
+        revision=revision,
+        tracked=tracked,
+    )
+    return Told(kind(orders=[state]), "sales", f"orderBatches/{number}-{revision}")
+
+
+def promise(customer, name, version=1, *, state="STATE_OPEN", due=1, kind=sales.PromiseMade):
+    about = sales.PromiseState(
+        promise=f"promises/{name}",
+        customer=customer,
+        text=f"Call about {name}",
+        due_time=clock.now() + timedelta(days=due),
+        owner="principals/anna",
+        state=state,
+        create_time=ago(days=3),
+    )
+    return Told(kind(promise=about), "sales", about.promise, version, version)
+
+
+def ticket(customer, name, version=1, *, state=TICKET.STATE_NEW, about=TICKET.KIND_QUESTION, kind=None, days=2):
+    resolved = state == TICKET.STATE_RESOLVED
+    told = ticketing.TicketState(
+        ticket=f"tickets/{name}",
+        customer=customer,
+        subject=f"About {name}",
+        state=state,
+        priority=TICKET.PRIORITY_HIGH,
+        kind=about,
+        channel=TICKET.CHANNEL_PHONE,
+        agent="agents/a",
+        sentiment={"label": LABELS.LABEL_NEGATIVE, "score": -0.5},
+        create_time=ago(days=days),
+        resolve_time=ago(hours=1) if resolved else None,
+    )
+    kind = kind or (ticketing.TicketOpened if version == 1 else ticketing.TicketUpdated)
+    return Told(kind(ticket=told), "ticketing", told.ticket, version, version)
+
+
+def posted(customer, name, label, score, *, days=1, author=AUTHORS.AUTHOR_CUSTOMER, channel=TICKET.CHANNEL_PHONE):
+    message = ticketing.TicketMessagePosted(
+        ticket_message=f"tickets/t/messages/{name}",
+        ticket="tickets/t",
+        customer=customer,
+        author=author,
+        channel=channel,
+        sentiment={"label": label, "score": score, "reasons": ["terrible"]},
+        post_time=ago(days=days),
+    )
+    return Told(message, "ticketing", "tickets/t")
+
+
+def consented(customer, name, state, version=1, *, days=1, purpose="news", answered=()):
+    kinds = {"STATE_GRANTED": consent.ConsentGranted, "STATE_PENDING": consent.ConsentPending}
+    told = consent.ConsentState(
+        consent=f"consents/{name}",
+        customer=customer,
+        purpose=f"purposes/{purpose}",
+        channel=purpose_pb2.CHANNEL_EMAIL,
+        state=state,
+        notice_version=version,
+        consent_record=f"consentRecords/{name}-{version}",
+        decide_time=None if state == "STATE_PENDING" else ago(days=days),
+        answered_records=answered,
+    )
+    return Told(kinds.get(state, consent.ConsentWithdrawn)(consent=told), "consent", told.consent, version, version)
+
+
+def scored(customer, p_alive, *, minute=0, removed=()):
+    snapshots = [
+        scoring.ScoreSnapshot(
+            customer=customer,
+            p_alive=p_alive,
+            expected_purchases=2.5,
+            lifetime_value=Money(units=80, **EUR),
+            rfm_segment="Champions",
+            reasons=["Bought often"],
+            model="models/m",
+            decision="decisions/d",
+        )
+    ]
+    event = scoring.ScoresUpdated(
+        as_of=ago(days=1), scores=[] if removed else snapshots, removed_customers=[customer] if removed else []
+    )
+    return Told(event, "scoring", "scoreChanges/c", 1, minute)
+
+
+def mailed(customer, name, kind=campaigns.MessageSent, *, days=1):
+    about = {"message": f"messages/{name}", "customer": customer, "journey": "journeys/j", "purpose": "purposes/news"}
+    stamps = {campaigns.MessageSent: "send_time", campaigns.MessageOpened: "open_time"}
+    stamp = {stamps.get(kind, "click_time"): ago(days=days)}
+    extra = {"decision": "decisions/d"} if kind is campaigns.MessageSent else {}
+    return Told(kind(message=about, **stamp, **extra), "campaigns", about["message"])
+
+
+def deal(customer, name, kind=sales.OpportunityWon):
+    about = {"opportunity": f"opportunities/{name}", "customer": customer, "amount": {"units": 500, **EUR}}
+    return Told(kind(opportunity=about), "sales", about["opportunity"])
