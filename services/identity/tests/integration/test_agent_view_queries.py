@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import pytest
 from pymongo import monitoring
@@ -27,13 +28,15 @@ SERVICE = "identity"
 
 
 class Counted(monitoring.CommandListener):
-    """Notes what is sent."""
+    """Notes what the test's own thread sends; the applier's asks too."""
 
     def __init__(self):
         self.commands = []
+        self._thread = threading.get_ident()
 
     def started(self, event):
-        self.commands.append(f"{event.command_name} {event.command.get(event.command_name)}")
+        if threading.get_ident() == self._thread:
+            self.commands.append(f"{event.command_name} {event.command.get(event.command_name)}")
 
     def succeeded(self, event):
         """Nothing to see."""
