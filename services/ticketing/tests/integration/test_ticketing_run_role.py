@@ -14,12 +14,14 @@ MONDAY = datetime(2026, 6, 1, 8, tzinfo=UTC)
 
 @pytest.fixture
 def free_leases(client):
-    """Lets what a killed process held be claimed at once: tests need not wait as long as people must."""
+    """Lets the tickets a killed process held be claimed at once: tests need not wait as long as people must.
+
+    Not the agents: its transaction may still hold them, until the next process ends it.
+    """
 
     def free() -> None:
         with client.context():
-            for name in ("tickets", "agents", "queues"):
-                docstore.collection(name).update_many({}, {"$unset": {"lease": ""}})
+            docstore.collection("tickets").update_many({}, {"$unset": {"lease": ""}})
 
     return free
 
@@ -55,15 +57,12 @@ def test_each_ticket_is_assigned_and_told_of_once_whatever_is_killed(
     assert "SlaBreached" not in told(client, made)
     one, other = runner().start().wait_ready(), runner().start().wait_ready()
     eventually(lambda: told(client, made)["SlaBreached"] == 40, 30, "all breaches are told")
-    for ticket in made:
-        client.ResolveTicket(name=ticket.name)
     assert (one.stop(), other.stop()) == (0, 0)
     assert told(client, made) == {
         "TicketOpened": 20,
         "TicketAssigned": 16,
         "SlaWarning": 40,
         "SlaBreached": 40,
-        "TicketResolved": 20,
     }
 
 
