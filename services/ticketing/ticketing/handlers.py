@@ -1,10 +1,12 @@
 """What ticketing does about the events of other services."""
 
 from rapport.access.v1 import events_pb2 as access_events_pb2
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 
 from chassis import tenancy
 from docstore import aliases
+from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from ticketing.store import outgoing_mails
@@ -21,6 +23,11 @@ class Handlers:
         """Note where the customer now belongs; tickets stay where they began."""
         alias = event.alias
         aliases.apply([aliases.AliasChange(alias.customer, alias.canonical_customer, envelope.sequence)])
+
+    @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
+    def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:
+        """Note who is to be erased; role `run` does it."""
+        erasing.note(event, envelope)
 
     @subscribe(access_events_pb2.TenantCreated)
     @subscribe(access_events_pb2.TenantUpdated)

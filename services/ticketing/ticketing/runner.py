@@ -1,19 +1,24 @@
-"""Role `run`: assigns tickets, keeps the time of service levels, brings mails in and sends answers."""
+"""Role `run`: assigns tickets, keeps the time of service levels, brings mails in, sends answers, erases people."""
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
 
 import pymongo.errors
+from rapport.ticketing.v1 import events_pb2
 
 import docstore
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer
+from docstore import blobs
+from eventing import erasing
 from eventing.readiness import wait_migrated
 from ticketing.settings import TicketingSettings
 from ticketing.usecases import inbound, outgoing, timekeeping
+from ticketing.usecases.erasing import erase
 
 IDLE_S = 0.5
 """How long a loop that found nothing to do waits."""
@@ -30,11 +35,17 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of 'identity', which knows who writes")
     if not settings.blob_url:
         raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: attachments need a place")
+    if settings.amqp_uri is None:
+        raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
+    erase_here = functools.partial(erase, blobs=blobs.store(settings))
     threads = [
         threading.Thread(target=_until, args=(stopping, lambda: timekeeping.keep_time(settings)), name="keep-time"),
         threading.Thread(target=_until, args=(stopping, lambda: inbound.process_due(settings)), name="mails-in"),
         threading.Thread(target=_send_until, args=(settings, stopping), name="mails-out"),
+        threading.Thread(
+            target=erasing.loop, args=(settings, erase_here, events_pb2.SubjectErased, stopping), name="erase"
+        ),
     ]
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
