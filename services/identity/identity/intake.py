@@ -24,7 +24,8 @@ OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 DEPTH_MAX = 50
 """Levels of nesting; MongoDB allows 100 with what is around."""
 AMOUNT_MAX = Decimal(10) ** 12
-ORDER_COMPLETED = "Order Completed"
+ORDER_EVENTS = frozenset({"Order Completed", "Order Refunded"})
+"""Events that carry money."""
 SOURCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 # A character can take six bytes of JSON where it takes one of protobuf (a control character, say); numbers less.
@@ -73,11 +74,11 @@ def cut(text: str) -> str:
 
 
 def amount(event: TrackingEvent, default_currency: str) -> Amount | None:
-    """The money in the event: `revenue`, else `total`, of an order; None when there is none.
+    """The money in the event: `revenue`, else `total`, of an order or its refund; None when there is none.
 
     Rounded half to even to the currency's minor unit. The event has passed `refusal`.
     """
-    if event.event != ORDER_COMPLETED:
+    if event.event not in ORDER_EVENTS:
         return None
     given = next((value for name in ("revenue", "total") if (value := _given(event, name))), None)
     number = _number(given) if given else None
@@ -236,7 +237,7 @@ def _list_problem(value: Value, depth: int) -> str | None:
 
 
 def _money(event: TrackingEvent) -> Refusal | None:
-    if event.event != ORDER_COMPLETED:
+    if event.event not in ORDER_EVENTS:
         return None
     for name in ("revenue", "total"):
         value = _given(event, name)

@@ -65,6 +65,7 @@ def test_a_refusal_never_quotes_the_value(value):
 )
 def test_money_is_read_from_revenue_then_total(values, found):
     assert intake.amount(event(properties=values), "USD") == found
+    assert intake.amount(event(event="Order Refunded", properties=values), "USD") == found
     assert intake.amount(event(event="Product Viewed", properties=values), "USD") is None
 
 
