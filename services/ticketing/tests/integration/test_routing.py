@@ -6,8 +6,8 @@ import threading
 import grpc
 import pytest
 
-from ticketing.store import Agent, Ticket, tickets
-from ticketing.usecases import assigning
+from ticketing.store import Agent, Queue, Ticket, tickets
+from ticketing.usecases import assigning, timekeeping
 
 SERVICE = "ticketing"
 
@@ -287,3 +287,21 @@ def _tolerant(call) -> None:
     except grpc.RpcError as error:
         if error.code() not in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.ABORTED):
             raise
+
+
+def test_a_tenant_whose_rules_cannot_be_read_holds_up_nobody(client, channel, work, monkeypatch) -> None:
+    broken, whole = type(client)(channel, f"a{client.tenant}"), type(client)(channel, f"z{client.tenant}")
+    failures = []
+    monkeypatch.setattr(timekeeping.logger, "exception", failures.append)
+    for each in (broken, whole):
+        each.agent("ann", available=each is whole)
+        each.ticket()
+        each.queue("tasks", filter="kind = KIND_TASK")
+    with broken.context():
+        Queue.rows().update_one({"uid": "tasks"}, {"$set": {"filter": "no such field = 1"}})
+    work()
+    assert [each.assignment.agent for each in whole.ListTickets().tickets] == ["agents/ann"]
+    assert failures
+    assert "the work of one tenant failed" in failures[0]
+    with broken.context():
+        Queue.rows().update_one({"uid": "tasks"}, {"$set": {"filter": "kind = KIND_TASK"}})

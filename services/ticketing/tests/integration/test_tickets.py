@@ -7,7 +7,7 @@ import pytest
 
 from docstore.explain import assert_indexed
 from eventing import tombstones
-from ticketing.store import Agent, Queue, SlaPolicy, Ticket, TicketMessage
+from ticketing.store import Agent, Queue, SlaPolicy, Ticket, TicketMessage, tickets
 
 SERVICE = "ticketing"
 
@@ -299,4 +299,5 @@ def test_every_query_runs_on_an_index(client) -> None:
         assert_indexed(Ticket, {"state": "STATE_NEW"}, waiting, limit=20)
         assert_indexed(Ticket, {"state": "STATE_NEW", "need": {"$nin": ["a"]}}, waiting, limit=20)
         assert_indexed(Ticket, {"agent": {"$in": ["ann", "bob"]}, "state": {"$in": ["STATE_OPEN", "STATE_PENDING"]}})
-        assert_indexed(Ticket, {"state": "STATE_NEW", "need": "x", "assign_reason": {"$ne": "y"}}, max_keys=80)
+        tickets.explain_waiting("*", "waits")
+        assert_indexed(Ticket, {"state": "STATE_NEW", "need": "*", "assign_reason": {"$ne": "waits"}})

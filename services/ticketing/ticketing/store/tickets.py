@@ -25,6 +25,7 @@ PRIORITIES = ("PRIORITY_URGENT", "PRIORITY_HIGH", "PRIORITY_NORMAL", "PRIORITY_L
 NO_SKILLS = "*"
 """`need` of a ticket that anybody can take."""
 NO_TERM = datetime(9999, 1, 1, tzinfo=UTC)
+_REASONS = "waiting_reasons"
 _WITH_AGENT: Row = {"agent": {"$exists": True}}
 _WITH_EMAIL: Row = {"requester_email": {"$exists": True}}
 
@@ -96,6 +97,11 @@ class Ticket(Aggregate):
             {
                 "fields": ["tenant", "rank", "term", "id", "need"],
                 "name": "waiting",
+                "partialFilterExpression": {"state": NEW},
+            },
+            {
+                "fields": ["tenant", "need", "assign_reason"],
+                "name": _REASONS,
                 "partialFilterExpression": {"state": NEW},
             },
             due.INDEX,
@@ -215,4 +221,5 @@ def waiting(limit: int, blocked: Collection[str]) -> list[Row]:
 def explain_waiting(need: str, reason: str) -> None:
     """Notes why tickets with that need wait; no new version of them."""
     waiting = {"state": NEW, "need": need, "assign_reason": {"$ne": reason}}
-    Ticket.rows().update_many(waiting, {"$set": {"assign_reason": reason}})
+    # By this index it costs what changes, not what waits.
+    Ticket.rows().update_many(waiting, {"$set": {"assign_reason": reason}}, hint=_REASONS)

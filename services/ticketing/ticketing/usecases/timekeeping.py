@@ -4,9 +4,11 @@ A claim only keeps several processes from doing the same; whoever loses it has c
 write is a transaction guarded by the ticket's version. A claim left by a dead process ends by itself.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
+import pymongo.errors
 from pymongo import UpdateOne
 
 import docstore
@@ -21,48 +23,69 @@ from ticketing.usecases import assigning, lifecycle, queues
 BATCH = 200
 LEASE_S = 5.0
 
+Work = Callable[[list[Row]], None]
+
+logger = logging.getLogger(__name__)
+
 
 def keep_time(settings: TicketingSettings) -> int:
-    """Looks at due tickets, agents and queues of all tenants; returns at how many."""
+    """Looks at due queues, agents and tickets of all tenants; returns at how many.
+
+    A tenant whose work fails is tried again when the claim ends; the others go on. Raises pymongo's errors.
+    """
+    kinds: tuple[tuple[type[Aggregate], Work], ...] = ((Queue, _follow), (Agent, _make_use), (Ticket, _look_at))
     count = 0
-    for tenant, rows in due.claim(Queue, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="reroute"):
-            queues.reroute()
-            for row in rows:
-                if row.get("delete_time"):
-                    queues.purge_deleted(row["uid"])
-            _settle(Queue, rows, {})
-    for tenant, rows in due.claim(Agent, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="assign"):
-            assigning.assign_waiting()
-            _settle(Agent, rows, {})
-    for tenant, rows in due.claim(Ticket, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="keep time"):
-            _look_at(rows)
+    for cls, work in kinds:
+        for tenant, rows in due.claim(cls, BATCH, LEASE_S, settings.instance):
+            count += len(rows)
+            with tenancy.service_context(tenant, method=f"keep time of {cls.resource}"):
+                _attempt(work, rows)
     return count
 
 
+def _attempt(work: Work, rows: list[Row]) -> None:
+    try:
+        work(rows)
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception:
+        logger.exception("the work of one tenant failed; it is tried again when its claim ends")
+
+
+def _follow(rows: list[Row]) -> None:
+    """Puts waiting tickets where changed queues want them."""
+    queues.reroute()
+    for row in rows:
+        if row.get("delete_time"):
+            queues.purge_deleted(row["uid"])
+    _settle(Queue, rows, {})
+
+
+def _make_use(rows: list[Row]) -> None:
+    """Gives tickets to agents who may be able to take more than before."""
+    assigning.assign_waiting()
+    _settle(Agent, rows, {})
+
+
 def _look_at(rows: list[Row]) -> None:
-    """Does what is due for claimed tickets of one tenant."""
+    """Does what is due for tickets."""
     now = whole_milliseconds(clock.now())
-    found = {row["uid"]: Ticket.from_row(row) for row in rows}
-    told = {uid: at for uid, ticket in found.items() if (at := lifecycle.next_tick(ticket)) is not None and at <= now}
-    if any(ticket.state == NEW or uid not in told for uid, ticket in found.items()):
+    nexts = {row["uid"]: (row["state"], lifecycle.next_tick(Ticket.from_row(row))) for row in rows}
+    told = {uid for uid, (_, instant) in nexts.items() if instant is not None and instant <= now}
+    # Due without anything to tell: it waits for an agent, or has made room for another one.
+    if any(state == NEW or uid not in told for uid, (state, _) in nexts.items()):
         assigning.assign_waiting()
     if told:
         docstore.in_transaction(lambda: _tell(told, now))
-    _settle(Ticket, rows, {uid: lifecycle.next_tick(ticket) for uid, ticket in found.items() if uid not in told})
+    _settle(Ticket, rows, {uid: instant for uid, (_, instant) in nexts.items() if uid not in told})
 
 
 def _tell(uids: Iterable[str], now: datetime) -> None:
     """Tells, in a transaction, of the clocks of tickets."""
     changed = []
     for ticket in Ticket.get_many(uids).values():
-        at = lifecycle.next_tick(ticket)
-        if at is not None and at <= now:
+        instant = lifecycle.next_tick(ticket)
+        if instant is not None and instant <= now:
             lifecycle.tick(ticket, now)
             ticket.due = lifecycle.next_tick(ticket)
             changed.append(ticket)
@@ -76,8 +99,8 @@ def _settle(cls: type[Aggregate], rows: list[Row], dues: dict[str, datetime | No
         held = leases.held(row)
         unchanged = {**held, "version": row["version"]}
         if (again := dues.get(row["uid"])) is not None:
-            operations.append(UpdateOne(unchanged, {"$set": {"due": again}}))
+            operations.append(UpdateOne(unchanged, {"$set": {"due": again}, "$unset": {"lease": ""}}))
         else:
-            operations.append(UpdateOne(unchanged, {"$unset": {"due": ""}}))
+            operations.append(UpdateOne(unchanged, {"$unset": {"due": "", "lease": ""}}))
         operations.append(UpdateOne(held, {"$unset": {"lease": ""}}))
     cls.rows().bulk_write(operations, ordered=True)
