@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message as Proto
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from pydantic import SecretStr
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
 
@@ -216,11 +217,12 @@ def travel(settings: TicketingSettings) -> Iterator[Travel]:
 
 
 @pytest.fixture
-def runner(role, settings: TicketingSettings):
+def runner(role, settings: TicketingSettings, amqp: str):
     """Makes a runner process; start it with `.start().wait_ready()`."""
 
     def make() -> RoleProcess:
-        return role(settings.model_copy(update={"role": "run", "probe_port": free_port()}))
+        changes = {"role": "run", "probe_port": free_port(), "amqp_uri": SecretStr(amqp)}
+        return role(settings.model_copy(update=changes))
 
     return make
 
