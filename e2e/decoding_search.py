@@ -51,10 +51,14 @@ class Findings:
 
 
 class DecodingSearch:
-    """Looks for texts of at least four characters, in any letter case, also inside longer ones."""
+    """Looks for texts of at least four characters, in any letter case, also inside longer ones.
 
-    def __init__(self, platform: Platform, texts: Iterable[str]) -> None:
+    tenant: documents and files of other tenants, who may know the same person, are left out.
+    """
+
+    def __init__(self, platform: Platform, tenant: str, texts: Iterable[str]) -> None:
         self._platform = platform
+        self._tenant = tenant
         self._texts = {text.casefold().encode(): text for text in texts}
         if not self._texts or min(map(len, self._texts)) < 4:
             raise ValueError("texts to look for need four characters or more: shorter ones are found by chance")
@@ -78,7 +82,8 @@ class DecodingSearch:
             for name in set(client.list_database_names()) - _NOT_OURS:
                 for collection in client[name].list_collection_names():
                     place = f"{name}.{collection}"
-                    for document in client[name][collection].find():
+                    # Rows without a tenant belong to all.
+                    for document in client[name][collection].find({"tenant": {"$in": [self._tenant, None]}}):
                         self._value(document, place)
                         self._findings.looked_at["documents"] += 1
 
@@ -86,7 +91,8 @@ class DecodingSearch:
         raw = {"mongod", "rabbitmq", "mails"}
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
-            if not path.is_file() or parts[0] in raw:
+            others = len(parts) > 2 and parts[1] != self._tenant
+            if not path.is_file() or parts[0] in raw or others:
                 continue
             try:
                 content = path.read_bytes()

@@ -76,7 +76,7 @@ class Forgetting:
 
     def _search(self, texts: set[str]) -> Findings:
         with self.story.report.console.status("  looking through everything that is stored, queued and logged"):
-            return DecodingSearch(self.story.platform, texts).run()
+            return DecodingSearch(self.story.platform, self.story.tenant, texts).run()
 
     def _check_certificate(self, certificate: Json) -> None:
         """The signature holds with the public key alone."""

@@ -12,7 +12,7 @@ from contracts import descriptors
 
 METHODS = list(descriptors.methods())
 EVENTS = descriptors.events()
-READS = ("Get", "List", "Lookup", "Preview", "Summarize", "View", "Verify", "Exchange")
+READS = ("Get", "Download", "List", "Lookup", "Preview", "Summarize", "View", "Verify", "Exchange")
 PERSONAL = re.compile(r"(^|_)(email|phone|ip_address|user_agent|given_name|family_name|user_id|anonymous_id|secret)$")
 
 
@@ -89,7 +89,7 @@ def test_resources_carry_their_standard_fields() -> None:
     for method in METHODS:
         resource = method.output_type
         if method.name.startswith("Create") and resource.name == method.name.removeprefix("Create"):
-            wanted = {"name", "create_time"}
+            wanted = {"name"}
             # What never changes, such as a message once it is said, has nothing to tell versions apart by.
             wanted |= (
                 {"uid", "etag"} if f"Update{resource.name}" in NAMES or "state" in resource.fields_by_name else set()

@@ -61,6 +61,8 @@ class Mongod:
             *("--networkMessageCompressors", "snappy,zstd", "--setParameter", "diagnosticDataCollectionEnabled=false"),
             # What a killed process has locked in a transaction is free again after 20 s instead of 60.
             *("--setParameter", "transactionLifetimeLimitSeconds=20"),
+            # The log of slow commands quotes their values: names and addresses of people.
+            *("--slowOpSampleRate", "0"),
             "--quiet",
         ]
         if self.root_password:
