@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from opentelemetry import propagate, trace
 
-from chassis import context, errors, keys, telemetry, tenancy
+from chassis import context, errors, keys, message_sizes, telemetry, tenancy
 from chassis.settings import ConfigurationError
 from contracts import descriptors
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from chassis.settings import Settings
 
 TIMEOUT_DEFAULT_S = 10.0
-_MESSAGE_MAX_BYTES = 4 * 1024 * 1024
 _KEEPALIVE_MS = 60_000
 
 DEFAULT_SERVICE_CONFIG = json.dumps(
@@ -182,7 +181,7 @@ def _end(span: trace.Span, done: Any) -> None:
 def _options(service: str) -> list[tuple[str, Any]]:
     return [
         ("grpc.service_config", descriptors.service_config(service) or DEFAULT_SERVICE_CONFIG),
-        ("grpc.max_receive_message_length", _MESSAGE_MAX_BYTES),
+        ("grpc.max_receive_message_length", message_sizes.largest_response(service)),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.dns_min_time_between_resolutions_ms", 5_000),
         ("grpc.enable_http_proxy", 0),  # Services reach each other directly, whatever proxy the machine uses.

@@ -16,12 +16,13 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
 
-from chassis import consistency, context, fieldcheck, keys, metric_names, permissions, telemetry
+from chassis import consistency, context, fieldcheck, keys, message_sizes, metric_names, permissions, telemetry
 from chassis.errors import (
     DeadlineExceeded,
     InvalidArgument,
     PermissionDenied,
     RapportError,
+    ResourceExhausted,
     Unauthenticated,
     from_exception,
     to_status,
@@ -30,6 +31,7 @@ from contracts import descriptors
 
 DEADLINE_DEFAULT_S = 10.0
 DEADLINE_MAX_S = 30.0
+_LARGE_RETRY_AFTER_S = 1.0
 _NO_DEADLINE_S = 10 * 365 * 86_400
 
 # The platform is to blame, not the caller (OpenTelemetry's rule for gRPC servers).
@@ -58,6 +60,8 @@ class Method:
     stranger: str
     """Principal of calls that need no token: `public` or `internal`; empty when a token is needed."""
     has_request_id: bool
+    request_max: int
+    """Bytes of its largest request."""
 
     @classmethod
     def of(cls, descriptor: MethodDescriptor, service: str) -> Method:
@@ -75,6 +79,7 @@ class Method:
             permission=rule.permission,
             stranger="public" if rule.public else "internal" if rule.internal else "",
             has_request_id="request_id" in descriptor.input_type.fields_by_name,
+            request_max=message_sizes.request_max(descriptor),
         )
 
 
@@ -84,6 +89,9 @@ class Call:
 
     method: Method
     request: Message
+    """Empty when it is larger than it may be."""
+    size: int
+    """Bytes of the request as it came."""
     grpc: grpc.ServicerContext
 
 
@@ -140,6 +148,28 @@ def bound_time(call: Call, proceed: Proceed) -> Message:
     return proceed()
 
 
+def bound_size(call: Call, proceed: Proceed) -> Message:
+    """Refuses requests larger than their method allows, and more large ones than the process can hold at once."""
+    if call.size > call.method.request_max:
+        raise ResourceExhausted(
+            "REQUEST_TOO_LARGE",
+            f"The request has {call.size} bytes, this method takes {call.method.request_max}; send less at a time.",
+            metadata={"max_bytes": str(call.method.request_max)},
+        )
+    if call.size <= message_sizes.MESSAGE_MAX_BYTES:
+        return proceed()
+    if not message_sizes.large_requests.acquire(blocking=False):
+        raise ResourceExhausted(
+            "TOO_MANY_LARGE_REQUESTS",
+            f"This process works on {message_sizes.LARGE_AT_ONCE} large requests already; repeat in a moment.",
+            retry_after_s=_LARGE_RETRY_AFTER_S,
+        )
+    try:
+        return proceed()
+    finally:
+        message_sizes.large_requests.release()
+
+
 def authorize(call: Call, proceed: Proceed) -> Message:
     """Checks the token and the permission, and enters the tenant (before any look at the fields: AIP-211)."""
     method = call.method
@@ -183,7 +213,16 @@ def name_writes(call: Call, proceed: Proceed) -> Message:
     return answer
 
 
-STEPS: tuple[Step, ...] = (measure, open_context, answer_errors, bound_time, authorize, check_fields, name_writes)
+STEPS: tuple[Step, ...] = (
+    measure,
+    open_context,
+    answer_errors,
+    bound_time,
+    bound_size,
+    authorize,
+    check_fields,
+    name_writes,
+)
 """Outermost first; the span is opened around them all, the servicer is called within."""
 
 
@@ -207,10 +246,16 @@ class Chain(grpc.ServerInterceptor):
 
 def _wrapped(method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
     serve = handler.unary_unary
+    parse = handler.request_deserializer
     assert serve is not None  # Streams are refused when the server starts.
+    assert parse is not None
 
-    def behave(request: Message, grpc_context: grpc.ServicerContext) -> Message:
-        call = Call(method, request, grpc_context)
+    def receive(raw: bytes) -> tuple[Message, int]:
+        return parse(raw if len(raw) <= method.request_max else b""), len(raw)
+
+    def behave(received: tuple[Message, int], grpc_context: grpc.ServicerContext) -> Message:
+        request, size = received
+        call = Call(method, request, size, grpc_context)
 
         def run(index: int) -> Message:
             if index == len(STEPS):
@@ -220,7 +265,7 @@ def _wrapped(method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.R
 
         return run(0)
 
-    return grpc.unary_unary_rpc_method_handler(behave, handler.request_deserializer, handler.response_serializer)
+    return grpc.unary_unary_rpc_method_handler(behave, receive, handler.response_serializer)
 
 
 def _claims(call: Call) -> keys.Claims:

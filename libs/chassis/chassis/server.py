@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import server_interceptor
 
+from chassis import message_sizes
 from chassis.admission import Admission, CountingPool
 from chassis.interceptors import Chain, Method
 from chassis.lifecycle import Stopping
@@ -22,7 +23,6 @@ from chassis.settings import ConfigurationError
 if TYPE_CHECKING:
     from chassis.settings import Settings
 
-MESSAGE_MAX_BYTES = 4 * 1024 * 1024
 _READY_INTERVAL_S = 2.0
 _KEEPALIVE_MS = 60_000
 _CONNECTION_AGE_MS = 300_000  # Clients look up the service's addresses again after that: new pods get their share.
@@ -66,6 +66,7 @@ def in_process(settings: "Settings", servicers: Servicers, ready: Ready = ()) ->
 class _Server:
     def __init__(self, settings: "Settings", servicers: Servicers, ready: Ready) -> None:
         methods: dict[str, Method] = {}
+        services = _services(servicers)
         self.port = 0
         self._pool = CountingPool(settings.grpc_threads)
         self._admission = Admission(self._pool, settings.grpc_max_concurrent, methods)
@@ -76,13 +77,13 @@ class _Server:
                 server_interceptor(filter_=lambda details: details.method in methods),  # type: ignore[no-untyped-call]
                 Chain(methods),
             ],
-            options=_options(),
+            options=_options(message_sizes.largest_request(each for service in services for each in service.methods)),
         )
-        names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         for add, servicer in servicers:
-            for service in _added_services(add, servicer, self._grpc):
-                methods.update(_methods(service, settings.service))
-                names.append(service.full_name)
+            add(servicer, self._grpc)
+        for service in services:
+            methods.update(_methods(service, settings.service))
+        names = [reflection.SERVICE_NAME, health.SERVICE_NAME, *(service.full_name for service in services)]
         self._health = health.HealthServicer(
             experimental_non_blocking=True, experimental_thread_pool=self._admission.side_pool
         )
@@ -171,11 +172,11 @@ class _ServiceNames:
         """Tells the same services again."""
 
 
-def _added_services(add: Callable[[Any, Any], None], servicer: object, server: grpc.Server) -> list[ServiceDescriptor]:
-    services = _ServiceNames()
-    add(servicer, services)
-    add(servicer, server)
-    return [descriptor_pool.Default().FindServiceByName(name) for name in services.names]
+def _services(servicers: Servicers) -> list[ServiceDescriptor]:
+    names = _ServiceNames()
+    for add, servicer in servicers:
+        add(servicer, names)  # type: ignore[arg-type] # stands in for the server
+    return [descriptor_pool.Default().FindServiceByName(name) for name in names.names]
 
 
 def _methods(service: ServiceDescriptor, short_name: str) -> Iterator[tuple[str, Method]]:
@@ -186,10 +187,10 @@ def _methods(service: ServiceDescriptor, short_name: str) -> Iterator[tuple[str,
         yield method.path, method
 
 
-def _options() -> list[tuple[str, int]]:
+def _options(request_max_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # A second process on the same port shall fail, not share its calls.
-        ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
+        ("grpc.max_receive_message_length", request_max_bytes),
         ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS),
         ("grpc.max_connection_age_grace_ms", _CONNECTION_GRACE_MS),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
