@@ -149,6 +149,11 @@ class Handlers:
         timeline.add_entries(_of_known(entry))
         facets.show_deal(event, envelope)
 
+    @subscribe(sales_events_pb2.OpportunityReopened)
+    def forget_deal_end(self, event: sales_events_pb2.OpportunityReopened, envelope: Envelope) -> None:
+        """Count a deal neither as won nor as lost: it may be made after all."""
+        facets.show_deal(event, envelope)
+
     @subscribe(sales_events_pb2.LeadConverted)
     def note_lead(self, event: sales_events_pb2.LeadConverted, envelope: Envelope) -> None:
         """Note that a lead became a deal."""

@@ -25,6 +25,7 @@ from identity.store import agent_view
 from identity.store.agent_view import CLICKED, LOST, OPENED, SENT, WON, Kind
 
 _OPEN_PROMISE = (sales.PromiseState.STATE_OPEN, sales.PromiseState.STATE_OVERDUE)
+_DEAL_ENDS: Mapping[type, int] = {sales.OpportunityWon: WON, sales.OpportunityLost: LOST}
 _TOLD_SENTIMENTS = (
     ticket_pb2.Sentiment.LABEL_POSITIVE,
     ticket_pb2.Sentiment.LABEL_NEUTRAL,
@@ -67,14 +68,17 @@ def show_promise(promise: sales.PromiseState, envelope: Envelope) -> None:
     _put_or_forget(Kind.PROMISE, promise.promise, promise.customer, values)
 
 
-def show_deal(event: sales.OpportunityWon | sales.OpportunityLost, envelope: Envelope) -> None:
-    """Keep how a deal ended; one reopened and ended anew counts as it ended last."""
+Deal = sales.OpportunityWon | sales.OpportunityLost | sales.OpportunityReopened
+
+
+def show_deal(event: Deal, envelope: Envelope) -> None:
+    """Keep how a deal ended; one that was reopened counts for nothing until it ends anew."""
     opportunity = event.opportunity
     if not opportunity.customer:
         return
     values = {
         **_row(opportunity.customer, envelope),
-        "state": WON if isinstance(event, sales.OpportunityWon) else LOST,
+        "state": _DEAL_ENDS.get(type(event)),
         **_amount(opportunity.amount if opportunity.HasField("amount") else None),
         "version": envelope.id,
     }

@@ -192,6 +192,20 @@ def test_what_sources_tracked_is_told_once_and_summaries_stay(client, applier, t
     ]
 
 
+def test_a_deal_that_was_reopened_is_neither_won_nor_lost_until_it_ends_anew(client, teller):
+    customer = client.create().name
+    won, reopened = (
+        teller.envelope(deal(customer, "d", kind)) for kind in (sales.OpportunityWon, sales.OpportunityReopened)
+    )
+    teller.hear(won)
+    assert view(client, customer).deals.won_count == 1
+    teller.hear(reopened, won)
+    assert view(client, customer).deals == type(view(client, customer).deals)()
+    teller.hear(deal(customer, "d", sales.OpportunityLost))
+    ended = view(client, customer).deals
+    assert (ended.won_count, ended.lost_count, list(ended.won_amounts)) == (0, 1, [])
+
+
 def test_every_kind_of_event_shows_in_the_timeline_once_and_without_what_was_said(client, teller):
     customer = client.create().name
     clock_of = {"ticket": "tickets/a", "customer": customer, "target": "TARGET_RESOLUTION", "due_time": ago(hours=2)}

@@ -9,7 +9,7 @@ from chassis import inputs as fields
 from chassis.errors import FailedPrecondition
 from docstore import masks
 from sales import answers, inputs
-from sales.store import Contact, Opportunity, tenants
+from sales.store import Contact, Opportunity, Pipeline, tenants
 from sales.store.opportunities import LOST, OPEN, WON
 from sales.usecases import accounts, people, pipelines
 
@@ -59,16 +59,26 @@ def lose(uid: str, reason: str, etag: str) -> Opportunity:
     return opportunity.save(etag or None)
 
 
-@docstore.command(Opportunity)
+@docstore.command(None)
 def reopen(uid: str, etag: str) -> Opportunity:
-    """The deal may be made after all. Raises NotFound, Aborted, FailedPrecondition OPPORTUNITY_OPEN."""
+    """The deal may be made after all. Raises NotFound, Aborted, FailedPrecondition OPPORTUNITY_OPEN, CUSTOMER_ERASED.
+
+    A pipeline may have lost the stage meanwhile: only open opportunities hold it.
+    """
     opportunity = Opportunity.get(uid)
     if opportunity.state == OPEN:
         raise FailedPrecondition(
             "OPPORTUNITY_OPEN", f"{opportunity.name} is open.", metadata={"resource": opportunity.name}
         )
+    people.customer(opportunity.customer or "", "opportunity.customer")
     opportunity.state = OPEN
     opportunity.close_time = opportunity.lost_reason = None
+    stages = [stage.id for stage in Pipeline.get(opportunity.pipeline).values()]
+    if opportunity.stage not in stages:
+        opportunity.stage = stages[0]
+    event = events_pb2.OpportunityReopened(opportunity=opportunity.public_state())
+    event.reopen_time.FromDatetime(clock.now())
+    opportunity.emit(event, opportunity.subjects)
     return opportunity.save(etag or None)
 
 

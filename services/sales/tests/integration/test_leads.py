@@ -67,7 +67,7 @@ def test_a_lead_is_scored_with_reasons_and_given_to_who_fits(client) -> None:
     assert (lead.phone, lead.state) == ("+49301234567", State.STATE_OPEN)
     ((event, subjects),) = told(client, events_pb2.LeadCreated, lead.name)
     assert (event.lead.lead, event.lead.customer, event.lead.score, event.lead.owner, event.lead.state) == (
-        lead.name, person, 97, "principals/anna", "STATE_OPEN",
+        lead.name, person, 97, "principals/anna", State.STATE_OPEN,
     )  # fmt: skip
     assert subjects == [person]
     assert client.GetLead(name=lead.name) == lead

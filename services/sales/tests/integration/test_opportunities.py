@@ -120,7 +120,19 @@ def test_a_deal_is_won_or_lost_once_and_told(client, deal, refused) -> None:
     with refused("OPPORTUNITY_OPEN"):
         client.ReopenOpportunity(name=lost.name)
     client.WinOpportunity(name=lost.name)
-    assert [kind for kind, _ in events(client, lost.name)] == ["OpportunityLost", "OpportunityWon"]
+    told = ["OpportunityLost", "OpportunityReopened", "OpportunityWon"]
+    assert [kind for kind, _ in events(client, lost.name)] == told
+
+
+def test_a_reopened_opportunity_is_in_a_stage_its_pipeline_still_has(client, deal) -> None:
+    client.CreatePipeline(pipeline={"display_name": "B2B", "stages": STAGES}, pipeline_id="b2b")
+    person = client.customer()
+    made = deal(pipeline="pipelines/b2b", stage="last", customer=person)
+    client.WinOpportunity(name=made.name)
+    client.UpdatePipeline(pipeline={"name": "pipelines/b2b", "stages": STAGES[:1]})
+    back = client.ReopenOpportunity(name=made.name)
+    assert (back.state, back.stage) == (State.STATE_OPEN, "first")
+    assert events(client, made.name)[-1] == ("OpportunityReopened", [person])
 
 
 def test_what_the_event_of_a_win_says(client, deal) -> None:
