@@ -6,7 +6,6 @@ from email.utils import parseaddr
 
 from pymongo import UpdateOne
 
-from campaigns.domain import conditions
 from campaigns.domain.journeys import STEPS_MAX, Branch, Definition, End, Send, Wait
 from campaigns.inputs import CONDITION_FIELDS
 from campaigns.settings import CampaignsSettings
@@ -14,7 +13,7 @@ from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, ent
 from campaigns.store.contacts import contacts
 from chassis import clock, ids, tenancy
 from chassis.errors import AlreadyExists
-from docstore import Row, due
+from docstore import Row, conditions, due
 from docstore.aliases import profiles
 from docstore.filters import parse
 

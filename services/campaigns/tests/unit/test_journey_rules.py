@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from campaigns.domain.conditions import holds
 from campaigns.domain.journeys import Branch, Definition, End, Send, Step, Wait
 from campaigns.inputs import CONDITION_FIELDS
+from docstore.conditions import holds
 from docstore.filters import parse
 
 MAIL = Send("templates/hello", "purposes/news")
