@@ -62,7 +62,9 @@ def test_each_role_gets_the_stores_it_uses_and_no_others(production: list[Manife
         assert ("RAPPORT_AMQP_URI" in names) is (role in ("work", "relay", "run")), role
         assert ("RAPPORT_MONGODB_URI" in names) is (service != "gateway"), role
         assert ("RAPPORT_BOOTSTRAP_KEY" in names) is ((service, role) == ("access", "migrate"))
-        assert ("RAPPORT_SMTP_PASSWORD" in names) is (role == "run" and service in ("consent", "campaigns", "ticketing"))
+        assert ("RAPPORT_SMTP_PASSWORD" in names) is (
+            role == "run" and service in ("consent", "campaigns", "ticketing")
+        )
 
 
 @pytest.mark.parametrize("service", SERVICES)

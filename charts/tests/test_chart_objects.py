@@ -18,6 +18,8 @@ KUBERNETES = "1.35"
 # Their schemas are not Kubernetes' own.
 CUSTOM_KINDS = {"ScaledObject", "TriggerAuthentication"}
 
+SERVICES = ("access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing")
+
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
     return [item for item in manifests if item["kind"] in kinds]
@@ -187,8 +189,8 @@ def test_every_pod_is_under_a_policy_for_both_directions(manifests: list[Manifes
         assert set().union(*covering) == {"Ingress", "Egress"}, title
 
 
-@pytest.mark.parametrize("caller", ["access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing", "gateway"])
-@pytest.mark.parametrize("callee", ["access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing"])
+@pytest.mark.parametrize("caller", [*SERVICES, "gateway"])
+@pytest.mark.parametrize("callee", SERVICES)
 def test_policies_let_through_what_upstreams_name_and_nothing_else(
     production: list[Manifest], caller: str, callee: str
 ) -> None:
@@ -221,10 +223,7 @@ def test_hooks_run_after_an_install_and_before_an_upgrade(production: list[Manif
     }
     jobs = {f"Job/{item['metadata']['name']}" for item in of_kind(production, "Job")}
     assert jobs == {
-        *(
-            f"Job/rapport-{service}-migrate"
-            for service in ("access", "identity", "consent", "campaigns", "scoring", "sales", "ticketing")
-        ),
+        *(f"Job/rapport-{service}-migrate" for service in SERVICES),
         "Job/rapport-topology",
     }
     assert hooks.keys() == jobs | {"ConfigMap/rapport-topology-hook", "Pod/rapport-test-gateway"}
