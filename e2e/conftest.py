@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e import tenants
+from e2e import seeds, tenants
 from e2e.platform import Platform, started
+from e2e.refusals import World
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def new_tenant(platform: Platform) -> Callable[[], tenants.Tenant]:
     """Makes a fresh tenant with an admin and a write key for the source `shop`."""
     return lambda: tenants.create(platform.gateway, platform.bootstrap_key, f"t-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def world(platform: Platform) -> World:
+    """A tenant with one resource of each kind, for tests that leave it as it is."""
+    tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bad-{uuid.uuid4().hex[:8]}")
+    return World(tenant, seeds.plant(tenant))
+
+
+@pytest.fixture
+def unchanged(world: World) -> Iterator[None]:
+    """What the test does changes nothing that can be read back."""
+    before = world.stored()
+    yield
+    assert world.stored() == before

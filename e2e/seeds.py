@@ -18,7 +18,10 @@ MAIL = (
 
 
 def plant(tenant: tenants.Tenant) -> dict[str, str]:
-    """Makes one resource of each kind: collection -> name; `customers#2` is a second customer."""
+    """Makes one resource of each kind: collection -> name; `customers#2` is a second customer.
+
+    So are `leads#2`, `opportunities#2`, `promises#2` and `salesReps#2`, of what can end in one of two ways.
+    """
     api = tenant.api
     made = {"tenants": f"tenants/{tenant.id}"}
     first, second, third = (
@@ -38,7 +41,7 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
     made["decisions"] = api.post("/v1/consents:decide", about)["name"]
     made["messages"] = _message(api)
-    return made | _ingest(api) | _score(api) | _serve(api, first) | _sell(api, third) | _forget(api)
+    return made | _ingest(api) | _score(api) | _serve(api, first) | _sell(api, first) | _forget(api)
 
 
 def _plan_message(api: Api, purpose: str) -> dict[str, str]:
@@ -117,16 +120,20 @@ def _sell(api: Api, customer: str) -> dict[str, str]:
     rep = {"displayName": "Rep", "principal": "principals/rep", "capacity": 10, "available": True}
     made = {"accounts": account, "contacts": contact}
     made["salesReps"] = api.post("/v1/salesReps", rep, salesRepId="rep")["name"]
-    made["leads"] = api.post("/v1/leads", {"displayName": "Lead", "source": "SOURCE_WEB", "customer": customer})["name"]
+    made["salesReps#2"] = api.post("/v1/salesReps", rep | {"capacity": 0}, salesRepId="idle-rep")["name"]
+    lead = {"displayName": "Lead", "source": "SOURCE_WEB", "customer": customer}
     stages = [{"id": "new", "displayName": "New", "probabilityPercent": 10}]
     pipeline = {"displayName": "Pipeline", "stages": stages}
     made["pipelines"] = api.post("/v1/pipelines", pipeline, pipelineId="pipeline")["name"]
     amount = {"currencyCode": "USD", "units": "100"}
     deal = {"displayName": "Deal", "account": account, "pipeline": made["pipelines"], "stage": "new", "amount": amount}
-    made["opportunities"] = api.post("/v1/opportunities", deal)["name"]
-    made["orders"] = api.post("/v1/orders", {"customer": customer, "amount": amount, "orderNumber": "P-1"})["name"]
     promise = {"customer": customer, "text": "Probe", "dueTime": "2100-01-01T00:00:00Z"}
-    return made | {"promises": api.post("/v1/promises", promise)["name"]}
+    for number in ("", "#2"):
+        made[f"leads{number}"] = api.post("/v1/leads", lead)["name"]
+        made[f"opportunities{number}"] = api.post("/v1/opportunities", deal)["name"]
+        made[f"promises{number}"] = api.post("/v1/promises", promise)["name"]
+    made["orders"] = api.post("/v1/orders", {"customer": customer, "amount": amount, "orderNumber": "P-1"})["name"]
+    return made
 
 
 def _forget(api: Api) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,91 +10,25 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from e2e import seeds, tenants
+from e2e import seeds
 from e2e.demo.api import Api, Json, wait_for
-from e2e.platform import Platform
+from e2e.refusals import Case, World, assert_refused
 
-LISTS = {
-    "customers": "showDeleted",
-    "merges": "",
-    "mergeConflicts": "",
-    "consents": "",
-    "consentRecords": "",
-    "purposes": "",
-    "quarantinedEvents": "",
-    "keys": "",
-}
 GOOD = {"messageId": "good", "kind": "KIND_TRACK", "userId": "u-1", "event": "Good"}
 
 
-@dataclass(frozen=True)
-class World:
-    """A tenant with something in it. names: as `seeds.plant` tells."""
-
-    tenant: tenants.Tenant
-    names: dict[str, str]
-
-    def post(self, path: str, body: Json, **headers: str) -> requests.Response:
-        return self.tenant.api.send("POST", path, body, headers={k.replace("_", "-"): v for k, v in headers.items()})
-
-    def patch(self, body: Json, mask: str = "", **headers: str) -> requests.Response:
-        named = {k.replace("_", "-"): v for k, v in headers.items()}
-        query = {"updateMask": mask} if mask else {}
-        return self.tenant.api.send("PATCH", f"/v1/{self.customer}", body, query, named)
-
-    def get(self, path: str, **query: str | int) -> requests.Response:
-        return self.tenant.api.send("GET", path, None, query)
-
-    @property
-    def customer(self) -> str:
-        return self.names["customers"]
-
-    def consent(self, **changed: Any) -> requests.Response:
-        body = {
-            "customer": self.customer,
-            "purpose": self.names["purposes"],
-            "channel": "CHANNEL_EMAIL",
-            "evidence": {"method": "METHOD_FORM"},
-        }
-        return self.post("/v1/consents:grant", body | changed)
-
-    def stored(self) -> dict[str, Any]:
-        """Everything that can be read back."""
-        api = self.tenant.api
-        found: dict[str, Any] = {
-            name: list(api.pages(f"/v1/{name}", name, **({flag: "true"} if flag else {})))
-            for name, flag in LISTS.items()
-        }
-        for name in ("Good", "Order Completed", "Probe"):
-            found[name] = api.get("/v1/timelineEntries:summarize", event=name)
-        return found
+def _consent(world: World, **changed: Any) -> requests.Response:
+    body = {
+        "customer": world.customer,
+        "purpose": world.names["purposes"],
+        "channel": "CHANNEL_EMAIL",
+        "evidence": {"method": "METHOD_FORM"},
+    }
+    return world.post("/v1/consents:grant", body | changed)
 
 
-@pytest.fixture(scope="module")
-def world(platform: Platform) -> World:
-    tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bad-{uuid.uuid4().hex[:8]}")
-    return World(tenant, seeds.plant(tenant))
-
-
-@pytest.fixture
-def unchanged(world: World) -> Iterator[None]:
-    before = world.stored()
-    yield
-    assert world.stored() == before
-
-
-def assert_refused(answer: requests.Response, status: int, reason: str, field: str, mend: str) -> None:
-    """The answer is a refusal with one ErrorInfo, names the field, and says how to mend it (a pattern)."""
-    assert answer.status_code == status, answer.text
-    error = answer.json()["error"]
-    kinds = {detail["@type"].rpartition(".")[2]: detail for detail in error["details"]}
-    assert error["code"] == status
-    assert kinds["ErrorInfo"]["reason"] == reason
-    assert kinds["ErrorInfo"]["domain"].endswith(".rapport")
-    violations = kinds.get("BadRequest", {}).get("fieldViolations", [])
-    assert field in {violation["field"] for violation in violations} | {""}, violations
-    said = " ".join([error["message"], *(violation["description"] for violation in violations)])
-    assert re.search(mend, said), said
+def _patch(world: World, body: Json, mask: str = "", **headers: str) -> requests.Response:
+    return world.patch(world.customer, body, mask, **headers)
 
 
 def _raw(world: World, text: str) -> requests.Response:
@@ -146,7 +78,6 @@ def _forged_key(world: World) -> requests.Response:
     return Api(world.tenant.api.url, forged).send("POST", "/v1/customers", {"displayName": "X"})
 
 
-Case = tuple[str, Callable[[World], requests.Response], int, str, str, str]
 CASES: list[Case] = [
     ("malformed JSON", lambda w: _raw(w, '{"email": "x@example.org",'), 400, "INVALID_JSON", "", "line 1, column"),
     ("unknown field", lambda w: w.post("/v1/customers", {"emial": "x@example.org"}), 400, "UNKNOWN_FIELD",
@@ -157,17 +88,17 @@ CASES: list[Case] = [
      "INVALID_CUSTOMER", "customer.email", "give one such as ada@example.com"),
     ("bad phone", lambda w: w.post("/v1/customers", {"displayName": "Ada", "phone": "12"}), 400,
      "INVALID_CUSTOMER", "customer.phone", "with its country code"),
-    ("half an update", lambda w: w.patch({"displayName": "New", "phone": "12"}), 400, "INVALID_CUSTOMER",
+    ("half an update", lambda w: _patch(w, {"displayName": "New", "phone": "12"}), 400, "INVALID_CUSTOMER",
      "customer.phone", "with its country code"),
-    ("unknown enum", lambda w: w.consent(channel="CHANNEL_PIGEON"), 400, "INVALID_FIELD", "channel",
+    ("unknown enum", lambda w: _consent(w, channel="CHANNEL_PIGEON"), 400, "INVALID_FIELD", "channel",
      "expected one of CHANNEL_EMAIL"),
     ("negative page size", lambda w: w.get("/v1/customers", pageSize=-1), 400, "INVALID_FIELDS", "page_size",
      "negative|0 or more"),
-    ("stale etag", lambda w: w.patch({"displayName": "New"}, If_Match='"0"'), 409, "ETAG_MISMATCH", "",
+    ("stale etag", lambda w: _patch(w, {"displayName": "New"}, If_Match='"0"'), 409, "ETAG_MISMATCH", "",
      "read it again"),
     ("merge with itself", lambda w: w.post(f"/v1/{w.customer}:merge", {"mergedCustomer": w.customer}), 400,
      "MERGE_WITH_ITSELF", "merged_customer", "name another customer"),
-    ("unknown purpose", lambda w: w.consent(purpose="purposes/nothing"), 404, "NOT_FOUND", "", "purposes/nothing"),
+    ("unknown purpose", lambda w: _consent(w, purpose="purposes/nothing"), 404, "NOT_FOUND", "", "purposes/nothing"),
     ("501 events", lambda w: _batch(w, [{"type": "track", "userId": "u", "event": "Good"}] * 501), 400,
      "BATCH_TOO_LARGE", "batch", "at most 500 events; split"),
     ("501 events by the API", lambda w: w.post("/v1/events:ingest", {"source": "shop", "events": [GOOD] * 501}), 400,
@@ -175,15 +106,15 @@ CASES: list[Case] = [
     ("tampered page token", _tampered_page, 400, "INVALID_PAGE_TOKEN", "page_token", "next_page_token"),
     ("page token of other arguments", _page_of_another_question, 400, "INVALID_PAGE_TOKEN", "page_token", "unchanged"),
     ("page token of another list", _page_of_another_list, 400, "INVALID_PAGE_TOKEN", "page_token", "next_page_token"),
-    ("mask of all and some", lambda w: w.patch({"displayName": "New"}, "*,displayName"), 400, "INVALID_UPDATE_MASK",
+    ("mask of all and some", lambda w: _patch(w, {"displayName": "New"}, "*,displayName"), 400, "INVALID_UPDATE_MASK",
      "update_mask", "stands alone"),
-    ("mask of an unknown field", lambda w: w.patch({"displayName": "New"}, "displayName,nickname"), 400,
+    ("mask of an unknown field", lambda w: _patch(w, {"displayName": "New"}, "displayName,nickname"), 400,
      "INVALID_UPDATE_MASK", "update_mask", "writable are .*display_name"),
-    ("mask of what the service sets", lambda w: w.patch({"displayName": "New"}, "displayName,createTime"), 400,
+    ("mask of what the service sets", lambda w: _patch(w, {"displayName": "New"}, "displayName,createTime"), 400,
      "INVALID_UPDATE_MASK", "update_mask", "set by the service"),
-    ("two names", lambda w: w.patch({"name": w.names["customers#2"], "displayName": "New"}), 400, "INVALID_FIELD",
+    ("two names", lambda w: _patch(w, {"name": w.names["customers#2"], "displayName": "New"}), 400, "INVALID_FIELD",
      "customer.name", "leave it out of the body"),
-    ("two etags", lambda w: w.patch({"displayName": "New", "etag": '"1"'}, If_Match='"2"'), 400, "INVALID_IF_MATCH",
+    ("two etags", lambda w: _patch(w, {"displayName": "New", "etag": '"1"'}, If_Match='"2"'), 400, "INVALID_IF_MATCH",
      "customer.etag", "send one of them"),
     ("two request ids", lambda w: w.post("/v1/consents:grant", {"requestId": str(uuid.uuid4())}, Idempotency_Key="k"),
      400, "INVALID_IDEMPOTENCY_KEY", "request_id", "send one of them"),

@@ -5,16 +5,11 @@ a metric or the list of dead letters. That the scan would see them there is prov
 """
 
 import json
-import os
 import re
-import secrets
 import socket
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,131 +25,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
-from e2e import tenants
-from e2e.demo.api import Json, wait_for
+from e2e import marked_work, tenants
+from e2e.demo.api import wait_for
+from e2e.leak_scan import CONTROL, SERVICES, Marks, Scan, dead, workers
 from e2e.platform import Platform
 from e2e.tenants import Tenant
-
-CONTROL = "privacy-control"
-SERVICES = ("access", "campaigns", "consent", "gateway", "identity", "sales", "scoring", "ticketing")
-PLACES = ("logs", "spans", "metrics", "dead letters")
-
-
-def _mark() -> str:
-    return f"zq{secrets.token_hex(6)}"
-
-
-def _digits(count: int) -> str:
-    return "".join(secrets.choice("123456789") for _ in range(count))
-
-
-@dataclass
-class Marks:
-    """The planted values by what they are; secrets that the platform makes itself are added as they are made."""
-
-    name: str = field(default_factory=_mark)
-    email: str = field(default_factory=lambda: f"{_mark()}@example.org")
-    other_email: str = field(default_factory=lambda: f"{_mark()}@example.org")
-    phone: str = field(default_factory=lambda: f"+49151{_digits(8)}")
-    trait: str = field(default_factory=_mark)
-    trait_name: str = field(default_factory=_mark)
-    user_id: str = field(default_factory=_mark)
-    anonymous_id: str = field(default_factory=_mark)
-    property: str = field(default_factory=_mark)
-    message_id: str = field(default_factory=_mark)
-    quarantined: str = field(default_factory=_mark)
-    ipv6: str = field(default_factory=lambda: f"2001:db8:{secrets.randbelow(0xEFFF) + 0x1000:x}:7a:1:2:3:4")
-    user_agent: str = field(default_factory=_mark)
-    origin: str = field(default_factory=lambda: f"https://shop.example/{_mark()}")
-    wrong_key: str = field(default_factory=lambda: f"rk.acme.{uuid.uuid4()}.{secrets.token_urlsafe(32)}")
-    jwt: str = field(default_factory=lambda: f"eyJhbGciOiJSUzI1NiJ9.{_mark()}.{_mark()}")
-    wrong_link: str = field(default_factory=_mark)
-    path: str = field(default_factory=_mark)
-    query: str = field(default_factory=_mark)
-    header: str = field(default_factory=_mark)
-    body_key: str = field(default_factory=_mark)
-    broken: str = field(default_factory=_mark)
-    made: dict[str, str] = field(default_factory=dict)
-
-    def all(self) -> dict[str, str]:
-        """Name -> value."""
-        return {name: value for name, value in vars(self).items() if name != "made"} | self.made
-
-
-@dataclass(frozen=True)
-class Scan:
-    """Looks for values wherever the platform tells about itself, from `since` (ns) on."""
-
-    platform: Platform
-    since: int
-
-    def found(self, values: dict[str, str], *, control: bool = False) -> dict[str, set[str]]:
-        """Place -> names of the values in it. `control`: in what the proof planted, else in all the rest."""
-        texts = dict(zip(PLACES, (self._logs, self._spans, self._metrics, self._dead_letters), strict=True))
-        return {place: _within(values, text(control)) for place, text in texts.items()}
-
-    def _logs(self, control: bool) -> Iterator[str]:
-        for log in self.platform.state.rglob("*.log*"):
-            if log.is_file() and (log.name == f"{CONTROL}.log") == control:
-                yield log.read_text(errors="replace")
-
-    def _spans(self, control: bool) -> Iterator[str]:
-        for span in self.spans():
-            if (span["service"] == CONTROL) == control:
-                yield json.dumps(span)
-
-    def spans(self) -> Iterator[Json]:
-        """The spans of all traces that began since."""
-        known = requests.get(f"{self.platform.traces}/traces", params={"limit": 100_000}, timeout=60).json()["traces"]
-        for trace in known:
-            if trace["start_ns"] >= self.since:
-                answer = requests.get(f"{self.platform.traces}/traces/{trace['trace_id']}", timeout=60)
-                yield from answer.json().get("spans", [])
-
-    def _metrics(self, control: bool) -> Iterator[str]:
-        for series in self.metrics():
-            if (series["service"] == CONTROL) == control:
-                yield json.dumps(series)
-
-    def metrics(self) -> list[Json]:
-        """The last point of every series."""
-        found: list[Json] = requests.get(f"{self.platform.traces}/metrics", timeout=60).json()["metrics"]
-        return found
-
-    def _dead_letters(self, control: bool) -> Iterator[str]:
-        for service in ("identity", "consent"):
-            listed = dead(self.platform, "list", "--service", service, "--limit", "10000", "--json")
-            for letter in json.loads(listed):
-                if (letter["source"] == CONTROL) == control:
-                    yield json.dumps(letter)
-            if not control:
-                yield dead(self.platform, "list", "--service", service, "--limit", "10000")
-
-
-def _within(values: dict[str, str], texts: Iterator[str]) -> set[str]:
-    """Names of the values in the texts, also in part: an address without its domain, a key by its secret alone."""
-    needles = {
-        name: value.partition("@")[0] if "@" in value else re.split(r"[/.]", value)[-1].lstrip("+")
-        for name, value in values.items()
-    }
-    found: set[str] = set()
-    for text in texts:
-        folded = text.lower()
-        found |= {name for name, needle in needles.items() if needle.lower() in folded}
-    return found
-
-
-def dead(platform: Platform, *arguments: str) -> str:
-    """What the dead-letter tool prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "eventing.dead", *arguments],
-        env=os.environ | {"RAPPORT_AMQP_URI": platform.amqp_uri},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout + done.stderr
 
 
 @pytest.mark.timeout(300)
@@ -165,7 +40,7 @@ def test_planted_values_are_nowhere_but_where_they_belong(platform: Platform, ne
     marks.made["write_key"] = tenant.write_keys["shop"]
     last_trace = _exercise(platform, tenant, marks)
     values = marks.all()
-    assert len(set(values.values())) >= 20
+    assert len(set(values.values())) >= 40
 
     with _planted(platform, values):
         seen = wait_for(lambda: _complete(scan.found(values, control=True), values), "the planted proof", timeout=30)
@@ -174,7 +49,8 @@ def test_planted_values_are_nowhere_but_where_they_belong(platform: Platform, ne
     _wait_for_telemetry(scan, last_trace)
     leaked = {place: names for place, names in scan.found(values).items() if names}
     assert leaked == {}
-    dead(platform, "drop", "--service", "identity", "--reason", "UNKNOWN_TYPE", "--yes")
+    for service in workers(platform):
+        dead(platform, "drop", "--service", service, "--reason", "UNKNOWN_TYPE", "--yes")
 
 
 def _complete(found: dict[str, set[str]], values: dict[str, str]) -> dict[str, set[str]] | None:
@@ -195,6 +71,7 @@ def _exercise(platform: Platform, tenant: Tenant, marks: Marks) -> str:
     assert api.get("/v1/customers:lookup", kind="KIND_EMAIL", value=marks.email)["name"] == customer
     _collect(gateway, tenant, marks)
     _ask_for_consent(platform, tenant, marks, customer)
+    marked_work.exercise(api, marks, customer)
 
     json_type = {"Content-Type": "application/json"}
     refused = {
@@ -235,7 +112,8 @@ def _exercise(platform: Platform, tenant: Tenant, marks: Marks) -> str:
     passed = {what: answer.status_code for what, answer in refused.items() if not 400 <= answer.status_code < 500}
     assert passed == {}
     _break_http(gateway, marks)
-    _make_dead_letter(platform, tenant, marks)
+    for service in workers(platform):
+        _make_dead_letter(platform, tenant, marks, service)
     _, trace = api.exchange("PATCH", f"/v1/{customer}", {"displayName": f"{marks.name} II"})
     return trace
 
@@ -309,15 +187,15 @@ def _break_http(gateway: str, marks: Marks) -> None:
                 pass
 
 
-def _make_dead_letter(platform: Platform, tenant: Tenant, marks: Marks) -> None:
-    """A message that identity's worker cannot handle, with a payload full of marks."""
+def _make_dead_letter(platform: Platform, tenant: Tenant, marks: Marks, service: str) -> None:
+    """A message that the service's worker cannot handle, with a payload full of marks."""
     event = {"ce-id": str(uuid.uuid4()), "ce-type": "rapport.identity.v1.NoSuchEvent", "ce-tenant": tenant.id}
     event |= {"ce-source": "//rapport/identity", "ce-subject": "customers/x", "ce-specversion": "1.0"}
     event |= {"ce-time": "2026-01-01T00:00:00Z", "ce-sequence": "00000000000000000001.0000"}
-    _publish(platform, "identity", event, json.dumps(marks.all()))
+    _publish(platform, service, event, json.dumps(marks.all()))
     wait_for(
-        lambda: event["ce-id"] in dead(platform, "list", "--service", "identity", "--limit", "10000"),
-        "the dead letter",
+        lambda: event["ce-id"] in dead(platform, "list", "--service", service, "--limit", "10000"),
+        f"the dead letter of {service}",
         timeout=60,
     )
 
