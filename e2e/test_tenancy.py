@@ -60,7 +60,7 @@ EXTRA = {
 # `tenants/{id}` of one's own is the only name that differs by tenant and yet says so by itself.
 NAMED = [method for method in calls.routed_methods() if method.name not in ("CreateTenant", "CreateCustomer")]
 # What ends something comes last, and what brings it back after that.
-ENDINGS = {"Delete": 1, "UndoMe": 1, "Revoke": 1, "Conver": 1, "Disqua": 1, "Undele": 2}
+ENDINGS = {"Conver": 1, "Disqua": 1, "Delete": 2, "UndoMe": 2, "Revoke": 2, "Undele": 3}
 # What can end in one of two ways is there twice.
 OTHERWISE = {
     "DisqualifyLead": "leads",

@@ -12,7 +12,7 @@ from chassis import errors as chassis_errors
 from chassis.errors import RapportError
 from chassis.settings import ConfigurationError
 from contracts import descriptors
-from gateway import admission, draining, errors, idempotency, limits, observation, reads_of_writes
+from gateway import admission, bodies, draining, errors, idempotency, limits, observation, reads_of_writes
 from gateway.credentials import Exchange
 from gateway.openapi import document, reference
 from gateway.pages import message_links, opt_in
@@ -163,6 +163,6 @@ def _add_headers(app: Flask) -> None:
             headers[idempotency.HEADER] = key
         reads_of_writes.add_headers(response)
         limits.add_headers(response)
-        if draining.is_draining():
+        if draining.is_draining() or bodies.left_unread(request):
             headers["Connection"] = "close"
         return response

@@ -8,6 +8,9 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from gateway.errors import HttpRefusal
 
 _GZIP = 16 + zlib.MAX_WBITS
+_READ = "rapport.body_read"
+_CLEARED_MAX = 64 * 1024
+"""Of a body nobody read, gunicorn reads less than this to keep the connection."""
 
 
 def read(request: Request, max_bytes: int, types: tuple[str, ...] = ("application/json",)) -> bytes:
@@ -29,6 +32,7 @@ def read(request: Request, max_bytes: int, types: tuple[str, ...] = ("applicatio
         raise HttpRefusal(400, "UNREADABLE_BODY", "The body breaks off or is wrongly framed; send it again.") from None
     if len(data) > max_bytes:
         raise too_large(max_bytes)
+    request.environ[_READ] = True
     if not data:
         return b""
     if request.mimetype not in types and not (request.mimetype.endswith("+json") and "application/json" in types):
@@ -44,6 +48,12 @@ def read(request: Request, max_bytes: int, types: tuple[str, ...] = ("applicatio
 def has_body(request: Request) -> bool:
     """Whether the request brings a body."""
     return bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+
+
+def left_unread(request: Request) -> bool:
+    """Whether more of the body was left on the connection than the server clears away for the next request."""
+    length = request.content_length
+    return has_body(request) and _READ not in request.environ and (length is None or length >= _CLEARED_MAX)
 
 
 def too_large(max_bytes: int) -> HttpRefusal:

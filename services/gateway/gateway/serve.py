@@ -114,5 +114,20 @@ class _Server(BaseApplication):
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
-        return self._app
+    def load(self) -> Any:
+        return _closing(self._app)
+
+
+def _closing(app: Flask) -> Any:
+    """The application, whose `Connection: close` counts: gunicorn drops that header, would say keep-alive, and a client
+    would send its next request on a connection that ends."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if ("Connection", "close") in headers:
+                start_response.__self__.force_close()  # the bound method of gunicorn's Response
+            return start_response(status, headers, exc_info)
+
+        return app(environ, start)
+
+    return answer

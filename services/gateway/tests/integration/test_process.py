@@ -107,6 +107,20 @@ def test_serves_http_and_logs_json(process, services):
     assert ALL not in process.log.read_text()
 
 
+def test_who_is_refused_unread_is_told_that_the_connection_ends(process):
+    """Else the client would send its next request on a connection that is gone."""
+    url, session = f"{process.url}/v1/customers", requests.Session()
+    for body in (b"x" * 2_000_000, b"x" * 100_000):
+        answer = session.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=5)
+        assert (answer.status_code, answer.headers["Connection"]) == (401, "close")
+    big = {**AUTH, "Content-Type": "application/json"}
+    answer = session.post(url, data=b"x" * 2_000_000, headers=big, timeout=5)
+    assert (answer.status_code, answer.headers["Connection"]) == (413, "close")
+    for body, headers in ((b"{", {}), (b"x" * 100_000, big)):
+        kept = session.post(url, data=body, headers={"Content-Type": "application/json", **headers}, timeout=5)
+        assert kept.headers["Connection"] == "keep-alive"
+
+
 @pytest.mark.parametrize(
     ("upstreams", "problem"),
     [
