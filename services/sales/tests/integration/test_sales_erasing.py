@@ -120,3 +120,19 @@ def test_another_tenants_people_stay(client, client_of, person) -> None:
     with client_of().context():
         assert set(erase([person]).values()) == {(0, 0)}
     assert left(client.tenant, person)
+
+
+def test_what_came_from_an_address_of_the_erased_is_theirs_too(client, person) -> None:
+    by_address = {"display_name": "Planted Stranger", "email": "planted@example.com"}
+    client.lead(**by_address)
+    done = client.ConvertLead(name=client.lead(**by_address).name)
+    other = client.lead(display_name="Other", email="other@example.com")
+    renamed = client.account(display_name="Kept").name
+    client.ConvertLead(name=client.lead(**by_address).name, account=renamed)
+    with client.context():
+        counts = erase([person])
+    assert (counts["leads"], counts["contacts"], counts["accounts"]) == ((6, 0), (4, 0), (0, 2))
+    assert left(client.tenant, person, *PLANTED) == set()
+    assert client.GetAccount(name=done.conversion.account).display_name == "Erased"
+    assert client.GetAccount(name=renamed).display_name == "Kept"
+    assert [each.name for each in client.ListLeads().leads] == [other.name]
