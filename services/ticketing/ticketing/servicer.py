@@ -181,8 +181,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return answers.queue(queues.update(request.queue, request.update_mask))
 
     def DeleteQueue(self, request: pb.DeleteQueueRequest, _: Context) -> Empty:
-        queues.delete(uid(request.name), request.etag)
-        return Empty()
+        return queues.delete(uid(request.name), request.etag)
 
     # Service levels
 
@@ -216,8 +215,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return answers.sla_policy(sla_policies.update(request.sla_policy, request.update_mask))
 
     def DeleteSlaPolicy(self, request: pb.DeleteSlaPolicyRequest, _: Context) -> Empty:
-        sla_policies.delete(uid(request.name), request.etag)
-        return Empty()
+        return sla_policies.delete(uid(request.name), request.etag)
 
 
 def _agent(document: Agent) -> agent_pb2.Agent:

@@ -2,12 +2,13 @@
 
 import random
 import threading
+import uuid
 
 import grpc
 import pytest
 
 from ticketing.store import Agent, Queue, Ticket, tickets
-from ticketing.usecases import assigning, timekeeping
+from ticketing.usecases import assigning, routing, timekeeping
 
 SERVICE = "ticketing"
 
@@ -77,7 +78,33 @@ def test_the_first_queue_that_fits_takes_a_ticket(client, refused) -> None:
             call()
 
 
-def test_waiting_tickets_follow_their_queues(client, work) -> None:
+def test_a_deletion_that_is_repeated_is_answered_as_the_first_time(client, work, travel) -> None:
+    client.queue("tasks")
+    client.always()
+    client.policy(calendar="calendars/always")
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    for _ in range(2):
+        client.DeleteQueue(name="queues/tasks", request_id=first)
+        client.DeleteSlaPolicy(name="slaPolicies/standard", request_id=second)
+        travel(seconds=5)
+        work()
+
+
+def test_a_ticket_that_another_process_put_by_older_rules_follows_too(client, work, travel) -> None:
+    client.queue("tasks", filter="kind = KIND_TASK")
+    with client.context():
+        older = routing.rules()
+    client.DeleteQueue(name="queues/tasks")
+    work()
+    routing._known[client.tenant] = older  # as a process has them that has not read them anew yet
+    ticket = client.ticket(kind="KIND_TASK")
+    assert ticket.queue == "queues/tasks"
+    travel(seconds=5)
+    work()
+    assert client.now(ticket).queue == "queues/default"
+
+
+def test_waiting_tickets_follow_their_queues(client, work, travel) -> None:
     ticket, assigned = client.ticket(kind="KIND_TASK"), client.ticket(kind="KIND_TASK")
     client.agent("ann")
     client.AssignTicket(name=assigned.name, agent="agents/ann")
@@ -96,6 +123,8 @@ def test_waiting_tickets_follow_their_queues(client, work) -> None:
     assert [each.uid for each in client.ListQueues().queues] == ["default"]
     work()
     assert client.now(ticket).queue == "queues/default"
+    travel(seconds=5)
+    work()
     assert client.queue("tasks").name == "queues/tasks"
 
 

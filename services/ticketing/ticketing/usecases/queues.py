@@ -1,8 +1,9 @@
 """Queues: written, changed, deleted; tickets that wait follow within a moment."""
 
 import functools
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.ticketing.v1 import events_pb2, queue_pb2
 
@@ -17,6 +18,8 @@ from ticketing.store.queues import DEFAULT, QUEUES_MAX
 from ticketing.store.tickets import NEW
 from ticketing.usecases import lifecycle, routing
 
+FOLLOWED_FOR = timedelta(seconds=2 * routing.KEPT_S)
+"""How long after a change of a queue tickets may still be put by the rules before it."""
 _BATCH = 200
 
 
@@ -48,8 +51,7 @@ def update(message: queue_pb2.Queue, mask: FieldMask) -> Queue:
     return saved
 
 
-@docstore.command(Queue)
-def delete(uid: str, etag: str) -> Queue:
+def delete(uid: str, etag: str) -> Empty:
     """Deletes a queue; it is gone for good when its tickets wait elsewhere. Raises NotFound, Aborted,
     FailedPrecondition DEFAULT_QUEUE.
     """
@@ -57,11 +59,17 @@ def delete(uid: str, etag: str) -> Queue:
         raise FailedPrecondition(
             "DEFAULT_QUEUE", "The default queue takes what fits no other one.", metadata={"resource": "queues/default"}
         )
+    done = _delete(uid, etag)
+    routing.forget()
+    return done
+
+
+@docstore.command(None, replay=Empty.FromString)
+def _delete(uid: str, etag: str) -> Empty:
     queue = Queue.get(uid)
     queue.due = clock.now()
-    deleted = queue.soft_delete(etag or None)
-    routing.forget()
-    return deleted
+    queue.soft_delete(etag or None)
+    return Empty()
 
 
 def reroute() -> None:

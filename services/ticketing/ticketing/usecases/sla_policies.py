@@ -1,5 +1,6 @@
 """SLA policies: written, changed, deleted; tickets keep the times they began with."""
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.ticketing.v1 import sla_policy_pb2
 
@@ -39,13 +40,17 @@ def update(message: sla_policy_pb2.SlaPolicy, mask: FieldMask) -> SlaPolicy:
     return saved
 
 
-@docstore.command(SlaPolicy)
-def delete(uid: str, etag: str) -> SlaPolicy:
+def delete(uid: str, etag: str) -> Empty:
     """Deletes a policy for good. Raises NotFound, Aborted."""
-    policy = SlaPolicy.get(uid)
-    policy.purge(etag or None)
+    done = _delete(uid, etag)
     routing.forget()
-    return policy
+    return done
+
+
+@docstore.command(None, replay=Empty.FromString)
+def _delete(uid: str, etag: str) -> Empty:
+    SlaPolicy.get(uid).purge(etag or None)
+    return Empty()
 
 
 def _assign(policy: SlaPolicy, message: sla_policy_pb2.SlaPolicy) -> None:

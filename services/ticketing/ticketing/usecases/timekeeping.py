@@ -53,12 +53,14 @@ def _attempt(work: Work, rows: list[Row]) -> None:
 
 
 def _follow(rows: list[Row]) -> None:
-    """Puts waiting tickets where changed queues want them."""
+    """Puts waiting tickets where changed queues want them; once more when nobody goes by older rules any more."""
     queues.reroute()
+    now = clock.now()
+    again = {row["uid"]: end for row in rows if (end := row["update_time"] + queues.FOLLOWED_FOR) > now}
     for row in rows:
-        if row.get("delete_time"):
+        if row.get("delete_time") and row["uid"] not in again:
             queues.purge_deleted(row["uid"])
-    _settle(Queue, rows, {})
+    _settle(Queue, rows, again)
 
 
 def _make_use(rows: list[Row]) -> None:
