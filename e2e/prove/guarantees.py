@@ -104,4 +104,32 @@ BREAKAGES = (
         "        elif False:",
         "services/consent/tests/integration/test_chain.py::test_tampering_is_found_at_its_place",
     ),
+    Breakage(
+        "A message that nobody can handle becomes a dead letter",
+        "libs/eventing/eventing/delivery.py",
+        '            return Outcome(Settle.DEAD, "UNKNOWN_TYPE")',
+        "            return DONE",
+        "libs/eventing/tests/test_worker.py::test_poison_is_a_dead_letter_with_its_reason_and_harms_no_neighbour",
+    ),
+    Breakage(
+        "An urgent event overtakes a backlog",
+        "libs/eventing/eventing/subscribe.py",
+        "handler.__name__, state_of, rule.urgent,",
+        "handler.__name__, state_of, False,",
+        "libs/eventing/tests/test_worker.py::test_an_urgent_event_overtakes_a_backlog",
+    ),
+    Breakage(
+        "What was under way at an erasure is erased as well",
+        "libs/eventing/eventing/erasing.py",
+        "_SWEEPS = 2",
+        "_SWEEPS = 1",
+        "libs/eventing/tests/test_erasing.py::test_a_request_is_swept_twice_and_answered_once",
+    ),
+    Breakage(
+        "An event logged after the sweep brings nobody back",
+        "libs/eventing/eventing/relay/outbox.py",
+        "    if not people:\n        return\n    erased:",
+        "    if True:\n        return\n    erased:",
+        "libs/eventing/tests/test_erasing.py::test_a_relay_that_logs_after_the_sweep_brings_nobody_back",
+    ),
 )
