@@ -34,6 +34,7 @@ from ticketing import sending
 from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, OutgoingMail, RawMail, TicketMessage
 from ticketing.usecases import inbound, outgoing
+from ticketing.usecases.erasing import erase
 
 SERVICE = "ticketing"
 
@@ -383,6 +384,47 @@ class TestInbound:
             deliver()
         (ticket,) = client.ListTickets().tickets
         assert [each.text for each in said(client, ticket.name)] == ["Where is my order?", "It is number 7."]
+
+    def test_mails_that_follow_each_other_do_not_wait_for_ever(self, client, deliver, travel) -> None:
+        one, other = "<one@example.com>", "<other@example.com>"
+        taken = [
+            take_in(client, mail("First.", Message_ID=one, In_Reply_To=other)),
+            take_in(client, mail("Second.", Message_ID=other, In_Reply_To=one)),
+        ]
+        deliver()
+        for _ in range(3):
+            travel(minutes=1)
+            deliver()
+        ends = [client.GetInboundMail(name=each.name) for each in taken]
+        assert [each.state for each in ends] == [ends[0].STATE_PROCESSED] * 2
+        (ticket,) = client.ListTickets().tickets
+        assert sorted(each.text for each in said(client, ticket.name)) == ["First.", "Second."]
+
+    def test_a_mail_that_waited_long_is_not_given_up_at_the_first_failure(self, client, settings, monkeypatch) -> None:
+        taken = take_in(client, mail())
+        with client.context():
+            InboundMail.rows().update_one({"uid": taken.uid}, {"$set": {"attempts": 50}})
+        with monkeypatch.context() as broken:
+            broken.setattr(inbound.tickets, "create", lambda *_: 1 / 0)
+            assert inbound.process_due(settings) == 1
+        waiting = client.GetInboundMail(name=taken.name)
+        assert (waiting.state, waiting.reason) == (waiting.STATE_RECEIVED, "INTERNAL")
+
+    def test_mails_of_an_erased_sender_that_became_no_ticket_go_too(self, client, deliver, settings) -> None:
+        answered = take_in(client, mail())
+        deliver()
+        ignored = take_in(client, mail("I am away.", Auto_Submitted="auto-replied"))
+        deliver()
+        waiting = take_in(client, mail("And another thing."))
+        other = take_in(client, mail(From="Bob <bob@example.com>"))
+        states = [client.GetInboundMail(name=each.name).state for each in (ignored, waiting)]
+        assert states == [ignored.STATE_IGNORED, ignored.STATE_RECEIVED]
+        customer = client.GetInboundMail(name=answered.name).customer
+        with client.context():
+            counts = erase([customer], blobs=blobs.store(settings))
+            assert counts["inboundMails"] == (3, 0)
+            assert [row["uid"] for row in RawMail.rows().find({"uid": {"$exists": True}})] == [other.uid]
+        assert [each.uid for each in client.ListInboundMails().inbound_mails] == [other.uid]
 
     def test_one_tenant_neither_sees_nor_reaches_the_mails_of_another(self, client, answered, deliver, channel) -> None:
         ticket, answer = answered

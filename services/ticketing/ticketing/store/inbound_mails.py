@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import mongoengine as me
 from bson import Binary
 
-from chassis import keys
+from chassis import keys, validation
 from docstore import due
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
@@ -20,6 +20,7 @@ RAW_KEPT_FOR = timedelta(days=30)
 """How long the mail itself is kept once it has been dealt with."""
 NOTE_KEPT_FOR = timedelta(days=400)
 _SEAL_USE = "inbound-mail"
+_SENDER_USE = "inbound-mail-sender"
 
 
 class InboundMail(Aggregate):
@@ -39,6 +40,7 @@ class InboundMail(Aggregate):
             ["tenant", "state", "create_time", "id"],
             ["tenant", "customer", "id"],
             ["tenant", "message_id"],
+            ["tenant", "sender_key"],
             {"fields": ["purge_after_time"], "expireAfterSeconds": 0},
             due.INDEX,
         ],
@@ -51,10 +53,14 @@ class InboundMail(Aggregate):
     message: Any = me.StringField()
     customer: Any = me.StringField()
     masked_sender: Any = me.StringField(required=True)
+    sender_key: Any = me.StringField()
+    """See `sender_key`; an erasure finds by it the mails that are in no ticket."""
     message_id: Any = me.StringField()
     size_bytes: Any = me.LongField(required=True)
     attachments: Any = me.EmbeddedDocumentListField(Attachment)
     attempts: Any = me.IntField(required=True, default=0)
+    failures: Any = me.IntField(required=True, default=0)
+    """How many of the attempts failed by what should not happen."""
     due: Any = InstantField()
     traceparent: Any = me.StringField()
     process_time: Any = InstantField()
@@ -105,9 +111,18 @@ def let_raw_go(uid: str, now: datetime) -> None:
     RawMail.rows().update_one({"uid": uid}, {"$set": {"purge_time": now + RAW_KEPT_FOR}})
 
 
-def waiting_among(message_ids: list[str], uid: str) -> bool:
-    """Whether one of these mails (Message-IDs), other than the one with that uid, waits to be dealt with."""
+def sender_key(address: str) -> str:
+    """Equal for equal addresses, and nobody without the keyring can tell which one it is."""
+    return keys.keyring().fingerprint(_SENDER_USE, validation.email_key(address))
+
+
+def waiting_among(message_ids: list[str], uid: str, *, later: bool) -> bool:
+    """Whether one of these mails (Message-IDs) waits to be dealt with.
+
+    Of those that came before the mail with that uid, or with `later` of all others.
+    """
     if not message_ids:
         return False
-    wanted = {"message_id": {"$in": message_ids}, "state": RECEIVED, "uid": {"$ne": uid}}
+    others = {"$ne": uid} if later else {"$lt": uid}
+    wanted = {"message_id": {"$in": message_ids}, "state": RECEIVED, "uid": others}
     return InboundMail.rows().find_one(wanted, {"_id": 1}) is not None

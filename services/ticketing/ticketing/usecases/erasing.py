@@ -14,7 +14,7 @@ from chassis import clock
 from docstore import Row, aliases, whole_milliseconds
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
-from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage
+from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage, inbound_mails
 from ticketing.store.tickets import RESOLVED, forget_first_messages
 from ticketing.usecases import lifecycle
 
@@ -25,11 +25,14 @@ _TICKETS, _MESSAGES = 50, 1_000
 def erase(customers: list[str], *, blobs: BlobStore) -> Items:
     """Erases everything of these customers (resource names); for `eventing.erasing`. Repeating it changes nothing.
 
-    Tickets without a customer that were opened from an address of theirs are theirs.
+    Tickets without a customer that were opened from an address of theirs are theirs, and all mails from one.
     """
     of_them: Row = {"customer": {"$in": customers}}
     emails = Ticket.rows().distinct("requester_email", {**of_them, "requester_email": {"$type": "string"}})
     counts = {"tickets": 0, "ticketMessages": 0, "inboundMails": 0, "outgoingMails": 0, "attachments": 0}
+    from_them: Row = {"sender_key": {"$in": [inbound_mails.sender_key(each) for each in emails]}}
+    # Those of no ticket first: once the tickets are anonymous, nothing tells whose addresses they are.
+    _forget_all_mails({**from_them, "ticket": None}, counts)
     for theirs in ({"requester_email": {"$in": emails}, "customer": None}, of_them):
         while found := [row["uid"] for row in Ticket.rows().find(theirs, {"uid": 1}, limit=_TICKETS)]:
             for ticket in found:
@@ -38,8 +41,7 @@ def erase(customers: list[str], *, blobs: BlobStore) -> Items:
                 _count(counts, _forget_said(rows))
             _count(counts, _anonymize(found))
     # Mails that became no ticket of theirs, or whose ticket went to another customer.
-    while mails := [row["uid"] for row in InboundMail.rows().find(of_them, {"uid": 1}, limit=_MESSAGES)]:
-        _count(counts, _forget_mails(mails))
+    _forget_all_mails(of_them, counts)
     anonymized = counts.pop("tickets")
     return {
         "tickets": (0, anonymized),
@@ -85,6 +87,11 @@ def _forget_said(messages: Sequence[str]) -> dict[str, int]:
 def _forget_mails(mails: Sequence[str]) -> dict[str, int]:
     RawMail.rows().delete_many({"uid": {"$in": list(mails)}})
     return {"inboundMails": InboundMail.rows().delete_many({"uid": {"$in": list(mails)}}).deleted_count}
+
+
+def _forget_all_mails(which: Row, counts: dict[str, int]) -> None:
+    while mails := [row["uid"] for row in InboundMail.rows().find(which, {"uid": 1}, limit=_MESSAGES)]:
+        _count(counts, _forget_mails(mails))
 
 
 def _count(counts: dict[str, int], more: dict[str, int]) -> None:

@@ -37,8 +37,10 @@ EMAIL = "CHANNEL_EMAIL"
 LOOP = "LOOP"
 """Why a mail of ours that came back is ignored."""
 _RETRY_FIRST, _RETRY_MAX = timedelta(seconds=2), timedelta(minutes=5)
-_ATTEMPTS_MAX = 20
+_FAILURES_MAX = 20
 _EARLIER_MAIL_PAUSE = timedelta(seconds=1)
+_LATER_MAIL_AWAITED = timedelta(seconds=30)
+"""How long a mail waits for one it follows that came after it; without end two that follow each other would wait."""
 _NO_TEXT = "(no text)"
 _PLUS = re.compile(r"\+([a-z2-7]{16})@", re.IGNORECASE)
 _TAG = re.compile(r"\[#([a-z2-7]{16})\]", re.IGNORECASE)
@@ -66,6 +68,7 @@ def _keep(raw: bytes, mail: ParsedMail, sender: str) -> InboundMail:
         fingerprint=fingerprint,
         state=RECEIVED,
         masked_sender=_masked(sender),
+        sender_key=inbound_mails.sender_key(sender),
         message_id=mail.message_id or None,
         size_bytes=len(raw),
         attachments=_attachments(mail),
@@ -117,14 +120,14 @@ def _process(settings: TicketingSettings, row: Row) -> None:
     thread = None if automatic in (LOOP, mail_parsing.BULK) else _thread(mail, sender)
     if automatic and thread is None:
         _end(row, IGNORED, automatic)
-    elif thread is None and inbound_mails.waiting_among(list(mail.references), row["uid"]):
+    elif thread is None and inbound_mails.waiting_among(list(mail.references), row["uid"], later=_is_new(row)):
         _wait(row, "EARLIER_MAIL_WAITING", _EARLIER_MAIL_PAUSE)
     else:
         try:
             _into_ticket(settings, row, mail, sender, thread)
         except IdentityAway as error:
             logger.warning("identity does not answer (%s): a mail waits", error.code)
-            _wait(row, "IDENTITY_AWAY", _pause(row))
+            _wait(row, "IDENTITY_AWAY", _pause(row["attempts"]))
         except InvalidArgument as error:
             _end(row, FAILED, error.reason)
 
@@ -222,22 +225,30 @@ def _end(row: Row, state: str, reason: str) -> None:
         inbound_mails.let_raw_go(row["uid"], now)
 
 
-def _wait(row: Row, reason: str, pause: timedelta) -> None:
+def _wait(row: Row, reason: str, pause: timedelta, *, failed: int = 0) -> None:
     changes = {"reason": reason, "due": clock.now() + pause}
-    update = {"$set": changes, "$unset": {"lease": ""}, "$inc": {"version": 1, "attempts": 1}}
+    update = {"$set": changes, "$unset": {"lease": ""}, "$inc": {"version": 1, "attempts": 1, "failures": failed}}
     InboundMail.rows().update_one(leases.held(row), update)
 
 
 def _wait_or_fail(row: Row, reason: str) -> None:
-    """Tries again later what should not have happened, at most twenty times: some three quarters of an hour."""
-    if row["attempts"] + 1 >= _ATTEMPTS_MAX:
+    """Tries again later what should not have happened, at most twenty times: some three quarters of an hour.
+
+    Waiting for identity or for another mail is no failure, however often.
+    """
+    failures = row.get("failures", 0)
+    if failures + 1 >= _FAILURES_MAX:
         _end(row, FAILED, reason)
     else:
-        _wait(row, reason, _pause(row))
+        _wait(row, reason, _pause(failures), failed=1)
 
 
-def _pause(row: Row) -> timedelta:
-    return min(_RETRY_MAX, _RETRY_FIRST * int(2 ** min(row["attempts"], 10)))
+def _pause(times: int) -> timedelta:
+    return min(_RETRY_MAX, _RETRY_FIRST * int(2 ** min(times, 10)))
+
+
+def _is_new(row: Row) -> bool:
+    return bool(clock.now() - row["create_time"] < _LATER_MAIL_AWAITED)
 
 
 def _address(mail: ParsedMail, *, test_environment: bool) -> str:
