@@ -426,6 +426,31 @@ class TestInbound:
             assert [row["uid"] for row in RawMail.rows().find({"uid": {"$exists": True}})] == [other.uid]
         assert [each.uid for each in client.ListInboundMails().inbound_mails] == [other.uid]
 
+    def test_a_mail_in_hand_while_its_sender_is_erased_leaves_nothing(
+        self, client, deliver, settings, monkeypatch
+    ) -> None:
+        first = mail()
+        taken = take_in(client, first)
+        deliver()
+        note = client.GetInboundMail(name=taken.name)
+        follow_up = mail("See the picture.", In_Reply_To=str(first["Message-ID"]))
+        follow_up.add_attachment(b"pixels", maintype="image", subtype="png", filename="me.png")
+        take_in(client, follow_up)
+        store, write = blobs.store(settings), inbound._write
+
+        def erased_meanwhile(*args: Any) -> Any:
+            with client.context():
+                erase([note.customer], blobs=store)
+                store.put(note.ticket, "a" * 64, b"pixels")  # as when the file comes just after the sweep
+            return write(*args)
+
+        monkeypatch.setattr(inbound, "_write", erased_meanwhile)
+        assert inbound.process_due(settings) == 1
+        assert said(client, note.ticket) == []
+        with client.context():
+            assert store.list(note.ticket) == []
+            assert InboundMail.rows().count({}) == 0
+
     def test_one_tenant_neither_sees_nor_reaches_the_mails_of_another(self, client, answered, deliver, channel) -> None:
         ticket, answer = answered
         other = type(client)(channel, f"t{uuid.uuid4().hex[:12]}")

@@ -147,6 +147,10 @@ def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender
             store.delete_subject(f"tickets/{ticket}")
         logger.warning("a mail is looked at again: %s", error.reason)
         _wait_or_fail(row, error.reason)
+    else:
+        # Only an erasure removes the note of a mail in hand, and with it all the sender's tickets lose their files.
+        if kept and InboundMail.rows().find_one({"uid": row["uid"]}, {"_id": 1}) is None:
+            store.delete_subject(f"tickets/{ticket}")
 
 
 @docstore.command(None)
