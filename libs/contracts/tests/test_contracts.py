@@ -89,7 +89,7 @@ def test_resources_carry_their_standard_fields() -> None:
     for method in METHODS:
         resource = method.output_type
         if method.name.startswith("Create") and resource.name == method.name.removeprefix("Create"):
-            wanted = {"name"}
+            wanted = {"name", "create_time"}
             # What never changes, such as a message once it is said, has nothing to tell versions apart by.
             wanted |= (
                 {"uid", "etag"} if f"Update{resource.name}" in NAMES or "state" in resource.fields_by_name else set()

@@ -167,6 +167,7 @@ def erasure_request(document: ErasureRequest) -> erasure_request_pb2.ErasureRequ
         )
         if proof
         else None,
+        create_time=document.create_time,
         update_time=document.update_time,
         etag=document.etag,
     )

@@ -140,6 +140,7 @@ def test_asking_closes_the_door_and_asks_every_service(saga, client, anna, refus
     made = saga.ask(anna)
     assert (made.customer, list(made.customers), made.state) == (anna, [anna], State.STATE_REQUESTED)
     assert (made.evidence.origin, made.actor, made.rounds) == ("case:4711", "principals/tester", 1)
+    assert made.HasField("create_time")
     due = made.due_time.ToDatetime() - made.request_time.ToDatetime()
     assert timedelta(days=28) <= due <= timedelta(days=31)
     assert saga.steps(made.name) == dict.fromkeys([*OTHERS, "consent"], "WAITING")
