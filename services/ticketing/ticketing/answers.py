@@ -58,8 +58,8 @@ def _progress(stored: StoredClock, hours: OpenHours) -> ticket_pb2.SlaProgress:
     return ticket_pb2.SlaProgress(
         due_time=clock.due,
         done_time=clock.done,
-        used_seconds=int(clock.used_at(hours, business.now()).total_seconds()),
-        target_seconds=int(clock.target.total_seconds()),
+        used_duration=Duration(seconds=int(clock.used_at(hours, business.now()).total_seconds())),
+        target_duration=Duration(seconds=int(clock.target.total_seconds())),
         paused=clock.since is None and clock.done is None,
         warning_time=clock.warned,
         breach_time=clock.breached,

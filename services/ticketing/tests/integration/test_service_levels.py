@@ -139,9 +139,9 @@ def test_clocks_begin_with_the_ticket_in_open_hours(client, monday) -> None:
     assert sla.sla_policy == "slaPolicies/standard"
     assert at(sla.first_response.due_time) - MONDAY == pytest.approx(HOUR, abs=timedelta(seconds=10))
     assert at(sla.resolution.due_time) - MONDAY == pytest.approx(24 * HOUR, abs=timedelta(seconds=10))
-    assert (sla.resolution.target_seconds, sla.resolution.paused) == (8 * 3600, False)
+    assert (sla.resolution.target_duration.seconds, sla.resolution.paused) == (8 * 3600, False)
     monday(hours=2)
-    assert client.now(ticket).sla.resolution.used_seconds == pytest.approx(7200, abs=10)
+    assert client.now(ticket).sla.resolution.used_duration.seconds == pytest.approx(7200, abs=10)
     complaint = client.ticket(kind="KIND_COMPLAINT").sla
     assert complaint.sla_policy == "slaPolicies/vip"
     assert not complaint.HasField("first_response")
@@ -162,7 +162,7 @@ def test_a_pause_is_a_pause(client, monday, work) -> None:
     assert [name for name in client.told_names(ticket.name) if name.startswith("Sla")] == ["SlaWarning", "SlaBreached"]
     client.say(ticket)
     running = client.now(ticket).sla.resolution
-    assert running.used_seconds == pytest.approx(7200, abs=10)
+    assert running.used_duration.seconds == pytest.approx(7200, abs=10)
     # Tuesday at noon: five hours are left that day, one is for Wednesday.
     assert at(running.due_time) - MONDAY == pytest.approx(48 * HOUR, abs=timedelta(seconds=10))
 
@@ -176,16 +176,19 @@ def test_an_answer_ends_the_first_response_and_resolving_ends_all(client, monday
     assert not client.now(ticket).sla.first_response.HasField("done_time")
     client.say(ticket, author="AUTHOR_AGENT")
     first = client.now(ticket).sla.first_response
-    assert first.used_seconds == pytest.approx(1800, abs=10)
+    assert first.used_duration.seconds == pytest.approx(1800, abs=10)
     assert first.HasField("done_time")
     monday(hours=5)
     client.say(ticket, author="AUTHOR_AGENT")
     resolved = client.ResolveTicket(name=ticket.name).sla
     assert resolved.first_response.done_time == first.done_time
-    assert resolved.resolution.used_seconds == pytest.approx(5.5 * 3600, abs=10)
+    assert resolved.resolution.used_duration.seconds == pytest.approx(5.5 * 3600, abs=10)
     monday(hours=48)
     reopened = client.ReopenTicket(name=ticket.name).sla.resolution
-    assert (reopened.HasField("done_time"), reopened.used_seconds) == (False, resolved.resolution.used_seconds)
+    assert (reopened.HasField("done_time"), reopened.used_duration.seconds) == (
+        False,
+        resolved.resolution.used_duration.seconds,
+    )
 
 
 def sla(client, ticket) -> list[tuple[str, int]]:
@@ -244,8 +247,8 @@ def test_another_priority_means_other_times(client, monday, work) -> None:
     ticket = client.ticket()
     monday(minutes=90)
     urgent = client.UpdateTicket(ticket={"name": ticket.name, "priority": "PRIORITY_URGENT"}).sla
-    assert urgent.first_response.target_seconds == 7200
-    assert urgent.first_response.used_seconds == pytest.approx(5400, abs=10)
+    assert urgent.first_response.target_duration.seconds == 7200
+    assert urgent.first_response.used_duration.seconds == pytest.approx(5400, abs=10)
     assert urgent.resolution.HasField("breach_time")
     assert sla(client, ticket) == [("SlaWarning", 2), ("SlaBreached", 2)]
     normal = client.UpdateTicket(ticket={"name": ticket.name, "priority": NORMAL}).sla
