@@ -2,9 +2,11 @@
 
 from datetime import date
 
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.duration_pb2 import Duration
 from google.type.date_pb2 import Date
 from google.type.timeofday_pb2 import TimeOfDay
+from rapport.options.v1 import options_pb2
 from rapport.ticketing.v1 import agent_pb2, calendar_pb2, inbound_mail_pb2, queue_pb2, sla_policy_pb2, ticket_pb2
 
 from chassis import clock as business
@@ -75,21 +77,29 @@ def ticket_message(document: TicketMessage) -> ticket_pb2.TicketMessage:
         channel=document.channel,
         principal=document.principal,
         sentiment=document.sentiment.message() if document.sentiment else None,
-        attachments=[_attachment(each) for each in document.attachments],
+        attachments=[_attachment(each, document.name) for each in document.attachments],
         message_id=document.message_id,
         send_time=document.send_time,
         create_time=document.create_time,
     )
 
 
-def _attachment(stored: Attachment) -> ticket_pb2.Attachment:
+def _attachment(stored: Attachment, message: str) -> ticket_pb2.Attachment:
     return ticket_pb2.Attachment(
+        name=f"{message}/attachments/{stored.sha256}" if message and stored.sha256 else "",
         filename=stored.filename,
         content_type=stored.content_type,
         size_bytes=stored.size_bytes,
         sha256=stored.sha256,
         refusal=stored.refusal,
     )
+
+
+def file(attachment: Attachment, content: bytes) -> HttpBody:
+    """A file that came with a message."""
+    body = HttpBody(content_type=attachment.content_type, data=content)
+    body.extensions.add().Pack(options_pb2.File(filename=attachment.filename))
+    return body
 
 
 def inbound_mail(document: InboundMail) -> inbound_mail_pb2.InboundMail:
@@ -105,7 +115,7 @@ def inbound_mail(document: InboundMail) -> inbound_mail_pb2.InboundMail:
         masked_sender=document.masked_sender,
         message_id=document.message_id,
         size_bytes=document.size_bytes,
-        attachments=[_attachment(each) for each in document.attachments],
+        attachments=[_attachment(each, document.message or "") for each in document.attachments],
         create_time=document.create_time,
         process_time=document.process_time,
         etag=document.etag,

@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 
 import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.ticketing.v1 import (
     agent_pb2,
@@ -23,7 +24,8 @@ from chassis import context, server
 from chassis import inputs as fields
 from chassis.inputs import uid
 from chassis.lifecycle import Stopping
-from docstore import aliases, paging
+from chassis.settings import ConfigurationError
+from docstore import aliases, blobs, paging
 from docstore.filters import FilterField, parse
 from ticketing import answers, inputs
 from ticketing.migrate import VERSION
@@ -39,7 +41,7 @@ from ticketing.store import (
     inbound_mails,
     tickets,
 )
-from ticketing.usecases import agents, assigning, calendars, inbound, messages, queues, sla_policies
+from ticketing.usecases import agents, assigning, attachments, calendars, inbound, messages, queues, sla_policies
 from ticketing.usecases import tickets as ticketing
 
 pb = ticketing_service_pb2
@@ -65,7 +67,9 @@ _MAIL_FILTER: Mapping[str, FilterField] = {
 
 
 def serve(settings: TicketingSettings, stopping: Stopping) -> None:
-    """Role `serve`."""
+    """Role `serve`. Raises ConfigurationError."""
+    if not settings.blob_url:
+        raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: attachments need a place")
     docstore.connect(settings)
     servicers = [(add_TicketingServiceServicer_to_server, TicketingServicer(settings))]
     server.serve(settings, stopping, servicers, [docstore.ping, lambda: docstore.require_version(VERSION)])
@@ -78,6 +82,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     def __init__(self, settings: TicketingSettings) -> None:
         self._settings = settings
         self._test = settings.environment == "test"
+        self._files = blobs.store(settings)
 
     # Tickets
 
@@ -128,6 +133,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         return pb.ListTicketMessagesResponse(
             ticket_messages=[answers.ticket_message(each) for each in found], next_page_token=token
         )
+
+    def DownloadAttachment(self, request: pb.DownloadAttachmentRequest, _: Context) -> HttpBody:
+        return answers.file(*attachments.content_of(request.name, self._files))
 
     # Mails
 

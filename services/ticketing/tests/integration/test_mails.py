@@ -31,6 +31,7 @@ from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
 from testkit.roles import RoleProcess
 from ticketing import sending
+from ticketing.domain import mail_limits
 from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, OutgoingMail, RawMail, TicketMessage
 from ticketing.usecases import inbound, outgoing
@@ -239,16 +240,15 @@ class TestInbound:
         deliver()
         assert len(names) == len(client.ListTickets().tickets) == 1
 
-    def test_large_mails_pass_up_to_what_a_request_may_have(self, client, deliver) -> None:
+    def test_large_mails_pass_up_to_their_limit_and_are_refused_beyond(self, client, deliver, refused) -> None:
         message = mail()
-        message.add_attachment(b"x" * 2_800_000, maintype="video", subtype="mp4", filename="a.mp4")
-        taken = take_in(client, message)
+        message.add_attachment(b"x" * 7_400_000, maintype="video", subtype="mp4", filename="a.mp4")
+        raw = message.as_bytes()
+        taken = take_in(client, raw)
         deliver()
-        assert client.GetInboundMail(name=taken.name).attachments[0].size_bytes == 2_800_000
-        message.add_attachment(b"x" * 2_800_000, maintype="video", subtype="mp4", filename="b.mp4")
-        with pytest.raises(grpc.RpcError) as error:
-            take_in(client, message)
-        assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert client.GetInboundMail(name=taken.name).attachments[0].size_bytes == 7_400_000
+        with refused("MAIL_TOO_LARGE"):
+            take_in(client, raw + b"x" * (mail_limits.RAW_MAX + 1 - len(raw)))
 
     def test_every_query_runs_on_an_index(self, client) -> None:
         for number in range(40):
