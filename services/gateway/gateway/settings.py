@@ -25,7 +25,12 @@ class Settings(ChassisSettings):
         default=0, ge=0, le=5, description="How many proxies in front add to X-Forwarded-For; 0 ignores the header."
     )
 
-    body_max_bytes: int = Field(default=1 << 20, ge=1024, description="Largest request body, unpacked.")
+    body_max_bytes: int = Field(
+        default=1 << 20, ge=1024, description="Largest request body, unpacked, unless the method takes more."
+    )
+    large_bodies: int = Field(
+        default=4, ge=1, description="Bodies beyond that, of the methods that take or give them, in hand at a time."
+    )
     default_timeout_s: float = Field(
         default=10.0, gt=0, le=30, description="Time for a call without X-Rapport-Timeout."
     )

@@ -12,6 +12,7 @@ from gateway.openapi import collection, shared_parts
 from gateway.openapi.comments import comment, first_sentence
 from gateway.openapi.schemas import Components, Schema, behaviours_of, resource_patterns
 from gateway.settings import Settings
+from gateway.transcoder.files import SAFE_TYPES, UNKNOWN_TYPE
 from gateway.transcoder.reading import json_path
 from gateway.transcoder.routes import Route
 
@@ -143,6 +144,8 @@ def _body(route: Route, components: Components) -> dict[str, Any]:
     given = frozenset(variable.field for variable in route.template.variables) if route.body == "*" else frozenset()
     schema = components.message(route.body_plan.descriptor, required=creates, without=given)
     body: dict[str, Any] = {"content": {"application/json": {"schema": schema}}}
+    if route.request_max:
+        body["description"] = f"At most {route.request_max} bytes, unpacked."
     demanded = components.schemas[schema["$ref"].rpartition("/")[2]].get("required")
     if route.body != "*" or demanded:
         body["required"] = True
@@ -159,14 +162,9 @@ def _responses(route: Route, components: Components) -> dict[str, Any]:
     if route.http_method == "GET" and not route.public:
         headers[reads_of_writes.STALE_HEADER] = _header(reads_of_writes.STALE_HEADER)
     headers |= {name: _header(name) for name in ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")}
-    output = route.response_plan.descriptor
-    empty = output.full_name == "google.protobuf.Empty"
-    schema = {"type": "object", "additionalProperties": False} if empty else components.message(output)
-    good = {
-        "description": first_sentence(comment(output.full_name)) or "Done",
-        "headers": headers,
-        "content": {"application/json": {"schema": schema}},
-    }
+    if route.is_file:
+        headers["Content-Disposition"] = _header("Content-Disposition")
+    good = {**_answer(route, components), "headers": headers}
     statuses = [400, 404, 414, 429, 431, 499, 500, 501, 503, 504]
     if not route.public:
         statuses += [401, 403]
@@ -178,6 +176,17 @@ def _responses(route: Route, components: Components) -> dict[str, Any]:
     if route.has_etag and route.http_method == "GET":
         found["304"] = {"$ref": "#/components/responses/304"}
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
+
+
+def _answer(route: Route, components: Components) -> dict[str, Any]:
+    if route.is_file:
+        file = {"schema": {"type": "string", "format": "binary"}}
+        return {"description": "The file.", "content": dict.fromkeys(sorted({*SAFE_TYPES, UNKNOWN_TYPE}), file)}
+    output = route.response_plan.descriptor
+    empty = output.full_name == "google.protobuf.Empty"
+    schema = {"type": "object", "additionalProperties": False} if empty else components.message(output)
+    description = first_sentence(comment(output.full_name)) or "Done"
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _header(name: str) -> Schema:

@@ -101,7 +101,7 @@ def _groups(document: dict[str, Any]) -> list[dict[str, Any]]:
         for method, operation in methods.items():
             resolved = [samples.resolve(parameter, document) for parameter in operation["parameters"]]
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            good = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            good = next(iter(operation["responses"]["200"]["content"].values()))["schema"]
             text = f"{method} {path} {operation['operationId']} {operation['summary']} {operation['tags'][0]}"
             groups[operation["tags"][0]]["operations"].append(
                 {

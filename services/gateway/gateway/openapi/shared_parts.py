@@ -86,6 +86,7 @@ HEADERS: dict[str, Any] = {
     "RateLimit-Limit": {"description": "Requests allowed at once.", "schema": {"type": "integer"}},
     "RateLimit-Remaining": {"description": "Requests still allowed now.", "schema": {"type": "integer"}},
     "RateLimit-Reset": {"description": "Seconds until all are allowed again.", "schema": {"type": "integer"}},
+    "Content-Disposition": {"description": "Always `attachment`, with the file's name.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to authenticate (RFC 9110).", "schema": {"type": "string"}},
 }
 
@@ -97,7 +98,7 @@ _RESPONSES: dict[int, str] = {
     404: "The resource does not exist in the tenant (NOT_FOUND).",
     409: "Somebody changed the resource meanwhile (ABORTED), or it exists, or the Idempotency-Key was used for another "
     "request (ALREADY_EXISTS).",
-    413: "The body is too large.",
+    413: "The body is larger than the method takes; `max_bytes` in the details.",
     415: "The body is not JSON, or packed otherwise than by gzip.",
     429: "Too many requests (RESOURCE_EXHAUSTED).",
     499: "The call was cancelled (CANCELLED).",

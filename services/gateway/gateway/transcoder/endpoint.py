@@ -1,6 +1,8 @@
 """The one view behind all RPC routes: find the route, let the request in, read it, call, answer."""
 
 import json
+import time
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,9 +13,10 @@ from gateway import bodies, etags, idempotency, reads_of_writes, timeouts
 from gateway.admission import Admission
 from gateway.credentials import from_headers
 from gateway.errors import HttpRefusal
+from gateway.large_bodies import LargeBodies, may_be_large
 from gateway.observation import set_route
 from gateway.settings import Settings
-from gateway.transcoder import json_text, reading
+from gateway.transcoder import files, json_text, reading
 from gateway.transcoder.reading import Faults
 from gateway.transcoder.routes import Route, RouteTable, get_at, set_at
 from gateway.transcoder.writing import write_message
@@ -30,6 +33,7 @@ class Transcoder:
         self._settings = settings
         self._admission = admission
         self._upstreams = upstreams
+        self._large = LargeBodies(settings.large_bodies)
 
     def handle(self, request: Request) -> Response:
         """Answers a request. Raises RapportError for whatever is refused."""
@@ -54,20 +58,32 @@ class Transcoder:
         else:
             # Before the request is read: nobody unknown learns what a valid one looks like (AIP-211).
             token = self._admission.known(request, from_headers(request), route.service, deadline).token
-        message = self._read(route, segments, request)
-        if route.is_mutation:
-            idempotency.apply(request, message)
-        _apply_if_match(route, request, message)
-        answer = self._upstreams.call(
-            route.service,
-            route.rpc_path,
-            message,
-            route.response_deserializer,
-            deadline=deadline,
-            token=token,
-            metadata=reads_of_writes.asked(request),
-        )
-        return _respond(route, request, answer)
+        with ExitStack() as held:
+            if route.request_max and may_be_large(request, self._settings.body_max_bytes):
+                self._large.take(held)
+            began = time.monotonic()
+            message = self._read(route, segments, request)
+            deadline += time.monotonic() - began  # A large body may take its time to come in.
+            if route.is_mutation:
+                idempotency.apply(request, message)
+            _apply_if_match(route, request, message)
+            if route.is_file:
+                self._large.take(held, until=deadline)
+            answer = self._upstreams.call(
+                route.service,
+                route.rpc_path,
+                message,
+                route.response_deserializer,
+                deadline=deadline,
+                token=token,
+                metadata=reads_of_writes.asked(request),
+            )
+            if not route.is_file:
+                return _respond(route, request, answer)
+            response = files.respond(answer)
+            if len(answer.data) > self._settings.body_max_bytes:
+                response.call_on_close(held.pop_all().close)  # It is in memory until the last byte has left.
+            return response
 
     def _read(self, route: Route, segments: list[str], request: Request) -> Any:
         message: Any = route.request_class()
@@ -102,7 +118,7 @@ class Transcoder:
         return message
 
     def _read_body(self, route: Route, request: Request, message: Any, faults: Faults) -> None:
-        body = bodies.read(request, self._settings.body_max_bytes)
+        body = bodies.read(request, max(route.request_max, self._settings.body_max_bytes))
         if not body:
             return
         assert route.body_plan is not None

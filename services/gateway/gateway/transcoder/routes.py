@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 
 from contracts import descriptors
-from gateway.transcoder import templates
+from gateway.transcoder import files, templates
 from gateway.transcoder.plans import FieldPlan, MessagePlan, plan_of
 from gateway.transcoder.templates import Template
 
@@ -45,6 +45,16 @@ class Route:
     def public(self) -> bool:
         """Whether no credential is needed."""
         return bool(descriptors.rule(self.rpc).public)
+
+    @cached_property
+    def request_max(self) -> int:
+        """Bytes of the largest body that the contract allows; 0 leaves it to the settings."""
+        return descriptors.rule(self.rpc).max_request_bytes
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether the answer is a file rather than JSON."""
+        return bool(self.rpc.output_type.full_name == files.FULL_NAME)
 
     @cached_property
     def request_class(self) -> type[Message]:

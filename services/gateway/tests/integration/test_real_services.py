@@ -1,8 +1,11 @@
-"""The gateway in front of the real access and identity services, on a real MongoDB."""
+"""The gateway in front of the real access, identity and ticketing services, on a real MongoDB."""
 
 import base64
+import os
 import uuid
 from contextlib import ExitStack
+from email import policy
+from email.message import EmailMessage
 
 import pytest
 from pymongo import MongoClient
@@ -24,19 +27,26 @@ def bootstrap_key():
 
 
 @pytest.fixture(scope="module")
-def client(settings, settings_for, mongodb, bootstrap_key, tmp_path_factory):
+def client(settings, settings_for, mongodb, amqp, bootstrap_key, tmp_path_factory):
     logs = tmp_path_factory.mktemp("services")
     upstreams = {}
+    mails = {"mail_from": "Shop <help@shop.example>", "smtp_port": 1, "upstreams": upstreams}
     with ExitStack() as stack:
         database = stack.enter_context(MongoClient(mongodb))
-        for service, more in (("access", {"bootstrap_key": bootstrap_key}), ("identity", {})):
-            RoleProcess(settings_for(service, role="migrate", **more), logs / f"{service}-migrate.log").run()
-            told = settings_for(service, role="serve")
-            stack.callback(database.drop_database, told.database)
-            process = RoleProcess(told, logs / f"{service}.log").start()
+        for service, role, more in (
+            ("access", "serve", {"bootstrap_key": bootstrap_key}),
+            ("identity", "serve", {}),
+            ("ticketing", "serve", {}),
+            ("ticketing", "run", mails),
+        ):
+            told = settings_for(service, role=role, **({} if service == "access" else more))
+            if role == "serve":
+                RoleProcess(settings_for(service, role="migrate", **more), logs / f"{service}-migrate.log").run()
+                stack.callback(database.drop_database, told.database)
+                upstreams[service] = f"127.0.0.1:{told.grpc_port}"
+            process = RoleProcess(told, logs / f"{service}-{role}.log").start()
             stack.callback(process.stop)
             process.wait_ready()
-            upstreams[service] = f"127.0.0.1:{told.grpc_port}"
         stack.callback(chassis_client.close_channels)
         yield create_app(settings.model_copy(update={"upstreams": upstreams, "credential_cache_s": 1.0})).test_client()
 
@@ -68,7 +78,7 @@ def acme(client, platform):
 
 def test_every_permission_is_asked_for_by_the_service_itself(client, acme):
     for route in all_routes():
-        if route.service not in ("access", "identity"):
+        if route.service not in ("access", "identity", "ticketing"):
             continue
         path = "/" + "/".join(str(uuid.uuid4()) if part == "*" else part for part in route.template.segments)
         path += f":{route.template.verb}" if route.template.verb else ""
@@ -135,3 +145,31 @@ def test_a_revoked_key_is_refused_within_its_time(client, acme):
         lambda: client.post("/v1/batch", json={"batch": []}, headers=headers).status_code == 401, 10, "it is refused"
     )
     assert not client.get(f"/v1/{made['name']}", headers=acme["admin"]).json["secret"]
+
+
+def test_a_large_mail_becomes_a_ticket_and_its_file_comes_out_again(client, acme):
+    """9.5 MiB as received: a file of 6.9 MiB, whose base64 is itself sent as base64."""
+    content = os.urandom(7_230_000)
+    message = EmailMessage(policy.SMTP)
+    message["From"], message["To"], message["Subject"] = "Ann <ann@example.com>", "help@shop.example", "Pictures"
+    message.set_content("Here they are.")
+    message.add_attachment(content, maintype="image", subtype="png", filename="Bär.png")
+    raw = message.as_bytes()
+    assert 9.4 < len(raw) / (1 << 20) < 9.6
+    body = {"raw": base64.b64encode(raw).decode()}
+    taken = post(client, "/v1/inboundMails", body, acme["admin"]).json
+
+    def processed():
+        found = client.get(f"/v1/{taken['name']}", headers=acme["admin"]).json
+        return found if found["state"] == "STATE_PROCESSED" else None
+
+    done = eventually(processed, 30, "the mail is in a ticket")
+    (message_said,) = client.get(f"/v1/{done['ticket']}/messages", headers=acme["admin"]).json["ticketMessages"]
+    (attachment,) = message_said["attachments"]
+    assert attachment["name"] == done["attachments"][0]["name"]
+    answer = client.get(f"/v1/{attachment['name']}:download", headers=acme["admin"], buffered=True)
+    assert (answer.status_code, answer.data == content) == (200, True)
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Content-Disposition"].endswith("filename*=UTF-8''B%C3%A4r.png")
+    gone = client.get(f"/v1/{done['ticketMessage']}/attachments/{'0' * 64}:download", headers=acme["admin"])
+    assert (gone.status_code, gone.json["error"]["details"][0]["reason"]) == (404, "NOT_FOUND")
