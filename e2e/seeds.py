@@ -109,8 +109,13 @@ def _serve(api: Api, customer: str) -> dict[str, str]:
     mail = api.post("/v1/inboundMails", {"raw": raw})["name"]
     settled = ("STATE_PROCESSED", "STATE_FAILED")
     wait_for(lambda: api.get(f"/v1/{mail}")["state"] in settled, "the mail processed", timeout=30)
-    wait_for(lambda: "agent" in api.get(f"/v1/{ticket}").get("assignment", {}), "the ticket assigned", timeout=30)
+    wait_for(lambda: all_assigned(api), "both tickets assigned", timeout=30)
     return made | {"tickets": ticket, "inboundMails": mail}
+
+
+def all_assigned(api: Api) -> bool:
+    """Whether every ticket has its agent, so that nothing changes by itself any more."""
+    return all("agent" in ticket.get("assignment", {}) for ticket in api.pages("/v1/tickets", "tickets"))
 
 
 def _sell(api: Api, customer: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 import pytest
 import requests
 
+from e2e import seeds
 from e2e.demo.api import Json, wait_for
 from e2e.refusals import Case, World, assert_refused
 
@@ -121,6 +122,7 @@ def test_of_a_mail_with_a_zip_bomb_the_bomb_alone_is_left_out(world: World) -> N
         refusals = {each["filename"]: each.get("refusal", "") for each in attachments}
         assert refusals == {"bomb.zip": "ARCHIVE_BOMB", "receipt.pdf": ""}
         assert [each["filename"] for each in attachments if each.get("sha256")] == ["receipt.pdf"]
+    wait_for(lambda: seeds.all_assigned(world.tenant.api), "the ticket assigned", timeout=30)
 
 
 def test_a_lead_is_converted_once(world: World) -> None:

@@ -50,7 +50,7 @@ def test_planted_values_are_nowhere_but_where_they_belong(platform: Platform, ne
     leaked = {place: names for place, names in scan.found(values).items() if names}
     assert leaked == {}
     for service in workers(platform):
-        dead(platform, "drop", "--service", service, "--reason", "UNKNOWN_TYPE", "--yes")
+        dead(platform, "drop", "--service", service, "--reason", "UNDECODABLE_CONTENT_TYPE", "--yes")
 
 
 def _complete(found: dict[str, set[str]], values: dict[str, str]) -> dict[str, set[str]] | None:

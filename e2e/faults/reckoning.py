@@ -19,6 +19,7 @@ def hold(book: Book, api: Api) -> None:
     """
     _purchases(book, api)
     _customers(book, api)
+    _served(book, api)
     for name in book.served:
         _served_once(api, name)
     for name, twin in book.decided.items():
@@ -75,30 +76,59 @@ def _customers(book: Book, api: Api) -> None:
         raise NotOnceError(f"{len(book.customers)} addresses were acknowledged, {addresses.total()} are listed")
 
 
+def _served(book: Book, api: Api) -> None:
+    """Ticketing and sales hold one of each for everybody served, with its money, and nothing else."""
+    wanted = len(book.served)
+
+    def states(collection: str) -> dict[str, int]:
+        return Counter(found["state"] for found in api.pages(f"/v1/{collection}", collection))
+
+    def there() -> Json:
+        ordered = api.get("/v1/orders:summarize", source="api")
+        money = ordered.get("currencies") or [{}]
+        sums = [_cents(money[0].get(part, {})) for part in ("revenue", "refunded")]
+        counts = {name: states(name) for name in ("leads", "opportunities", "promises")}
+        counts["tickets"] = Counter({"there": len(list(api.pages("/v1/tickets", "tickets")))})
+        return {"orders": int(ordered.get("orderCount", 0)), "cents": sums} | counts
+
+    expected = {
+        "orders": wanted,
+        "cents": [wanted * ORDER_CENTS, wanted * REFUND_CENTS],
+        "leads": {"STATE_CONVERTED": wanted},
+        "opportunities": {"STATE_WON": wanted},
+        "promises": {"STATE_OPEN": wanted},
+        "tickets": {"there": wanted},
+    }
+    found = _when(there, "ticketing and sales can be read")
+    if wanted and found != expected:
+        raise NotOnceError(f"{wanted} customers were served, there are {found}")
+
+
 def _served_once(api: Api, name: str) -> None:
-    """One ticket with one agent, one order with its refund, one promise, one deal: where they live and in identity."""
+    """The ticket has its agent, and identity shows one of each, with its money."""
     about = f'customer = "{name}"'
 
-    def assigned() -> list[Json]:
-        tickets = list(api.pages("/v1/tickets", "tickets", filter=about))
-        return tickets if all(ticket.get("assignment", {}).get("agent") for ticket in tickets) else []
+    def assigned() -> bool:
+        tickets = api.get("/v1/tickets", filter=about)["tickets"]
+        return all(ticket.get("assignment", {}).get("agent") for ticket in tickets)
 
-    def seen() -> Json | None:
+    def seen() -> tuple[int, ...] | None:
         view = api.get(f"/v1/{name}:agentView")
-        told = int(view["purchases"].get("orderCount", 0)) and view["purchases"].get("refunds")
-        return view if told and view.get("promises") and int(view["deals"].get("wonCount", 0)) else None
+        purchases = view.get("purchases", {})
+        found = (
+            len(view.get("tickets", {}).get("recentTickets", [])),
+            int(purchases.get("orderCount", 0)),
+            *(sum(map(_cents, purchases.get(part, []))) for part in ("revenue", "refunds")),
+            len(view.get("promises", [])),
+            int(view.get("deals", {}).get("wonCount", 0)),
+        )
+        return found if all(found) else None
 
-    tickets = _when(assigned, f"the ticket of {name} has its agent")
-    view = _when(seen, f"identity knows what {name} ordered, was promised and bought")
-    purchases, shown = view["purchases"], view["tickets"].get("recentTickets", [])
-    found = (
-        *(len(tickets), len(shown), int(purchases["orderCount"])),
-        *(sum(map(_cents, purchases[part])) for part in ("revenue", "refunds")),
-        *(len(view["promises"]), int(view["deals"]["wonCount"])),
-    )
-    if found != (1, 1, 1, ORDER_CENTS, REFUND_CENTS, 1, 1):
+    _when(assigned, f"the ticket of {name} has its agent")
+    found = _when(seen, f"identity knows what {name} wrote, ordered, was given back, was promised and bought")
+    if found != (1, 1, ORDER_CENTS, REFUND_CENTS, 1, 1):
         raise NotOnceError(
-            f"{name}: tickets, tickets seen, orders, revenue, refunds, promises and deals are {found}, "
+            f"identity shows tickets, orders, revenue, refunds, promises and deals of {name} as {found}, "
             f"not one of each of {ORDER_CENTS} and {REFUND_CENTS} cents"
         )
 
