@@ -142,7 +142,7 @@ def order_by(given: str, field: str, descending: bool) -> list[tuple[str, int]]:
     """The sort order of a list that knows one besides that of creation. Raises InvalidArgument INVALID_ORDER_BY."""
     other = f"{field} desc" if descending else field
     if given in ("", "create_time"):
-        return []
+        return [("create_time", 1)]
     if " ".join(given.split()) != other:
         raise refusal("INVALID_ORDER_BY", "order_by", f"`create_time` or `{other}`.")
     return [(field, -1 if descending else 1)]

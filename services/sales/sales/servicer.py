@@ -273,7 +273,7 @@ def _page(
     kind: type[D],
     request: Any,
     fields: Mapping[str, FilterField],
-    order: SortOrder = (),
+    order: SortOrder = (("create_time", 1),),
     *,
     deleted: bool = False,
 ) -> tuple[list[D], str]:

@@ -19,9 +19,10 @@ class Account(Aggregate):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "accounts",
         "indexes": [
-            ["tenant", "owner", "id"],
-            ["tenant", "region_code", "id"],
-            ["tenant", "display_name", "id"],
+            ["tenant", "create_time", "id"],
+            ["tenant", "owner", "create_time", "id"],
+            ["tenant", "region_code", "create_time", "id"],
+            ["tenant", "display_name", "create_time", "id"],
             {"fields": ["tenant", "person"], "partialFilterExpression": {"person": {"$exists": True}}},
             PURGE_INDEX,
         ],
@@ -40,9 +41,10 @@ class Contact(Aggregate):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "contacts",
         "indexes": [
-            ["tenant", "account", "id"],
-            ["tenant", "customer", "id"],
-            ["tenant", "email", "id"],
+            ["tenant", "create_time", "id"],
+            ["tenant", "account", "create_time", "id"],
+            ["tenant", "customer", "create_time", "id"],
+            ["tenant", "email", "create_time", "id"],
             PURGE_INDEX,
         ],
     }

@@ -54,11 +54,12 @@ class Lead(Aggregate):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "leads",
         "indexes": [
-            ["tenant", "state", "id"],
-            ["tenant", "source", "id"],
-            ["tenant", "customer", "id"],
-            ["tenant", "email", "id"],
-            ["tenant", "assignment.owner", "state", "id"],
+            ["tenant", "create_time", "id"],
+            ["tenant", "state", "create_time", "id"],
+            ["tenant", "source", "create_time", "id"],
+            ["tenant", "customer", "create_time", "id"],
+            ["tenant", "email", "create_time", "id"],
+            ["tenant", "assignment.owner", "state", "create_time", "id"],
             ["tenant", "-score", "-id"],
             ["tenant", "state", "-score", "-id"],
             ["tenant", "assignment.owner", "state", "-score", "-id"],

@@ -51,16 +51,17 @@ class Opportunity(Aggregate):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "opportunities",
         "indexes": [
-            ["tenant", "state", "id"],
-            ["tenant", "pipeline", "stage", "state", "id"],
-            ["tenant", "pipeline", "stage", "id"],
-            ["tenant", "pipeline", "id"],
-            ["tenant", "owner", "state", "id"],
-            ["tenant", "owner", "id"],
-            ["tenant", "account", "id"],
-            ["tenant", "customer", "id"],
+            ["tenant", "create_time", "id"],
+            ["tenant", "state", "create_time", "id"],
+            ["tenant", "pipeline", "stage", "state", "create_time", "id"],
+            ["tenant", "pipeline", "stage", "create_time", "id"],
+            ["tenant", "pipeline", "create_time", "id"],
+            ["tenant", "owner", "state", "create_time", "id"],
+            ["tenant", "owner", "create_time", "id"],
+            ["tenant", "account", "create_time", "id"],
+            ["tenant", "customer", "create_time", "id"],
             ["tenant", "contact"],
-            ["tenant", "lead", "id"],
+            ["tenant", "lead", "create_time", "id"],
         ],
     }
     display_name: Any = me.StringField(required=True)

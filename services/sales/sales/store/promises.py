@@ -21,10 +21,11 @@ class Promise(Aggregate):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "promises",
         "indexes": [
-            ["tenant", "customer", "id"],
-            ["tenant", "owner", "state", "id"],
-            ["tenant", "state", "id"],
-            ["tenant", "subject", "id"],
+            ["tenant", "create_time", "id"],
+            ["tenant", "customer", "create_time", "id"],
+            ["tenant", "owner", "state", "create_time", "id"],
+            ["tenant", "state", "create_time", "id"],
+            ["tenant", "subject", "create_time", "id"],
             ["tenant", "due_time", "id"],
             ["tenant", "customer", "due_time", "id"],
             ["tenant", "owner", "state", "due_time", "id"],

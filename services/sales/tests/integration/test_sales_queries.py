@@ -28,7 +28,8 @@ from sales.store import (
 SERVICE = "sales"
 MANY = 120
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
-BY_ID = [("_id", 1)]
+LATELY = datetime(2100, 1, 1, tzinfo=UTC)
+BY_CREATE_TIME = [("create_time", 1), ("_id", 1)]
 BY_SCORE = [("score", -1), ("_id", -1)]
 BY_ORDER_TIME = [("order_time", -1), ("_id", -1)]
 BY_DUE_TIME = [("due_time", 1), ("_id", 1)]
@@ -78,43 +79,43 @@ def acme():
 
 
 LISTS: list[tuple[type[TenantDocument], dict[str, Any], list[tuple[str, int]]]] = [
-    (Account, {}, BY_ID),
-    (Account, {"owner": "o3"}, BY_ID),
-    (Account, {"region_code": "R3"}, BY_ID),
-    (Account, {"display_name": "A3"}, BY_ID),
-    (Contact, {"account": "accounts/3"}, BY_ID),
-    (Contact, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_ID),
-    (Contact, {"email": "3@example.com"}, BY_ID),
-    (Lead, {}, BY_ID),
-    (Lead, {"state": "STATE_OPEN"}, BY_ID),
-    (Lead, {"source": "SOURCE_3"}, BY_ID),
-    (Lead, {"email": "3@example.com"}, BY_ID),
-    (Lead, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_ID),
-    (Lead, {"$and": [{"state": "STATE_OPEN"}, {"assignment.owner": "principals/3"}]}, BY_ID),
+    (Account, {}, BY_CREATE_TIME),
+    (Account, {"owner": "o3"}, BY_CREATE_TIME),
+    (Account, {"region_code": "R3"}, BY_CREATE_TIME),
+    (Account, {"display_name": "A3"}, BY_CREATE_TIME),
+    (Contact, {"account": "accounts/3"}, BY_CREATE_TIME),
+    (Contact, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_CREATE_TIME),
+    (Contact, {"email": "3@example.com"}, BY_CREATE_TIME),
+    (Lead, {}, BY_CREATE_TIME),
+    (Lead, {"state": "STATE_OPEN"}, BY_CREATE_TIME),
+    (Lead, {"source": "SOURCE_3"}, BY_CREATE_TIME),
+    (Lead, {"email": "3@example.com"}, BY_CREATE_TIME),
+    (Lead, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_CREATE_TIME),
+    (Lead, {"$and": [{"state": "STATE_OPEN"}, {"assignment.owner": "principals/3"}]}, BY_CREATE_TIME),
     (Lead, {}, BY_SCORE),
     (Lead, {"state": "STATE_OPEN"}, BY_SCORE),
     (Lead, {"$and": [{"state": "STATE_OPEN"}, {"assignment.owner": "principals/3"}]}, BY_SCORE),
-    (Lead, {"waiting": True}, BY_ID),
-    (Opportunity, {}, BY_ID),
-    (Opportunity, {"state": "STATE_OPEN"}, BY_ID),
-    (Opportunity, {"pipeline": "p1"}, BY_ID),
-    (Opportunity, {"$and": [{"pipeline": "p1"}, {"stage": "s1"}]}, BY_ID),
-    (Opportunity, {"$and": [{"pipeline": "p1"}, {"stage": "s1"}, {"state": "STATE_WON"}]}, BY_ID),
-    (Opportunity, {"owner": "o3"}, BY_ID),
-    (Opportunity, {"$and": [{"owner": "o3"}, {"state": "STATE_WON"}]}, BY_ID),
-    (Opportunity, {"account": "accounts/3"}, BY_ID),
-    (Opportunity, {"lead": "leads/3"}, BY_ID),
-    (Opportunity, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_ID),
+    (Lead, {"waiting": True}, [("_id", 1)]),
+    (Opportunity, {}, BY_CREATE_TIME),
+    (Opportunity, {"state": "STATE_OPEN"}, BY_CREATE_TIME),
+    (Opportunity, {"pipeline": "p1"}, BY_CREATE_TIME),
+    (Opportunity, {"$and": [{"pipeline": "p1"}, {"stage": "s1"}]}, BY_CREATE_TIME),
+    (Opportunity, {"$and": [{"pipeline": "p1"}, {"stage": "s1"}, {"state": "STATE_WON"}]}, BY_CREATE_TIME),
+    (Opportunity, {"owner": "o3"}, BY_CREATE_TIME),
+    (Opportunity, {"$and": [{"owner": "o3"}, {"state": "STATE_WON"}]}, BY_CREATE_TIME),
+    (Opportunity, {"account": "accounts/3"}, BY_CREATE_TIME),
+    (Opportunity, {"lead": "leads/3"}, BY_CREATE_TIME),
+    (Opportunity, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_CREATE_TIME),
     (Order, {}, BY_ORDER_TIME),
     (Order, {"source": "shop3"}, BY_ORDER_TIME),
     (Order, {"state": "STATE_PLACED"}, BY_ORDER_TIME),
     (Order, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_ORDER_TIME),
     (Order, {"order_time": {"$gte": NOW + timedelta(hours=90)}}, BY_ORDER_TIME),
-    (Promise, {}, BY_ID),
-    (Promise, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_ID),
-    (Promise, {"state": "STATE_OPEN"}, BY_ID),
-    (Promise, {"subject": "tickets/3"}, BY_ID),
-    (Promise, {"$and": [{"owner": "o3"}, {"state": "STATE_KEPT"}]}, BY_ID),
+    (Promise, {}, BY_CREATE_TIME),
+    (Promise, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_CREATE_TIME),
+    (Promise, {"state": "STATE_OPEN"}, BY_CREATE_TIME),
+    (Promise, {"subject": "tickets/3"}, BY_CREATE_TIME),
+    (Promise, {"$and": [{"owner": "o3"}, {"state": "STATE_KEPT"}]}, BY_CREATE_TIME),
     (Promise, {}, BY_DUE_TIME),
     (Promise, {"customer": {"$in": ["customers/3", "customers/4"]}}, BY_DUE_TIME),
     (Promise, {"$and": [{"owner": "o3"}, {"state": "STATE_KEPT"}]}, BY_DUE_TIME),
@@ -124,7 +125,7 @@ LISTS: list[tuple[type[TenantDocument], dict[str, Any], list[tuple[str, int]]]] 
 
 @pytest.mark.parametrize(("document", "filter", "order"), LISTS)
 def test_lists(document, filter, order) -> None:
-    whole = whole_tenant() if not filter and order == BY_ID else {}
+    whole = whole_tenant() if not filter and order == BY_CREATE_TIME else {}
     wanted = document.read_filter({**whole, **filter}, deleted=False)
     stats = assert_indexed(document, wanted, order, limit=8, max_keys=20)
     assert stats["nReturned"]
@@ -135,6 +136,16 @@ def test_lists(document, filter, order) -> None:
 def test_lists_by_creation(document) -> None:
     order = [("create_time", 1), ("_id", 1)]
     assert_indexed(document, document.read_filter({}, deleted=False), order, limit=11, max_keys=12)
+
+
+@pytest.mark.parametrize(
+    ("document", "also"),
+    [(Account, {}), (Contact, {}), (Lead, {}), (Lead, {"state": "STATE_OPEN"}), (Opportunity, {}), (Promise, {}),
+     (Opportunity, {"owner": "o3"})],
+)  # fmt: skip
+def test_what_was_created_lately_is_found_without_looking_at_the_rest(document, also) -> None:
+    wanted = document.read_filter({"create_time": {"$gte": LATELY}, **also}, deleted=False)
+    assert_indexed(document, wanted, BY_CREATE_TIME, limit=8, max_keys=2)
 
 
 def test_orders_by_their_numbers() -> None:
@@ -153,6 +164,8 @@ def test_what_erasure_looks_up() -> None:
     for document in (Contact, Promise, Lead, Order):
         assert_indexed(document, named, max_keys=22)
     assert_indexed(Lead, {**named, "state": "STATE_OPEN"}, max_keys=22)
+    for document in (Contact, Lead):
+        assert_indexed(document, {"customer": None, "email": {"$in": ["3@example.com"]}}, max_keys=12)
     assert_indexed(Opportunity, {"$or": [named, {"contact": {"$in": ["contacts/3"]}}]}, max_keys=35)
     assert_indexed(Account, {"person": {"$in": ["customers/3"]}}, max_keys=12)
 
