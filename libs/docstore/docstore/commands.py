@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from mongoengine import BinaryField, StringField
 
 from chassis import consistency
-from chassis.errors import AlreadyExists
+from chassis.errors import AlreadyExists, RapportError
 from docstore.aggregate import Aggregate, aggregate_of
 from docstore.connection import Row
 from docstore.documents import InstantField
@@ -45,7 +45,7 @@ class CommandRequest(Record):
 
 
 def command(
-    cls: type[Aggregate] | None, *, replay: Callable[[bytes], Message] | None = None
+    cls: type[Aggregate] | None, *, replay: Callable[[bytes], Message] | None = None, inserts: bool = False
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a command: carried out once per request, and again from the start after a conflict.
 
@@ -54,12 +54,16 @@ def command(
     (kept 24 hours to answer repeats: it must hold ids only, no personal data).
 
     A repeat (same principal, method and request id) returns the resource as it is now, without running the function;
-    with other content it raises AlreadyExists REQUEST_ID_REUSED. Conflict is retried five times with jitter; a caller's
+    with other content it raises AlreadyExists REQUEST_ID_REUSED. `inserts=True`, for a function that does nothing but
+    insert a new document, saves every first call the look for a repeat: the insert itself finds it, by its unique mark,
+    and a refusal of anything else looks then. Conflict is retried five times with jitter; a caller's
     etag makes it Aborted ETAG_MISMATCH, which is not. Called inside another command or transaction, the function
     simply takes part in it.
     """
     if replay is not None and cls is not None:
         raise TypeError("replay= goes with @command(None)")
+    if inserts and cls is None:
+        raise TypeError("inserts= goes with a command over one document")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -69,7 +73,8 @@ def command(
             call = functools.partial(function, *args, **kwargs)
             token = _running.set(True)
             try:
-                return _with_retries((lambda: _over_one(cls, call)) if cls else (lambda: _over_several(call, replay)))
+                over_one = _inserting if inserts else _over_one
+                return _with_retries((lambda: over_one(cls, call)) if cls else (lambda: _over_several(call, replay)))
             finally:
                 _running.reset(token)
 
@@ -97,6 +102,18 @@ def _over_one(cls: type[Aggregate], call: Callable[[], R]) -> R:
         return cast(R, repeated)
     with attempt_over(cls, mark):
         return call()
+
+
+def _inserting(cls: type[Aggregate], call: Callable[[], R]) -> R:
+    mark = current_mark()
+    try:
+        with attempt_over(cls, mark):
+            return call()
+    except RapportError:
+        # What refuses a repeat may have come to pass after the first: that one's result is the answer.
+        if mark and (repeated := cls.find_request(mark)) is not None:
+            return cast(R, repeated)
+        raise
 
 
 def _over_several(call: Callable[[], R], replay: Callable[[bytes], Message] | None) -> R:

@@ -11,7 +11,7 @@ from rapport.identity.v1 import events_pb2
 
 import docstore
 from chassis import clock, context, tenancy
-from chassis.errors import AlreadyExists
+from chassis.errors import AlreadyExists, FailedPrecondition
 from docstore.commands import ATTEMPTS
 from docstore.idempotency import KEPT_FOR, KEPT_PER_DOCUMENT
 
@@ -44,6 +44,16 @@ def open_account(email: str | None = None) -> Account:
     account = Account.new(email=email)
     account.emit(events_pb2.CustomerCreated())
     return account.insert()
+
+
+closed: set[str] = set()
+
+
+@docstore.command(Account, inserts=True)
+def open_with(email: str) -> Account:
+    if email in closed:
+        raise FailedPrecondition("CLOSED", "No accounts for this address any more.")
+    return Account.new(email=email).insert()
 
 
 @docstore.command(Account)
@@ -79,6 +89,26 @@ def test_a_repeated_create_returns_the_first_one(request_of: Callable) -> None:
         assert open_account().uid != first.uid
     with request_of(request.request_id, method="x/Other"):
         assert open_account().uid != first.uid
+
+
+def test_a_repeated_insert_returns_the_first_one_even_when_it_would_be_refused_by_now(request_of: Callable) -> None:
+    with request_of(body="one") as request:
+        first = open_with("anna@example.com")
+        assert open_with("anna@example.com").uid == first.uid
+        closed.add("anna@example.com")
+        assert open_with("anna@example.com").uid == first.uid
+    with request_of(request.request_id, body="two"):
+        for email in ("anna@example.com", "bert@example.com"):
+            with pytest.raises(AlreadyExists) as caught:
+                open_with(email)
+            assert caught.value.reason == "REQUEST_ID_REUSED"
+    with request_of(), pytest.raises(FailedPrecondition):
+        open_with("anna@example.com")
+    closed.clear()
+    with request_of(), pytest.raises(AlreadyExists) as caught:
+        open_with("anna@example.com")
+    assert caught.value.reason == "ALREADY_EXISTS"
+    assert docstore.collection(Account).count() == 1
 
 
 def test_the_same_request_id_in_another_tenant_is_another_request(request_of: Callable) -> None:

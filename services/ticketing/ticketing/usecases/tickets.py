@@ -22,7 +22,7 @@ from ticketing.usecases import assigning, lifecycle, messages, routing
 from ticketing.usecases.opening import Opening, Said
 
 
-@docstore.command(Ticket)
+@docstore.command(Ticket, inserts=True)
 def create(opening: Opening, said: Said | None = None) -> Ticket:
     """Opens a ticket, with the customer's first words if there are any, by one insert of one document.
 
