@@ -5,15 +5,16 @@ write is a transaction guarded by the ticket's version. A claim left by a dead p
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import pymongo.errors
-from pymongo import UpdateOne
+from pymongo import UpdateMany
 
 import docstore
 from chassis import clock, tenancy
-from docstore import Row, due, leases, whole_milliseconds
+from docstore import Row, due, whole_milliseconds
 from docstore.aggregate import Aggregate
 from ticketing.settings import TicketingSettings
 from ticketing.store import Agent, Queue, Ticket
@@ -96,13 +97,17 @@ def _tell(uids: Iterable[str], now: datetime) -> None:
 
 def _settle(cls: type[Aggregate], rows: list[Row], dues: dict[str, datetime | None]) -> None:
     """Gives claimed documents back: due again as stated, or never; what was changed meanwhile stays due as it is."""
-    operations = []
+    unchanged: dict[tuple[int, datetime | None], list[str]] = defaultdict(list)
     for row in rows:
-        held = leases.held(row)
-        unchanged = {**held, "version": row["version"]}
-        if (again := dues.get(row["uid"])) is not None:
-            operations.append(UpdateOne(unchanged, {"$set": {"due": again}, "$unset": {"lease": ""}}))
-        else:
-            operations.append(UpdateOne(unchanged, {"$unset": {"due": "", "lease": ""}}))
-        operations.append(UpdateOne(held, {"$unset": {"lease": ""}}))
+        unchanged[row["version"], dues.get(row["uid"])].append(row["_id"])
+    # Rows of one claim share its token: one update for all that end alike.
+    token = {"lease.token": rows[0]["lease"]["token"]}
+    operations = []
+    for (version, again), ids in unchanged.items():
+        held = {"_id": {"$in": ids}, **token, "version": version}
+        change: Row = {"$unset": {"due": "", "lease": ""}}
+        if again is not None:
+            change = {"$set": {"due": again}, "$unset": {"lease": ""}}
+        operations.append(UpdateMany(held, change))
+    operations.append(UpdateMany({"_id": {"$in": [row["_id"] for row in rows]}, **token}, {"$unset": {"lease": ""}}))
     cls.rows().bulk_write(operations, ordered=True)
