@@ -9,7 +9,6 @@ from rapport.identity.v1 import identity_service_pb2 as service
 
 from eventing import catching_up
 from identity import messages
-from identity.domain.identifiers import Kind
 from identity.settings import IdentitySettings
 from identity.store import Merge
 from identity.usecases import agent_view, customers, ingestion, merges, timeline
@@ -23,7 +22,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
 
     def CreateCustomer(self, request: service.CreateCustomerRequest, _context: Any) -> customer_pb2.Customer:
         """Create a customer."""
-        return messages.customer(customers.create_customer(request.customer, self._settings))
+        return messages.customer(customers.create_customer(request, self._settings))
 
     def GetCustomer(self, request: service.GetCustomerRequest, _context: Any) -> customer_pb2.Customer:
         """Get a profile by any of its names."""
@@ -36,8 +35,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
 
     def LookupCustomer(self, request: service.LookupCustomerRequest, _context: Any) -> customer_pb2.Customer:
         """Find a profile by identifier."""
-        kind = Kind(customer_pb2.Identifier.Kind.Name(request.kind))
-        return messages.customer(customers.lookup_customer(kind, request.value, request.source, self._settings))
+        return messages.customer(customers.lookup_customer(request, self._settings))
 
     def ViewCustomer(self, request: service.ViewCustomerRequest, call: Any) -> agent_view_pb2.AgentView:
         """Show everything of a customer in one read."""

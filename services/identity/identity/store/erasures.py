@@ -44,6 +44,12 @@ def remember(rows: Iterable[Row], when: datetime) -> None:
     )
 
 
+def erased_since(identifier: Identifier, when: datetime) -> bool:
+    """Whether somebody known by it was erased at that instant or later."""
+    wanted = {"uid": fingerprint(identifier), "erase_time": {"$gte": when}}
+    return ErasedIdentifier.rows().find_one(wanted, {"_id": 1}) is not None
+
+
 def erased(evidence: Sequence[Evidence], receive_time: datetime) -> Collection[int]:
     """Places of the evidence that is about erased people (`domain.erasures`); one query."""
     wanted = {fingerprint(identifier): identifier for identifier in distinct(evidence)}

@@ -1,15 +1,16 @@
 """Creating, reading, changing and deleting customers."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.identity.v1 import customer_pb2, identity_service_pb2
 
 import docstore
 from chassis import clock, ids, validation
-from chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from chassis.validation import Invalid
 from docstore import filters, masks, paging
 from docstore.filters import FilterField
@@ -21,6 +22,7 @@ from identity.intake import struct_problem
 from identity.settings import IdentitySettings
 from identity.store import Customer, IdentifierRow
 from identity.store.customers import canonical_of, identified, profile_members
+from identity.store.erasures import erased_since
 from identity.traits import TEXT_MAX, email_identifier
 from identity.usecases import profiles
 from identity.usecases.tenant import region_of_tenant
@@ -34,10 +36,17 @@ _FILTER = {
 
 
 @docstore.command(None)
-def create_customer(message: customer_pb2.Customer, settings: IdentitySettings) -> Customer:
-    """Create a customer. Raises InvalidArgument INVALID_CUSTOMER and AlreadyExists IDENTIFIER_TAKEN."""
+def create_customer(request: identity_service_pb2.CreateCustomerRequest, settings: IdentitySettings) -> Customer:
+    """Create a customer.
+
+    Raises InvalidArgument INVALID_CUSTOMER, AlreadyExists IDENTIFIER_TAKEN and FailedPrecondition ERASED_PERSON.
+    """
     now = clock.now()
-    values = _checked(message, (*FIELDS, "traits"), settings)
+    values = _checked(request.customer, (*FIELDS, "traits"), settings)
+    if request.HasField("evidence_time"):
+        known_by = (("email", email_identifier), ("phone", _phone_identifier))
+        for identifier in (make(values[field]) for field, make in known_by if values.get(field)):
+            _refuse_evidence_of_erased(identifier, request.evidence_time)
     customer = Customer.started(ids.uuid7())
     customer.learn({key: value for key, value in values.items() if value not in ("", None)}, now)
     _identify(customer, [customer.uid], values, now)
@@ -62,14 +71,20 @@ def list_customers(request: identity_service_pb2.ListCustomersRequest) -> tuple[
     )
 
 
-def lookup_customer(kind: Kind, value: str, source: str, settings: IdentitySettings) -> Customer:
-    """The profile known by an identifier. Raises InvalidArgument INVALID_IDENTIFIER and NotFound."""
+def lookup_customer(request: identity_service_pb2.LookupCustomerRequest, settings: IdentitySettings) -> Customer:
+    """The profile known by an identifier.
+
+    Raises InvalidArgument INVALID_IDENTIFIER, NotFound and FailedPrecondition ERASED_PERSON.
+    """
+    kind, value, source = Kind(customer_pb2.Identifier.Kind.Name(request.kind)), request.value, request.source
     if kind.of_source and not source:
         raise _invalid("INVALID_IDENTIFIER", [("source", f"{kind.value} is known within one source; name it.")])
     try:
         identifier = _identifier(kind, value, source, region_of_tenant(settings))
     except Invalid as error:
         raise _invalid("INVALID_IDENTIFIER", [("value", f"The value {error}.")]) from None
+    if request.HasField("evidence_time"):
+        _refuse_evidence_of_erased(identifier, request.evidence_time)
     uid = identified(identifier)
     if uid is None:
         raise NotFound("NOT_FOUND", f"No customer is known by this {kind.value}.", metadata={"kind": kind.value})
@@ -241,6 +256,15 @@ def _identifier(kind: Kind, value: str, source: str, region: str) -> Identifier:
     if kind is Kind.PHONE:
         return _phone_identifier(validation.phone(value, region))
     return Identifier(kind, source, value.strip())
+
+
+def _refuse_evidence_of_erased(identifier: Identifier, evidence_time: Timestamp) -> None:
+    """Raises FailedPrecondition ERASED_PERSON when the identifier was erased since the evidence for it came in."""
+    if erased_since(identifier, evidence_time.ToDatetime(UTC)):
+        raise FailedPrecondition(
+            "ERASED_PERSON",
+            "Whoever was known by this identifier then was erased since; drop what tells of them (GDPR article 17).",
+        )
 
 
 def _late_enough(customer: Customer, values: Iterable[str], now: datetime) -> datetime:

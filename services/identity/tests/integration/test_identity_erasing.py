@@ -370,3 +370,19 @@ def test_consent_asks_the_role_run_erases_and_answers_for_all_names(
     assert (counts["customers"], counts["timelineEntries"], counts["identifiers"]) == (2, 2, 3)
     for text in ("u1", "u2", "ann@example.com", *map(uid, names)):
         assert holding(text) == set()
+
+
+def test_what_is_older_than_an_erasure_neither_finds_nor_makes_the_person_known(client, erased) -> None:
+    """Such as a mail that waited; what came in later may, with the same address."""
+    lookup = {"kind": "KIND_EMAIL", "value": "Ann@Example.com"}
+    before = clock.now()
+    ann = client.CreateCustomer(customer={"email": "ann@example.com"})
+    assert client.LookupCustomer(**lookup, evidence_time=before) == ann
+    erased(ann.name)
+    assert client.refused("LookupCustomer", **lookup, evidence_time=before).reason == "ERASED_PERSON"
+    new = {"email": "ann@example.com"}
+    assert client.refused("CreateCustomer", customer=new, evidence_time=before).reason == "ERASED_PERSON"
+    after = clock.now() + timedelta(milliseconds=1)
+    back = client.CreateCustomer(customer=new, evidence_time=after)
+    assert client.LookupCustomer(**lookup, evidence_time=after) == back
+    assert client.refused("LookupCustomer", **lookup, evidence_time=before).reason == "ERASED_PERSON"

@@ -25,6 +25,8 @@ from chassis.keys import keyring
 from chassis.smtp import Mailer
 from docstore import blobs
 from docstore.explain import assert_indexed
+from identity.store import erasures
+from identity.traits import email_identifier
 from localrun.ports import free_port
 from testkit import eventually
 from testkit.keys import TEST_KEYRING
@@ -450,6 +452,33 @@ class TestInbound:
         with client.context():
             assert store.list(note.ticket) == []
             assert InboundMail.rows().count({}) == 0
+
+    def test_a_mail_that_waited_while_its_sender_was_erased_makes_nobody_known(
+        self, client, deliver, known, identity, mongodb, settings, travel
+    ) -> None:
+        """Though ticketing had no ticket of them; what they write later opens one, for a new customer."""
+        message = mail("Do you remember me?")
+        message.add_attachment(b"picture", maintype="image", subtype="png", filename="a.png")
+        taken = take_in(client, message)
+        with pymongo.MongoClient(mongodb) as servers:  # As identity's own erasure leaves it.
+            uid = erasures.fingerprint(email_identifier("ann@example.com"))
+            mark = {"_id": f"{client.tenant}/{uid}", "uid": uid, "tenant": client.tenant}
+            marks = servers[identity.settings.database]["erased_identifiers"]
+            marks.insert_one(mark | {"erase_time": datetime.now(UTC)})
+        deliver()
+        failed = client.GetInboundMail(name=taken.name)
+        assert (failed.state, failed.reason) == (failed.STATE_FAILED, "ERASED_PERSON")
+        assert (failed.masked_sender, failed.message_id, list(failed.attachments)) == ("***", "", [])
+        with client.context():
+            assert RawMail.rows().count({}) == 0
+            assert blobs.store(settings).list(f"tickets/{taken.uid}") == []
+        assert (known(), list(client.ListTickets().tickets)) == ([], [])
+        assert take_in(client, message).name == taken.name
+        travel(seconds=1)
+        take_in(client, mail("It is me again."))
+        deliver()
+        assert [each.subject for each in client.ListTickets().tickets] == ["Order 7"]
+        assert len(known()) == 1
 
     def test_one_tenant_neither_sees_nor_reaches_the_mails_of_another(self, client, answered, deliver, channel) -> None:
         ticket, answer = answered

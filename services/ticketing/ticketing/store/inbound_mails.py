@@ -113,6 +113,13 @@ def let_raw_go(uid: str, now: datetime) -> None:
     RawMail.rows().update_one({"uid": uid}, {"$set": {"purge_time": now + RAW_KEPT_FOR}})
 
 
+def forget_sender(uid: str) -> None:
+    """Removes the mail, and from its note whatever tells of its sender."""
+    RawMail.rows().delete_one({"uid": uid})
+    gone = dict.fromkeys(("sender_key", "message_id", "attachments", "traceparent"), "")
+    InboundMail.rows().update_one({"uid": uid}, {"$set": {"masked_sender": "***"}, "$unset": gone})
+
+
 def sender_key(address: str) -> str:
     """Equal for equal addresses, and nobody without the keyring can tell which one it is."""
     return keys.keyring().fingerprint(_SENDER_USE, validation.email_key(address))

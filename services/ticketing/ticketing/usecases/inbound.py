@@ -21,7 +21,7 @@ from ticketing import knowing, mail_parsing, sending
 from ticketing.domain import sentiment
 from ticketing.domain.classification import classify
 from ticketing.domain.mail_limits import MailRefused
-from ticketing.knowing import IdentityAway
+from ticketing.knowing import IdentityAway, SenderErased, Writer
 from ticketing.mail_parsing import ParsedMail
 from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, Ticket, inbound_mails, outgoing_mails
@@ -36,6 +36,8 @@ SUBJECT_MAX = 300
 EMAIL = "CHANNEL_EMAIL"
 LOOP = "LOOP"
 """Why a mail of ours that came back is ignored."""
+ERASED_PERSON = "ERASED_PERSON"
+"""Why a mail fails whose sender was erased after it came: nothing of it or them is kept."""
 _RETRY_FIRST, _RETRY_MAX = timedelta(seconds=2), timedelta(minutes=5)
 _FAILURES_MAX = 20
 _EARLIER_MAIL_PAUSE = timedelta(seconds=1)
@@ -128,12 +130,14 @@ def _process(settings: TicketingSettings, row: Row) -> None:
         except IdentityAway as error:
             logger.warning("identity does not answer (%s): a mail waits", error.code)
             _wait(row, "IDENTITY_AWAY", _pause(row["attempts"]))
+        except SenderErased:
+            _end(row, FAILED, ERASED_PERSON)
         except InvalidArgument as error:
             _end(row, FAILED, error.reason)
 
 
 def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str, thread: Ticket | None) -> None:
-    customer = thread.customer if thread else _customer(settings, row["uid"], mail, sender)
+    customer = thread.customer if thread else _customer(settings, row, mail, sender)
     ticket = thread.uid if thread else str(row["uid"])
     if kept := [each for each in mail.attachments if each.content]:
         store = blobs.store(settings)
@@ -199,9 +203,10 @@ def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening
     )
 
 
-def _customer(settings: TicketingSettings, note: str, mail: ParsedMail, sender: str) -> str:
+def _customer(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str) -> str:
     language = _language(mail.language_code or sentiment.language_of(sentiment.words_of(mail.text)))
-    return knowing.customer_of(settings, sender, mail.sender_name, language, note)
+    writer = Writer(sender, mail.sender_name, language, row["create_time"], row["uid"])
+    return knowing.customer_of(settings, writer)
 
 
 def _thread(mail: ParsedMail, sender: str) -> Ticket | None:
@@ -216,6 +221,10 @@ def _thread(mail: ParsedMail, sender: str) -> Ticket | None:
 
 
 def _end(row: Row, state: str, reason: str) -> None:
+    docstore.in_transaction(lambda: _ended(row, state, reason))
+
+
+def _ended(row: Row, state: str, reason: str) -> None:
     now = whole_milliseconds(clock.now())
     changes = {
         "state": state,
@@ -225,7 +234,11 @@ def _end(row: Row, state: str, reason: str) -> None:
         "purge_after_time": now + inbound_mails.NOTE_KEPT_FOR,
     }
     update = {"$set": changes, "$unset": {"due": "", "lease": ""}, "$inc": {"version": 1}}
-    if InboundMail.rows().update_one(leases.held(row), update).matched_count:
+    if not InboundMail.rows().update_one(leases.held(row), update).matched_count:
+        return  # Somebody else has claimed it meanwhile.
+    if reason == ERASED_PERSON:
+        inbound_mails.forget_sender(row["uid"])
+    else:
         inbound_mails.let_raw_go(row["uid"], now)
 
 
