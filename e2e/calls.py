@@ -12,8 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from contracts import descriptors
 from e2e.demo.api import Json
 
-TOP_PATTERN = re.compile(r"^([a-zA-Z]+)/\{[a-z_]+\}$")
-SINGLETON_PATTERN = re.compile(r"^([a-zA-Z]+)/\{[a-z_]+\}(/[a-zA-Z]+)$")
+ID_PATTERN = re.compile(r"/\{[a-z_]+\}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def unknown_name(name: str) -> str:
 def build(method: MethodDescriptor, names: Mapping[str, str], extra: Mapping[str, Any] | None = None) -> Call:
     """A call of `method` that names `names` (collection -> name) wherever it names a resource.
 
-    The collection of what each customer has one of is `customers/scores`.
+    The collection of what each customer has one of is `customers/scores`, of files `tickets/messages/attachments`.
 
     extra: values by JSON path (`role.permissions`) that a plausible value cannot be made up for.
     """
@@ -114,9 +113,7 @@ def _collection(resource_type: str) -> str | None:
             resource = message.options.Extensions[resource_pb2.resource]
             if resource.type != resource_type:
                 continue
-            for pattern in (TOP_PATTERN, SINGLETON_PATTERN):
-                if match := pattern.match(resource.pattern[0]):
-                    return "".join(match.groups())
+            return str(ID_PATTERN.sub("", resource.pattern[0]))
     return None
 
 

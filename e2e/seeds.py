@@ -12,8 +12,10 @@ JWKS = (
 )
 ISSUER_URI = "https://id.example.org"
 MAIL = (
-    b"From: probe@example.org\r\nTo: desk@example.com\r\nSubject: Probe\r\n"
-    b"Message-ID: <probe@example.org>\r\n\r\nHello\r\n"
+    b"From: probe@example.org\r\nTo: desk@example.com\r\nSubject: Probe\r\nMessage-ID: <probe@example.org>\r\n"
+    b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nHello\r\n"
+    b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\n%PDF\r\n--b--\r\n"
 )
 
 
@@ -110,6 +112,8 @@ def _serve(api: Api, customer: str) -> dict[str, str]:
     settled = ("STATE_PROCESSED", "STATE_FAILED")
     wait_for(lambda: api.get(f"/v1/{mail}")["state"] in settled, "the mail processed", timeout=30)
     wait_for(lambda: all_assigned(api), "both tickets assigned", timeout=30)
+    (message,) = api.get(f"/v1/{api.get(f'/v1/{mail}')['ticket']}/messages")["ticketMessages"]
+    made["tickets/messages/attachments"] = message["attachments"][0]["name"]
     return made | {"tickets": ticket, "inboundMails": mail}
 
 

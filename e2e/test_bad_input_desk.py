@@ -29,6 +29,10 @@ def _mail(world: World, raw: bytes) -> requests.Response:
     return world.post("/v1/inboundMails", {"raw": base64.b64encode(raw).decode()})
 
 
+def _of_mebibytes(size: int) -> bytes:
+    return b"From: a@example.org\r\n\r\n" + b"x" * (size << 20)
+
+
 def _calendar(world: World, **changed: object) -> requests.Response:
     body = {"displayName": "Never", "timeZone": "Europe/Berlin"} | changed
     return world.tenant.api.send("POST", "/v1/calendars", body, {"calendarId": "never"})
@@ -50,8 +54,9 @@ CASES: list[Case] = [
     ("mail that is none", lambda w: _mail(w, b" \r\n"), 400, "MAIL_EMPTY", "inbound_mail.raw", "whole mail"),
     ("mail without a sender", lambda w: _mail(w, b"Subject: Hi\r\n\r\nHi\r\n"), 400, "SENDER_MISSING",
      "inbound_mail.raw", "From"),
-    ("mail over the limit", lambda w: _mail(w, b"From: a@example.org\r\n\r\n" + b"x" * (1 << 20)), 413,
-     "BODY_TOO_LARGE", "", "larger than 1048576 bytes"),
+    ("mail over the limit", lambda w: _mail(w, _of_mebibytes(10)), 400, "MAIL_TOO_LARGE", "inbound_mail.raw",
+     "at most 10485760"),
+    ("mail beyond all limits", lambda w: _mail(w, _of_mebibytes(12)), 413, "BODY_TOO_LARGE", "", "14680064"),
     ("raw that is no base64", lambda w: w.post("/v1/inboundMails", {"raw": "%%%"}), 400, "INVALID_FIELD",
      "inbound_mail.raw", "base64"),
     ("calendar without hours", _calendar, 400, "CALENDAR_NEVER_OPEN", "calendar.hours", "at least one day"),

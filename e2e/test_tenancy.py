@@ -57,6 +57,7 @@ EXTRA = {
     "CreatePromise": {"promise.dueTime": "2100-01-01T00:00:00Z"},
     "UpdatePromise": {"promise.dueTime": "2100-01-01T00:00:00Z"},
 }
+ATTACHMENTS = "tickets/messages/attachments"
 # `tenants/{id}` of one's own is the only name that differs by tenant and yet says so by itself.
 NAMED = [method for method in calls.routed_methods() if method.name not in ("CreateTenant", "CreateCustomer")]
 # What ends something comes last, and what brings it back after that.
@@ -104,7 +105,7 @@ def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> t
 def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
     assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
-    unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions", "erasureRequests")
+    unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions", "erasureRequests", ATTACHMENTS)
     found = {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
     del found[names["tickets"]]["sla"]  # its clocks go on by themselves
     return found
