@@ -1,17 +1,45 @@
 """Money: `google.type.Money` outside, integer minor units inside; never floats.
 
-Digits per currency come from CLDR (babel).
+Decimals are those of ISO 4217, kept here: stored minor units mean nothing once they change, as CLDR's do with its
+releases, which tell what people write in daily life.
 """
 
 from functools import cache
 
-from babel.numbers import get_currency_precision, list_currencies
+from babel.numbers import list_currencies
 from google.type.money_pb2 import Money
 
 from chassis.errors import InvalidArgument
 
 _NANO_DIGITS = 9
 _INT64_MAX = 2**63 - 1
+_WITHOUT_DECIMALS = frozenset(
+    (
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    )
+)
+_DECIMALS = {
+    **dict.fromkeys(_WITHOUT_DECIMALS, 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+"""By currency where there are not two (ISO 4217, list one)."""
 _NO_MONEY = {"XXX", "XTS"}  # ISO 4217: "no currency" and "for testing".
 
 
@@ -20,7 +48,7 @@ def digits(currency: str) -> int | None:
     """Decimals of a currency (EUR 2, JPY 0, KWD 3), None when ISO 4217 knows no such code."""
     if currency not in list_currencies() or currency in _NO_MONEY:
         return None
-    return get_currency_precision(currency)
+    return _DECIMALS.get(currency, 2)
 
 
 def check_currency(currency: str, field: str = "currency_code") -> int:
