@@ -1,11 +1,14 @@
 """The role `run` as processes, killed where it hurts."""
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
+from rapport.ticketing.v1 import events_pb2
 
 import docstore
+from eventing.records import ErasureTask
 from testkit import eventually
 
 SERVICE = "ticketing"
@@ -92,3 +95,26 @@ def test_a_ticket_is_assigned_within_a_second(client, runner, record_property) -
 def test_the_role_serve_answers_and_ends_in_peace(client, settings, role) -> None:
     process = role(settings.model_copy(update={"role": "serve"})).start().wait_ready()
     assert process.stop() == 0
+
+
+def test_the_role_run_erases_and_answers_once_all_has_come_to_rest(client, runner) -> None:
+    ticket = client.ticket(customer=client.customer(), subject="planted")
+    request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[ticket.customer])
+    client.tell(request, ticket.customer)
+    process = runner().start().wait_ready()
+    eventually(lambda: client.now(ticket).subject == "erased", 20, "the first sweep")
+
+    def answers() -> list[events_pb2.SubjectErased]:
+        """After the sweep it waits for what was under way to end, half a minute: here that is long ago."""
+        long_ago = datetime.now(UTC) - timedelta(minutes=5)
+        with client.context():
+            ErasureTask.rows().update_one({"sweeps": 1}, {"$set": {"quiet_from": long_ago, "lease.until": long_ago}})
+            (task,) = ErasureTask.rows().find({})
+        return [events_pb2.SubjectErased.FromString(entry["body"]) for entry in task.get("outbox", ())]
+
+    eventually(answers, 20, "consent is answered")
+    (told,) = answers()
+    assert (told.answer.erasure_request, list(told.answer.customers)) == (request.erasure_request, [ticket.customer])
+    assert [(item.kind, item.anonymized) for item in told.answer.items if item.kind == "tickets"] == [("tickets", 1)]
+    assert process.stop() == 0
+    assert ticket.customer not in process.log.read_text()
