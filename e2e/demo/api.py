@@ -82,6 +82,8 @@ class Api:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             self._local.session.headers.update(self.headers)
+            # Neither proxies nor passwords of the machine, which are looked up anew for every call.
+            self._local.session.trust_env = False
         session: requests.Session = self._local.session
         return session
 
