@@ -13,6 +13,7 @@ import requests
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 from rapport.sales.v1 import events_pb2 as sales
+from rapport.sales.v1 import promise_pb2
 from rapport.scoring.v1 import events_pb2 as scoring
 from rapport.ticketing.v1 import events_pb2 as ticketing
 from rapport.ticketing.v1 import ticket_pb2
@@ -157,7 +158,7 @@ def _told(tenant: str, customer: str) -> Iterator[Envelope]:
         customer=customer,
         text="Call back",
         due_time=now + timedelta(days=1),
-        state=sales.PromiseState.STATE_OPEN,
+        state=promise_pb2.Promise.STATE_OPEN,
         create_time=now,
     )
     yield event(sales.PromiseMade(promise=promise), promise.promise)

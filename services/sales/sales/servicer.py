@@ -19,7 +19,7 @@ from rapport.sales.v1 import (
     sales_service_pb2,
     sales_service_pb2_grpc,
 )
-from rapport.sales.v1.events_pb2 import PromiseState
+from rapport.sales.v1.promise_pb2 import Promise as PromiseMessage
 from rapport.sales.v1.sales_service_pb2_grpc import add_SalesServiceServicer_to_server
 
 import docstore
@@ -84,7 +84,7 @@ _ORDER_FILTER: Mapping[str, FilterField] = {
 _PROMISE_FILTER: Mapping[str, FilterField] = {
     "customer": _TEXT,
     "owner": _TEXT,
-    "state": FilterField("enum", values=PromiseState.State.keys()[1:]),
+    "state": FilterField("enum", values=PromiseMessage.State.keys()[1:]),
     "subject": _TEXT,
     "due_time": _INSTANT,
     "create_time": _INSTANT,

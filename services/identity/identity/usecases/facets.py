@@ -13,6 +13,7 @@ from google.type.money_pb2 import Money
 from rapport.campaigns.v1 import events_pb2 as campaigns
 from rapport.consent.v1 import events_pb2 as consent
 from rapport.sales.v1 import events_pb2 as sales
+from rapport.sales.v1.promise_pb2 import Promise
 from rapport.scoring.v1 import events_pb2 as scoring
 from rapport.ticketing.v1 import events_pb2 as ticketing
 from rapport.ticketing.v1 import ticket_pb2
@@ -24,7 +25,7 @@ from identity.domain.agent_view import SCALE
 from identity.store import agent_view
 from identity.store.agent_view import CLICKED, LOST, OPENED, SENT, WON, Kind
 
-_OPEN_PROMISE = (sales.PromiseState.STATE_OPEN, sales.PromiseState.STATE_OVERDUE)
+_OPEN_PROMISE = (Promise.STATE_OPEN, Promise.STATE_OVERDUE)
 _DEAL_ENDS: Mapping[type, int] = {sales.OpportunityWon: WON, sales.OpportunityLost: LOST}
 _TOLD_SENTIMENTS = (
     ticket_pb2.Sentiment.LABEL_POSITIVE,

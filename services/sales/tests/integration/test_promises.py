@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import grpc
 import pytest
-from rapport.sales.v1 import events_pb2
+from rapport.sales.v1 import events_pb2, promise_pb2
 
 from chassis import clock
 from sales.store import Promise
 from sales.usecases import promises
 
 SERVICE = "sales"
-State = events_pb2.PromiseState.State
+State = promise_pb2.Promise.State
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
-from rapport.sales.v1 import events_pb2
+from rapport.sales.v1 import events_pb2, promise_pb2
 
 from chassis import clock, ids
 from contracts import descriptors
@@ -23,7 +23,7 @@ from testkit import eventually
 from testkit.roles import RoleProcess
 
 SERVICE = "sales"
-State = events_pb2.PromiseState.State
+State = promise_pb2.Promise.State
 
 
 @pytest.fixture(scope="module")
