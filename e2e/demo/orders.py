@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from babel.numbers import get_currency_precision, list_currencies
+from chassis import money
 
 CDNOW = "lifetimes/datasets/CDNOW_sample.txt"
 COLUMNS = ("customer", "date", "amount", "quantity", "currency", "date_format")
@@ -35,7 +35,7 @@ class Order:
     @property
     def amount(self) -> str:
         """The amount in the currency's major unit, such as `29.33`."""
-        digits = get_currency_precision(self.currency)
+        digits = money.check_currency(self.currency)
         return f"{Decimal(self.amount_minor).scaleb(-digits):.{digits}f}"
 
 
@@ -165,7 +165,7 @@ def _order(row_id: str, fields: dict[str, str]) -> Order:
     if not fields["customer"]:
         raise ValueError("has no customer")
     currency = fields.get("currency") or "USD"
-    if currency not in list_currencies():
+    if money.digits(currency) is None:
         raise ValueError(f"has the unknown currency {currency!r}; use ISO 4217 codes such as USD")
     return Order(
         row_id,
@@ -193,7 +193,7 @@ def _quantity(text: str) -> int:
 
 def _minor(text: str, currency: str) -> int:
     try:
-        amount = Decimal(text).scaleb(get_currency_precision(currency))
+        amount = Decimal(text).scaleb(money.check_currency(currency))
     except InvalidOperation:
         raise ValueError(f"has the amount {text!r}, which is no number") from None
     if not amount.is_finite() or amount != amount.to_integral_value():
