@@ -92,6 +92,16 @@ TIMER_DELAY = Metric("rapport.timers.delay", "gauge", "s", "How long the oldest 
 MAIL_SENT = Metric(
     "rapport.mail.sent", "counter", "{message}", "Attempts to hand a mail to the server.", ("rapport.mail.outcome",)
 )
+INBOUND_MAIL_AGE = Metric(
+    "rapport.ticketing.inbound_mail.age", "gauge", "s", "Age of the oldest mail taken in that is not dealt with."
+)
+INBOUND_MAIL_FAILED = Metric(
+    "rapport.ticketing.inbound_mail.failed",
+    "counter",
+    "{message}",
+    "Mails taken in that can never be dealt with, by reason.",
+    ("rapport.mail.reason",),
+)
 INGESTED = Metric(
     "rapport.ingest.events",
     "counter",

@@ -9,6 +9,7 @@ import pymongo.errors
 from rapport.ticketing.v1 import events_pb2
 
 import docstore
+from chassis import metric_names, telemetry
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
@@ -17,11 +18,14 @@ from docstore import blobs
 from eventing import erasing
 from eventing.readiness import wait_migrated
 from ticketing.settings import TicketingSettings
+from ticketing.store import inbound_mails
 from ticketing.usecases import inbound, outgoing, timekeeping
 from ticketing.usecases.erasing import erase
 
 IDLE_S = 0.5
 """How long a loop that found nothing to do waits."""
+GATHER_S = 0.25
+"""How long tickets gather after a pass over them that was not full: looking at many costs little more than at one."""
 _FAILED_S = 2.0
 
 logger = logging.getLogger(__name__)
@@ -38,9 +42,10 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
     if settings.amqp_uri is None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
+    telemetry.gauge(metric_names.INBOUND_MAIL_AGE, lambda: [(inbound_mails.oldest_waiting_age(), {})])
     erase_here = functools.partial(erase, blobs=blobs.store(settings))
     threads = [
-        threading.Thread(target=_until, args=(stopping, lambda: timekeeping.keep_time(settings)), name="keep-time"),
+        threading.Thread(target=_until, args=(stopping, lambda: _keep_time(settings, stopping)), name="keep-time"),
         threading.Thread(target=_until, args=(stopping, lambda: inbound.process_due(settings)), name="mails-in"),
         threading.Thread(target=_send_until, args=(settings, stopping), name="mails-out"),
         threading.Thread(
@@ -57,6 +62,13 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
         for thread in threads:
             thread.join()
     docstore.disconnect()
+
+
+def _keep_time(settings: TicketingSettings, stopping: Stopping) -> int:
+    count = timekeeping.keep_time(settings)
+    if 0 < count < timekeeping.BATCH:
+        stopping.wait(GATHER_S)
+    return count
 
 
 def _send_until(settings: TicketingSettings, stopping: Stopping) -> None:

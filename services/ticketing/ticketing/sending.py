@@ -47,6 +47,9 @@ def render(
     rendered = EmailMessage(policy.SMTP.clone(cte_type="7bit", utf8=not recipient.isascii()))
     rendered["From"] = formataddr((sender.get("sender_name") or "", own)) if own else settings.mail_from
     rendered["To"] = recipient
+    if settings.desk_address and not own:
+        local, _, domain = settings.desk_address.rpartition("@")
+        rendered["Reply-To"] = f"{local}+{mail['token']}@{domain}"
     rendered["Subject"] = _subject(ticket.subject, mail["token"])
     rendered["Date"] = format_datetime(clock.real_now())
     rendered["Message-ID"] = message_id

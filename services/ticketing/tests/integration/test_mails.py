@@ -35,7 +35,7 @@ from testkit.roles import RoleProcess
 from ticketing import sending
 from ticketing.domain import mail_limits
 from ticketing.settings import TicketingSettings
-from ticketing.store import InboundMail, OutgoingMail, RawMail, TicketMessage
+from ticketing.store import InboundMail, OutgoingMail, RawMail, TicketMessage, inbound_mails
 from ticketing.usecases import inbound, outgoing
 from ticketing.usecases.erasing import erase
 
@@ -107,6 +107,7 @@ def settings(database, identity, mail_server, tmp_path_factory: pytest.TempPathF
     yield database.model_copy(
         update={
             "mail_from": "Shop Help <help@shop.example>",
+            "desk_address": "desk@shop.example",
             "smtp_host": "127.0.0.1",
             "smtp_port": mail_server[1],
             "smtp_starttls": False,
@@ -367,6 +368,7 @@ class TestInbound:
         assert (waiting.state, waiting.reason) == (waiting.STATE_RECEIVED, "IDENTITY_AWAY")
         assert not client.ListTickets().tickets
         travel(minutes=1)
+        assert inbound_mails.oldest_waiting_age() >= 60
         while inbound.process_due(settings):
             pass
         assert client.GetInboundMail(name=taken.name).state == waiting.STATE_PROCESSED
@@ -550,6 +552,7 @@ class TestOutgoing:
         first, second = said(client, ticket.name)
         assert answer["Subject"] == f"Re: Order 7 [#{sending.reply_token(client.tenant, ticket.uid)}]"
         assert answer["From"].addresses[0].addr_spec == "help@shop.example"
+        assert answer["Reply-To"] == f"desk+{sending.reply_token(client.tenant, ticket.uid)}@shop.example"
         assert answer["In-Reply-To"] == first.message_id
         assert answer["References"] == first.message_id
         assert answer["Message-ID"] == second.message_id
@@ -587,6 +590,7 @@ class TestOutgoing:
         ]
         assert answer["From"].addresses[0].display_name == "Böse & Söhne"
         assert answer["Message-ID"].endswith("@boese.example>")
+        assert answer["Reply-To"] is None
 
     def test_an_absent_server_is_tried_again_with_the_same_mail(self, client, deliver, inbox, travel) -> None:
         ticket = client.ticket(requester_email="cat@example.com")

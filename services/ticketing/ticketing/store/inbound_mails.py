@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import mongoengine as me
 from bson import Binary
 
-from chassis import keys, validation
+import docstore
+from chassis import clock, keys, validation
 from docstore import due
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
@@ -44,6 +45,12 @@ class InboundMail(Aggregate):
             ["tenant", "message_id", "create_time", "id"],
             ["tenant", "sender_key"],
             {"fields": ["purge_after_time"], "expireAfterSeconds": 0},
+            {
+                "fields": ["create_time"],
+                "name": "waiting",
+                "partialFilterExpression": {"state": RECEIVED},
+                "platform": True,
+            },
             due.INDEX,
         ],
     }
@@ -111,6 +118,14 @@ def raw_mail(uid: str) -> bytes | None:
 def let_raw_go(uid: str, now: datetime) -> None:
     """The mail has been dealt with: it is kept for 30 more days."""
     RawMail.rows().update_one({"uid": uid}, {"$set": {"purge_time": now + RAW_KEPT_FOR}})
+
+
+def oldest_waiting_age() -> float:
+    """Seconds since the oldest mail of all tenants came that is not dealt with; 0 when there is none."""
+    with docstore.platform_scope():
+        notes = docstore.platform_collection(InboundMail)
+        waiting = notes.find_one({"state": RECEIVED}, {"create_time": 1}, sort=[("create_time", 1)])
+    return max(0.0, (clock.now() - waiting["create_time"]).total_seconds()) if waiting else 0.0
 
 
 def forget_sender(uid: str) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pymongo.errors
 
 import docstore
-from chassis import clock, tenancy, validation
+from chassis import clock, metric_names, telemetry, tenancy, validation
 from chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from chassis.inputs import refusal
 from chassis.keys import InvalidToken
@@ -221,10 +221,13 @@ def _thread(mail: ParsedMail, sender: str) -> Ticket | None:
 
 
 def _end(row: Row, state: str, reason: str) -> None:
-    docstore.in_transaction(lambda: _ended(row, state, reason))
+    ended = docstore.in_transaction(lambda: _ended(row, state, reason))
+    if ended and state == FAILED:
+        telemetry.counter(metric_names.INBOUND_MAIL_FAILED).add(1, {"rapport.mail.reason": reason})
 
 
-def _ended(row: Row, state: str, reason: str) -> None:
+def _ended(row: Row, state: str, reason: str) -> bool:
+    """False when somebody else has claimed it meanwhile."""
     now = whole_milliseconds(clock.now())
     changes = {
         "state": state,
@@ -235,11 +238,12 @@ def _ended(row: Row, state: str, reason: str) -> None:
     }
     update = {"$set": changes, "$unset": {"due": "", "lease": ""}, "$inc": {"version": 1}}
     if not InboundMail.rows().update_one(leases.held(row), update).matched_count:
-        return  # Somebody else has claimed it meanwhile.
+        return False
     if reason == ERASED_PERSON:
         inbound_mails.forget_sender(row["uid"])
     else:
         inbound_mails.let_raw_go(row["uid"], now)
+    return True
 
 
 def _wait(row: Row, reason: str, pause: timedelta, *, failed: int = 0) -> None:
