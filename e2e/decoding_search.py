@@ -181,10 +181,11 @@ def _readings(content: bytes, depth: int = 0) -> Iterator[bytes]:
 
 
 def _unpacked(content: bytes) -> Iterator[bytes]:
-    if content[:2] == b"\x1f\x8b":
-        yield gzip.decompress(content)
-    elif content[:1] == b"\x78":
-        with contextlib.suppress(zlib.error):
+    # Random bytes may begin like a packed file: what cannot be unpacked holds nothing packed.
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        if content[:2] == b"\x1f\x8b":
+            yield gzip.decompress(content)
+        elif content[:1] == b"\x78":
             yield zlib.decompress(content)
     if b"\nMIME-Version:" in content or b"\nSubject:" in content:
         for part in message_from_bytes(content).walk():
