@@ -71,7 +71,7 @@ QUIET_S = max(HANDLER_LIMIT_S, CALL_LIMIT_S) + 5.0
 LEASE_S = 60.0
 """How long a task waits for another process when one was killed while sweeping. Two that sweep do no harm."""
 
-_INTERVAL_S = 1.0
+_INTERVAL_S = 2.0
 _AT_ONCE = 10
 _LONGEST_PAUSE_S = 300.0
 _SWEEPS = 2

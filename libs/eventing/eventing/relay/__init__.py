@@ -31,7 +31,9 @@ from eventing.relay.publisher import Outgoing, Publisher
 
 log = logging.getLogger(__name__)
 
-_SWEEP_MS = 1000
+_SWEEP_S = 2.0
+_AWAIT_MS = 1000
+"""How long one wait on the stream lasts: a stop is noticed in between."""
 _BUSY = 1000
 """After so many documents a look everywhere is cheaper than going through what the stream tells of them."""
 
@@ -106,7 +108,7 @@ class Relay:
         self._oldest = self._outbox.oldest()
 
     def drain_and_watch(self, stopping: Stopping) -> None:
-        """Publishes all there is, then for about a second what the change stream tells of."""
+        """Publishes all there is, then for about two seconds what the change stream tells of."""
         changed = {
             "ns.coll": {"$in": self._outbox.collections},
             # The relay's own removals leave the version as it is and must not wake it.
@@ -119,11 +121,11 @@ class Relay:
         pipeline: list[dict[str, Any]] = [{"$match": changed}, {"$project": {"ns": 1, "documentKey": 1, "v": version}}]
         # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
         # there is no backlog of changes to skip.
-        with docstore.database().watch(pipeline, max_await_time_ms=_SWEEP_MS) as stream:
+        with docstore.database().watch(pipeline, max_await_time_ms=_AWAIT_MS) as stream:
             relayed: Versions = {}
             while not stopping.is_set() and self.relay_once(None, relayed):
                 pass
-            next_sweep = time.monotonic() + _SWEEP_MS / 1000
+            next_sweep = time.monotonic() + _SWEEP_S
             while not stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
                 change = stream.try_next()
                 if change is None:
