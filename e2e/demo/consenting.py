@@ -134,8 +134,9 @@ class Consenting:
     def _sealed(self, records: int) -> int:
         def sealed() -> int:
             proof = self.story.api.post("/v1/consentRecords:verify", {"maxRecords": 100000})
-            waiting = int(proof.get("unsealedCount", 0))
-            return 0 if waiting else int(proof.get("checkedCount", 0))
+            waiting, checked = int(proof.get("unsealedCount", 0)), int(proof.get("checkedCount", 0))
+            # Those sealed between the check and the count are in neither.
+            return 0 if waiting or checked < records else checked
 
         return wait_for(sealed, f"{records} records sealed")
 
