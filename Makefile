@@ -49,6 +49,9 @@ prove: setup ## Take away one guarantee after another and see its test fail (G="
 bench: setup ## Measure a fresh platform beside its raw parts; one JSON object a line
 	@$(PYTHON) -m e2e.bench
 
+bench-models: setup ## Measure the scoring models beside papers and peers (DATA_DIR=folder of data sets, TASK="clv churn" for some)
+	@$(PYTHON) -m scoring.benchmarks --data $(or $(DATA_DIR),../shared/data) $(TASK)
+
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
@@ -98,4 +101,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos new-service test faults prove bench lint format topology lock clean help
+.PHONY: demo up down status logs setup protos new-service test faults prove bench bench-models lint format topology lock clean help
