@@ -41,15 +41,15 @@ def main() -> int:
 
 def _measured(task: str, data: DataFolder) -> int:
     """Prints the task's lines as they come; how many there were."""
-    print(f"{task} ...", file=sys.stderr, flush=True)  # noqa: T201 - a program's progress
+    print(f"{task} ...", file=sys.stderr, flush=True)
     began, count = time.monotonic(), 0
     try:
         for line in import_module(f"scoring.benchmarks.{task}").measure(data):
-            print(line.json(), flush=True)  # noqa: T201 - a program's output
+            print(line.json(), flush=True)
             count += 1
     except MissingData as missing:
-        print(f"{task}: {missing}", file=sys.stderr, flush=True)  # noqa: T201
-    print(f"{task}: {count} lines in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{task}: {missing}", file=sys.stderr, flush=True)
+    print(f"{task}: {count} lines in {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
     return count
 
 
