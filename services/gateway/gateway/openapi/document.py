@@ -12,7 +12,7 @@ from gateway.openapi import collection, shared_parts
 from gateway.openapi.comments import comment, first_sentence
 from gateway.openapi.schemas import Components, Schema, behaviours_of, resource_patterns
 from gateway.settings import Settings
-from gateway.transcoder.files import SAFE_TYPES, UNKNOWN_TYPE
+from gateway.transcoder.files import PAGE_TYPES, SAFE_TYPES, UNKNOWN_TYPE
 from gateway.transcoder.reading import json_path
 from gateway.transcoder.routes import Route
 
@@ -181,7 +181,8 @@ def _responses(route: Route, components: Components) -> dict[str, Any]:
 def _answer(route: Route, components: Components) -> dict[str, Any]:
     if route.is_file:
         file = {"schema": {"type": "string", "format": "binary"}}
-        return {"description": "The file.", "content": dict.fromkeys(sorted({*SAFE_TYPES, UNKNOWN_TYPE}), file)}
+        types = PAGE_TYPES if route.is_page else {*SAFE_TYPES, UNKNOWN_TYPE}
+        return {"description": "The file.", "content": dict.fromkeys(sorted(types), file)}
     output = route.response_plan.descriptor
     empty = output.full_name == "google.protobuf.Empty"
     schema = {"type": "object", "additionalProperties": False} if empty else components.message(output)

@@ -80,7 +80,7 @@ class Transcoder:
             )
             if not route.is_file:
                 return _respond(route, request, answer)
-            response = files.respond(answer)
+            response = files.respond(answer, page=route.is_page)
             if len(answer.data) > self._settings.body_max_bytes:
                 response.call_on_close(held.pop_all().close)  # It is in memory until the last byte has left.
             return response

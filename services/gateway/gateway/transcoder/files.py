@@ -1,7 +1,8 @@
-"""Files as answers: a method that returns `google.api.HttpBody` answers with the file itself, always as a download.
+"""Files as answers: a method that returns `google.api.HttpBody` answers with the file itself, as a download.
 
 What customers sent must not run in the browser of whoever looks at it: the file has a type that nothing executes,
-browsers may neither guess another nor show it in place.
+browsers may neither guess another nor show it in place. Only what the contract calls a `page`, made by the platform
+itself, is shown, and it can run nothing and load nothing either.
 """
 
 import re
@@ -38,17 +39,24 @@ SAFE_TYPES = frozenset(
 )
 """Media types that are told as they are; all others become `application/octet-stream`."""
 
+PAGE_TYPES = frozenset({"text/html", "text/markdown"})
+"""Media types of pages."""
+
 _POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+_PAGE_POLICY = f"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; {_POLICY}"
 _NOT_IN_NAMES = re.compile(r'[/\\"]')
 _NAME_MAX = 200
 
 
-def respond(body: HttpBody) -> Response:
-    """The answer that is the file."""
+def respond(body: HttpBody, *, page: bool = False) -> Response:
+    """The answer that is the file; `page` tells that the contract calls it one."""
     kind = body.content_type.partition(";")[0].strip().lower()
-    answer = Response(body.data, content_type=kind if kind in SAFE_TYPES else UNKNOWN_TYPE)
-    answer.headers["Content-Disposition"] = dump_options_header("attachment", _names(_filename(body)))
-    answer.headers["Content-Security-Policy"] = _POLICY
+    page = page and kind in PAGE_TYPES
+    told = f"{kind}; charset=utf-8" if page else kind if kind in SAFE_TYPES else UNKNOWN_TYPE
+    answer = Response(body.data, content_type=told)
+    disposition = "inline" if page else "attachment"
+    answer.headers["Content-Disposition"] = dump_options_header(disposition, _names(_filename(body)))
+    answer.headers["Content-Security-Policy"] = _PAGE_POLICY if page else _POLICY
     answer.headers["Cache-Control"] = "no-store"
     return answer
 

@@ -57,6 +57,11 @@ class Route:
         return bool(self.rpc.output_type.full_name == files.FULL_NAME)
 
     @cached_property
+    def is_page(self) -> bool:
+        """Whether that file is a page which the platform itself made."""
+        return descriptors.rule(self.rpc).page
+
+    @cached_property
     def request_class(self) -> type[Message]:
         """The class of the request."""
         return descriptors.message_class(self.rpc.input_type.full_name)

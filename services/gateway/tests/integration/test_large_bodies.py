@@ -121,6 +121,25 @@ def test_a_file_is_a_download_of_a_type_that_nothing_executes(client, services, 
     assert request.name == f"tickets/{UUID}/messages/{UUID}/attachments/{'a' * 64}"
 
 
+def test_only_a_page_of_the_contract_is_shown_and_can_run_nothing(client, services, auth):
+    page = HttpBody(content_type="text/html", data=b"<p>Card</p>")
+    services.answers["GetModelCard"] = lambda _: page
+    answer = client.get(f"/v1/models/{UUID}:card", headers=auth)
+    headers = answer.headers
+    assert (answer.status_code, answer.data) == (200, b"<p>Card</p>")
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Content-Disposition"].startswith("inline;")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert policy.endswith("sandbox")
+    assert "script-src" not in policy
+    page.content_type = "image/svg+xml"
+    headers = client.get(f"/v1/models/{UUID}:card", headers=auth).headers
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["Content-Disposition"].startswith("attachment;")
+
+
 @pytest.mark.parametrize(
     ("filename", "told"),
     [
