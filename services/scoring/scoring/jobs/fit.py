@@ -1,6 +1,6 @@
 """Between summaries and scores: fits the models to all customers, tests them on later purchases, sets the scales."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,19 @@ class Fitted:
             },
         }
 
+    @property
+    def scales(self) -> dict[str, Any]:
+        """What scores are told by, besides the models: exactly, as `restored` wants it."""
+        return {
+            "recency": list(self.recency.upper),
+            "frequency": list(self.frequency.upper),
+            "monetary": list(self.monetary.upper),
+            "usual": asdict(self.usual),
+            "as_of_day": self.as_of_day,
+            "horizon_weeks": self.horizon_weeks,
+            "discount": self.discount,
+        }
+
 
 def name_of(model: object) -> str:
     """How `model.json` calls a model."""
@@ -70,11 +83,7 @@ def fit(
     output: Folder, summaries: list[str], as_of_day: int, cut_day: int, horizon_weeks: int, discount: float
 ) -> Fitted:
     """Fits to the customers in the files `summaries`. The result does not depend on how many files there are."""
-    parts = [read_columns(output, name, SUMMARY_COLUMNS) for name in summaries]
-    column: dict[str, Ints] = {
-        name: np.concatenate([part.column(name).to_numpy() for part in parts]) for name in SUMMARY_COLUMNS
-    }
-    del parts
+    column = _read(output, summaries)
     x = column["days"] - 1
     recency, age = column["last_day"] - column["first_day"], as_of_day - column["first_day"]
     (gx, g_recency, g_age), counts = grouped(x, recency, age)
@@ -97,6 +106,38 @@ def fit(
         last_day=int(column["last_day"].max()) if customers else None,
         metrics=_metrics(choice, column, cut_day, as_of_day),
     )
+
+
+def scored_by(output: Folder, summaries: list[str], fitted: Fitted, choice: Choice) -> Fitted:
+    """Other models for the same customers, with what is usual by these."""
+    column = _read(output, summaries)
+    recency, age = column["last_day"] - column["first_day"], fitted.as_of_day - column["first_day"]
+    (x, g_recency, g_age), counts = grouped(column["days"] - 1, recency, age)
+    usual = _usual(choice, (x, g_recency, g_age), counts, column, fitted.horizon_weeks, fitted.discount)
+    return replace(fitted, choice=choice, usual=usual)
+
+
+def restored(choice: Choice, scales: dict[str, Any]) -> Fitted:
+    """What scored once, from its models and `Fitted.scales`; of whom it was fitted to it knows nothing."""
+    return Fitted(
+        choice=choice,
+        recency=Bounds(tuple(scales["recency"])),
+        frequency=Bounds(tuple(scales["frequency"])),
+        monetary=Bounds(tuple(scales["monetary"])),
+        usual=Usual(**scales["usual"]),
+        as_of_day=scales["as_of_day"],
+        horizon_weeks=scales["horizon_weeks"],
+        discount=scales["discount"],
+        customers=0,
+        first_day=None,
+        last_day=None,
+        metrics={},
+    )
+
+
+def _read(output: Folder, summaries: list[str]) -> dict[str, Ints]:
+    parts = [read_columns(output, name, SUMMARY_COLUMNS) for name in summaries]
+    return {name: np.concatenate([part.column(name).to_numpy() for part in parts]) for name in SUMMARY_COLUMNS}
 
 
 def _bounds(values: Ints) -> Bounds:
