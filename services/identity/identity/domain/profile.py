@@ -78,6 +78,11 @@ def fold(canonical: str, members: Iterable[OwnData]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if value not in ("", None)}
 
 
+def is_trait(key: str) -> bool:
+    """Whether the key of a profile's value names a trait."""
+    return key.startswith(TRAIT_PREFIX)
+
+
 def fits(traits: Mapping[str, Any], name: str, value: Any) -> bool:
     """Whether a trait may be added to these: at most MAX_TRAITS of them, MAX_TRAITS_BYTES of JSON."""
     grown = {**traits, name: value}
