@@ -57,15 +57,15 @@ BREAKAGES = (
     Breakage(
         "A repeated event is handled once",
         "libs/eventing/eventing/guards.py",
-        "    return noted.upserted_id is not None",
-        "    return True",
+        "    return [places[index] for index in noted.upserted_ids or {}] if noted else []",
+        "    return places",
         "libs/eventing/tests/test_delivery.py::test_any_order_and_repeats_end_in_the_same_state",
     ),
     Breakage(
         "An older state never takes the place of a newer one",
         "libs/eventing/eventing/guards.py",
-        "    return envelope.sequence > highest or (",
-        "    return envelope.sequence != highest or (",
+        "        if event.sequence > highest or (",
+        "        if event.sequence != highest or (",
         "libs/eventing/tests/test_delivery.py::test_any_order_and_repeats_end_in_the_same_state",
     ),
     Breakage(
@@ -78,9 +78,10 @@ BREAKAGES = (
     Breakage(
         "A message is acknowledged after its handler's commit, not before",
         "libs/eventing/eventing/settle.py",
-        "        outcome = self._patiently(message, lambda: self._process(message))",
-        "        message.channel.basic_ack(message.delivery_tag)\n"
-        "        outcome = self._patiently(message, lambda: self._process(message))",
+        "        outcomes = self._patiently(",
+        "        for message in messages:\n"
+        "            message.channel.basic_ack(message.delivery_tag)\n"
+        "        outcomes = self._patiently(",
         "libs/eventing/tests/test_outages.py::test_six_crashes_in_a_row_lose_nothing",
     ),
     Breakage(
@@ -107,8 +108,8 @@ BREAKAGES = (
     Breakage(
         "A message that nobody can handle becomes a dead letter",
         "libs/eventing/eventing/delivery.py",
-        '            return Outcome(Settle.DEAD, "UNKNOWN_TYPE")',
-        "            return DONE",
+        '            return self._refused(event, Outcome(Settle.DEAD, "UNKNOWN_TYPE"))',
+        "            return self._refused(event, DONE)",
         "libs/eventing/tests/test_worker.py::test_poison_is_a_dead_letter_with_its_reason_and_harms_no_neighbour",
     ),
     Breakage(

@@ -11,6 +11,7 @@ from docstore.commands import command
 from docstore.connection import Row, client, connect, database, disconnect, ping
 from docstore.documents import InstantField, whole_milliseconds
 from docstore.errors import Conflict
+from docstore.gathering import gathered_writes
 from docstore.migration import Migration, create_indexes, migrate, require_version
 from docstore.records import Record
 from docstore.scope import in_platform_scope, platform_scope
@@ -41,6 +42,7 @@ __all__ = [
     "due",
     "explain",
     "filters",
+    "gathered_writes",
     "in_platform_scope",
     "in_transaction",
     "leases",

@@ -12,6 +12,7 @@ from pymongo.cursor import Cursor
 from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, InsertOneResult, UpdateResult
 
 from chassis import ids, tenancy
+from docstore import gathering
 from docstore.connection import Row, database
 from docstore.scope import in_platform_scope
 
@@ -109,6 +110,15 @@ class TenantCollection:
         """Send many writes at once, unordered unless asked; None when there are none."""
         scoped = [self._scoped_operation(operation) for operation in operations]
         return self._raw().bulk_write(scoped, ordered=ordered, **options) if scoped else None
+
+    def gather(self, operations: Iterable[Operation]) -> None:
+        """Send writes in this order: at the end of the block inside `gathered_writes()`, else now.
+
+        For writes whose result nobody looks at and that nobody reads before the transaction ends.
+        """
+        scoped = [self._scoped_operation(operation) for operation in operations]
+        if scoped and not gathering.gather(self.name, scoped):
+            self._raw().bulk_write(scoped)
 
     def scoped(self, filter: Filter | None) -> Row:
         """The filter narrowed to the current tenant. Raises ValueError when it names another tenant."""

@@ -1,73 +1,54 @@
-"""What happens to one delivered message, without the broker: find the handlers, guard, run, say how to settle.
+"""What happens to delivered messages, without the broker: find the handlers, guard, run, say how to settle.
 
-Exactly-once state: the guard row (`eventing.guards`) and whatever the handler writes are one transaction.
+Exactly-once state: the guard rows (`eventing.guards`) and whatever the handlers write are one transaction. Messages
+that waited together share one, for a transaction costs more than what most handlers write; when that fails, nothing
+came of it, and each handler of each event runs in one of its own.
 """
 
 import logging
 import time
-import traceback
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pymongo
-import pymongo.errors
 from google.protobuf.message import DecodeError
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode, use_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import docstore
-from chassis import errors, metric_names, telemetry, tenancy
+from chassis import metric_names, telemetry, tenancy
 from eventing import guards, tombstones
 from eventing.envelope import Envelope, UndecodableEvent
 from eventing.pruning import erasure_types, pruned
-from eventing.subscribe import PermanentFailure, Subscription, subscriptions
+from eventing.subscribe import Subscription, subscriptions
+from eventing.verdicts import DONE, InfrastructureTrouble, Outcome, Settle, is_infrastructure, judge
 
 log = logging.getLogger(__name__)
-
-_PERMANENT = (
-    errors.InvalidArgument,
-    errors.NotFound,
-    errors.AlreadyExists,
-    errors.FailedPrecondition,
-    errors.PermissionDenied,
-    errors.Unauthenticated,
-    errors.OutOfRange,
-)
-_RETRYABLE_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
-# Codes of mongod that speak of the server or the credentials, not of the operation: host unreachable or not found,
-# network timeout, not authorised, authentication failed, shutting down, no primary, interrupted, disk full, time limit.
-_SERVER_CODES = frozenset({6, 7, 89, 9001, 13, 18, 91, 189, 262, 10107, 11600, 11602, 13435, 13436, 14031})
-
 
 HANDLER_LIMIT_S = 15.0
 """What one transaction of handlers may take; the driver would try for two minutes to commit without a database."""
 
 
-class InfrastructureTrouble(Exception):  # noqa: N818
-    """The database cannot be used now. The message must be held and tried again; it is not to blame."""
-
-
-class Settle(Enum):
-    """How the broker is to be told."""
-
-    DONE = "done"
-    RETRY = "retry"
-    DEAD = "dead"
-
-
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How to settle a message. reason: UPPER_SNAKE. error: type and place of the exception, never its text."""
+class Message:
+    """A message as the broker delivers it."""
 
-    settle: Settle
-    reason: str = ""
-    handler: str = ""
-    error: str = ""
+    headers: Mapping[str, Any] | None
+    properties: Mapping[str, Any]
+    body: bytes
 
 
-DONE = Outcome(Settle.DONE)
+@dataclass(slots=True)
+class _Event:
+    """A message with handlers, while it is handled."""
+
+    envelope: Envelope
+    handled: tuple[Subscription, ...]
+    span: Span
+    started: float = field(default_factory=time.perf_counter)
+    outcome: Outcome = DONE
 
 
 class Delivery:
@@ -79,50 +60,41 @@ class Delivery:
         self._subscriptions = subscriptions(handlers)
         self._tracer = telemetry.tracer()
 
-    def process(self, headers: Mapping[str, Any] | None, properties: Mapping[str, Any], body: bytes) -> Outcome:
-        """Runs every handler of the event that has not handled it yet. Raises InfrastructureTrouble."""
-        try:
-            envelope = Envelope.from_amqp(headers, properties, body)
-        except UndecodableEvent as error:
-            return Outcome(Settle.DEAD, f"UNDECODABLE_{error.reason}")
-        started = time.perf_counter()
-        parent = TraceContextTextMapPropagator().extract({"traceparent": envelope.traceparent})
-        attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.type": "process",
-            "messaging.operation.name": "process",
-            "messaging.destination.name": self.service,
-            "messaging.message.id": envelope.id,
-            "rapport.event.type": envelope.type,
-            "rapport.tenant": envelope.tenant,
-        }
-        with self._tracer.start_as_current_span(
-            f"process {self.service}",
-            context=parent,
-            kind=SpanKind.CONSUMER,
-            attributes=attributes,
-            # The text of an exception may hold personal data.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                outcome = self._dispatch(envelope)
-            except InfrastructureTrouble:
-                span.set_status(StatusCode.ERROR, "held")
-                raise
-            except Exception as error:
-                log.exception("event %s of type %s could not be dispatched", envelope.id, envelope.type)
-                outcome = _judge(error, "")
-            if outcome.settle is not Settle.DONE:
-                span.set_status(StatusCode.ERROR, outcome.reason)
-        labels = {"rapport.event.type": self.label(envelope.type), "rapport.event.outcome": outcome.settle.value}
-        telemetry.histogram(metric_names.EVENT_PROCESS_DURATION).record(time.perf_counter() - started, labels)
-        return outcome
+    def process(self, messages: Sequence[Message]) -> list[Outcome]:
+        """Runs every handler of the events that has not handled them yet. Raises InfrastructureTrouble.
 
-    def is_of_erased(self, headers: Mapping[str, Any] | None, properties: Mapping[str, Any], body: bytes) -> bool:
+        One outcome a message. After InfrastructureTrouble all are to be given again: what is done stays done.
+        """
+        opened = [self._opened(message) for message in messages]
+        groups: dict[str, list[_Event]] = defaultdict(list)
+        for each in opened:
+            if isinstance(each, _Event):
+                groups[each.envelope.tenant].append(each)
+        try:
+            for tenant, events in groups.items():
+                first = events[0]
+                with (
+                    # Commands for several events are told in the trace of the first. The text of an exception may hold
+                    # personal data.
+                    use_span(first.span, record_exception=False, set_status_on_exception=False),
+                    tenancy.service_context(tenant, f"services/{self.service}", method=first.envelope.type),
+                ):
+                    self._handle(events)
+        except InfrastructureTrouble:
+            for events in groups.values():
+                for event in events:
+                    event.span.set_status(StatusCode.ERROR, "held")
+            raise
+        finally:
+            for events in groups.values():
+                for event in events:
+                    event.span.end()
+        return [self._outcome(each) if isinstance(each, _Event) else each for each in opened]
+
+    def is_of_erased(self, message: Message) -> bool:
         """Whether the message names erased people and cannot be told without them. Raises InfrastructureTrouble."""
         try:
-            envelope = Envelope.from_amqp(headers, properties, body)
+            envelope = Envelope.from_amqp(message.headers, message.properties, message.body)
         except UndecodableEvent:
             return False
         if envelope.type in erasure_types():
@@ -135,52 +107,102 @@ class Delivery:
         """The event type as a metric label: only types with a handler, for anybody may have sent the message."""
         return event_type if isinstance(event_type, str) and event_type in self._subscriptions else "unknown"
 
-    def _dispatch(self, envelope: Envelope) -> Outcome:
+    def _opened(self, message: Message) -> _Event | Outcome:
+        """The event with its handlers and its span, or why it can have none."""
+        try:
+            envelope = Envelope.from_amqp(message.headers, message.properties, message.body)
+        except UndecodableEvent as error:
+            return Outcome(Settle.DEAD, f"UNDECODABLE_{error.reason}")
         handled = self._subscriptions.get(envelope.type)
+        span = self._span(envelope)
+        event = _Event(envelope, handled or (), span)
         if not handled:
-            return Outcome(Settle.DEAD, "UNKNOWN_TYPE")
+            return self._refused(event, Outcome(Settle.DEAD, "UNKNOWN_TYPE"))
         try:
             handled[0].message.FromString(envelope.body)
         except DecodeError:
-            return Outcome(Settle.DEAD, "UNDECODABLE_BODY")
-        worst = DONE
-        with tenancy.service_context(envelope.tenant, f"services/{self.service}", method=envelope.type):
-            decided = self._handle_together(handled, envelope) if len(handled) > 1 else {}
-            for subscription in handled:
-                outcome = decided.get(subscription.method) or self._handle_of_living(subscription, envelope)
-                if outcome.settle is Settle.RETRY or worst.settle is Settle.DONE:
-                    worst = outcome
-        return worst
+            return self._refused(event, Outcome(Settle.DEAD, "UNDECODABLE_BODY"))
+        return event
 
-    def _handle_together(self, handled: Sequence[Subscription], envelope: Envelope) -> dict[str, Outcome]:
-        """Runs all handlers of an event about nobody erased in one transaction; what became of which method.
+    def _span(self, envelope: Envelope) -> Span:
+        attributes = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": self.service,
+            "messaging.message.id": envelope.id,
+            "rapport.event.type": envelope.type,
+            "rapport.tenant": envelope.tenant,
+        }
+        parent = TraceContextTextMapPropagator().extract({"traceparent": envelope.traceparent})
+        return self._tracer.start_span(
+            f"process {self.service}", context=parent, kind=SpanKind.CONSUMER, attributes=attributes
+        )
 
-        A transaction costs more than what most handlers write. When one fails, nothing came of it but that one's
-        outcome: the others then run by themselves.
-        """
-        running = handled[0]
+    def _refused(self, event: _Event, outcome: Outcome) -> Outcome:
+        event.outcome = outcome
+        self._outcome(event)
+        event.span.end()
+        return outcome
 
-        def once() -> None:
-            nonlocal running
-            for running in handled:
-                self._run(running, envelope)
+    def _outcome(self, event: _Event) -> Outcome:
+        """The event's outcome, also told to its metrics."""
+        labels = {
+            "rapport.event.type": self.label(event.envelope.type),
+            "rapport.event.outcome": event.outcome.settle.value,
+        }
+        telemetry.histogram(metric_names.EVENT_PROCESS_DURATION).record(time.perf_counter() - event.started, labels)
+        return event.outcome
 
-        def of_living() -> bool:
-            if tombstones.erased(envelope.datasubjects):
-                return False
-            docstore.in_transaction(once)
-            return True
+    def _handle(self, events: Sequence[_Event]) -> None:
+        """Handles events of the current tenant, and notes their outcomes."""
+        several = len(events) > 1 or len(events[0].handled) > 1
+        for event in self._handled_together(events) if several else events:
+            try:
+                event.outcome = self._handle_alone(event)
+            except InfrastructureTrouble:
+                raise
+            except Exception as error:
+                log.exception("event %s of type %s could not be handled", event.envelope.id, event.envelope.type)
+                event.outcome = judge(error, "")
+            if event.outcome.settle is not Settle.DONE:
+                event.span.set_status(StatusCode.ERROR, event.outcome.reason)
+
+    def _handled_together(self, events: Sequence[_Event]) -> Sequence[_Event]:
+        """Handles the events about nobody erased in one transaction; returns those that are left to handle."""
+        left: Sequence[_Event] = events
+
+        def of_living() -> None:
+            nonlocal left
+            subjects = dict.fromkeys(subject for event in events for subject in event.envelope.datasubjects)
+            erased = tombstones.erased(subjects)
+            others = [event for event in events if not erased.isdisjoint(event.envelope.datasubjects)]
+            living = [event for event in events if erased.isdisjoint(event.envelope.datasubjects)]
+            asked = [(subscription, event) for event in living for subscription in event.handled]
+            docstore.in_transaction(lambda: self._run(asked))
+            left = others
 
         try:
-            return dict.fromkeys((each.method for each in handled), DONE) if _guarded(of_living) else {}
+            _guarded(of_living)
         except InfrastructureTrouble:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what becomes of the message
-            return {running.method: _failure(error, running, envelope)}
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is judged where it runs alone
+            log.debug("%d events cannot be handled together: %s", len(events), type(error).__name__)
+        return left
 
-    def _handle_of_living(self, subscription: Subscription, envelope: Envelope) -> Outcome:
+    def _handle_alone(self, event: _Event) -> Outcome:
+        """Runs each handler of one event in a transaction of its own."""
+        worst = DONE
+        for subscription in event.handled:
+            outcome = self._handle_of_living(subscription, event)
+            if outcome.settle is Settle.RETRY or worst.settle is Settle.DONE:
+                worst = outcome
+        return worst
+
+    def _handle_of_living(self, subscription: Subscription, event: _Event) -> Outcome:
         """Handles what is left of an event when the erased are left out."""
         # For each handler anew: it then ends within HANDLER_LIMIT_S of this look, on which erasing rests.
+        envelope = event.envelope
         erased = _guarded(lambda: tombstones.erased(envelope.datasubjects))
         envelope = replace(envelope, erased=erased)
         if erased and not _wanted_of_erased(subscription, envelope):
@@ -188,25 +210,33 @@ class Delivery:
             if rest is None:
                 return DONE
             envelope = replace(envelope, body=rest.body, datasubjects=rest.datasubjects)
-        return self._handle(subscription, envelope)
-
-    def _handle(self, subscription: Subscription, envelope: Envelope) -> Outcome:
+        left = replace(event, envelope=envelope)
         try:
-            _guarded(lambda: docstore.in_transaction(lambda: self._run(subscription, envelope)))
+            _guarded(lambda: docstore.in_transaction(lambda: self._run([(subscription, left)])))
         except InfrastructureTrouble:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a handler raises decides what becomes of the message
             return _failure(error, subscription, envelope)
         return DONE
 
-    def _run(self, subscription: Subscription, envelope: Envelope) -> None:
-        """Runs a handler inside the transaction, unless it has handled the event."""
-        if guards.take(subscription, envelope):
+    def _run(self, asked: Sequence[tuple[Subscription, _Event]]) -> None:
+        """Runs handlers inside the transaction, those that have not handled their event."""
+        with docstore.gathered_writes():
+            fresh = guards.take([(subscription, event.envelope) for subscription, event in asked])
+            for place in fresh:
+                self._call(*asked[place])
+
+    def _call(self, subscription: Subscription, event: _Event) -> None:
+        envelope = event.envelope
+        with (
+            use_span(event.span, record_exception=False, set_status_on_exception=False),
+            tenancy.service_context(envelope.tenant, f"services/{self.service}", method=envelope.type),
+        ):
             getattr(self._handlers, subscription.method)(subscription.message.FromString(envelope.body), envelope)
 
 
 def _failure(error: Exception, subscription: Subscription, envelope: Envelope) -> Outcome:
-    outcome = _judge(error, subscription.method)
+    outcome = judge(error, subscription.method)
     log.warning(
         "event %s of type %s failed in %s: %s (%s)",
         *(envelope.id, envelope.type, subscription.method, outcome.reason, outcome.error),
@@ -228,32 +258,3 @@ def _guarded(action: Callable[[], Any]) -> Any:
         if is_infrastructure(error):
             raise InfrastructureTrouble(type(error).__name__) from error
         raise
-
-
-def is_infrastructure(error: BaseException) -> bool:
-    """True for errors that say the database (or a part the service needs) cannot be used now, wrapped or not."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, errors.Unavailable | pymongo.errors.ConnectionFailure | pymongo.errors.WTimeoutError):
-            return True
-        if isinstance(seen, errors.Aborted) and seen.reason == "TRANSACTION_CONTENTION":
-            return True
-        if isinstance(seen, pymongo.errors.PyMongoError) and any(map(seen.has_error_label, _RETRYABLE_LABELS)):
-            return True
-        if isinstance(seen, pymongo.errors.OperationFailure) and seen.code in _SERVER_CODES:
-            return True
-        # mongoengine hides pymongo's error as the context of its own.
-        hidden = seen.__context__ if type(seen).__module__.startswith("mongoengine") else None
-        seen = seen.__cause__ or hidden
-    return False
-
-
-def _judge(error: Exception, handler: str) -> Outcome:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {frames[-1].name}:{frames[-1].lineno}" if frames else ""
-    kind = f"{type(error).__qualname__}{place}"
-    if isinstance(error, PermanentFailure):
-        return Outcome(Settle.DEAD, error.reason, handler, kind)
-    if isinstance(error, _PERMANENT):
-        return Outcome(Settle.DEAD, error.reason, handler, kind)
-    return Outcome(Settle.RETRY, "ATTEMPTS_EXHAUSTED", handler, kind)

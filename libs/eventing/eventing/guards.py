@@ -1,11 +1,13 @@
-"""Whether a handler still has an event to handle: asked and noted in one write, in the handler's own transaction.
+"""Whether handlers still have events to handle: asked and noted in the handlers' own transaction.
 
 FACT events leave a row per event id and handler. STATE events share one row per subject and state with the highest
 sequence seen; it also names the handlers that have handled that very sequence, so that a service may have several
 handlers of one type, and a retry runs only the unfinished ones.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+from pymongo import UpdateOne
 
 import docstore
 from chassis import clock
@@ -15,39 +17,54 @@ from eventing.envelope import Envelope
 from eventing.records import HandledEvent, StateGuard
 from eventing.subscribe import Subscription
 
+Asked = tuple[Subscription, Envelope]
 
-def take(subscription: Subscription, envelope: Envelope) -> bool:
-    """Takes the guard inside the handler's transaction; False when the handler has nothing to do."""
-    if subscription.state_of and not subscription.history:
-        return _advance_state(subscription, envelope)
-    key = _key(subscription, envelope.id, envelope.subject, envelope.sequence[0])
-    noted = docstore.collection(HandledEvent).update_one(
-        {"uid": key}, {"$setOnInsert": {"handle_time": clock.real_now()}}, upsert=True
+
+def take(asked: Sequence[Asked]) -> list[int]:
+    """Takes the guards inside the handlers' transaction; the places of what there is still to handle, ascending.
+
+    Three round trips at most, however many are asked.
+    """
+    states = {place: each for place, each in enumerate(asked) if each[0].state_of and not each[0].history}
+    others = {place: each for place, each in enumerate(asked) if place not in states}
+    return sorted([*_newer(states), *_first(others)])
+
+
+def _first(asked: Mapping[int, Asked]) -> list[int]:
+    """Places of those whose row is not there yet; it is then."""
+    now = clock.real_now()
+    noted = docstore.collection(HandledEvent).bulk_write(
+        (
+            UpdateOne(
+                {"uid": _key(subscription, event.id, event.subject, event.sequence[0])},
+                {"$setOnInsert": {"handle_time": now}},
+                upsert=True,
+            )
+            for subscription, event in asked.values()
+        ),
+        ordered=True,
     )
-    return noted.upserted_id is not None
+    places = list(asked)
+    return [places[index] for index in noted.upserted_ids or {}] if noted else []
 
 
-def _advance_state(subscription: Subscription, envelope: Envelope) -> bool:
-    mine, method = list(envelope.sequence), subscription.method
-    newer = {"$gt": [mine, {"$ifNull": ["$sequence", []]}]}
-    also = {"$cond": [{"$eq": [mine, "$sequence"]}, {"$setUnion": ["$handlers", [method]]}, "$handlers"]}
-    before = docstore.collection(StateGuard).find_one_and_update(
-        {"uid": _state_key(subscription, envelope.subject)},
-        [
-            {
-                "$set": {
-                    "sequence": {"$cond": [newer, mine, "$sequence"]},
-                    "handlers": {"$cond": [newer, [method], also]},
-                }
-            }
-        ],
-        upsert=True,
-        after=False,
+def _newer(asked: Mapping[int, Asked]) -> list[int]:
+    """Places of those that are newer than what their handler has handled; their rows say so then."""
+    keys = [_state_key(subscription, event.subject) for subscription, event in asked.values()]
+    rows = docstore.collection(StateGuard).find({"uid": {"$in": list(dict.fromkeys(keys))}}) if keys else ()
+    known = {row["uid"]: (tuple(row["sequence"]), row["handlers"]) for row in rows}
+    newer, changed = [], {}
+    for key, (place, (subscription, event)) in zip(keys, asked.items(), strict=True):
+        highest, handlers = known.get(key, ((), []))
+        if event.sequence > highest or (event.sequence == highest and subscription.method not in handlers):
+            others = handlers if event.sequence == highest else []
+            known[key] = changed[key] = (event.sequence, [*others, subscription.method])
+            newer.append(place)
+    docstore.collection(StateGuard).bulk_write(
+        UpdateOne({"uid": key}, {"$set": {"sequence": list(sequence), "handlers": handlers}}, upsert=True)
+        for key, (sequence, handlers) in changed.items()
     )
-    if before is None:
-        return True
-    highest = tuple(before["sequence"])
-    return envelope.sequence > highest or (envelope.sequence == highest and method not in before["handlers"])
+    return newer
 
 
 def unhandled(events: Iterable[tuple[Subscription, Written]]) -> list[tuple[Subscription, Written]]:

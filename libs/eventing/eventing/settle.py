@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from chassis import metric_names, telemetry
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from eventing import names
-from eventing.delivery import Delivery, InfrastructureTrouble, Outcome, Settle
+from eventing.delivery import Delivery, Message
 from eventing.envelope import (
     ATTEMPT_HEADER,
     DEAD_ERROR_HEADER,
@@ -23,6 +23,7 @@ from eventing.envelope import (
     DEAD_REASON_HEADER,
     DEAD_TIME_HEADER,
 )
+from eventing.verdicts import InfrastructureTrouble, Outcome, Settle
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +81,16 @@ class Settler:
         self._probe = probe
         self._held = 0
 
-    def handle(self, message: Any, queue: str) -> None:
-        """Brings one message to its end; leaves it unsettled when the process stops first or its channel is gone."""
-        if message.delivery_info.get("redelivered"):
-            telemetry.counter(metric_names.EVENTS_REDELIVERED).add(1, {"messaging.destination.name": queue})
-        outcome = self._patiently(message, lambda: self._process(message))
-        if outcome is None:
-            return
+    def handle(self, messages: Sequence[Any], queue: str) -> None:
+        """Brings messages to their end; leaves them unsettled when the process stops first or their channel is gone."""
+        for message in messages:
+            if message.delivery_info.get("redelivered"):
+                telemetry.counter(metric_names.EVENTS_REDELIVERED).add(1, {"messaging.destination.name": queue})
+        outcomes = self._patiently(messages[0], lambda: self._delivery.process([_read(each) for each in messages]))
+        for message, outcome in zip(messages, outcomes or (), strict=False):
+            self._settle(message, queue, outcome)
+
+    def _settle(self, message: Any, queue: str, outcome: Outcome) -> None:
         copied: bool | None = True
         if outcome.settle is not Settle.DONE:
             copied = self._patiently(message, lambda: self._copy(message, queue, outcome))
@@ -101,9 +105,6 @@ class Settler:
                 message.reject(requeue=False)
         except (OSError, AMQPError, kombu.exceptions.KombuError) as error:
             log.warning("an acknowledgement was not sent (%s): the event will come again", type(error).__name__)
-
-    def _process(self, message: Any) -> Outcome:
-        return self._delivery.process(message.headers, {"content_type": message.content_type}, _raw(message))
 
     def _copy(self, message: Any, queue: str, outcome: Outcome) -> bool:
         """Publishes the message anew, to wait for its next attempt or as a dead letter. True when confirmed, or when
@@ -130,7 +131,7 @@ class Settler:
             self._copies.publish(message, headers, names.retry_exchange(delays[attempt]), queue)
             telemetry.counter(metric_names.EVENTS_RETRIED).add(1, label)
             return
-        if self._delivery.is_of_erased(message.headers, {"content_type": message.content_type}, _raw(message)):
+        if self._delivery.is_of_erased(_read(message)):
             # Erased while it was handled: the erasure may have swept the dead letters already.
             return
         headers |= {
@@ -174,6 +175,10 @@ class Settler:
 def _ours(message: Any) -> bool:
     """False once the channel is gone: the broker then delivers the message to somebody else."""
     return message.channel is not None and message.channel.connection is not None
+
+
+def _read(message: Any) -> Message:
+    return Message(message.headers, {"content_type": message.content_type}, _raw(message))
 
 
 def _raw(message: Any) -> bytes:

@@ -30,9 +30,9 @@ from chassis.lifecycle import Stopping
 from chassis.settings import Settings
 from docstore import leases
 from docstore.outbox import is_person
-from eventing.delivery import is_infrastructure
 from eventing.records import TimerRecord
 from eventing.subscribe import PermanentFailure
+from eventing.verdicts import is_infrastructure
 
 log = logging.getLogger(__name__)
 

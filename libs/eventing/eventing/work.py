@@ -9,6 +9,7 @@ acknowledgement on SIGTERM; `_QueueConsumer` and `_Deliver` stop all three.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -32,8 +33,13 @@ from eventing.subscribe import handlers_of
 
 log = logging.getLogger(__name__)
 
-CONCURRENCY = 10
-"""Messages handled at once per queue; also the prefetch, so that a crash touches few neighbours."""
+TOGETHER = 25
+"""Messages of a queue that are handled together at most: those that arrived while others were being handled."""
+TOGETHER_BYTES = 256 * 1024
+"""The size of their bodies at which no further one is added."""
+BATCHES = 2
+"""How many such batches are handled at once."""
+PREFETCH = BATCHES * TOGETHER
 
 _BROKER_PATIENCE_S = 120.0
 _HEARTBEAT_S = 20
@@ -125,7 +131,7 @@ class _QueueConsumer(QueueConsumer):
             consumer = consumer_cls(
                 queues=[provider.queue], on_message=partial(self._deliver, provider), auto_declare=False
             )
-            consumer.qos(prefetch_count=self.prefetch_count)
+            consumer.qos(prefetch_count=PREFETCH)
             self._consumers[provider] = consumer
         return self._consumers.values()
 
@@ -151,25 +157,56 @@ class _QueueConsumer(QueueConsumer):
 
     def _deliver(self, provider: Any, message: Any) -> None:
         self.in_flight += 1
+        provider.waiting.append(message)
         # Its own green thread: a full pool must not keep the connection from its heartbeats.
-        self.container.spawn_managed_thread(partial(provider.handle_message, message), identifier="deliver")
+        self.container.spawn_managed_thread(provider.handle_waiting, identifier="deliver")
 
 
 class _Deliver(Consumer):
-    """Runs the service method with the raw message. The method settles it, so there is no result to handle."""
+    """Runs the service method with the raw messages. The method settles them, so there is no result to handle."""
 
     queue_consumer = _QueueConsumer()
 
-    def handle_message(self, message: Any) -> None:
-        """Waits for a free green thread of the pool and starts the method in it."""
-        try:
-            self.container.spawn_worker(self, (message,), {}, handle_result=self._handled)
-        except ContainerBeingKilled:
-            self.queue_consumer.in_flight -= 1
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting: deque[Any] = deque()
+        self._free = threading.Semaphore(BATCHES)
 
-    def _handled(self, _worker: Any, result: Any, error: Any) -> tuple[Any, Any]:
-        self.queue_consumer.in_flight -= 1
+    def handle_waiting(self) -> None:
+        """Once a batch may begin, runs the method with what waits by then, which may be nothing any more."""
+        with self._free:
+            while batch := self._batch():
+                ended = threading.Event()
+                try:
+                    self.container.spawn_worker(
+                        self, (batch,), {}, handle_result=partial(self._handled, len(batch), ended)
+                    )
+                except ContainerBeingKilled:
+                    self.queue_consumer.in_flight -= len(batch)
+                    return
+                ended.wait()
+
+    def _batch(self) -> list[Any]:
+        """The next messages to handle together: a redelivered one, which may crash the process, by itself."""
+        batch: list[Any] = []
+        size = 0
+        while self.waiting and len(batch) < TOGETHER and size < TOGETHER_BYTES:
+            if batch and _redelivered(self.waiting[0]):
+                break
+            batch.append(self.waiting.popleft())
+            size += len(batch[-1].body or b"")
+            if _redelivered(batch[-1]):
+                break
+        return batch
+
+    def _handled(self, count: int, ended: threading.Event, _worker: Any, result: Any, error: Any) -> tuple[Any, Any]:
+        self.queue_consumer.in_flight -= count
+        ended.set()
         return result, error
+
+
+def _redelivered(message: Any) -> bool:
+    return bool(message.delivery_info.get("redelivered"))
 
 
 def _container(settler: Settler, queue: str, amqp_uri: str) -> ServiceContainer:
@@ -177,10 +214,10 @@ def _container(settler: Settler, queue: str, amqp_uri: str) -> ServiceContainer:
         name = queue
 
         @_Deliver.decorator(Queue(queue, no_declare=True))  # type: ignore[no-untyped-call]
-        def deliver(self, message: Any) -> None:
-            settler.handle(message, queue)
+        def deliver(self, messages: list[Any]) -> None:
+            settler.handle(messages, queue)
 
-    return ServiceContainer(Deliveries, {"AMQP_URI": amqp_uri, "max_workers": CONCURRENCY})
+    return ServiceContainer(Deliveries, {"AMQP_URI": amqp_uri, "max_workers": BATCHES})
 
 
 def _check(container: ServiceContainer) -> None:

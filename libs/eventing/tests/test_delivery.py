@@ -18,8 +18,9 @@ from sample.publishing import TENANT, customer, event, fact
 import docstore
 from chassis import errors, ids
 from eventing import tombstones
-from eventing.delivery import Delivery, InfrastructureTrouble, Settle, is_infrastructure
+from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
+from eventing.verdicts import InfrastructureTrouble, Settle, is_infrastructure
 
 SERVICE = "sample"
 pytestmark = pytest.mark.usefixtures("database", "tenant")
@@ -32,9 +33,13 @@ def delivery():
     return Delivery("sample", Handlers)
 
 
-def deliver(delivery, envelope):
+def message(envelope):
     properties = envelope.to_properties()
-    return delivery.process(properties["headers"], properties, envelope.body)
+    return Message(properties["headers"], properties, envelope.body)
+
+
+def deliver(delivery, envelope):
+    return delivery.process([message(envelope)])[0]
 
 
 def seen(handler, what):
@@ -58,13 +63,52 @@ def test_any_order_and_repeats_end_in_the_same_state(delivery, orders):
         facts = [fact() for _ in range(3)]
         arrivals = [*states, *facts] * 2
         order.shuffle(arrivals)
-        assert {deliver(delivery, envelope).settle for envelope in arrivals} == {Settle.DONE}
+        together = [message(envelope) for envelope in arrivals]
+        while together:
+            size = order.randint(1, 6)
+            chunk, together = together[:size], together[size:]
+            assert [outcome.settle for outcome in delivery.process(chunk)] == [Settle.DONE] * len(chunk)
         final = seen("project", subject)
         finals.append((final["label"], final["sequence"]))
         assert [seen("collect", item.id)["times"] for item in facts] == [1, 1, 1]
         first_seen = max(arrivals.index(states[-1]), 0)
         assert final["times"] <= first_seen + 1
     assert finals == [("v5", [5, 0])] * 2
+
+
+def test_events_handled_together_cost_one_transaction(delivery):
+    def transactions():
+        return docstore.client().admin.command("serverStatus")["transactions"]["totalCommitted"]
+
+    facts = [fact() for _ in range(20)]
+    before = transactions()
+    delivery.process([message(envelope) for envelope in facts])
+    # Others may use the server meanwhile, but not thirty times.
+    assert 1 <= transactions() - before < 20
+    assert [seen("collect", each.id)["times"] for each in facts] == [1] * 20
+
+
+def test_one_that_fails_leaves_those_it_came_with_unharmed(delivery):
+    good = [fact() for _ in range(3)]
+    failing, refused = fact("fail"), fact("refuse")
+    undecodable = Message({}, {"content_type": "application/x-protobuf"}, b"")
+    outcomes = delivery.process([message(good[0]), message(failing), undecodable, *map(message, [refused, *good[1:]])])
+    assert [outcome.settle for outcome in outcomes] == [
+        *(Settle.DONE, Settle.RETRY, Settle.DEAD, Settle.DEAD, Settle.DONE, Settle.DONE)
+    ]
+    assert outcomes[3].reason == "SAMPLE_REFUSED"
+    assert [seen("collect", each.id)["times"] for each in good] == [1, 1, 1]
+    assert seen("collect", failing.id) is None
+
+
+def test_the_erased_are_left_out_of_what_is_handled_together(delivery):
+    anna = f"customers/{ids.uuid7()}"
+    tombstones.erase([anna])
+    about, others = fact(datasubjects=(anna,)), [fact() for _ in range(2)]
+    outcomes = delivery.process([message(envelope) for envelope in (others[0], about, others[1])])
+    assert [outcome.settle for outcome in outcomes] == [Settle.DONE] * 3
+    assert [seen("collect", each.id)["times"] for each in others] == [1, 1]
+    assert seen("collect", about.id) is None
 
 
 def test_a_fact_is_not_lost_to_a_newer_state_of_the_same_subject(delivery):
@@ -89,7 +133,7 @@ def test_a_retry_runs_only_the_unfinished_handler(delivery):
     assert (first.settle, first.handler) == (Settle.RETRY, "also_updated")
     assert seen("also_updated", subject) is None
     properties = envelope.to_properties()
-    again = delivery.process({**properties["headers"], "rapport-attempt": 1}, properties, envelope.body)
+    again = delivery.process([Message({**properties["headers"], "rapport-attempt": 1}, properties, envelope.body)])[0]
     assert again.settle is Settle.DONE
     assert seen("also_updated", subject)["times"] == 1
     assert seen("project", subject)["times"] == 1
@@ -124,7 +168,7 @@ def test_a_message_that_is_no_event_is_dead(delivery, change, reason):
     properties = envelope.to_properties()
     headers = {**properties["headers"], **{k: v for k, v in change.items() if k.startswith(("ce-", "rapport-"))}}
     content_type = change.get("content_type", properties["content_type"])
-    outcome = delivery.process(headers, {"content_type": content_type}, change.get("body", envelope.body))
+    outcome = delivery.process([Message(headers, {"content_type": content_type}, change.get("body", envelope.body))])[0]
     assert (outcome.settle, outcome.reason) == (Settle.DEAD, reason)
 
 

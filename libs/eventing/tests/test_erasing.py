@@ -17,9 +17,10 @@ import docstore
 from chassis import clock, errors, ids, interceptors
 from docstore.outbox import DATASUBJECTS_MAX_BYTES
 from eventing import dead, erasing, pruning, republish, sweeping, timers, tombstones
-from eventing.delivery import Delivery, Settle
+from eventing.delivery import Delivery, Message
 from eventing.records import ErasureTask
 from eventing.relay.outbox import Outbox
+from eventing.verdicts import Settle
 from testkit import eventually
 
 SERVICE = "sample"
@@ -49,7 +50,7 @@ def request_for(*customers, uid=None):
 
 def deliver(delivery, envelope):
     properties = envelope.to_properties()
-    assert delivery.process(properties["headers"], properties, envelope.body).settle is Settle.DONE
+    assert delivery.process([Message(properties["headers"], properties, envelope.body)])[0].settle is Settle.DONE
 
 
 def task_of(envelope):
@@ -482,5 +483,5 @@ def test_republishing_carries_the_people_and_brings_no_erased_one_back(
 def test_an_erasure_without_customers_is_no_erasure(delivery):
     envelope = request_for()
     properties = envelope.to_properties()
-    outcome = delivery.process(properties["headers"], properties, envelope.body)
+    outcome = delivery.process([Message(properties["headers"], properties, envelope.body)])[0]
     assert outcome.settle is not Settle.DONE

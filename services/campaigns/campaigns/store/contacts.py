@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import mongoengine as me
+from pymongo import UpdateOne
 
 from docstore import Row
 from docstore.documents import InstantField
@@ -39,7 +40,7 @@ def learn(customer: str, values: Row, delete_time: datetime | None) -> None:
     update: Row = {"$set": {**known, "delete_time": delete_time}}
     if gone:
         update["$unset"] = gone
-    Contact.rows().update_one({"uid": uid(customer)}, update, upsert=True)
+    Contact.rows().gather([UpdateOne({"uid": uid(customer)}, update, upsert=True)])
 
 
 def contacts(customers: Collection[str]) -> dict[str, Row]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from mongoengine import BooleanField, DynamicField, IntField, LongField, StringField
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 import docstore
 from docstore.connection import Row
@@ -97,17 +97,17 @@ CONSENTS = 1000
 
 def put(kind: Kind, name: str, values: Mapping[str, Any]) -> None:
     """Store what a STATE event tells, in place of what was told before."""
-    Facet.rows().update_one({"uid": Facet.uid_of(kind, name)}, {"$set": {"kind": kind, **values}}, upsert=True)
+    Facet.rows().gather([UpdateOne({"uid": Facet.uid_of(kind, name)}, {"$set": {"kind": kind, **values}}, upsert=True)])
 
 
 def forget(kind: Kind, name: str) -> None:
     """Remove a row: it is of no customer any more."""
-    Facet.rows().delete_one({"uid": Facet.uid_of(kind, name)})
+    Facet.rows().gather([DeleteOne({"uid": Facet.uid_of(kind, name)})])
 
 
 def put_newer(kind: Kind, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
     """Store what FACT events tell of (name, values), each unless its row has that `version` or a higher one."""
-    Facet.rows().bulk_write(_newer(kind, name, values) for name, values in rows)
+    Facet.rows().gather(_newer(kind, name, values) for name, values in rows)
 
 
 def _newer(kind: Kind, name: str, values: Mapping[str, Any]) -> UpdateOne:
@@ -124,7 +124,7 @@ def note_message(name: str, customer: str, told: datetime, changes: Mapping[str,
     update: dict[str, dict[str, Any]] = {operator: dict(fields) for operator, fields in changes.items()}
     update.setdefault("$set", {}).update(kind=Kind.MESSAGE, customer=customer)
     update.setdefault("$max", {})["told"] = told
-    Facet.rows().update_one({"uid": Facet.uid_of(Kind.MESSAGE, name)}, update, upsert=True)
+    Facet.rows().gather([UpdateOne({"uid": Facet.uid_of(Kind.MESSAGE, name)}, update, upsert=True)])
 
 
 def pipelines(customers: Collection[str], recent_from: datetime) -> list[list[Row]]:

@@ -67,4 +67,4 @@ def add_entries(entries: Iterable[TimelineEntry]) -> None:
     for entry in entries:
         values = {key: value for key, value in entry.to_row().items() if key not in ("_id", "tenant", "uid")}
         operations.append(UpdateOne({"uid": entry.uid}, {"$setOnInsert": values}, upsert=True))
-    TimelineEntry.rows().bulk_write(operations)
+    TimelineEntry.rows().gather(operations)
