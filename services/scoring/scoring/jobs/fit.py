@@ -7,17 +7,19 @@ import numpy as np
 
 from scoring.jobs.files import Folder
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
-from scoring.models import lifetime_value
-from scoring.models.bg_nbd import BgNbd
-from scoring.models.fitting import Floats, significant, total
+from scoring.models import gamma_gamma, lifetime_value, selection
+from scoring.models.fitting import Floats, Histories, Interval, delta_intervals, significant, total
 from scoring.models.gamma_gamma import GammaGamma, correlation
 from scoring.models.lifetime_value import Choice
+from scoring.models.purchase_model import PurchaseModel
 from scoring.models.reasons import Usual
 from scoring.models.rfm import Bounds
+from scoring.models.selection import PROFILED_GROUPS, Selection, Split
 from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
 
 HOLDOUT_WEEKS = 13
-"""The last purchases of the window, on which the purchase model is tested after fitting it to those before."""
+"""The last purchases of the window, on which the purchase model is tested after fitting it to those before. On as many
+weeks before them the model is chosen."""
 _LEAST_CALIBRATION_WEEKS = 2 * HOLDOUT_WEEKS
 _DECILES = 10
 
@@ -76,18 +78,30 @@ class Fitted:
 
 def name_of(model: object) -> str:
     """How `model.json` calls a model."""
-    return {BgNbd: "bg_nbd", GammaGamma: "gamma_gamma"}.get(type(model), "baseline")
+    return model.NAME if isinstance(model, PurchaseModel | GammaGamma) else "baseline"
 
 
 def fit(
-    output: Folder, summaries: list[str], as_of_day: int, cut_day: int, horizon_weeks: int, discount: float
+    output: Folder,
+    summaries: list[str],
+    as_of_day: int,
+    cut_day: int,
+    inner_cut_day: int,
+    horizon_weeks: int,
+    discount: float,
 ) -> Fitted:
-    """Fits to the customers in the files `summaries`. The result does not depend on how many files there are."""
+    """Fits to the customers in the files `summaries`. The result does not depend on how many files there are.
+
+    The model of purchases is chosen by those between `inner_cut_day` and `cut_day` and tested on those after.
+    """
     column = _read(output, summaries)
     x = column["days"] - 1
     recency, age = column["last_day"] - column["first_day"], as_of_day - column["first_day"]
     (gx, g_recency, g_age), counts = grouped(x, recency, age)
-    purchases, about_purchases = lifetime_value.fit_purchases(gx, g_recency, g_age, counts, horizon_weeks)
+    chosen = _selection(column, inner_cut_day, cut_day)
+    purchases, about_purchases = lifetime_value.fit_purchases(gx, g_recency, g_age, counts, horizon_weeks, chosen.name)
+    if chosen.name != selection.DEFAULT and name_of(purchases) == chosen.name:
+        about_purchases = (chosen.reason, *about_purchases)
     (days, revenue, repeat_revenue), spend_counts = grouped(column["days"], column["revenue"], column["repeat_revenue"])
     spend, about_spend = lifetime_value.fit_spend(days - 1, repeat_revenue, days, revenue, spend_counts)
     choice = Choice(purchases, spend, (*about_purchases, *about_spend))
@@ -104,7 +118,12 @@ def fit(
         customers=customers,
         first_day=int(column["first_day"].min()) if customers else None,
         last_day=int(column["last_day"].max()) if customers else None,
-        metrics=_metrics(choice, column, cut_day, as_of_day),
+        metrics={
+            **_of_purchases(purchases, Histories.of(gx, g_recency, g_age, counts)),
+            **_of_spend(spend, days - 1, repeat_revenue, spend_counts),
+            "selection": chosen.metrics,
+            "holdout": _holdout(column, cut_day, as_of_day, chosen.name),
+        },
     )
 
 
@@ -167,38 +186,75 @@ def _usual(
     )
 
 
-def _metrics(choice: Choice, column: dict[str, Ints], cut_day: int, as_of_day: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, model in (("purchases", choice.purchases), ("spend", choice.spend)):
-        if isinstance(model, BgNbd | GammaGamma):
-            found[f"{name}_log_likelihood"] = _round(model.log_likelihood)
-            found[f"{name}_customers"] = model.customers
-            errors = np.sqrt(np.diag(model.covariance))
-            found[f"{name}_standard_errors"] = {
-                parameter: _round(value * error)
-                for (parameter, value), error in zip(model.parameters.items(), errors, strict=True)
-            }
-    if isinstance(choice.spend, GammaGamma):
-        found["correlation_of_spend_and_frequency"] = _round(choice.spend.correlation)
-    found["holdout"] = _holdout(column, cut_day, as_of_day)
-    return found
+def _of_purchases(model: object, histories: Histories) -> dict[str, Any]:
+    if not isinstance(model, PurchaseModel):
+        return {}
+    return _of_model("purchases", model, selection.parameter_intervals(model, histories))
 
 
-def _holdout(column: dict[str, Ints], cut_day: int, as_of_day: int) -> dict[str, Any]:
+def _of_spend(model: object, x: Ints, spend: Ints, counts: Ints) -> dict[str, Any]:
+    if not isinstance(model, GammaGamma):
+        return {}
+    usable = (x > 0) & (spend > 0)
+    found = (
+        gamma_gamma.intervals(model, x[usable], spend[usable], counts[usable])
+        if usable.sum() <= PROFILED_GROUPS
+        else delta_intervals(model.parameters, model.covariance)
+    )
+    return {
+        **_of_model("spend", model, found),
+        "correlation_of_spend_and_frequency": _round(model.correlation),
+    }
+
+
+def _of_model(name: str, model: PurchaseModel | GammaGamma, intervals: dict[str, Interval]) -> dict[str, Any]:
+    errors = np.sqrt(np.diag(model.covariance)).tolist()
+    return {
+        f"{name}_log_likelihood": _round(model.log_likelihood),
+        f"{name}_customers": model.customers,
+        f"{name}_standard_errors": {
+            parameter: _round(value * error)
+            for (parameter, value), error in zip(model.parameters.items(), errors, strict=True)
+        },
+        f"{name}_intervals": {parameter: [_round(low), _round(high)] for parameter, (low, high) in intervals.items()},
+    }
+
+
+def _split(column: dict[str, Ints], prefix: str, day: int, until: Ints, weeks: float) -> Split | None:
+    """Purchases before and after a day, of those who came until then; `until` counts days with any in the end.
+
+    None where the purchases before it span too few weeks.
+    """
+    known = column[f"{prefix}_days"] > 0
+    first, before = column["first_day"][known], column[f"{prefix}_days"][known]
+    if not known.any() or day + 1 - int(first.min()) < _LEAST_CALIBRATION_WEEKS * DAYS_PER_WEEK:
+        return None
+    last = column[f"{prefix}_last_day"][known]
+    return Split.of(before - 1, last - first, day - first, until[known] - before, weeks)
+
+
+def _selection(column: dict[str, Ints], inner_cut_day: int, cut_day: int) -> Selection:
+    weeks = (cut_day - inner_cut_day) / DAYS_PER_WEEK
+    split = _split(column, "inner", inner_cut_day, column["early_days"], weeks)
+    if split is None:
+        least = _LEAST_CALIBRATION_WEEKS + 2 * HOLDOUT_WEEKS
+        return selection.without_comparison(f"models are compared from purchases of {least} weeks on")
+    return selection.select(split)
+
+
+def _holdout(column: dict[str, Ints], cut_day: int, as_of_day: int, name: str) -> dict[str, Any]:
     """How well a model fitted to the purchases until `cut_day` tells those after; those who came later do not count."""
-    known = column["early_days"] > 0
-    first, early = column["first_day"][known], column["early_days"][known]
-    if not known.any() or cut_day - int(first.min()) < _LEAST_CALIBRATION_WEEKS * DAYS_PER_WEEK:
-        return {"message": f"needs purchases of at least {_LEAST_CALIBRATION_WEEKS + HOLDOUT_WEEKS} weeks"}
-    x, recency, age = early - 1, column["early_last_day"][known] - first, cut_day - first
-    later = column["days"][known] - early
-    (x, recency, age, later), counts = grouped(x, recency, age, later)
     weeks = (as_of_day - cut_day) / DAYS_PER_WEEK
-    model, messages = lifetime_value.fit_purchases(x, recency, age, counts, round(weeks))
-    if not isinstance(model, BgNbd):
+    split = _split(column, "early", cut_day, column["days"], weeks)
+    if split is None:
+        return {"message": f"needs purchases of at least {_LEAST_CALIBRATION_WEEKS + HOLDOUT_WEEKS} weeks"}
+    model, messages = lifetime_value.fit_purchases(
+        split.x, split.recency_days, split.age_days, split.counts, round(weeks), name
+    )
+    if not isinstance(model, PurchaseModel):
         return {"message": messages[0]}
-    expected = model.expected_purchases(x, recency / DAYS_PER_WEEK, age / DAYS_PER_WEEK, weeks)
-    return {"weeks": _round(weeks), **holdout_figures(expected, later, counts)}
+    found = holdout_figures(split.expected(model), split.later, split.counts)
+    return {"weeks": _round(weeks), "model": model.NAME, **found}
 
 
 def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from scoring.jobs.memory import TooLargeError, check
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import JobSpec
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
@@ -118,14 +118,15 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(_grouped(files))]
         left_out = executor.run(tasks.divide, groups, _counting(reporter, "divide", len(groups)))
         as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
-        cut_day = as_of_day - HOLDOUT_WEEKS * 7
+        cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
         names = tuple(group.file for group in groups)
         parts = [
-            tasks.Part(spec.output, division.fingerprint, number, names, cut_day) for number in range(spec.partitions)
+            tasks.Part(spec.output, division.fingerprint, number, names, cut_day, inner_cut_day)
+            for number in range(spec.partitions)
         ]
         executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
         fitted = fitting.fit(
-            output, [part.file for part in parts], as_of_day, cut_day, spec.horizon_weeks, spec.discount
+            output, [part.file for part in parts], as_of_day, cut_day, inner_cut_day, spec.horizon_weeks, spec.discount
         )
         reporter.done("fit", 1, 1)
         counted = {name: sum(counts[name] for counts in left_out) for name in tasks.LEFT_OUT}

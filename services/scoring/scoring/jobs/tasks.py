@@ -262,6 +262,7 @@ class Part:
     number: int
     groups: tuple[str, ...]
     cut_day: int
+    inner_cut_day: int
 
     @property
     def file(self) -> str:
@@ -278,6 +279,8 @@ SUMMARY_COLUMNS = (
     "repeat_revenue",
     "early_days",
     "early_last_day",
+    "inner_days",
+    "inner_last_day",
 )
 
 
@@ -302,7 +305,7 @@ def summarise(part: Part) -> int:
     )
     del batches
     bought = PurchaseDays.of(np.repeat(rank[codes], lengths), day.astype(np.int64), amount, purchases.astype(np.int64))
-    summary = Summary.of(bought, part.cut_day)
+    summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
     columns = [names.take(order), *(pa.array(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
     schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
     _write_batches(output, part.file, schema, [pa.RecordBatch.from_arrays(columns, schema=schema)])

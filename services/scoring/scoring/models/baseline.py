@@ -101,3 +101,54 @@ class MeanSpend:
         """Standard error of its logarithm."""
         del spend
         return np.full(len(x), self.log_deviation)
+
+
+@dataclass(frozen=True)
+class MeanChurn:
+    """One probability of leaving at a renewal for all, with Jeffreys' prior (half a loss, half a renewal)."""
+
+    losses: int
+    decisions: int
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Share that leaves at a renewal."""
+        return {"churn_rate": self.rate}
+
+    @property
+    def rate(self) -> float:
+        """Share that leaves at a renewal."""
+        return (self.losses + 0.5) / (self.decisions + 1)
+
+    def retention(self, renewals: Ints) -> Floats:
+        """The same at each renewal."""
+        return np.full(len(renewals), 1 - self.rate)
+
+    def survival(self, renewals: Ints, further: Ints | int) -> Floats:
+        """Probability to come through `further` renewals."""
+        return self.retention(renewals) ** further
+
+    def survival_interval(self, renewals: Ints, further: Ints | int) -> tuple[Floats, Floats]:
+        """Ends of its 90 percent interval."""
+        everybody = np.ones(len(renewals))
+        high, low = 1 - self._rates()
+        return (low * everybody) ** further, (high * everybody) ** further
+
+    def expected_renewals(self, renewals: Ints, periods: int, discount: float = 0.0) -> Floats:
+        """Renewals expected within the next `periods`, discounted by period."""
+        return np.full(len(renewals), _renewals(1 - self.rate, periods, discount))
+
+    def expected_renewals_interval(self, renewals: Ints, periods: int, discount: float = 0.0) -> tuple[Floats, Floats]:
+        """Ends of its 90 percent interval."""
+        high, low = (_renewals(float(1 - rate), periods, discount) for rate in self._rates())
+        return np.full(len(renewals), low), np.full(len(renewals), high)
+
+    def _rates(self) -> Floats:
+        """Ends of the rate's interval, the lower one first."""
+        tail = (1 - _INTERVAL) / 2
+        ends: Floats = betaincinv(self.losses + 0.5, self.decisions - self.losses + 0.5, np.array([tail, 1 - tail]))
+        return ends
+
+
+def _renewals(retention: float, periods: int, discount: float) -> float:
+    return float(((retention / (1 + discount)) ** np.arange(1.0, periods + 1)).sum())

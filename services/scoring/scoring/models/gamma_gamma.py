@@ -7,12 +7,12 @@ on how often one buys: `correlation` tells whether the data agree.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import digamma, gammaln  # type: ignore[import-untyped]
 
-from scoring.models.bg_nbd import deviation
-from scoring.models.fitting import Floats, maximise, significant, total
+from scoring.models.fitting import Floats, Interval, deviation, maximise, profile_intervals, significant, total
 from scoring.models.summary import Ints, grouped
 
 _STARTS = ((1.0, 1.0, 0.5),)
@@ -32,6 +32,8 @@ class GammaGamma:
     """Pearson's, of mean spend and number of repeat purchases; 0 where one of them does not vary."""
     converged: bool = True
     at_bound: bool = False
+
+    NAME: ClassVar[str] = "gamma_gamma"
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -84,7 +86,7 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
     if customers < 2:
         raise ValueError("fewer than two customers came back: there is nothing to fit")
     mean = spend / x
-    scale = total(counts, mean) / customers
+    scale = _scale(x, spend, counts)
     objective = _Objective(x, spend / scale, counts)
     found = maximise(objective, [np.array(start) for start in _STARTS])
     p, q, gamma = found.parameters
@@ -99,6 +101,18 @@ def fit(x: Ints, spend: Ints, counts: Ints | None = None) -> GammaGamma:
         found.converged,
         found.at_bound,
     )
+
+
+def intervals(model: GammaGamma, x: Ints, spend: Ints, counts: Ints | None = None) -> dict[str, Interval]:
+    """Profile likelihood intervals of the parameters, from the customers the model was fitted to."""
+    (x, spend), counts = grouped(x, spend, weights=counts)
+    scale = _scale(x, spend, counts)
+    return profile_intervals(_Objective(x, spend / scale, counts), model.parameters, {"gamma": scale}, model.covariance)
+
+
+def _scale(x: Ints, spend: Ints, counts: Ints) -> float:
+    """Customers' mean spend: the search does not depend on the unit of money."""
+    return total(counts, spend / x) / int(counts.sum())
 
 
 def correlation(left: Floats, right: Floats, counts: Ints) -> float:

@@ -2,25 +2,28 @@
 
 value = E(spend | x, spends) * sum over weeks w of (E(w) - E(w-1)) * (1 + d)^(-w / 52.18)
 
-with E(w) the purchases expected until the end of week w given x, t_x, T (BG/NBD, weekly, no continuous approximation),
-d the annual discount rate, and the expected spend of Gamma-Gamma. It is revenue, not margin. The two models are fitted
-apart and taken to be independent: the variances of the two logarithms add up.
+with E(w) the purchases expected until the end of week w given x, t_x, T (BG/NBD, or the model that `selection` puts in
+its place; weekly, no continuous approximation), d the annual discount rate, and the expected spend of Gamma-Gamma. It
+is revenue, not margin. The two models are fitted apart and taken to be independent: the variances of the two
+logarithms add up.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.models import bg_nbd, gamma_gamma
+from scoring.models import gamma_gamma, selection
 from scoring.models.baseline import MeanRate, MeanSpend
-from scoring.models.bg_nbd import BgNbd, deviation
-from scoring.models.fitting import Floats
+from scoring.models.bg_nbd import BgNbd
+from scoring.models.fitting import Floats, Histories, Z, deviation
 from scoring.models.gamma_gamma import GammaGamma
-from scoring.models.outlook import Outlook, Z, around, discount_factors
+from scoring.models.mbg_nbd import MbgNbd
+from scoring.models.outlook import Outlook, around, discount_factors
+from scoring.models.pareto_nbd import ParetoNbd
+from scoring.models.purchase_model import PurchaseModel, share_alive
+from scoring.models.selection import LEAST_REPEATERS
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
-LEAST_REPEATERS = 30
-"""Fewer customers who came back, or spent, than this do not carry the model's parameters: mean rates stand in."""
 _QUARTERS = 4
 _AGE_BITS = 20
 
@@ -29,7 +32,7 @@ _AGE_BITS = 20
 class Choice:
     """The models that score a tenant, and what stands in where the data are too few."""
 
-    purchases: BgNbd | MeanRate
+    purchases: BgNbd | MbgNbd | ParetoNbd | MeanRate
     spend: GammaGamma | MeanSpend
     messages: tuple[str, ...]
     """Why a simpler model stands in, and what else to know; empty if all is well."""
@@ -56,9 +59,9 @@ class Prediction:
 
 
 def fit_purchases(
-    x: Ints, recency_days: Ints, age_days: Ints, counts: Ints, horizon_weeks: int
-) -> tuple[BgNbd | MeanRate, tuple[str, ...]]:
-    """BG/NBD, or mean rates with a message why."""
+    x: Ints, recency_days: Ints, age_days: Ints, counts: Ints, horizon_weeks: int, name: str = selection.DEFAULT
+) -> tuple[BgNbd | MbgNbd | ParetoNbd | MeanRate, tuple[str, ...]]:
+    """The model of that name, or mean rates with a message why."""
     baseline = MeanRate.of(x, recency_days, age_days, counts, horizon_weeks)
     repeaters = int(counts[x > 0].sum())
     if repeaters < LEAST_REPEATERS:
@@ -66,12 +69,16 @@ def fit_purchases(
             f"{repeaters} customers bought on a second day; the purchase model needs {LEAST_REPEATERS}: "
             "mean rates stand in until there are more",
         )
-    model = bg_nbd.fit(x, recency_days, age_days, counts)
-    if not model.converged:
+    model = selection.fitted(name, Histories.of(x, recency_days, age_days, counts))
+    if model is None:
         return baseline, ("the purchase model could not be fitted to these purchases: mean rates stand in",)
+    messages = []
+    customers = int(counts.sum())
+    if model.customers < customers:
+        messages.append(f"the purchase model was fitted to {model.customers} of {customers} customers, evenly chosen")
     if model.at_bound:
-        return model, ("customers hardly differ in how often they buy or when they leave: parameters are extreme",)
-    return model, ()
+        messages.append("customers hardly differ in how often they buy or when they leave: parameters are extreme")
+    return model, tuple(messages)
 
 
 def fit_spend(
@@ -98,30 +105,25 @@ def fit_spend(
 
 
 def outlook(
-    model: BgNbd | MeanRate, x: Ints, recency_days: Ints, age_days: Ints, horizon_weeks: int, annual: float
+    model: PurchaseModel | MeanRate, x: Ints, recency_days: Ints, age_days: Ints, horizon_weeks: int, annual: float
 ) -> Outlook:
     """What the model expects of each customer within the horizon."""
     if isinstance(model, MeanRate):
         return model.outlook(x, recency_days, age_days, horizon_weeks, annual)
     recency, age = recency_days / DAYS_PER_WEEK, age_days / DAYS_PER_WEEK
-    alive, alive_deviation = model.p_alive(x, recency, age)
-    with np.errstate(divide="ignore"):
-        log_odds = np.log(alive) - np.log1p(-alive)
-    alive_low, alive_high = (
-        np.where(x > 0, 1 / (1 + np.exp(np.clip(-log_odds + side * Z * alive_deviation, -700, 700))), 1.0)
-        for side in (1, -1)
-    )
+    log_odds, gradient = model.log_odds_of_death(x, recency, age)
+    alive, spread = share_alive(log_odds), Z * deviation(gradient, model.covariance)
+    of_alive = (alive - 1) * gradient
     # All but P(alive) depends on x and T alone: there are far fewer pairs than customers.
     pairs, inverse = np.unique((x << _AGE_BITS) | age_days, return_inverse=True)
     pair_x, pair_age = pairs >> _AGE_BITS, (pairs & ((1 << _AGE_BITS) - 1)) / DAYS_PER_WEEK
     purchases = model.purchases_if_alive(pair_x, pair_age, float(horizon_weeks))
     discounted = discounted_if_alive(model, pair_x, pair_age, horizon_weeks, annual)
-    of_alive = model.log_p_alive_gradient(x, recency, age)
     of_purchases, of_discounted = _log_gradients(model, pair_x, pair_age, horizon_weeks, annual)
     return Outlook(
         alive=alive,
-        alive_low=alive_low,
-        alive_high=alive_high,
+        alive_low=share_alive(log_odds + spread),
+        alive_high=share_alive(log_odds - spread),
         purchases=purchases[inverse] * alive,
         purchases_deviation=deviation(of_purchases[:, inverse] + of_alive, model.covariance),
         discounted=discounted[inverse] * alive,
@@ -130,7 +132,9 @@ def outlook(
     )
 
 
-def discounted_if_alive(model: BgNbd, x: Floats | Ints, age: Floats, horizon_weeks: int, annual: float) -> Floats:
+def discounted_if_alive(
+    model: PurchaseModel, x: Floats | Ints, age: Floats, horizon_weeks: int, annual: float
+) -> Floats:
     """Discounted purchases of the horizon's weeks, given that the customer is alive at T; `age` in weeks."""
     total, before = np.zeros(len(x)), np.zeros(len(x))
     for week, factor in enumerate(discount_factors(horizon_weeks, annual), 1):
@@ -140,7 +144,7 @@ def discounted_if_alive(model: BgNbd, x: Floats | Ints, age: Floats, horizon_wee
     return total
 
 
-def usual_discounted(model: BgNbd | MeanRate, age_days: Ints, horizon_weeks: int, annual: float) -> Floats:
+def usual_discounted(model: PurchaseModel | MeanRate, age_days: Ints, horizon_weeks: int, annual: float) -> Floats:
     """Discounted purchases of one who, alive, bought just as often until T as is expected of anybody."""
     if isinstance(model, MeanRate):
         return model.usual_discounted(age_days, horizon_weeks, annual)
@@ -173,7 +177,9 @@ def _minor(value: Floats) -> Ints:
     return np.rint(np.minimum(value, 2.0**53)).astype(np.int64)
 
 
-def _log_gradients(model: BgNbd, x: Ints, age: Floats, horizon_weeks: int, annual: float) -> tuple[Floats, Floats]:
+def _log_gradients(
+    model: PurchaseModel, x: Ints, age: Floats, horizon_weeks: int, annual: float
+) -> tuple[Floats, Floats]:
     """Derivatives of the logarithms of purchases and discounted purchases, if alive, by those of the parameters.
 
     Central differences; discounting by quarters of the horizon here moves a standard error by less than a hundredth.
@@ -182,7 +188,8 @@ def _log_gradients(model: BgNbd, x: Ints, age: Floats, horizon_weeks: int, annua
     factors = discount_factors(horizon_weeks, annual)
     weights = np.array([part.mean() for part in np.array_split(factors, _QUARTERS) if len(part)])
     ends = ends[-len(weights) :]
-    of_purchases, of_discounted = np.zeros((4, len(x))), np.zeros((4, len(x)))
+    of_purchases = np.zeros((len(model.neighbours), len(x)))
+    of_discounted = np.zeros_like(of_purchases)
     for index, (above, below, distance) in enumerate(model.neighbours):
         sides = []
         for neighbour in (above, below):

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.models.fitting import Floats
+from scoring.models.fitting import Floats, Z
 
-Z = 1.6448536269514722
-"""Intervals hold 90 percent: this many standard errors to each side."""
 WEEKS_PER_YEAR = 365.25 / 7
 
 

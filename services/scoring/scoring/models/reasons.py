@@ -1,8 +1,9 @@
 """Why a customer is worth what the score says, in words: the three largest contributions.
 
 A value is P(alive) times purchases if alive times spend; its logarithm splits into a sum, each part compared with what
-is usual among the tenant's customers: silence (P(alive)), frequency (purchases compared with those usual at that age),
-age, and spend. Parts are ranked by size, whether they raise or lower the value.
+is usual among the tenant's customers: silence (P(alive)), frequency (purchases against those usual at that age; of
+one who never came back together with the silence), age, and spend. Parts are ranked by size, whether they raise or
+lower the value.
 """
 
 from dataclasses import dataclass
@@ -53,9 +54,13 @@ def explain(
     """Reasons of each customer; `usual_discounted` is what is usual at the customer's age."""
     parts = np.stack(
         [
-            # Who never came back is alive for certain in the model: silence says nothing about them.
+            # That one never came back is told once, by the frequency.
             np.where(x > 0, _size(seen.alive, usual.alive), -1.0),
-            _size(seen.discounted_if_alive, usual_discounted),
+            np.where(
+                x > 0,
+                _size(seen.discounted_if_alive, usual_discounted),
+                _size(seen.discounted, usual.alive * usual_discounted),
+            ),
             _size(usual_discounted, usual.discounted),
             _size(expected_spend, usual.spend),
         ]
