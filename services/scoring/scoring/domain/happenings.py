@@ -1,0 +1,99 @@
+"""What is kept of the events of a customer: their times, amounts and a hash of their ids; nothing else.
+
+One series for each event name, source and currency. Whatever order events arrive in, and however often, the series
+are the same: an event counts once by its source and message id, and the newest `EVENTS_MAX` of a series are kept,
+for `KEPT_DAYS`. Counts, sums and ends of all time are kept beside. Series are plain dicts, as they are stored.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple, TypedDict
+
+from scoring.domain.conditions import EVENTS_MAX, TEXT_MAX
+
+KEPT_DAYS = 400
+SERIES_MAX = 200
+"""Series of one customer; past it those longest without an event are forgotten."""
+
+_DAY_MS = 86_400_000
+
+
+class Happening(NamedTuple):
+    """One event. time: milliseconds since 1970, UTC. amount: minor units of currency; neither for events without."""
+
+    event: str
+    source: str
+    currency: str
+    time: int
+    amount: int
+    id: int
+
+
+class Series(TypedDict):
+    """Events of one name, source and currency. `t`, `a` and `i` belong together, oldest first (ties by id).
+
+    t: times. a: amounts in minor units. i: ids. n: how many there ever were. sum: their amounts. first, last: times.
+    """
+
+    e: str
+    s: str
+    c: str
+    t: list[int]
+    a: list[int]
+    i: list[int]
+    n: int
+    sum: int
+    first: int
+    last: int
+
+
+def id_of(source: str, message_id: str) -> int:
+    """A number that stands for an event: 63 bits of a hash of what makes it unique."""
+    digest = hashlib.blake2b(f"{source}\x1f{message_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def name_of(text: str) -> str:
+    """An event's name or source as it is kept: cut to what a condition can ask for."""
+    return text[:TEXT_MAX]
+
+
+def add(known: Iterable[Series], news: Iterable[Happening], now: int) -> list[Series]:
+    """The series with further events. now: milliseconds since 1970."""
+    found = {(each["e"], each["s"], each["c"]): each for each in known}
+    touched: dict[tuple[str, str, str], list[Happening]] = {}
+    for happening in news:
+        touched.setdefault(happening[:3], []).append(happening)
+    for key, happenings in touched.items():
+        series = found.get(key) or _empty(*key)
+        found[key] = _grown(series, happenings, now)
+    if len(found) <= SERIES_MAX:
+        return list(found.values())
+    newest = sorted(found.values(), key=lambda each: (-each["last"], each["e"], each["s"], each["c"]))
+    return newest[:SERIES_MAX]
+
+
+def _empty(event: str, source: str, currency: str) -> Series:
+    return Series(e=event, s=source, c=currency, t=[], a=[], i=[], n=0, sum=0, first=2**62, last=-(2**62))
+
+
+def _grown(series: Series, happenings: Iterable[Happening], now: int) -> Series:
+    rows = list(zip(series["t"], series["i"], series["a"], strict=True))
+    known = set(series["i"])
+    new = Series(**series)
+    for happening in happenings:
+        if happening.id in known:
+            continue
+        known.add(happening.id)
+        rows.append((happening.time, happening.id, happening.amount))
+        new["n"] += 1
+        new["sum"] += happening.amount
+        new["first"] = min(new["first"], happening.time)
+        new["last"] = max(new["last"], happening.time)
+    rows.sort()
+    oldest = now - KEPT_DAYS * _DAY_MS
+    rows = [row for row in rows[-EVENTS_MAX:] if row[0] > oldest]
+    new["t"] = [time for time, _, _ in rows]
+    new["i"] = [identity for _, identity, _ in rows]
+    new["a"] = [amount for _, _, amount in rows]
+    return new
