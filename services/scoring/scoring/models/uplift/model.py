@@ -24,6 +24,21 @@ _RANDOMISED_LEVEL = 1e-4
 _FOLDS = 4
 _REPEATS = 3
 _REASONS = 3
+_LEAST_POINTS = 0.05
+_USUAL = 10
+"""Values of a feature that stand for all customers when a reason compares with what is usual."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of the trial's customers, in one column or several, and what is usual."""
+
+    name: str
+    columns: tuple[int, ...]
+    values: Floats
+    """Some of its standardised values, shape (values, columns)."""
+    shares: Floats
+    """Of customers near each of them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,7 @@ class Uplift:
     """Of the features; `feature=value` marks columns that are one feature together."""
     mean: Floats
     scale: Floats
+    features: tuple[Feature, ...]
     average: Estimate
     learner_name: str | None
     """S, T or X; None when no differences were found: everybody is predicted the average effect."""
@@ -91,9 +107,11 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
     """
     _check(x, treated, outcome, names)
     mean, scale = _scaling(x)
+    z = _standardised(x, mean, scale)
+    features = _features(z, names)
 
     def standing_in(average: Estimate, *messages: str, p: float = 1.0) -> Uplift:
-        return Uplift(tuple(names), mean, scale, average, None, None, None, p, None, messages)
+        return Uplift(tuple(names), mean, scale, features, average, None, None, None, p, None, messages)
 
     least_arm = int(min(treated.sum(), len(treated) - treated.sum()))
     if least_arm == 0:
@@ -110,7 +128,6 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
             f"the smaller arm has {least_arm} customers and the rarest outcome was seen {least} times; telling "
             f"customers apart needs {LEAST_CUSTOMERS} and {LEAST_EACH}: the average effect stands in until then",
         )
-    z = _standardised(x, mean, scale)
     random_p = heterogeneity.randomised_p(z, treated)
     if random_p < _RANDOMISED_LEVEL:
         return standing_in(
@@ -143,7 +160,7 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
         )
     calibration = heterogeneity.calibrated(score, treated, outcome, usual)
     learner = LEARNERS[name](z, treated, outcome)
-    return Uplift(tuple(names), mean, scale, average, name, learner, calibration, p, found, ())
+    return Uplift(tuple(names), mean, scale, features, average, name, learner, calibration, p, found, ())
 
 
 def predict(model: Uplift, x: Floats) -> Prediction:
@@ -156,29 +173,27 @@ def predict(model: Uplift, x: Floats) -> Prediction:
 
 
 def explain(model: Uplift, x: Floats) -> list[tuple[str, ...]]:
-    """For each customer up to three reasons, the largest first: what each feature adds against its average."""
+    """For each customer up to three reasons, the largest first: what a feature adds against what is usual."""
     if model.learner is None or model.calibration is None:
         text = f"the average effect of {100 * model.average.value:+.1f} points: no differences were found"
         return [(text,)] * len(x)
     z = _standardised(x, model.mean, model.scale)
     whole = model.learner.uplift(z)
-    features: dict[str, list[int]] = {}
-    for column, name in enumerate(model.names):
-        features.setdefault(name.partition("=")[0], []).append(column)
-    parts = np.empty((len(features), len(x)))
-    for row, columns in enumerate(features.values()):
-        usual = z.copy()
-        usual[:, columns] = 0.0
-        parts[row] = 100 * model.calibration.slope * (whole - model.learner.uplift(usual))
+    parts = np.empty((len(model.features), len(x)))
+    for row, feature in enumerate(model.features):
+        usual = np.zeros(len(x))
+        for values, share in zip(feature.values, feature.shares, strict=True):
+            other = z.copy()
+            other[:, feature.columns] = values
+            usual += share * model.learner.uplift(other)
+        parts[row] = 100 * model.calibration.slope * (whole - usual)
     ranked = np.argsort(-np.abs(np.round(parts, 6)), axis=0, kind="stable")[:_REASONS]
-    listed = list(features.items())
     return [
         tuple(
-            f"{_told(model, name, columns, x[customer])} {'raises' if parts[row, customer] > 0 else 'lowers'} "
+            f"{_told(model, model.features[row], x[customer])} {'raises' if parts[row, customer] > 0 else 'lowers'} "
             f"the effect by {abs(parts[row, customer]):.1f} points"
             for row in ranked[:, customer].tolist()
-            for name, columns in [listed[row]]
-            if abs(parts[row, customer]) >= 0.05
+            if abs(parts[row, customer]) >= _LEAST_POINTS
         )
         or ("like the average customer",)
         for customer in range(len(x))
@@ -194,13 +209,29 @@ def evaluate(predicted: Floats, treated: Ints, outcome: Ints, *, seed: int = 0) 
     )
 
 
-def _told(model: Uplift, name: str, columns: list[int], row: Floats) -> str:
-    if len(columns) > 1 or "=" in model.names[columns[0]]:
-        held = [model.names[column].partition("=")[2] for column in columns if row[column] > 0.5]
-        return f"{name} {held[0]}" if held else f"{name} none of the usual"
-    value = row[columns[0]]
-    usual = f"(average {model.mean[columns[0]]:.3g})"
-    return f"{name} unknown {usual}" if np.isnan(value) else f"{name} {value:.4g} {usual}"
+def _told(model: Uplift, feature: Feature, row: Floats) -> str:
+    first = feature.columns[0]
+    if "=" in model.names[first]:
+        held = [model.names[column].partition("=")[2] for column in feature.columns if row[column] == 1]
+        return f"{feature.name} {held[0]}" if held else f"{feature.name} none of the usual"
+    value, usual = row[first], f"(average {model.mean[first]:.3g})"
+    return f"{feature.name} unknown {usual}" if np.isnan(value) else f"{feature.name} {value:.4g} {usual}"
+
+
+def _features(z: Floats, names: Sequence[str]) -> tuple[Feature, ...]:
+    """What is usual of each feature: its commonest values when they are few, else middles of equal parts."""
+    columns: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        columns.setdefault(name.partition("=")[0], []).append(column)
+    found = []
+    for name, of in columns.items():
+        values, counts = np.unique(z[:, of], axis=0, return_counts=True)
+        if len(values) > _USUAL and len(of) == 1:
+            values = np.quantile(z[:, of], (np.arange(_USUAL) + 0.5) / _USUAL, axis=0)
+            counts = np.ones(_USUAL, dtype=np.int64)
+        common = np.argsort(-counts, kind="stable")[:_USUAL]
+        found.append(Feature(name, tuple(of), values[common], counts[common] / max(int(counts[common].sum()), 1)))
+    return tuple(found)
 
 
 def _check(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str]) -> None:
