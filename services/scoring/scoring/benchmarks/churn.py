@@ -1,0 +1,58 @@
+"""Churn: IBM's Telco table, five stratified folds (shuffled, seed 42), every figure out of fold.
+
+Nothing is set to this table: trees, penalty, candidate and calibration are chosen inside each fold's training rows.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from scoring.benchmarks import tables
+from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks.lines import Line
+from scoring.models.classifier import Fold, compare, evaluate, train
+from scoring.models.classifier.guards import auc
+
+_DATA = "Telco churn"
+_REFERENCES = {
+    "logistic": {"auc": 0.8450, "average_precision": 0.654, "brier": 0.1356, "lift": 2.87},
+    "catboost": {"auc": 0.8477, "average_precision": 0.666, "brier": 0.1341, "lift": 2.89},
+    "average": {},
+    "chosen": {"auc": 0.847, "brier": 0.1345},
+}
+_PEER = {"auc": 0.8472, "average_precision": 0.662, "brier": 0.1345, "lift": 2.86}
+
+
+def measure(data: DataFolder) -> Iterator[Line]:
+    """Figures of each candidate and of the chosen one, beside the best published of a peer and one of this run."""
+    given = tables.telco(data)
+    splits = StratifiedKFold(5, shuffle=True, random_state=42).split(given.labels, given.labels)
+    folds = [Fold(*fold) for fold in splits]
+    found = evaluate(given.table, given.labels, folds=folds)
+    for name, references in _REFERENCES.items():
+        yield from tables.lines("churn", _DATA, name, found.metrics[name], references)
+    yield from tables.lines("churn", _DATA, "peer HistGradientBoosting", tables.peer(given, folds), _PEER)
+    for name in ("catboost", "average", "chosen"):
+        test = compare(found.labels, found.probability["logistic"], found.probability[name])
+        yield Line(
+            task="churn",
+            data=_DATA,
+            metric=f"{name} against logistic, p-value of AUC (DeLong)",
+            value=test.auc.p_value,
+            note=f"difference {test.auc.value:+.4f}, 95 % {test.auc.low:+.4f} to {test.auc.high:+.4f}",
+        )
+    of_folds = [
+        auc(found.labels[found.fold == fold], found.probability["chosen"][found.fold == fold])
+        for fold in range(len(folds))
+    ]
+    yield Line(
+        task="churn",
+        data=_DATA,
+        metric="chosen auc, mean of folds",
+        value=float(np.mean(of_folds)),
+        note=f"sd {np.std(of_folds, ddof=1):.4f}; chosen: {', '.join(found.choices)}; calibration: "
+        f"{', '.join(found.calibrations)}",
+    )
+    yield Line(task="churn", data=_DATA, metric="columns warned of as leaks", value=len(found.findings), reference=0)
+    yield from tables.rate_lines("churn", _DATA, train(given.table, given.labels).classifier, given.table)

@@ -1,0 +1,79 @@
+"""Response: a bank's calls without `duration`, which is known only after the call; and the guard that finds it.
+
+Five stratified folds (shuffled, seed 42), and five blocks of time, each predicted by the calls before it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from scoring.benchmarks import tables
+from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks.lines import Line
+from scoring.models.classifier import Evaluation, Fold, FindingKind, compare, evaluate, train
+
+_DATA = "bank marketing"
+_LEAK = "duration"
+_REFERENCES = {
+    "logistic": {"auc": 0.792, "average_precision": 0.451, "lift": 4.36},
+    "catboost": {"auc": 0.800, "average_precision": 0.467, "lift": 4.53},
+    "average": {},
+    "chosen": {"auc": 0.800},
+}
+_PEER = {"auc": 0.801, "average_precision": 0.465, "lift": 4.57}
+
+
+def measure(data: DataFolder) -> Iterator[Line]:
+    """Figures of each candidate and of the chosen one, stratified and by time; the planted leak; rows a second."""
+    whole = tables.bank(data)
+    given = tables.Labelled(whole.table.without({_LEAK}), whole.labels)
+    splits = StratifiedKFold(5, shuffle=True, random_state=42).split(given.labels, given.labels)
+    folds = [Fold(*fold) for fold in splits]
+    found = evaluate(given.table, given.labels, folds=folds)
+    for name, references in _REFERENCES.items():
+        yield from tables.lines("response", _DATA, name, found.metrics[name], references)
+    yield from tables.lines("response", _DATA, "peer HistGradientBoosting", tables.peer(given, folds), _PEER)
+    test = compare(found.labels, found.probability["logistic"], found.probability["chosen"])
+    yield Line(
+        task="response",
+        data=_DATA,
+        metric="chosen against logistic, p-value of AUC (DeLong)",
+        value=test.auc.p_value,
+        note=f"difference {test.auc.value:+.4f}, 95 % {test.auc.low:+.4f} to {test.auc.high:+.4f}; {_choices(found)}",
+    )
+    yield from _by_time(given)
+    training = train(whole.table, whole.labels)
+    for warned, table in ((1, training), (0, None)):
+        told = table.findings if table is not None else found.findings
+        leaks = [finding for finding in told if finding.kind is FindingKind.LEAK]
+        yield Line(
+            task="response",
+            data=_DATA,
+            metric=f"columns warned of as leaks, {'with' if warned else 'without'} {_LEAK}",
+            value=len(leaks),
+            reference=warned,
+            note="; ".join(finding.message for finding in leaks) or None,
+        )
+    classifier = train(given.table, given.labels).classifier
+    yield from tables.rate_lines("response", _DATA, classifier, given.table)
+
+
+def _by_time(given: tables.Labelled) -> Iterator[Line]:
+    """Rows have no dates but are in their order: places stand for seconds."""
+    dates = np.datetime64("2008-05-01", "us") + np.arange(len(given.labels)) * np.timedelta64(1, "s")
+    found = evaluate(given.table, given.labels, dates)
+    for name in _REFERENCES:
+        for line in tables.lines("response", f"{_DATA}, by time", name, found.metrics[name], {}):
+            yield line
+    yield Line(
+        task="response",
+        data=f"{_DATA}, by time",
+        metric="rows judged",
+        value=len(found.rows),
+        note=_choices(found),
+    )
+
+
+def _choices(found: Evaluation) -> str:
+    return f"chosen: {', '.join(found.choices)}; calibration: {', '.join(found.calibrations)}"

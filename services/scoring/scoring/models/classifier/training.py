@@ -1,0 +1,215 @@
+"""Training: candidates on out-of-fold rows, the choice among them, calibration, and the final fit.
+
+Everything that is chosen (number of trees, penalty, candidate, way of calibration) is chosen on rows that the model
+which scored them had not seen, all inside the rows given: whoever evaluates on other rows sees no leak.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from scoring.models.classifier import boosting, calibration, encoding, guards, logistic, uncertainty
+from scoring.models.classifier.average import Average
+from scoring.models.classifier.classifier import (
+    AVERAGE,
+    BASE_RATE,
+    BOOSTING,
+    LOGISTIC,
+    BaseRate,
+    Candidate,
+    Classifier,
+    Model,
+)
+from scoring.models.classifier.encoding import Encoder
+from scoring.models.classifier.folds import Fold, split, stratified
+from scoring.models.classifier.guards import Finding, FindingKind
+from scoring.models.classifier.table import Table, TableError, checked_labels
+from scoring.models.fitting import Floats
+from scoring.models.summary import Ints
+
+LEAST_EVENTS = 50
+"""Of events, and of rows without: with fewer there is no model but the base rate."""
+_LEAST_IN_FOLD = 20
+_MOST_INNER_ROWS = 100_000
+"""Of more rows, so many drawn by the hash of their ids serve the choices; the final fit is on all."""
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Rows scored by models that had not seen them, for a paired test of candidates."""
+
+    rows: Ints
+    """Indices into the training table."""
+    labels: Floats
+    probability: Mapping[str, Floats]
+    """By candidate, calibrated."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trained classifier, what was found on the way, and its out-of-fold rows (none for the base rate)."""
+
+    classifier: Classifier
+    findings: tuple[Finding, ...]
+    out_of_fold: OutOfFold | None
+
+
+def train(
+    table: Table,
+    labels: Sequence[bool] | NDArray[Any],
+    dates: NDArray[np.datetime64] | None = None,
+    horizon_days: int = 0,
+    outcome: str = "risk",
+) -> Training:
+    """A classifier of rows with an event (label 1) from those without.
+
+    `dates` say as of when each row tells; then inner folds go by time, and rows whose label was not known within
+    `horizon_days` before a fold do not train for it. An id may have several rows of different dates only. Equal rows
+    in another order give an equal classifier. Raises TableError.
+    """
+    truth = checked_labels(labels, len(table))
+    moments = checked_dates(dates, len(table))
+    guards.refuse_future(table, moments)
+    order = _canonical(table, moments)
+    findings = guards.dropped(table)
+    kept = table.without({finding.column for finding in findings if finding.column}).take(order)
+    truth = truth[order]
+    rate = BaseRate(len(truth), int(truth.sum()))
+    too_little = _too_little(rate, kept)
+    if too_little:
+        nothing = Classifier(table.columns, outcome, rate, Encoder(()), {}, BASE_RATE)
+        return Training(nothing, (*findings, too_little), None)
+    with threadpool_limits(1):
+        findings += guards.leaks(kept.take(np.arange(min(len(kept), _MOST_INNER_ROWS))), truth[:_MOST_INNER_ROWS])
+        encoder, candidates, seen = _candidates(kept, truth, None if moments is None else moments[order], horizon_days)
+    chosen = _chosen(seen)
+    classifier = Classifier(table.columns, outcome, rate, encoder, candidates, chosen)
+    return Training(classifier, tuple(findings), replace(seen, rows=order[seen.rows]))
+
+
+def _candidates(
+    table: Table, labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int
+) -> tuple[Encoder, dict[str, Candidate], OutOfFold]:
+    inner = np.arange(min(len(labels), _MOST_INNER_ROWS))
+    folds = _usable(split(labels[inner], None if dates is None else dates[inner], horizon_days=horizon_days), labels)
+    rows = np.concatenate([fold.test for fold in folds or stratified(labels[inner])])
+    settings, raws = _settings(table, labels, folds or stratified(labels[inner]))
+    pairs = _of_thirds(table, labels, inner, settings)
+    encoder, matrix = encoding.fit(table, labels)
+    linear = logistic.fit(matrix, labels, settings[LOGISTIC])
+    trees = boosting.fit(matrix, labels, settings[BOOSTING])
+    models: dict[str, Model] = {LOGISTIC: linear, BOOSTING: trees, AVERAGE: Average(trees, linear)}
+    candidates, probability = {}, {}
+    for name, model in models.items():
+        way = calibration.fit(raws[name], labels[rows])
+        probability[name] = way.probability(raws[name])
+        loss = float(calibration.log_losses(labels[rows], probability[name]).mean())
+        spread = uncertainty.fit(raws[name], labels[rows], way, pairs[name])
+        candidates[name] = Candidate(model, settings.get(name), way, spread, loss)
+    return encoder, candidates, OutOfFold(rows, labels[rows], probability)
+
+
+def _settings(table: Table, labels: Floats, folds: list[Fold]) -> tuple[dict[str, float], dict[str, Floats]]:
+    """The best setting of each kind of model, and each candidate's raw out-of-fold scores, fold after fold."""
+    paths: dict[str, list[Floats]] = {LOGISTIC: [], BOOSTING: []}
+    for fold in folds:
+        encoder, matrix = encoding.fit(table.take(fold.train), labels[fold.train])
+        unseen = encoder.transform(table.take(fold.test))
+        paths[LOGISTIC].append(logistic.path(matrix, labels[fold.train], unseen))
+        paths[BOOSTING].append(boosting.path(matrix, labels[fold.train], unseen))
+    truth = labels[np.concatenate([fold.test for fold in folds])]
+    settings, raws = {}, {}
+    for name, known in ((LOGISTIC, logistic.SETTINGS), (BOOSTING, boosting.SETTINGS)):
+        scores = np.hstack(paths[name])
+        best = int(np.argmin([calibration.log_losses(truth, calibration.sigmoid(raw)).mean() for raw in scores]))
+        settings[name], raws[name] = float(known[best]), scores[best]
+    return settings, {**raws, AVERAGE: (raws[LOGISTIC] + raws[BOOSTING]) / 2}
+
+
+def _of_thirds(
+    table: Table, labels: Floats, inner: Ints, settings: Mapping[str, float]
+) -> dict[str, tuple[Floats, Floats]]:
+    """For each candidate the scores of two models of a third of the rows each, for the rows of the last third."""
+    thirds = [fold.test for fold in stratified(labels[inner], uncertainty.THIRDS)]
+    told: dict[str, list[list[Floats]]] = {LOGISTIC: [[], []], BOOSTING: [[], []]}
+    fitted = []
+    for rows in thirds:
+        encoder, matrix = encoding.fit(table.take(rows), labels[rows])
+        fitted.append(
+            (
+                encoder,
+                logistic.fit(matrix, labels[rows], settings[LOGISTIC]),
+                boosting.fit(matrix, labels[rows], settings[BOOSTING]),
+            )
+        )
+    for index, rows in enumerate(thirds):
+        unseen = table.take(rows)
+        for side in (0, 1):
+            encoder, linear, trees = fitted[(index + 1 + side) % uncertainty.THIRDS]
+            matrix = encoder.transform(unseen)
+            told[LOGISTIC][side].append(linear.raw(matrix))
+            told[BOOSTING][side].append(trees.raw(matrix))
+    pairs = {name: (np.concatenate(sides[0]), np.concatenate(sides[1])) for name, sides in told.items()}
+    pairs[AVERAGE] = (
+        (pairs[LOGISTIC][0] + pairs[BOOSTING][0]) / 2,
+        (pairs[LOGISTIC][1] + pairs[BOOSTING][1]) / 2,
+    )
+    return pairs
+
+
+def _chosen(seen: OutOfFold) -> str:
+    """From simple to complex: one that is more complex must earn its place (`calibration.simplest`)."""
+    names = (LOGISTIC, BOOSTING, AVERAGE)
+    losses = np.stack([calibration.log_losses(seen.labels, seen.probability[name]) for name in names])
+    return names[calibration.simplest(losses)]
+
+
+def _usable(folds: list[Fold], labels: Floats) -> list[Fold]:
+    """Folds whose training rows have enough of both classes."""
+    return [
+        fold
+        for fold in folds
+        if min(labels[fold.train].sum(), (1 - labels[fold.train]).sum()) >= min(_LEAST_IN_FOLD, LEAST_EVENTS)
+    ]
+
+
+def _too_little(rate: BaseRate, table: Table) -> Finding | None:
+    if min(rate.events, rate.rows - rate.events) < LEAST_EVENTS:
+        why = (
+            f"{rate.events} of {rate.rows} rows have the event; at least {LEAST_EVENTS} with and {LEAST_EVENTS} "
+            "without are needed for a model"
+        )
+    elif not table.columns:
+        why = "no column tells rows apart"
+    else:
+        return None
+    return Finding(FindingKind.TOO_LITTLE_DATA, None, f"{why}: every row gets the share of all, with its interval")
+
+
+def _canonical(table: Table, dates: NDArray[np.datetime64] | None) -> Ints:
+    """An order of rows that says nothing, and does not depend on the order they came in. Raises TableError."""
+    keys = (table.hashes,) if dates is None else (dates, table.hashes)
+    order = np.lexsort(keys)
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for key in keys:
+        same &= key[order][1:] == key[order][:-1]
+    if same.any():
+        raise TableError("ids", f"repeats in {int(same.sum())} rows", "give each row an id of its own, or a date")
+    return order
+
+
+def checked_dates(dates: NDArray[np.datetime64] | None, rows: int) -> NDArray[np.datetime64] | None:
+    """One date a row, to the microsecond; None where there are none. Raises TableError."""
+    if dates is None:
+        return None
+    try:
+        moments = np.asarray(dates, dtype="datetime64[us]")
+    except (TypeError, ValueError):
+        raise TableError("dates", "holds something else than dates", "give datetime64 values") from None
+    if moments.shape != (rows,) or np.isnat(moments).any():
+        raise TableError("dates", "is not one date a row", f"give a date for each of the {rows} rows")
+    return moments
