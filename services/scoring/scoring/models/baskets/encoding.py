@@ -66,4 +66,5 @@ def spans(begin: Ints, length: Ints) -> Ints:
     """The numbers begin[0], begin[0]+1, ... of `length[0]` numbers, then those of the next span, one after another."""
     ends = np.cumsum(length)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(begin - (ends - length), length)
+    numbers: Ints = np.arange(total) + np.repeat(begin - (ends - length), length)
+    return numbers

@@ -135,7 +135,7 @@ class _Search:
         rests = self._ends - np.arange(len(self._items)) - 1
         if self._longest > 1 and int(rests.sum()) > MOST_PAIRS:
             raise TooManyItemsets(
-                f"baskets hold so many frequent items (the longest {int(rests.max(initial=0)) + 1}) that they make more "
+                f"baskets hold so many frequent items (up to {int(rests.max(initial=0)) + 1}) that they make more "
                 f"than {MOST_PAIRS:,} pairs: leave out baskets that are no one's purchase, or raise the least support"
             )
         every = np.arange(len(self.codes))

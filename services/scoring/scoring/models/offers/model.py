@@ -1,0 +1,195 @@
+"""The next best offer: what a customer would buy next, by what they and others bought (EASE), with reasons.
+
+score = sum over bought items j of 2^(-days since j / half-life) * B[j, i]     others who have j also have i
+      + repeat * sum over purchase days of i of 2^(-days since / half-life)     they buy i again and again,
+               * how often buyers of i buy it again                             as others do
+      + prior * popularity of i                                                 everybody buys i
+
+A customer without purchases, or a tenant with too few, is left with the last line.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.models.fitting import Floats
+from scoring.models.offers.calibration import Calibration
+from scoring.models.offers.ease import Weights
+from scoring.models.offers.eligibility import NEVER, Terms, eligible, expected_margin
+from scoring.models.offers.history import Purchases
+from scoring.models.offers.ranking import Bools, Ranking, joined, rank, top
+from scoring.models.offers.wording import Parts, reason
+from scoring.models.summary import Ints
+
+_CUSTOMERS = 500
+"""Customers scored at a time: 40 MB for 10,000 items."""
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One item offered. Probabilities are None where there is nothing to tell them from."""
+
+    item: str
+    score: float
+    probability: float | None
+    """Of buying it within the model's horizon, with its interval of 95 %."""
+    low: float | None
+    high: float | None
+    expected_margin_minor: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class OfferModel:
+    """A fitted model; pure arrays."""
+
+    names: NDArray[np.str_]
+    """Id of each item by code, ascending."""
+    weights: Weights | None
+    """B of EASE; None where popularity stands in."""
+    strength: float
+    half_life_days: float
+    repeat: float
+    prior: float
+    popularity: Floats
+    """By item; the most popular one has 1."""
+    rebuying: Floats
+    """How often buyers of the item buy it again, compared with the usual item."""
+    buyers: Floats
+    """Share of recent customers who bought the item."""
+    horizon_days: int
+    """How far ahead probabilities look."""
+    of_new: Calibration | None = None
+    """Probability of an item not bought before, by its score."""
+    of_owned: Calibration | None = None
+    """Probability of an item bought before."""
+    messages: tuple[str, ...] = ()
+    """Why popularity stands in, which items are left out, and what else to know; empty if all is well."""
+
+    @property
+    def fallback(self) -> bool:
+        """Whether popularity stands in for EASE."""
+        return self.weights is None
+
+    def history(self, items: Sequence[str] | NDArray[np.str_], days: Sequence[int] | Ints) -> Purchases:
+        """The purchases of one customer by item ids and days since 1970-01-01; items not in the model are left out."""
+        wanted = np.asarray(items, dtype=np.str_)
+        code = np.searchsorted(self.names, wanted)
+        known = code < len(self.names)
+        known[known] = self.names[code[known]] == wanted[known]
+        day = np.asarray(days, dtype=np.int64)[known]
+        return Purchases.sorted(np.zeros(len(day), dtype=np.int64), code[known], day, self.names, 1)
+
+    def scores(self, purchases: Purchases, as_of: int, rows: slice = slice(None)) -> Scores:
+        """Score of each item for the customers in `rows`, shape (customers, items); purchases in the model's codes.
+
+        One customer's scores do not depend on who is scored with them: sums run over their own items in one order.
+        """
+        found = np.broadcast_to(self._usual, (len(range(purchases.customers)[rows]), len(self.names))).copy()
+        if self.weights is not None:
+            found += purchases.last_bought(as_of, self.half_life_days)[rows] @ self.weights
+        often = purchases.often_bought(as_of, self.half_life_days)[rows].tocoo()
+        found[often.coords] += (self.repeat * self.rebuying[often.coords[1]] * often.data).astype(np.float32)
+        return found
+
+    def best(
+        self,
+        history: Purchases,
+        as_of: int,
+        terms: Terms | None = None,
+        least_margin_minor: int = 0,
+        most: int = 5,
+        titles: NDArray[np.str_] | None = None,
+    ) -> tuple[Offer, ...]:
+        """The best offers for one customer among the items eligible, by score or, with terms, by expected margin.
+
+        history: of one customer, from `history`. terms: by the model's codes; without them, what the customer does not
+        have yet. Where probabilities are not known, terms only filter. titles: what reasons call each item, instead of
+        its id. Equal offers go by item id.
+        """
+        scores = self.scores(history, as_of)[0]
+        ago = days_ago(history, as_of)[0]
+        allowed = eligible(terms or Terms.open(len(self.names)), ago, least_margin_minor)
+        probability = self._probabilities(scores, ago != NEVER)
+        if terms is None or probability is None:
+            chosen = top(scores, ~allowed, most)
+        else:
+            value = expected_margin(probability[1], terms.margin_minor)
+            some = np.flatnonzero(allowed)
+            # Scores decide between equal values: probabilities have steps.
+            chosen = some[np.lexsort((some, -np.round(scores[some], 6), -np.round(value[some], 9)))][:most]
+        called = self.names if titles is None else titles
+        offers = []
+        for item in chosen.tolist():
+            low, likely, high = (float(one[item]) for one in probability) if probability else (None, None, None)
+            margin = likely * int(terms.margin_minor[item]) if terms is not None and likely is not None else None
+            why = reason(self._parts(item, history, as_of), called, float(self.buyers[item]))
+            offers.append(Offer(str(self.names[item]), float(scores[item]), likely, low, high, margin, why))
+        return tuple(offers)
+
+    def evaluate(self, known: Purchases, later: Purchases, as_of: int) -> tuple[Ranking, Ranking]:
+        """How well all items are ranked for what was bought later: items new to the customer, and any item.
+
+        Customers without earlier purchases are left out: nothing is known of them. Both in the model's codes.
+        """
+        new, whole = [], []
+        for scores, owned, bought in self.scored(known, later, as_of):
+            new.append(rank(scores, bought, owned))
+            whole.append(rank(scores, bought, np.zeros_like(owned)))
+        return joined(new), joined(whole)
+
+    def scored(self, known: Purchases, later: Purchases, as_of: int) -> Iterator[tuple[Scores, Bools, Bools]]:
+        """Scores, what was bought before and what later, of some customers with earlier purchases at a time."""
+        before, after = known.owned(), later.owned()
+        for low in range(0, known.customers, _CUSTOMERS):
+            rows = slice(low, low + _CUSTOMERS)
+            seen = known.breadth[rows] > 0
+            if seen.any():
+                yield (
+                    self.scores(known, as_of, rows)[seen],
+                    before[rows].toarray()[seen] > 0,
+                    after[rows].toarray()[seen] > 0,
+                )
+
+    def by_popularity(self) -> "OfferModel":
+        """The model that ranks by popularity alone."""
+        return replace(self, weights=None, repeat=0.0, of_new=None, of_owned=None)
+
+    @cached_property
+    def _usual(self) -> NDArray[np.float32]:
+        return (self.prior * self.popularity).astype(np.float32)
+
+    def _probabilities(self, scores: Scores, owned: Bools) -> tuple[Floats, Floats, Floats] | None:
+        """Lower end, probability and upper end for each item."""
+        if self.of_new is None:
+            return None
+        value, low, high = self.of_new.at(scores)
+        if owned.any() and self.of_owned is not None:
+            value[owned], low[owned], high[owned] = self.of_owned.at(scores[owned])
+        return low, value, high
+
+    def _parts(self, item: int, history: Purchases, as_of: int) -> Parts:
+        """What the score of an item is made of."""
+        own = history.item == item
+        often = float(history.often_bought(as_of, self.half_life_days).toarray()[0, item])
+        days = tuple(int(as_of - day) for day in history.day[own])
+        repeat = self.repeat * float(self.rebuying[item]) * often
+        if self.weights is None:
+            return Parts(repeat, float(self._usual[item]), np.zeros(0, np.int64), np.zeros(0), days)
+        last = history.last_bought(as_of, self.half_life_days)
+        others = last.indices.astype(np.int64)
+        shares = last.data.astype(np.float64) * self.weights[others, item]
+        return Parts(repeat, float(self._usual[item]), others, shares, days)
+
+
+def days_ago(purchases: Purchases, as_of: int) -> Ints:
+    """Days since each customer last bought each item, NEVER if they did not; shape (customers, items)."""
+    found = np.full((purchases.customers, len(purchases.names)), NEVER, dtype=np.int64)
+    # Days ascend within a customer and item: the last one stays.
+    found[purchases.customer, purchases.item] = as_of - purchases.day
+    return found
