@@ -66,34 +66,42 @@ class BgNbd(PurchaseModel):
     def purchases_if_alive(self, x: Ints | Floats, age: Floats, weeks: float) -> Floats:
         """Purchases expected in the `weeks` after T, given that the customer is alive at T (eq. 10 over eq. 7).
 
-        Euler's transformation leaves the hypergeometric function small parameters, so that nothing overflows however
-        many purchases there were:
-        (a+b+x-1)/(a-1) * (1 - (1-z)^(a-1) * 2F1(a+b-1-r, a-1; a+b+x-1; z)), z = weeks/(alpha+T+weeks).
+        (a+b+x-1)/(a-1) * (1 - (1-z)^(r+x) * 2F1(r+x, b+x; a+b+x-1; z)), z = weeks/(alpha+T+weeks).
         """
-        stayed = self.b + self.FIRST
-        if abs(self.a - 1) < _NUDGE or abs(self.a + stayed - 1) < _NUDGE:
+        if abs(self.a - 1) < _NUDGE or abs(self.a + self.b + self.FIRST - 1) < _NUDGE:
             # Removable singularities: the mean of both sides is off by the square of the distance only.
             sides = self._beside()
             return (sides[0].purchases_if_alive(x, age, weeks) + sides[1].purchases_if_alive(x, age, weeks)) / 2
-        z = weeks / (self.alpha + age + weeks)
-        c = self.a + stayed + x - 1
-        bracket = 1 - (1 - z) ** (self.a - 1) * hyp2f1(self.a + stayed - 1 - self.r, self.a - 1, c, z)
-        expected: Floats = np.maximum(c / (self.a - 1) * bracket, 0.0)
-        return expected
+        return self._purchases(x, weeks / (self.alpha + age + weeks))
 
     def expected_purchases_of_new(self, weeks: Floats) -> Floats:
         """Purchases expected of anybody in the `weeks` after their first one (eq. 9)."""
         if abs(self.a - 1) < _NUDGE:
             sides = self._beside()
             return (sides[0].expected_purchases_of_new(weeks) + sides[1].expected_purchases_of_new(weeks)) / 2
-        z = weeks / (self.alpha + weeks)
-        # The same transformation: 2F1(r, b; a+b-1; z) = (1-z)^(a-1-r) 2F1(a+b-1-r, a-1; a+b-1; z).
-        c = self.a + self.b + self.FIRST - 1
-        if abs(c) < _NUDGE:
-            return self.purchases_if_alive(np.zeros(len(weeks), dtype=np.int64), np.zeros(len(weeks)), 1.0) * weeks
-        bracket = 1 - (1 - z) ** (self.a - 1) * hyp2f1(c - self.r, self.a - 1, c, z)
-        of_stayers: Floats = np.maximum(c / (self.a - 1) * bracket, 0.0)
-        return of_stayers * (self.b / (self.a + self.b) if self.FIRST else 1.0)
+        none = np.zeros(len(weeks), dtype=np.int64)
+        if abs(self.a + self.b + self.FIRST - 1) < _NUDGE:
+            return self.purchases_if_alive(none, np.zeros(len(weeks)), 1.0) * weeks
+        stayed = self.b / (self.a + self.b) if self.FIRST else 1.0
+        return self._purchases(none, weeks / (self.alpha + weeks)) * stayed
+
+    def _purchases(self, x: Ints | Floats, z: Floats) -> Floats:
+        """Those expected of one who is alive, x purchases after the first one; see `purchases_if_alive`.
+
+        Euler's transformation, (1-z)^(a-1) * 2F1(a+b-1-r, a-1; a+b+x-1; z), leaves the hypergeometric function
+        parameters that do not grow with x, so that nothing overflows however many purchases there were. Where drop-out
+        is so likely that this one does overflow, the other form serves; where both do, nobody outlives the weeks.
+        """
+        stayed = self.b + self.FIRST
+        c = self.a + stayed + x - 1
+        with np.errstate(over="ignore", invalid="ignore"):
+            rest = (1 - z) ** (self.a - 1) * hyp2f1(self.a + stayed - 1 - self.r, self.a - 1, c, z)
+            lost = ~np.isfinite(rest)
+            if lost.any():
+                power = self.r + x
+                rest = np.where(lost, (1 - z) ** power * hyp2f1(power, stayed + x, c, z), rest)
+        expected: Floats = np.maximum(c / (self.a - 1) * (1 - np.where(np.isfinite(rest), rest, 0.0)), 0.0)
+        return expected
 
     def _beside(self) -> tuple[PurchaseModel, PurchaseModel]:
         return self.moved("a", 1 + 3 * _NUDGE), self.moved("a", 1 - 3 * _NUDGE)

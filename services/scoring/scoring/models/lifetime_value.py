@@ -24,6 +24,8 @@ from scoring.models.purchase_model import PurchaseModel, share_alive
 from scoring.models.selection import LEAST_REPEATERS
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
+LEAST_WEEKS = 8
+"""From the first purchase of all: shorter, every rate is a guess that the horizon would multiply."""
 _QUARTERS = 4
 _AGE_BITS = 20
 
@@ -68,6 +70,11 @@ def fit_purchases(
         return baseline, (
             f"{repeaters} customers bought on a second day; the purchase model needs {LEAST_REPEATERS}: "
             "mean rates stand in until there are more",
+        )
+    if int(age_days.max()) < LEAST_WEEKS * DAYS_PER_WEEK:
+        return baseline, (
+            f"purchases reach back {int(age_days.max())} days; the purchase model needs {LEAST_WEEKS} weeks: "
+            "mean rates stand in until then",
         )
     model = selection.fitted(name, Histories.of(x, recency_days, age_days, counts))
     if model is None:

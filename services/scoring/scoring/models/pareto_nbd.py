@@ -29,9 +29,9 @@ from scoring.models.fitting import (
 from scoring.models.purchase_model import PurchaseModel
 from scoring.models.summary import Ints
 
-MOST_CUSTOMERS = 20_000
+MOST_CUSTOMERS = 30_000
 """More are represented by that many of them, evenly spread over all in canonical order: an integral for each would take
-too long, and the parameters of that many customers are known to about two percent."""
+too long, and the parameters of that many customers are known to one or two percent."""
 _STARTS = ((-0.5, -0.5, -0.5, -0.5), (0.5, 0.5, 0.5, 0.5))
 _SAMPLE = 2_000
 _NODES, _WEIGHTS = (column / 2 for column in np.polynomial.legendre.leggauss(28))

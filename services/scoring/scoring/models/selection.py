@@ -22,7 +22,7 @@ from scoring.models.purchase_model import PurchaseModel
 from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped, thinned
 
 DEFAULT = BgNbd.NAME
-MOST_CUSTOMERS = 50_000
+MOST_CUSTOMERS = 30_000
 """More are compared by that many of them, evenly spread over all in canonical order."""
 LEAST_DIFFERENCE = 2.0
 """Standard errors."""

@@ -3,11 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.models import bg_nbd, lifetime_value
+from scoring.models import bg_nbd, lifetime_value, selection
 from scoring.models.baseline import MeanRate, MeanSpend
 from scoring.models.bg_nbd import BgNbd
 from scoring.models.gamma_gamma import GammaGamma
 from scoring.models.outlook import WEEKS_PER_YEAR
+from scoring.models.summary import grouped
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +108,79 @@ def test_mean_rate_counts_purchases_by_weeks_observed():
     assert model.recent == 1
 
 
+@pytest.mark.parametrize("name", selection.CANDIDATES)
+def test_every_model_scores_with_intervals_around_each_figure(cdnow, models, name):
+    ones = np.ones(len(cdnow.x), dtype=np.int64)
+    purchases, about = lifetime_value.fit_purchases(cdnow.x, cdnow.recency_days, cdnow.age_days, ones, 39, name)
+    assert (purchases.NAME, about) == (name, ())
+    seen = lifetime_value.outlook(purchases, cdnow.x, cdnow.recency_days, cdnow.age_days, 39, 0.1)
+    weeks = cdnow.recency_days / 7, cdnow.age_days / 7
+    assert seen.alive == pytest.approx(purchases.p_alive(cdnow.x, *weeks)[0], rel=1e-12)
+    assert seen.purchases == pytest.approx(purchases.expected_purchases(cdnow.x, *weeks, 39.0), rel=1e-12)
+    found = lifetime_value.predict(seen, models[1], cdnow.x, cdnow.repeat_revenue)
+    for figure in ("p_alive", "expected_purchases"):
+        low, value, high = (getattr(found, f"{figure}{end}") for end in ("_low", "", "_high"))
+        assert ((low <= value) & (value <= high)).all()
+    assert (found.value_low_minor < found.value_high_minor).mean() > 0.99
+    # The standard error of one figure, by moving each parameter of a fit by hand.
+    row = int(np.argmax(cdnow.x))
+    one = cdnow.x[[row]], *(column[[row]] for column in weeks)
+    gradient = [
+        (np.log(above.expected_purchases(*one, 39.0)[0]) - np.log(below.expected_purchases(*one, 39.0)[0])) / distance
+        for above, below, distance in purchases.neighbours
+    ]
+    wanted = np.sqrt(np.array(gradient) @ purchases.covariance @ np.array(gradient))
+    assert seen.purchases_deviation[row] == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", selection.CANDIDATES)
+@pytest.mark.parametrize(
+    ("x", "recency", "age"),
+    [
+        (np.full(60, 3), np.full(60, 60), np.full(60, 80)),  # all alike
+        (np.repeat([0, 1], [400, 30]), np.repeat([0, 1], [400, 30]), np.repeat([0, 1], [400, 30])),  # hardly any time
+        (np.repeat([0, 5_000], 40), np.repeat([0, 6_000], 40), np.full(80, 6_000)),  # nobody but the extremes
+        (np.repeat([0, 1], [100_000, 30]), np.repeat([0, 3], [100_000, 30]), np.full(100_030, 700)),  # hardly a repeat
+    ],
+)
+def test_strange_customers_never_break_a_model(name, x, recency, age):
+    (x, recency, age), counts = grouped(x, recency, age)
+    model, messages = lifetime_value.fit_purchases(x, recency, age, counts, 26, name)
+    assert messages or model.converged
+    seen = lifetime_value.outlook(model, x, recency, age, 26, 0.1)
+    for column, values in vars(seen).items():
+        assert np.isfinite(values).all(), column
+        assert (values >= 0).all(), column
+    assert (seen.alive <= 1).all()
+    # Not sillier than a purchase a day.
+    assert (seen.purchases <= 26 * 7).all()
+
+
+@pytest.mark.parametrize("name", selection.CANDIDATES)
+@pytest.mark.parametrize("customers", [1, 500])
+def test_all_who_bought_once_fall_back_whatever_the_model(name, customers):
+    none = np.zeros(customers, dtype=np.int64)
+    for age in (none, none + 300):
+        model, messages = lifetime_value.fit_purchases(none, none, age, none + 1, 26, name)
+        assert isinstance(model, MeanRate)
+        assert "mean rates" in messages[0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 60), st.integers(0, 900), st.integers(0, 900), st.integers(0, 10**9)),
         min_size=1,
         max_size=120,
-    )
+    ),
+    st.sampled_from(sorted(selection.CANDIDATES)),
 )
-def test_any_history_gives_finite_scores(rows):
+def test_any_history_gives_finite_scores(rows, name):
     x, gap, silence, money = (np.array(column) for column in zip(*rows, strict=True))
     recency = np.where(x > 0, np.maximum(gap, x), 0)
     age, counts = recency + silence, np.ones(len(x), dtype=np.int64)
     repeat = np.where(x > 0, money, 0)
-    model, _ = lifetime_value.fit_purchases(x, recency, age, counts, 52)
+    model, _ = lifetime_value.fit_purchases(x, recency, age, counts, 52, name)
     spend, _ = lifetime_value.fit_spend(x, repeat, x + 1, money, counts)
     found = lifetime_value.predict(lifetime_value.outlook(model, x, recency, age, 52, 0.1), spend, x, repeat)
     for name, values in vars(found).items():

@@ -7,7 +7,7 @@ from scoring.models.summary import PurchaseDays, Summary, grouped
 purchases = st.lists(
     st.tuples(st.integers(0, 5), st.integers(-400, 30_000), st.integers(0, 10**12)), min_size=1, max_size=80
 )
-CUT = 10_000
+CUT, INNER_CUT = 10_000, 7_000
 
 
 def columns(rows):
@@ -16,7 +16,7 @@ def columns(rows):
 
 @given(purchases)
 def test_summary_equals_plain_counting(rows):
-    found = Summary.of(PurchaseDays.of(*columns(rows)), CUT)
+    found = Summary.of(PurchaseDays.of(*columns(rows)), CUT, INNER_CUT)
     for place, customer in enumerate(found.customer.tolist()):
         mine = [(day, amount) for who, day, amount in rows if who == customer]
         days = sorted({day for day, _ in mine})
@@ -29,6 +29,9 @@ def test_summary_equals_plain_counting(rows):
         assert found.repeat_revenue[place] == sum(amount for day, amount in mine if day > days[0])
         assert found.early_days[place] == len(early)
         assert found.early_last_day[place] == (early[-1] if early else days[0])
+        inner = [day for day in days if day <= INNER_CUT]
+        assert found.inner_days[place] == len(inner)
+        assert found.inner_last_day[place] == (inner[-1] if inner else days[0])
     assert found.customer.tolist() == sorted({who for who, _, _ in rows})
 
 

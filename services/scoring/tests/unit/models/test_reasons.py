@@ -2,15 +2,16 @@ import numpy as np
 
 from scoring.models import lifetime_value, reasons
 from scoring.models.bg_nbd import BgNbd
+from scoring.models.pareto_nbd import ParetoNbd
 from scoring.models.reasons import Usual
 
 MODEL = BgNbd(0.2426, 4.4136, 0.7929, 2.4259, np.eye(4) * 0.01, 0.0, 1)
 
 
-def explained(x, recency, age, revenue, spend):
+def explained(x, recency, age, revenue, spend, model=MODEL):
     x, recency, age, revenue = (np.array([value]) for value in (x, recency, age, revenue))
-    seen = lifetime_value.outlook(MODEL, x, recency, age, 52, 0.1)
-    usual_discounted = lifetime_value.usual_discounted(MODEL, age, 52, 0.1)
+    seen = lifetime_value.outlook(model, x, recency, age, 52, 0.1)
+    usual_discounted = lifetime_value.usual_discounted(model, age, 52, 0.1)
     usual = Usual(0.7, float(usual_discounted[0]), 3_000.0, 3_000.0)
     found = reasons.explain(usual, seen, usual_discounted, np.array([spend]), x, recency, age, revenue)
     return [str(found.texts[index]) for index in found.indices[0] if index >= 0]
@@ -32,6 +33,12 @@ def test_one_who_never_came_back():
     told = explained(0, 0, 7 * 60, 3_000, 3_000.0)
     assert told[0] == "bought only once, 60 weeks ago"
     assert "spends as much as the average order" in told
+    assert not any("usually" in text for text in told)
+
+
+def test_silence_of_one_who_never_came_back_is_told_once_where_the_model_counts_it():
+    told = explained(0, 0, 7 * 60, 3_000, 3_000.0, ParetoNbd(0.55, 10.6, 0.61, 11.7, np.eye(4) * 0.01, 0.0, 1))
+    assert told[0] == "bought only once, 60 weeks ago"
     assert not any("usually" in text for text in told)
 
 

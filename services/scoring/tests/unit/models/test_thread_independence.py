@@ -4,17 +4,21 @@ import sys
 
 PROGRAM = """
 from scoring.jobs.bench import histories
-from scoring.models import bg_nbd, gamma_gamma, lifetime_value
-x, recency, age, spend = histories(60_000)
-purchases = bg_nbd.fit(x, recency, age)
+from scoring.models import bg_nbd, gamma_gamma, lifetime_value, mbg_nbd, pareto_nbd, selection
+people = histories(40_000)
+x, recency, age, spend = people.x, people.recency, people.age, people.repeat_revenue
+print(selection.select(people.split()))
 values = gamma_gamma.fit(x[x > 0], spend[x > 0])
-print(purchases, values, purchases.covariance.tolist(), values.covariance.tolist())
-for some in (slice(None), slice(1, None, 3)):
-    seen = lifetime_value.outlook(purchases, x[some], recency[some], age[some], 52, 0.1)
-    print(seen.purchases_deviation[:1].tolist() if some.start is None else "")
-    whole = seen if some.start is None else whole
-    for name, column in vars(whole).items():
-        assert (getattr(seen, name) == column[some]).all(), name
+print(values, values.covariance.tolist())
+for kind in (bg_nbd, mbg_nbd, pareto_nbd):
+    purchases = kind.fit(x, recency, age)
+    print(purchases, purchases.covariance.tolist())
+    for some in (slice(None), slice(1, None, 3)):
+        seen = lifetime_value.outlook(purchases, x[some], recency[some], age[some], 52, 0.1)
+        print(seen.purchases_deviation[:1].tolist() if some.start is None else "")
+        whole = seen if some.start is None else whole
+        for name, column in vars(whole).items():
+            assert (getattr(seen, name) == column[some]).all(), name
 """
 
 
