@@ -82,6 +82,7 @@ class Scoring:
 
             done = wait_for(ended, f"{job['name']} ended", timeout=300)
         self.story.report.check("3", "scoring job", "STATE_SUCCEEDED", f"{done['state']}{_why(done)}")
+        self.story.report.note("the job", done.get("message", ""))
         return done
 
     def _reconcile(self, scores: Mapping[str, Json]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from chassis.settings import Settings
+from scoring.jobs.spec import RAY_FROM_PURCHASES
 
 
 class ScoringSettings(Settings):
@@ -17,6 +18,12 @@ class ScoringSettings(Settings):
         default=None,
         description="Ray cluster that jobs are submitted to, such as http://ray-head:8265. Without one a job starts "
         "a Ray of its own on this machine.",
+    )
+    ray_from_purchases: int = Field(
+        default=RAY_FROM_PURCHASES,
+        ge=0,
+        description="Without a cluster: from so many purchases on a job starts a Ray of its own, 0: always. Below, "
+        "it computes in its own process, which is faster there.",
     )
     work_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "rapport-scoring",

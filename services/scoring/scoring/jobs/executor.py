@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,9 +19,18 @@ OBJECT_STORE_BYTES = 200_000_000
 TASK_CPUS = 0.9
 """Less than one: tasks that take every CPU leave nothing for Ray's own work and hang for good (ray#44687)."""
 ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS", "ARROW_IO_THREADS"), "1"
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "ARROW_NUM_THREADS",
+        "ARROW_IO_THREADS",
+        "MALLOC_ARENA_MAX",
+    ),
+    "1",
 )
-"""Parallelism is over tasks; libraries that start threads of their own would fight over the same CPUs."""
+"""Parallelism is over tasks; libraries that start threads of their own would fight over the same CPUs, and threads with
+memory of their own keep it."""
 
 _SCRATCH = "rapport-ray-"
 _ATTEMPTS = 3
@@ -36,6 +46,10 @@ class Executor(Protocol):
     def width(self) -> int:
         """How many tasks run at a time on one machine."""
 
+    @property
+    def place(self) -> str:
+        """Where tasks run, in words."""
+
     def run(
         self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
     ) -> list[ResultT]:
@@ -46,27 +60,58 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One task after another, here."""
+    """Tasks in threads of this process: what they do is done by libraries that let other threads run meanwhile."""
 
-    width = 1
+    def __init__(self, width: int = 1) -> None:
+        self.width = width
+
+    @property
+    def place(self) -> str:
+        """See `Executor`."""
+        return f"in this process, {_counted(self.width, 'thread')}"
 
     def run(
         self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
     ) -> list[ResultT]:
         """See `Executor`."""
-        results = []
-        for argument in arguments:
-            result = task(argument)
-            finished(result)
-            results.append(result)
-        return results
+        if self.width == 1:
+            results = []
+            for argument in arguments:
+                results.append(task(argument))
+                finished(results[-1])
+            return results
+        with ThreadPoolExecutor(self.width) as threads:
+            futures = [threads.submit(task, argument) for argument in arguments]
+            try:
+                for future in as_completed(futures):
+                    finished(future.result())
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+        return [future.result() for future in futures]
+
+
+def cpus() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 class OnRay:
     """Tasks on the Ray this process is connected to."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, nodes: Sequence[float]) -> None:
+        """nodes: CPUs of each."""
+        self.width = max(1, int(max(nodes) / TASK_CPUS))
+        self._nodes = nodes
+
+    @property
+    def place(self) -> str:
+        """See `Executor`."""
+        on = "" if len(self._nodes) == 1 else f"{len(self._nodes)} nodes, "
+        return f"on Ray, {on}{_counted(int(sum(self._nodes)), 'CPU')}"
 
     def run(
         self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]
@@ -144,7 +189,9 @@ def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
     signal.signal(signal.SIGTERM, handler)
     try:
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
-        cpus = max(node["Resources"].get("CPU", 1.0) for node in nodes if node["Alive"])
-        yield OnRay(max(1, int(cpus / TASK_CPUS)))
+        # A head may have no CPUs for tasks.
+        yield OnRay(
+            [node["Resources"]["CPU"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")] or [1.0]
+        )
     finally:
         ray.shutdown()

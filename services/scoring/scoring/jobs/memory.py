@@ -31,6 +31,17 @@ def available() -> int:
     return free
 
 
+def widest(spec: JobSpec, rows: int, most: int) -> int:
+    """How many partitions at a time fit, at most `most`; one in any case."""
+    for width in range(most, 1, -1):
+        try:
+            check(spec, rows, width)
+        except TooLargeError:
+            continue
+        return width
+    return 1
+
+
 def check(spec: JobSpec, rows: int, width: int) -> None:
     """Raises TooLargeError when `width` partitions at a time do not fit, or all customers' summaries do not."""
     free = spec.memory_mb * 1_000_000 if spec.memory_mb else available()

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.jobs.columns import texts
 from scoring.jobs.files import Folder, opened, sha256
 from scoring.jobs.tasks import WORK, UnusableInputError, write_columns
 
@@ -18,7 +19,7 @@ def resolve(output: Folder, aliases: str | None, exclude: str | None) -> tuple[s
     hashes = []
     tables = []
     for url, columns in ((aliases, ("customer", "canonical")), (exclude, ("customer",))):
-        nobody = pa.table({name: pa.array([], pa.string()) for name in columns})
+        nobody = pa.table({name: texts([]) for name in columns})
         digest, table = _read(url, columns) if url else ("", nobody)
         hashes.append(digest)
         tables.append(table)

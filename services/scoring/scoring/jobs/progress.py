@@ -57,6 +57,8 @@ class Reporter:
         self._begun = time.monotonic()
         self._written = 0.0
         self._rows = 0
+        self.place = ""
+        """Where it computes, in words; the message while it runs."""
 
     def done(self, step: str, finished: int, total: int, rows: int = 0) -> None:
         """So many of a step's tasks are finished, with `rows` customers scored by the last one."""
@@ -72,7 +74,8 @@ class Reporter:
             return
         self._written = now
         eta = (now - self._begun) * (100 - percent) / percent if percent >= _ETA_FROM else None
-        self._tell(Progress(State.RUNNING, step, round(percent, 1), self._rows, None if eta is None else round(eta, 1)))
+        eta = None if eta is None else round(eta, 1)
+        self._tell(Progress(State.RUNNING, step, round(percent, 1), self._rows, eta, self.place))
 
     def end(self, state: State, message: str = "") -> None:
         """The job ended."""

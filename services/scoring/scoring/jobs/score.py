@@ -20,12 +20,12 @@ from pydantic import ValidationError
 
 from scoring.jobs import fit as fitting
 from scoring.jobs import people, scores, tasks
-from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, on_ray
+from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
-from scoring.jobs.memory import TooLargeError, check
+from scoring.jobs.memory import TooLargeError, check, widest
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.spec import JobSpec
+from scoring.jobs.spec import MOST_THREADS, JobSpec
 
 VERSION = "2"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
@@ -106,6 +106,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     output.delete(SUCCESS)
     with _executor(spec, rows) as executor:
         check(spec, rows, executor.width)
+        reporter.place = executor.place
         division = tasks.Division(
             output=spec.output,
             fingerprint=fingerprint(window, spec.partitions),
@@ -121,7 +122,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
         names = tuple(group.file for group in groups)
         parts = [
-            tasks.Part(spec.output, division.fingerprint, number, names, cut_day, inner_cut_day)
+            tasks.Part(spec.output, division.fingerprint, number, spec.partitions, names, cut_day, inner_cut_day)
             for number in range(spec.partitions)
         ]
         executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
@@ -136,25 +137,28 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             for part in parts
         ]
         executor.run(scores.score, pieces, _counting(reporter, "score", len(pieces), are_customers=True))
-    _finish(spec, output, model, key)
+    _finish(spec, output, model, key, reporter.place)
     reporter.end(State.SUCCEEDED, model["message"])
 
 
-def _finish(spec: JobSpec, output: Folder, model: dict[str, Any], key: str) -> None:
+def _finish(spec: JobSpec, output: Folder, model: dict[str, Any], key: str, place: str) -> None:
     output.write_json(MODEL, model)
     wanted = {scores.score_file(number) for number in range(spec.partitions)}
     for name in output.names():
         if name.startswith("scores-") and name not in wanted:
             output.delete(name)
     output.delete(tasks.WORK)
-    output.write_json(SUCCESS, {"fingerprint": key, "customers": model["customers"], "partitions": spec.partitions})
+    done = {"fingerprint": key, "customers": model["customers"], "partitions": spec.partitions, "place": place}
+    output.write_json(SUCCESS, done)
 
 
 def _executor(spec: JobSpec, rows: int) -> Any:
     wanted = spec.executor
     if wanted == "auto":
-        wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows > spec.in_process_rows else "in_process"
-    return on_ray() if wanted == "ray" else nullcontext[Executor](InProcess())
+        wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows >= spec.ray_from_purchases else "in_process"
+    if wanted == "ray":
+        return on_ray()
+    return nullcontext[Executor](InProcess(widest(spec, rows, spec.threads or min(cpus(), MOST_THREADS))))
 
 
 def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool = False) -> Callable[[Any], None]:

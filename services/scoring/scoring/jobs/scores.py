@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scoring.jobs.columns import column, texts
 from scoring.jobs.files import Folder
 from scoring.jobs.fit import Fitted
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
@@ -113,7 +114,7 @@ def _columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
             (fitted.monetary, of["revenue"]),
         )
     )
-    names = pa.array(rfm.SEGMENT_NAMES)
+    names = texts(rfm.SEGMENT_NAMES)
     return {
         "recency_weeks": np.round(recency / DAYS_PER_WEEK, 6),
         "frequency": x,
@@ -124,7 +125,7 @@ def _columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
         "r": r.astype(np.int32),
         "f": f.astype(np.int32),
         "m": m.astype(np.int32),
-        "rfm_segment": names.take(pa.array(rfm.segments(r, f, m))),
+        "rfm_segment": names.take(column(rfm.segments(r, f, m))),
         "p_alive": found.p_alive,
         "p_alive_low": found.p_alive_low,
         "p_alive_high": found.p_alive_high,
@@ -146,4 +147,4 @@ def _mean(total: Ints, count: Ints) -> Ints:
 def _texts(found: Reasons) -> pa.ListArray:
     given = found.indices >= 0
     offsets = np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.texts).take(pa.array(found.indices[given])))
+    return pa.ListArray.from_arrays(column(offsets), texts(found.texts.tolist()).take(column(found.indices[given])))

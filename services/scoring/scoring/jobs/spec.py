@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+RAY_FROM_PURCHASES = 20_000_000
+MOST_THREADS = 4
+
 
 class JobSpec(BaseModel):
     """One scoring of a tenant's customers. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
@@ -27,10 +30,16 @@ class JobSpec(BaseModel):
         default="auto",
         description="auto: a Ray cluster if RAY_ADDRESS names one; else a Ray of its own for many rows, none for few.",
     )
-    in_process_rows: int = Field(
-        default=20_000_000,
+    ray_from_purchases: int = Field(
+        default=RAY_FROM_PURCHASES,
         ge=0,
-        description="Up to so many purchases, auto starts no Ray: below, starting it costs more than it saves.",
+        description="From so many purchases on, auto starts a Ray: below, starting it costs more than it saves.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description=f"Tasks at a time in this process; 0: one for each CPU, up to {MOST_THREADS}.",
     )
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory a job may use on a machine; what is free when it starts if not given."

@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.files import Folder, opened, sha256
+from scoring.jobs.names import ordered
 from scoring.models.summary import Ints, PurchaseDays, Summary
 
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
 READ_ROWS = 1 << 17
+ROUND_ROWS = 1 << 19
+"""Purchases joined by customer and day at a time."""
 _SAMPLE = 512
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _COLUMNS = {
@@ -30,6 +34,8 @@ _COLUMNS = {
 _INPUT_COLUMNS = tuple(_COLUMNS)
 
 pa.set_cpu_count(1)
+# It gives memory back; the default one keeps some 100 MB more.
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 class UnusableInputError(Exception):
@@ -66,7 +72,7 @@ def inspect(url: str) -> InputFile:
                 names = pc.unique(batch.column(0).drop_null())
                 names = names.take(pc.sort_indices(names))
                 places = np.linspace(0, len(names) - 1, min(len(names), _SAMPLE)).astype(np.int64)
-                sample = names.take(pa.array(places)).to_pylist()
+                sample = names.take(column(places)).to_pylist()
                 break
             metadata = parquet.metadata
             row_groups = tuple(metadata.row_group(place).num_rows for place in range(metadata.num_row_groups))
@@ -109,7 +115,7 @@ class Group:
 
     @property
     def file(self) -> str:
-        """The file it makes: one record batch a partition, one row a customer, ascending."""
+        """The file it makes: in rounds, one record batch a partition; in each one row a customer, ascending."""
         return f"{WORK}/days-{self.division.fingerprint[:16]}-{self.number}.arrow"
 
 
@@ -132,33 +138,39 @@ def divide(group: Group) -> dict[str, int]:
         with output.open(group.file) as file:
             return _left_out(pa.ipc.open_file(file).schema)
     left_out = dict.fromkeys(LEFT_OUT, 0)
-    customers: list[pa.Array] = []
-    days: list[Ints] = []
-    amounts: list[Ints] = []
-    for batch in _batches(group.pieces):
-        kept = _usable(batch, work, left_out)
-        customers.append(kept.column("customer"))
-        days.append(kept.column("event_time").cast(pa.int64()).to_numpy() // _MICROSECONDS_PER_DAY)
-        amounts.append(kept.column("amount_minor").to_numpy())
-    names, codes = _coded(customers)
-    del customers
-    canonical = _canonical(names, output, work)
-    order = pc.sort_indices(canonical)
-    canonical = canonical.take(order)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order.to_numpy()] = np.arange(len(order))
-    # Merged customers have equal names now: runs of equal names get one code.
-    runs = pc.run_end_encode(canonical)
-    rank = np.searchsorted(runs.run_ends.to_numpy(), rank, side="right")
-    bought = PurchaseDays.of(rank[codes], _joined(days), _joined(amounts))
-    del codes, days, amounts
-    canonical = runs.values
-    table = _by_customer(canonical, bought)
-    if work.excluded:
-        table = _without_excluded(table, output, left_out)
+    batches: list[pa.RecordBatch] = []
+    for purchases in _rounds(group.pieces, work, left_out):
+        table = _by_customer(purchases, output, work)
+        if work.excluded:
+            table = _without_excluded(table, output, left_out)
+        batches += _parts(table, work.bounds)
     schema = _DAYS_SCHEMA.with_metadata({name: str(count) for name, count in left_out.items()})
-    _write_batches(output, group.file, schema, _parts(table, work.bounds))
+    _write_batches(output, group.file, schema, batches)
     return left_out
+
+
+Purchases = tuple[list[pa.Array], list[Ints], list[Ints]]
+"""Customers, days and amounts, in parts."""
+
+
+def _rounds(pieces: tuple[tuple[str, int], ...], work: Division, left_out: dict[str, int]) -> Iterable[Purchases]:
+    """The purchases that count, so many at a time as bounds the memory of a task, at least once."""
+    rounds, rows, found = 0, 0, _none()
+    for batch in _batches(pieces):
+        kept = _usable(batch, work, left_out)
+        found[0].append(kept.column("customer"))
+        found[1].append(numbers(kept.column("event_time")) // _MICROSECONDS_PER_DAY)
+        found[2].append(numbers(kept.column("amount_minor")))
+        rows += len(kept)
+        if rows >= ROUND_ROWS:
+            yield found
+            rounds, rows, found = rounds + 1, 0, _none()
+    if rows or not rounds:
+        yield found
+
+
+def _none() -> Purchases:
+    return [], [], []
 
 
 def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
@@ -175,12 +187,11 @@ def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
 def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> pa.RecordBatch:
     """Rows that count; the others are counted by the first reason that holds."""
     complete = np.ones(len(batch), dtype=bool)
-    for column in batch.columns:
-        if column.null_count:
-            complete &= column.is_valid().to_numpy(zero_copy_only=False)
-    times = batch.column("event_time").cast(pa.int64()).fill_null(0).to_numpy()
-    currency = pc.equal(batch.column("currency"), work.currency).fill_null(False).to_numpy(zero_copy_only=False)
-    amounts = batch.column("amount_minor").fill_null(0).to_numpy()
+    for values in batch.columns:
+        if values.null_count:
+            complete &= flags(values.is_valid())
+    times, amounts = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
+    currency = flags(pc.equal(batch.column("currency"), texts([work.currency])[0]))
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),
@@ -190,37 +201,31 @@ def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> 
     ):
         left_out[name] += int((left & ~good).sum())
         left &= good
-    return batch if left.all() else batch.filter(pa.array(left))
+    return batch if left.all() else batch.take(column(np.flatnonzero(left)))
 
 
 def _joined(parts: list[Ints]) -> Ints:
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 
-def _coded(customers: list[pa.Array]) -> tuple[pa.Array, Ints]:
-    """Distinct names, and the position among them of each row's."""
-    customers = [part for part in customers if len(part)]  # Encoding drops empty parts.
-    column = pa.chunked_array(customers, pa.string())
-    if not len(column):
-        return pa.array([], pa.string()), np.zeros(0, dtype=np.int64)
-    encoded = column.dictionary_encode().unify_dictionaries()
-    return encoded.chunk(0).dictionary, np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-
-
-def _canonical(names: pa.Array, output: Folder, work: Division) -> pa.Array:
-    if not work.aliases:
-        return names
+def _canonical(names: pa.Array, output: Folder) -> pa.Array:
     aliases = read_columns(output, f"{WORK}/aliases.arrow")
     place = pc.index_in(names, aliases.column("customer").combine_chunks())
     return pc.coalesce(aliases.column("canonical").combine_chunks().take(place), names)
 
 
-def _by_customer(names: pa.Array, bought: PurchaseDays) -> pa.RecordBatch:
+def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
     """One row a customer."""
-    offsets = pa.array(np.searchsorted(bought.customer, np.arange(len(names) + 1)).astype(np.int32))
+    customers, days, amounts = purchases
+    names, codes = ordered(pa.chunked_array(customers, pa.string()))
+    if work.aliases:
+        names, merged = ordered(pa.chunked_array([_canonical(names, output)]))
+        codes = merged[codes]
+    bought = PurchaseDays.of(codes, _joined(days), _joined(amounts))
+    offsets = column(np.searchsorted(bought.customer, np.arange(len(names) + 1)).astype(np.int32))
     lists = [
-        pa.ListArray.from_arrays(offsets, pa.array(column.astype(kind)))
-        for column, kind in ((bought.day, np.int32), (bought.amount, np.int64), (bought.purchases, np.int32))
+        pa.ListArray.from_arrays(offsets, column(values.astype(kind)))
+        for values, kind in ((bought.day, np.int32), (bought.amount, np.int64), (bought.purchases, np.int32))
     ]
     return pa.RecordBatch.from_arrays([names, *lists], schema=_DAYS_SCHEMA)
 
@@ -260,6 +265,7 @@ class Part:
     output: str
     fingerprint: str
     number: int
+    partitions: int
     groups: tuple[str, ...]
     cut_day: int
     inner_cut_day: int
@@ -293,20 +299,21 @@ def summarise(part: Part) -> int:
     batches = []
     for name in part.groups:
         with output.open(name) as file:
-            batches.append(pa.ipc.open_file(file).get_batch(part.number))
-    names, codes = _coded([batch.column("customer") for batch in batches])
-    order = pc.sort_indices(names)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order.to_numpy()] = np.arange(len(order))
-    lengths = np.concatenate([pc.list_value_length(batch.column("day")).to_numpy() for batch in batches])
+            opened_file = pa.ipc.open_file(file)
+            batches += [
+                opened_file.get_batch(place)
+                for place in range(part.number, opened_file.num_record_batches, part.partitions)
+            ]
+    names, codes = ordered(pa.chunked_array([batch.column("customer") for batch in batches]))
+    lengths = np.concatenate([numbers(pc.list_value_length(batch.column("day"))) for batch in batches])
     day, amount, purchases = (
-        np.concatenate([batch.column(name).flatten().to_numpy() for batch in batches])
+        np.concatenate([numbers(batch.column(name).flatten()) for batch in batches])
         for name in ("day", "amount_minor", "purchases")
     )
     del batches
-    bought = PurchaseDays.of(np.repeat(rank[codes], lengths), day.astype(np.int64), amount, purchases.astype(np.int64))
+    bought = PurchaseDays.of(np.repeat(codes, lengths), day.astype(np.int64), amount, purchases.astype(np.int64))
     summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
-    columns = [names.take(order), *(pa.array(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
+    columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
     schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
     _write_batches(output, part.file, schema, [pa.RecordBatch.from_arrays(columns, schema=schema)])
     return len(summary)

@@ -45,6 +45,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "aliases": url(settings, job.subject, alias_file),
         "exclude": url(settings, job.subject, exclude),
         "partitions": settings.job_partitions,
+        "ray_from_purchases": settings.ray_from_purchases,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
 

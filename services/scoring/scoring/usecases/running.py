@@ -54,7 +54,8 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         note(job, message=f"Waits: {error.message}")
         raise
     else:
-        end(job, SUCCEEDED, f"{job.scored} customers have new scores.")
+        place = json.loads(blobs.get(job.result_subject, SUCCESS)).get("place", "")
+        end(job, SUCCEEDED, f"{job.scored} customers have new scores{place and f', computed {place}'}.")
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
 
@@ -97,7 +98,8 @@ def _note_progress(job: ScoringJob, progress: "Progress") -> None:
     eta = clock.now() + timedelta(seconds=progress.eta_s) if progress.eta_s else None
     share = (_COMPUTED_PERCENT - preparing.PREPARED_PERCENT) * progress.percent / 100
     percent = preparing.PREPARED_PERCENT + int(share)
-    message = f"Computes: {progress.step}." if progress.step else "Starts the computation."
+    where = f" {progress.message}" if progress.message else ""
+    message = f"Computes{where}: {progress.step}." if progress.step else "Starts the computation."
     note(job, percent=percent, message=message, expected_end_time=eta)
 
 

@@ -54,6 +54,7 @@ class Shop:
             "partitions": 3,
             "output": f"file://{self.folder / output}",
             "executor": "in_process",
+            "threads": 1,
             **given,
         }
         if "inputs" not in values:

@@ -1,0 +1,37 @@
+"""Between Arrow columns and what numpy and Python hold.
+
+Unlike `pyarrow.array`, without asking pandas whether it knows the kind of values: loading pandas takes a job longer
+than many a task, and 80 MB.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+def column(values: NDArray[Any]) -> pa.Array:
+    """An array over the memory of integers or floats; nothing is copied."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def texts(values: Sequence[str]) -> pa.Array:
+    """An array of strings."""
+    encoded = [str(value).encode() for value in values]
+    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+
+
+def numbers(array: pa.Array) -> NDArray[Any]:
+    """The memory of integers or instants; where one is null there is any number."""
+    values = np.frombuffer(array.buffers()[1], dtype=f"i{array.type.bit_width // 8}")
+    return values[array.offset : array.offset + len(array)]
+
+
+def flags(array: pa.Array) -> NDArray[np.bool_]:
+    """Truths; where one is null there is any."""
+    bytes_ = array.cast(pa.uint8())
+    return np.frombuffer(bytes_.buffers()[1], dtype=bool)[: len(array)]
