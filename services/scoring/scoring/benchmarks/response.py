@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from scoring.benchmarks import tables
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
-from scoring.models.classifier import Evaluation, Fold, FindingKind, compare, evaluate, train
+from scoring.models.classifier import Evaluation, FindingKind, Fold, compare, evaluate, train
 
 _DATA = "bank marketing"
 _LEAK = "duration"
@@ -43,16 +43,15 @@ def measure(data: DataFolder) -> Iterator[Line]:
         note=f"difference {test.auc.value:+.4f}, 95 % {test.auc.low:+.4f} to {test.auc.high:+.4f}; {_choices(found)}",
     )
     yield from _by_time(given)
-    training = train(whole.table, whole.labels)
-    for warned, table in ((1, training), (0, None)):
-        told = table.findings if table is not None else found.findings
-        leaks = [finding for finding in told if finding.kind is FindingKind.LEAK]
+    planted = train(whole.table, whole.labels).findings
+    for told, findings, expected in ((f"with {_LEAK}", planted, 1), (f"without {_LEAK}", found.findings, 0)):
+        leaks = [finding for finding in findings if finding.kind is FindingKind.LEAK]
         yield Line(
             task="response",
             data=_DATA,
-            metric=f"columns warned of as leaks, {'with' if warned else 'without'} {_LEAK}",
+            metric=f"columns warned of as leaks, {told}",
             value=len(leaks),
-            reference=warned,
+            reference=expected,
             note="; ".join(finding.message for finding in leaks) or None,
         )
     classifier = train(given.table, given.labels).classifier
@@ -64,8 +63,7 @@ def _by_time(given: tables.Labelled) -> Iterator[Line]:
     dates = np.datetime64("2008-05-01", "us") + np.arange(len(given.labels)) * np.timedelta64(1, "s")
     found = evaluate(given.table, given.labels, dates)
     for name in _REFERENCES:
-        for line in tables.lines("response", f"{_DATA}, by time", name, found.metrics[name], {}):
-            yield line
+        yield from tables.lines("response", f"{_DATA}, by time", name, found.metrics[name], {})
     yield Line(
         task="response",
         data=f"{_DATA}, by time",

@@ -50,7 +50,8 @@ def forward(dates: NDArray[np.datetime64], count: int = FOLDS, horizon_days: int
     cuts = np.unique(ordered[[len(ordered) * block // (count + 1) for block in range(1, count + 1)]])
     cuts = cuts[cuts > ordered[0]]
     folds = []
-    for begin, end in zip(cuts, [*cuts[1:], None], strict=True):
+    for block, begin in enumerate(cuts):
+        end = cuts[block + 1] if block + 1 < len(cuts) else None
         train = np.flatnonzero(dates < begin if not horizon_days else dates <= begin - horizon_days * DAY)
         test = np.flatnonzero((dates >= begin) & (True if end is None else dates < end))
         if len(train) and len(test):

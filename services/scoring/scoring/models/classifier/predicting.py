@@ -11,7 +11,7 @@ from scoring.models.classifier.encoding import Matrix
 from scoring.models.classifier.table import Categories, Column, Kind, Table, TableError
 from scoring.models.fitting import Floats
 
-_CHUNK = 65_536
+_CHUNK = 131_072
 _STEP = 0.05
 
 

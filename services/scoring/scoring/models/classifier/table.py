@@ -20,7 +20,7 @@ class Kind(StrEnum):
     NUMERIC = "numeric"
     """Floats or integers; NaN is missing."""
     CATEGORY = "category"
-    """Texts; None is missing."""
+    """Texts; None and "" are missing."""
     BOOLEAN = "boolean"
     """True or False, or floats 1, 0 and NaN for missing; None is missing, too."""
 
@@ -58,11 +58,11 @@ class Categories:
 
     @classmethod
     def of(cls, values: Sequence[str | None] | NDArray[Any]) -> "Categories":
-        """From one text (or None) a row; levels in sorted order. Raises TypeError on anything else."""
+        """From one text a row, None or "" for missing; levels in sorted order. Raises TypeError on anything else."""
         index: dict[str, int] = {}
         codes = np.empty(len(values), dtype=np.int64)
         for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
-            if value is None:
+            if value is None or value == "":
                 codes[row] = -1
             elif isinstance(value, str):
                 codes[row] = index.setdefault(value, len(index))
@@ -176,6 +176,8 @@ def _checked(column: Column, values: Any) -> Values:
         if isinstance(values, Categories):
             if len(values.codes) and not (values.codes.min() >= -1 and values.codes.max() < len(values.levels)):
                 raise TableError(column.name, "has codes without a level", "give codes from -1 to levels - 1")
+            if len(set(values.levels)) < len(values.levels) or "" in values.levels:
+                raise TableError(column.name, "has a level twice or an empty one", "give each once, -1 for missing")
             return values
         try:
             return Categories.of(values)
