@@ -1,0 +1,294 @@
+"""Lifetime value: parameters against the papers, purchases told of weeks nobody had seen, and seconds of a million.
+
+Models are fitted until a day and tell the purchases after it; the model of a tenant is chosen on the last 13 weeks
+before that day. References are the papers' parameters and what `lifetimes` 0.11 reaches on the same split.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks.lines import Line
+from scoring.jobs import bench
+from scoring.jobs.fit import holdout_figures
+from scoring.models import gamma_gamma, sbg, selection
+from scoring.models.fitting import Floats, Interval, delta_intervals
+from scoring.models.purchase_model import PurchaseModel
+from scoring.models.sbg import Tenures
+from scoring.models.selection import CANDIDATES, Split
+from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, Summary
+
+TASK = "clv"
+_EPOCH = date(1970, 1, 1)
+_CDNOW_END = date(1997, 9, 30)
+_CDNOW_LAST = date(1998, 6, 30)
+_RETAIL_HOLDOUT = timedelta(days=90)
+_VALIDATION_DAYS = 91
+_CDNOW_COLUMNS = 4
+"""Customer, date, compact discs, dollars; the sample has a number of its own before them."""
+
+_SAMPLE_PARAMETERS: dict[str, dict[str, float]] = {
+    "bg_nbd": {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259, "log-likelihood": -9582.4292},
+    "mbg_nbd": {"r": 0.525, "alpha": 6.183, "a": 0.891, "b": 1.614},
+    "pareto_nbd": {"r": 0.5533, "alpha": 10.578, "s": 0.6062, "beta": 11.667, "log-likelihood": -9594.976},
+}
+_FULL_PARAMETERS = {
+    "bg_nbd": {"r": 0.2516, "alpha": 4.789, "a": 0.7234, "b": 2.161, "log-likelihood": -95368.44},
+}
+_SAMPLE_HOLDOUT: dict[str, dict[str, float]] = {
+    "bg_nbd": {"mae": 0.7855, "rmse": 1.6080, "correlation": 0.6256, "total_error": -0.121, "fit seconds": 0.10},
+    "mbg_nbd": {"mae": 0.7648, "rmse": 1.6072, "correlation": 0.6273, "total_error": -0.162, "fit seconds": 0.10},
+    "pareto_nbd": {"mae": 0.7545, "rmse": 1.6028, "correlation": 0.6302, "total_error": -0.115, "fit seconds": 0.73},
+}
+_BEST_OF_SAMPLE = {"mae": 0.7545, "rmse": 1.6028, "correlation": 0.6302, "total_error": -0.115}
+"""Pareto/NBD by lifetimes: the best of the table, known only after looking at the holdout."""
+_COHORTS = {
+    "High End": ((1000, 869, 743, 653, 593, 551, 517, 491, 468, 445, 427, 409, 394), (0.668, 3.806, -1611.2)),
+    "Regular": ((1000, 631, 468, 382, 326, 289, 262, 241, 223, 207, 194, 183, 173), (0.704, 1.182, -1680.3)),
+}
+"""Survivors after each renewal (Fader and Hardie 2007), and alpha, beta, log-likelihood of the first seven."""
+_MARK_SECONDS = 5.0
+
+
+def measure(data: DataFolder) -> Iterator[Line]:
+    """All lines; what needs no data comes first."""
+    yield from _contracts()
+    yield from _million(leave_by_time=False)
+    yield from _million(leave_by_time=True)
+    sample = _cdnow(data, "CDNOW_sample.txt")
+    yield from _told("cdnow sample", sample, _CDNOW_END, _CDNOW_LAST, _SAMPLE_PARAMETERS, _SAMPLE_HOLDOUT)
+    yield from _spend(sample)
+    yield from _told("cdnow", _cdnow(data, "CDNOW_master.txt"), _CDNOW_END, _CDNOW_LAST, _FULL_PARAMETERS, {})
+    retail = _online_retail(data)
+    last = _EPOCH + timedelta(int(retail.day.max()))
+    yield from _told("online retail", retail, last - _RETAIL_HOLDOUT, last, {}, {})
+
+
+def _cdnow(data: DataFolder, name: str) -> PurchaseDays:
+    """Purchases of the file; damaged lines are left out."""
+    rows: list[tuple[int, int, int]] = []
+    for line in data.file("cdnow", name).read_text().splitlines():
+        fields = line.split()
+        try:
+            customer, day, _, dollars = fields[-_CDNOW_COLUMNS:]
+            when = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+            rows.append((int(customer), (when - _EPOCH).days, round(100 * float(dollars))))
+        except ValueError:
+            continue
+    customer_, day_, amount = np.array(rows, dtype=np.int64).T
+    return PurchaseDays.of(customer_, day_, amount)
+
+
+def _online_retail(data: DataFolder) -> PurchaseDays:
+    """Purchases of known customers; cancelled invoices (they begin with C) are left out."""
+    table = pq.read_table(data.file("online-retail", "online_retail.parquet"))
+    kept = pc.and_(pc.is_valid(table["CustomerID"]), pc.invert(pc.starts_with(table["InvoiceNo"], "C")))
+    table = table.filter(kept)
+    day = table["InvoiceDate"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    amount = np.rint(100 * table["Quantity"].to_numpy() * table["UnitPrice"].to_numpy()).astype(np.int64)
+    return PurchaseDays.of(table["CustomerID"].to_numpy().astype(np.int64), day, amount)
+
+
+@dataclass(frozen=True)
+class _Until:
+    """Customers as they were on a day, and their purchase days and revenue until a later one."""
+
+    seen: Summary
+    split: Split
+    later_revenue: Ints
+
+    @classmethod
+    def of(cls, bought: PurchaseDays, day: int, end: int) -> "_Until":
+        early, until = bought.day <= day, bought.day <= end
+        seen = Summary.of(_some(bought, early), day)
+        whole = Summary.of(_some(bought, until), day)
+        known = whole.early_days > 0
+        x, recency, age = seen.days - 1, seen.last_day - seen.first_day, day - seen.first_day
+        later = (whole.days - whole.early_days)[known]
+        split = Split(x, recency, age, later, np.ones(len(x), dtype=np.int64), (end - day) / DAYS_PER_WEEK)
+        return cls(seen, split, whole.revenue[known] - seen.revenue)
+
+
+def _some(bought: PurchaseDays, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> PurchaseDays:
+    return PurchaseDays(bought.customer[kept], bought.day[kept], bought.amount[kept], bought.purchases[kept])
+
+
+def _told(
+    name: str,
+    bought: PurchaseDays,
+    until: date,
+    last: date,
+    parameters: Mapping[str, Mapping[str, float]],
+    holdout: Mapping[str, Mapping[str, float]],
+) -> Iterator[Line]:
+    day, end = (until - _EPOCH).days, (last - _EPOCH).days
+    now, inner = _Until.of(bought, day, end), _Until.of(bought, day - _VALIDATION_DAYS, day)
+    histories = now.split.histories()
+    told: dict[str, Floats] = {}
+    for kind, candidate in CANDIDATES.items():
+        begun = time.perf_counter()
+        model = candidate.fit(now.split.histories())
+        seconds = time.perf_counter() - begun
+        of_profile = candidate.intervals(model, histories)
+        known = parameters.get(kind, {})
+        yield from _parameters(name, candidate.title, model, of_profile, known)
+        yield Line(
+            task=TASK,
+            data=name,
+            metric=f"{candidate.title} fit seconds",
+            value=seconds,
+            reference=holdout.get(kind, {}).get("fit seconds"),
+            note=f"{histories.customers} customers, {len(histories)} groups; parameters and covariance",
+        )
+        told[kind] = now.split.expected(model)
+        yield from _holdout(name, candidate.title, told[kind], now.split, holdout.get(kind, {}))
+    chosen = selection.select(inner.split)
+    note = f"{chosen.title}: {chosen.reason}"
+    best = _BEST_OF_SAMPLE if holdout else {}
+    yield from _holdout(name, "chosen model", told[chosen.name], now.split, best, note)
+    yield from _value(name, now, told[chosen.name])
+
+
+def _parameters(
+    name: str,
+    title: str,
+    model: PurchaseModel | sbg.Sbg | gamma_gamma.GammaGamma,
+    of_profile: Mapping[str, Interval],
+    known: Mapping[str, float],
+    unit: Mapping[str, float] | None = None,
+) -> Iterator[Line]:
+    """A line for each parameter, with both intervals, and the log-likelihood."""
+    of_delta = delta_intervals(model.parameters, model.covariance)
+    for parameter, value in model.parameters.items():
+        scale = (unit or {}).get(parameter, 1.0)
+        profile, delta = (
+            " to ".join(f"{end * scale:.4g}" for end in ends[parameter]) for ends in (of_profile, of_delta)
+        )
+        yield Line(
+            task=TASK,
+            data=name,
+            metric=f"{title} {parameter}",
+            value=value * scale,
+            reference=known.get(parameter),
+            note=f"90 %: {profile} (profile likelihood), {delta} (delta method)",
+        )
+    reference = known.get("log-likelihood")
+    # A part of the customers has no likelihood to compare.
+    yield Line(
+        task=TASK,
+        data=name,
+        metric=f"{title} log-likelihood",
+        value=model.log_likelihood,
+        reference=reference,
+        note=f"of {model.customers} customers",
+    )
+
+
+def _holdout(
+    name: str, title: str, expected: Floats, split: Split, known: Mapping[str, float], note: str | None = None
+) -> Iterator[Line]:
+    figures = holdout_figures(expected, split.later, split.counts)
+    for metric in ("mae", "rmse", "correlation", "total_error"):
+        beside = {"rmse": ("mean of everybody", figures["baseline_rmse"])}.get(metric)
+        yield Line(
+            task=TASK,
+            data=name,
+            metric=f"{title} holdout {metric.replace('_', ' ')}",
+            value=figures[metric],
+            reference=known.get(metric),
+            peer=beside[0] if beside else None,
+            peer_value=beside[1] if beside else None,
+            note=note
+            or f"{figures['purchases']} purchases of {figures['customers']} customers in {split.weeks:.3g} weeks",
+        )
+    tenths = figures["deciles"]
+    away = sum(abs(tenth["expected"] - tenth["actual"]) for tenth in tenths) / sum(tenth["actual"] for tenth in tenths)
+    pairs = ", ".join(f"{tenth['expected']:.2f}/{tenth['actual']:.2f}" for tenth in tenths)
+    yield Line(
+        task=TASK,
+        data=name,
+        metric=f"{title} holdout calibration error by decile",
+        value=away,
+        note=f"share of purchases; expected/actual by tenth: {pairs}",
+    )
+
+
+def _value(name: str, now: _Until, expected: Floats) -> Iterator[Line]:
+    """What the purchases told are worth, not discounted, against the revenue that came."""
+    x, spend = now.split.x, now.seen.repeat_revenue
+    usable = (x > 0) & (spend > 0)
+    model = gamma_gamma.fit(x[usable], spend[usable])
+    worth = expected * model.expected_spend(x, np.maximum(spend, 0)) / 100
+    came = now.later_revenue / 100
+    yield Line(
+        task=TASK,
+        data=name,
+        metric="chosen model with Gamma-Gamma, revenue: correlation",
+        value=float(np.corrcoef(worth, came)[0, 1]),
+        note=f"Gamma-Gamma p {model.p:.4g}, q {model.q:.4g}; spend and frequency correlate by {model.correlation:.2f}",
+    )
+    yield Line(
+        task=TASK,
+        data=name,
+        metric="chosen model with Gamma-Gamma, revenue: total error",
+        value=float(worth.sum() / came.sum() - 1),
+    )
+
+
+def _spend(bought: PurchaseDays) -> Iterator[Line]:
+    seen = _Until.of(bought, (_CDNOW_END - _EPOCH).days, (_CDNOW_LAST - _EPOCH).days).seen
+    usable = (seen.days > 1) & (seen.repeat_revenue > 0)
+    x, spend = seen.days[usable] - 1, seen.repeat_revenue[usable]
+    begun = time.perf_counter()
+    model = gamma_gamma.fit(x, spend)
+    seconds = time.perf_counter() - begun
+    known = {"p": 6.2496, "q": 3.7442, "gamma": 15.4435}
+    ends = gamma_gamma.intervals(model, x, spend)
+    yield from _parameters("cdnow sample", "Gamma-Gamma", model, ends, known, {"gamma": 0.01})
+    yield Line(
+        task=TASK,
+        data="cdnow sample",
+        metric="Gamma-Gamma correlation of spend and frequency",
+        value=model.correlation,
+        reference=0.114,
+    )
+    yield Line(task=TASK, data="cdnow sample", metric="Gamma-Gamma fit seconds", value=seconds)
+
+
+def _contracts() -> Iterator[Line]:
+    for cohort, (survivors, (alpha, beta, likelihood)) in _COHORTS.items():
+        tenures = Tenures.of_cohorts([survivors[:8]])
+        model = sbg.fit(tenures)
+        known = {"alpha": alpha, "beta": beta, "log-likelihood": likelihood}
+        yield from _parameters(f"sBG {cohort}", "sBG", model, sbg.intervals(model, tenures), known)
+        projected = 1000 * model.survival(np.zeros(5, dtype=np.int64), np.arange(8, 13))
+        yield Line(
+            task=TASK,
+            data=f"sBG {cohort}",
+            metric="sBG projection of renewals 8 to 12, mean absolute error in percent",
+            value=float(100 * np.mean(np.abs(projected / np.array(survivors[8:]) - 1))),
+            note="of survivors, fitted to renewals 1 to 7",
+        )
+
+
+def _million(*, leave_by_time: bool) -> Iterator[Line]:
+    name = f"1,000,000 simulated customers, {'Pareto/NBD' if leave_by_time else 'BG/NBD'}"
+    steps = list(bench.fit_and_score(1_000_000, leave_by_time=leave_by_time))
+    for step in steps:
+        whole = step["step"] == "all"
+        yield Line(
+            task=TASK,
+            data=name,
+            metric="choose, fit and score: seconds" if whole else f"{step['step']}: seconds",
+            value=step["seconds"],
+            reference=_MARK_SECONDS if whole else None,
+            note=f"{step['cpu_seconds']} s of processor"
+            + (f", {step['peak_mb']} MB at most" if whole else "")
+            + "".join(f"; {told}" for told in [step.get("reason"), *step.get("messages", ())] if told),
+        )
