@@ -96,12 +96,15 @@ def patiently(send: Callable[[], requests.Response]) -> requests.Response:
     return answer
 
 
-def wait_for(condition: Callable[[], T], what: str, timeout: float = 120.0) -> T:
-    """Returns the condition's first true value. Raises TimeoutError naming `what` after `timeout` seconds."""
+def wait_for(condition: Callable[[], T], what: str, timeout: float = 120.0, pause: float = 0.2) -> T:
+    """The condition's first true value, looked for every `pause` seconds.
+
+    Raises TimeoutError naming `what` after `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
     while True:
         if value := condition():
             return value
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout:g} s: {what}")
-        time.sleep(0.2)
+        time.sleep(pause)

@@ -11,7 +11,7 @@ from docstore.commands import command
 from docstore.connection import Row, client, connect, database, disconnect, ping
 from docstore.documents import InstantField, whole_milliseconds
 from docstore.errors import Conflict
-from docstore.gathering import gathered_writes
+from docstore.gathering import asked_once, gathered_writes
 from docstore.migration import Migration, create_indexes, migrate, require_version
 from docstore.records import Record
 from docstore.scope import in_platform_scope, platform_scope
@@ -30,6 +30,7 @@ __all__ = [
     "aggregate_of",
     "aggregates",
     "aliases",
+    "asked_once",
     "batches",
     "blobs",
     "client",

@@ -1,13 +1,24 @@
-"""Writes of many callers sent together: one command for each collection instead of one for each caller."""
+"""What many callers of one transaction write is sent together, and what several of them ask is asked once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
+from chassis import tenancy
 from docstore.connection import database
 
-_gathered: ContextVar[dict[str, list[Any]] | None] = ContextVar("docstore_gathered_writes", default=None)
+T = TypeVar("T")
+
+
+@dataclass
+class _Block:
+    writes: dict[str, list[Any]] = field(default_factory=dict)
+    answers: dict[Hashable, Any] = field(default_factory=dict)
+
+
+_block: ContextVar[_Block | None] = ContextVar("docstore_gathered", default=None)
 
 
 @contextmanager
@@ -17,20 +28,34 @@ def gathered_writes() -> Iterator[None]:
     For a transaction that several callers share. Writes of one collection keep their order; reads of the block do not
     see them.
     """
-    writes: dict[str, list[Any]] = {}
-    token = _gathered.set(writes)
+    block = _Block()
+    token = _block.set(block)
     try:
         yield
     finally:
-        _gathered.reset(token)
-    for name, operations in writes.items():
+        _block.reset(token)
+    for name, operations in block.writes.items():
         database()[name].bulk_write(operations)
 
 
 def gather(name: str, operations: Sequence[Any]) -> bool:
     """Notes writes, bound to their tenant already, for the end of the block; False outside of one."""
-    writes = _gathered.get()
-    if writes is None:
+    block = _block.get()
+    if block is None:
         return False
-    writes.setdefault(name, []).extend(operations)
+    block.writes.setdefault(name, []).extend(operations)
     return True
+
+
+def asked_once(key: Hashable, question: Callable[[], T]) -> T:
+    """The answer to a question, within a block the one first given to the current tenant for this key.
+
+    For what is asked for every one of many events and does not change by what their transaction writes.
+    """
+    block = _block.get()
+    if block is None:
+        return question()
+    asked = (tenancy.tenant(), key)
+    if asked not in block.answers:
+        block.answers[asked] = question()
+    return cast(T, block.answers[asked])

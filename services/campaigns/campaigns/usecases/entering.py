@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
+import docstore
 from campaigns.store import Journey, JourneyRevision, entries, journeys
 from campaigns.store.entries import Occasion
 from chassis import clock
@@ -15,8 +16,12 @@ _JOURNEYS_MAX = 100
 
 def enter(kind: str, occasions: Mapping[str, Iterable[Occasion]]) -> None:
     """Lets people enter all active journeys that a segment or event of that name triggers (name -> occasions)."""
-    active = Journey.find(
-        {"trigger": {"$in": list(occasions)}, "trigger_kind": kind, "state": journeys.ACTIVE}, limit=_JOURNEYS_MAX
+    names = sorted(occasions)
+    active = docstore.asked_once(
+        ("journeys", kind, *names),
+        lambda: Journey.find(
+            {"trigger": {"$in": names}, "trigger_kind": kind, "state": journeys.ACTIVE}, limit=_JOURNEYS_MAX
+        ),
     )
     if not active:
         return
