@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Block:
+    tenant: str
     writes: dict[str, list[Any]] = field(default_factory=dict)
     answers: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -26,9 +27,9 @@ def gathered_writes() -> Iterator[None]:
     """Within the block `TenantCollection.gather` only notes writes; they are sent when it ends, unless it raises.
 
     For a transaction that several callers share. Writes of one collection keep their order; reads of the block do not
-    see them.
+    see them. It belongs to the current tenant: what is done for another one is done at once.
     """
-    block = _Block()
+    block = _Block(tenancy.tenant())
     token = _block.set(block)
     try:
         yield
@@ -40,7 +41,7 @@ def gathered_writes() -> Iterator[None]:
 
 def gather(name: str, operations: Sequence[Any]) -> bool:
     """Notes writes, bound to their tenant already, for the end of the block; False outside of one."""
-    block = _block.get()
+    block = _current()
     if block is None:
         return False
     block.writes.setdefault(name, []).extend(operations)
@@ -48,14 +49,18 @@ def gather(name: str, operations: Sequence[Any]) -> bool:
 
 
 def asked_once(key: Hashable, question: Callable[[], T]) -> T:
-    """The answer to a question, within a block the one first given to the current tenant for this key.
+    """The answer to a question, within a block the one first given for this key.
 
     For what is asked for every one of many events and does not change by what their transaction writes.
     """
-    block = _block.get()
+    block = _current()
     if block is None:
         return question()
-    asked = (tenancy.tenant(), key)
-    if asked not in block.answers:
-        block.answers[asked] = question()
-    return cast(T, block.answers[asked])
+    if key not in block.answers:
+        block.answers[key] = question()
+    return cast(T, block.answers[key])
+
+
+def _current() -> _Block | None:
+    block = _block.get()
+    return block if block is not None and block.tenant == tenancy.tenant() else None
