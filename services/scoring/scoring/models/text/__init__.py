@@ -1,0 +1,31 @@
+"""What a text is about, and its mood: a linear model that each tenant teaches by resolved tickets."""
+
+from scoring.models.text.artefact import dump, fingerprint, load
+from scoring.models.text.model import (
+    LEAST_TEXTS,
+    Evaluation,
+    Prediction,
+    TextModel,
+    evaluate,
+    explain,
+    predict,
+    train,
+)
+from scoring.models.text.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS
+
+__all__ = [
+    "LEAST_AUTHORS",
+    "LEAST_TEXTS",
+    "MOST_CHARACTER_TERMS",
+    "MOST_WORD_TERMS",
+    "Evaluation",
+    "Prediction",
+    "TextModel",
+    "dump",
+    "evaluate",
+    "explain",
+    "fingerprint",
+    "load",
+    "predict",
+    "train",
+]
