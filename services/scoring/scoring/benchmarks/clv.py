@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.benchmarks import recalibration
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.jobs import bench
@@ -152,6 +153,14 @@ def _told(
     note = f"{chosen.title}: {chosen.reason}"
     best = _BEST_OF_SAMPLE if holdout else {}
     yield from _holdout(name, "chosen model", told[chosen.name], now.split, best, note)
+    half = _Until.of(bought, day - (day - int(bought.day.min()) + 1) // 2, day).split
+    correction = recalibration.fit(recalibration.mean_of_models(half), half)
+    corrected = correction.apply(np.add.reduce(list(told.values())) / len(told), now.split.x)
+    note = (
+        f"exp({correction.level:.2f}) * mean^{1 + correction.by_expected:.2f} * (1+x)^{correction.by_frequency:.2f}, "
+        "learned on the window's second half; in no job"
+    )
+    yield from _holdout(name, "recalibrated mean of the models", corrected, now.split, best, note)
     yield from _value(name, now, told[chosen.name])
 
 
