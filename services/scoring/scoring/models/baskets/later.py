@@ -41,14 +41,14 @@ def evaluate(rules: Rules, later: Baskets) -> Later:
     known = np.flatnonzero(np.isin(later.names, rules.names))
     holds = np.zeros((len(rules.names) + 1, -(-max(len(later), 1) // 8)), dtype=np.uint8)
     basket = np.repeat(np.arange(len(later)), later.lengths)
-    cells = np.zeros(len(later), dtype=np.bool_)
+    cells = np.zeros(max(len(later), 1), dtype=np.bool_)
     order = np.argsort(later.items, kind="stable")
     bounds = np.searchsorted(later.items[order], np.arange(len(later.names) + 1))
     for item in known:
         cells[:] = False
         cells[basket[order[bounds[item] : bounds[item + 1]]]] = True
         holds[code[item]] = np.packbits(cells)
-    holds[-1] = np.packbits(np.ones_like(cells)) if len(cells) else 0
+    holds[-1] = np.packbits(np.ones_like(cells))
     left = np.zeros(len(rules), dtype=np.int64)
     both = np.zeros(len(rules), dtype=np.int64)
     for number, (items, right) in enumerate(zip(rules.left, rules.right, strict=True)):

@@ -17,15 +17,17 @@ def fisher(both: Ints, left: Ints, right: Ints, total: Ints) -> Floats:
     One-sided; the tail of the hypergeometric distribution, summed from `both` on by the ratio of one term to the next,
     relative error under 1e-8. All arguments have one element a rule. Underflows to 0 below about 1e-308.
     """
+    p = np.ones(len(both))
     least = np.maximum(left + right - total, 0)
-    most = np.minimum(left, right)
+    # So many, or more, are there for certain where both sides hardly fit beside each other: nothing to sum.
+    open_ = np.flatnonzero(both > least)
+    k, n, m, of, low = both[open_], left[open_], right[open_], total[open_], least[open_]
     # The tail that does not hold the mode is short: below the mean, one minus the lower tail.
-    upper = (both.astype(np.float64) * total >= left.astype(np.float64) * right) | (both <= least)
-    first = np.where(upper, both, both - 1)
-    sums = np.exp(np.minimum(_log_term(first, left, right, total), 0.0)) * _tail(
-        first, np.where(upper, 1, -1), left, right, total, least, most
-    )
-    p: Floats = np.where(both <= least, 1.0, np.clip(np.where(upper, sums, 1 - sums), 0.0, 1.0))
+    upper = k.astype(np.float64) * of >= n.astype(np.float64) * m
+    first = np.where(upper, k, k - 1)
+    sums = _tail(first, np.where(upper, 1, -1), n, m, of, low, np.minimum(n, m))
+    sums *= np.exp(np.minimum(_log_term(first, n, m, of), 0.0))
+    p[open_] = np.clip(np.where(upper, sums, 1 - sums), 0.0, 1.0)
     return p
 
 
@@ -88,4 +90,5 @@ def share(part: Ints, whole: Ints) -> tuple[Floats, Floats]:
     estimate, z2 = part / n, _Z**2
     centre = (estimate + z2 / (2 * n)) / (1 + z2 / n)
     half = _Z / (1 + z2 / n) * np.sqrt(estimate * (1 - estimate) / n + z2 / (4 * n**2))
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    # The ends of nothing and of all are exact, whatever the rounding.
+    return np.where(part == 0, 0.0, centre - half), np.where(part == n, 1.0, centre + half)

@@ -63,13 +63,16 @@ class Ranking:
         """Mean reciprocal rank over all items."""
         return _mean(self.reciprocal)
 
-    def beats(self, other: "Ranking", seed: int = 1) -> tuple[float, float, float]:
-        """How much larger HR@10 is than the other's for the same customers, and the interval of 95 % (bootstrap)."""
-        difference = self.hit - other.hit
+    def beats(self, other: "Ranking", by: str = "hit", seed: int = 1) -> tuple[float, float, float]:
+        """How much larger the mean is than the other's for the same customers, and the interval of 95 % (bootstrap).
+
+        by: the column that is compared: "hit", "gain" or "reciprocal".
+        """
+        difference = getattr(self, by) - getattr(other, by)
         if not len(difference):
             return 0.0, 0.0, 0.0
         rng = np.random.default_rng(seed)
-        draws = difference[rng.integers(0, len(difference), (_DRAWS, len(difference)))].mean(axis=1)
+        draws = [_mean(difference[rng.integers(0, len(difference), len(difference))]) for _ in range(_DRAWS)]
         low, high = np.quantile(draws, [0.025, 0.975])
         return _mean(difference), float(low), float(high)
 
@@ -78,6 +81,8 @@ def rank(scores: NDArray[np.floating], relevant: Bools, barred: Bools) -> Rankin
     """Ranks all items that are not barred, for customers who bought one of these later; shape (customers, items)."""
     wanted = relevant & ~barred
     there = np.flatnonzero(wanted.any(axis=1))
+    if len(there) == 0:
+        return Ranking(np.zeros(0), np.zeros(0), np.zeros(0))
     wanted = wanted[there]
     order = keys(scores[there], barred[there])
     best = np.where(wanted, order, _BARRED).max(axis=1, initial=_BARRED)
@@ -89,7 +94,8 @@ def rank(scores: NDArray[np.floating], relevant: Bools, barred: Bools) -> Rankin
     discount = 1 / np.log2(np.arange(2, most + 2))
     ideal = np.concatenate([[1.0], np.cumsum(discount)])[np.minimum(wanted.sum(axis=1), most)]
     gain: Floats = np.where(found, discount, 0.0).sum(axis=1) / ideal
-    return Ranking(np.max(found, axis=1, initial=False).astype(np.float64), gain, np.reciprocal(places.astype(np.float64)))
+    hit = np.max(found, axis=1, initial=False).astype(np.float64)
+    return Ranking(hit, gain, np.reciprocal(places.astype(np.float64)))
 
 
 def joined(parts: list[Ranking]) -> Ranking:

@@ -8,6 +8,7 @@ from scoring.models.offers import ease
 from scoring.models.offers.calibration import calibrate
 from scoring.models.offers.history import Purchases
 from scoring.models.offers.model import OfferModel
+from scoring.models.offers.ranking import Ranking
 
 MOST_ITEMS = 10_000
 """EASE keeps a number for each pair of items (400 MB here); above, the most bought items are kept."""
@@ -32,7 +33,8 @@ def fit(purchases: Purchases, as_of: int, horizon_days: int = HORIZON_DAYS, most
 
     Half-lives, strength of regularisation and the weights of the parts are chosen by NDCG@10 over all items in the
     last `horizon_days` before `as_of`, given what was known before these; there probabilities are told from, too.
-    Then all is fitted to everything. EASE must beat popularity there, or popularity stands in.
+    Then all is fitted to everything. EASE must surely beat popularity there (interval of 95 %, bootstrap), or
+    popularity stands in.
     """
     purchases, messages = _kept(purchases.between(None, as_of), most_items)
     span = as_of - int(purchases.day.min()) if len(purchases) else 0
@@ -55,10 +57,12 @@ def fit(purchases: Purchases, as_of: int, horizon_days: int = HORIZON_DAYS, most
         messages.append(f"purchases of {span} days tell of {horizon} days ahead, not of {horizon_days}")
     settings, earlier = _chosen(known, later, as_of - horizon, horizon, enough)
     if enough and not settings.ease:
-        messages.append("what customers bought before does not tell what they buy next better than what is popular")
+        messages.append("what customers bought does not surely tell better than popularity what they buy next")
     if earlier.of_new is None:
         messages.append("too few items were bought by new buyers to tell probabilities: offers have scores only")
-    model = _fitted(purchases, as_of, horizon, settings)
+    # As much stronger as there is more to learn from: weights keep their scale, and with it what a score means.
+    growth = int(purchases.buyers.sum()) / int(known.buyers.sum())
+    model = _fitted(purchases, as_of, horizon, replace(settings, strength=settings.strength * growth))
     return replace(model, of_new=earlier.of_new, of_owned=earlier.of_owned, messages=tuple(messages))
 
 
@@ -95,27 +99,27 @@ def _chosen(known: Purchases, later: Purchases, as_of: int, horizon: int, enough
     seen, bought = known.of_customers(some), later.of_customers(some)
     fitted = _fitted(known, as_of, horizon, settings)
 
-    def best(name: str, values: tuple[float, ...], new: bool = True) -> tuple[float, OfferModel]:
+    def best(name: str, values: tuple[float, ...], new: bool = True) -> tuple[Ranking, OfferModel]:
         """Sets the value of greatest NDCG@10, the first of equal ones."""
         nonlocal settings
-        found: list[tuple[float, _Settings, OfferModel]] = []
+        found: list[tuple[Ranking, _Settings, OfferModel]] = []
         for value in values:
             tried = replace(settings, **{name: value})  # type: ignore[arg-type]  # names of numbers
             # EASE depends on these two alone.
             same = tried.half_life == fitted.half_life_days and tried.strength == fitted.strength
             model = _fitted(known, as_of, horizon, tried, fitted.weights if same else None)
-            rankings = model.evaluate(seen, bought, as_of)
-            found.append((round(rankings[0 if new else 1].ndcg, 6), tried, model))
-        score, settings, model = max(found, key=lambda one: one[0])
-        return score, model
+            found.append((model.evaluate(seen, bought, as_of)[0 if new else 1], tried, model))
+        ranking, settings, model = max(found, key=lambda one: round(one[0].ndcg, 6))
+        return ranking, model
 
     popular, fitted = best("popular_half_life", POPULAR_HALF_LIVES)
     if enough:
         without = settings, fitted
         settings = replace(settings, ease=True)
         for name, values in (("half_life", HALF_LIVES), ("strength", STRENGTHS), ("prior", PRIORS)):
-            score, fitted = best(name, values)
-        if score <= popular:
+            ranking, fitted = best(name, values)
+        _, sure, _ = ranking.beats(popular, by="gain")
+        if sure <= 0:
             settings, fitted = without
     _, fitted = best("repeat", REPEATS, new=False)
     return settings, _calibrated(fitted, seen, bought, as_of)
