@@ -132,7 +132,8 @@ def _peer_fold(given: Labelled, fold: Fold) -> Floats:
 
 
 def _labelled(rows: list[dict[str, str]], label: str, event: str, numeric: set[str], left_out: set[str]) -> Labelled:
-    columns, values = [], {}
+    columns: list[Column] = []
+    values: dict[str, object] = {}
     for name in rows[0]:
         if name == label or name in left_out:
             continue

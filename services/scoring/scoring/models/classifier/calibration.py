@@ -12,13 +12,16 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from scoring.models.classifier.folds import stratified
+from scoring.models.classifier.folds import Fold, stratified
 from scoring.models.fitting import Floats, significant
+from scoring.models.summary import Ints
 
 Method = Literal["none", "platt", "isotonic"]
 LEAST_ROWS = 1_000
 LEAST_EVENTS = 200
 """Isotonic regression overfits where there is less (Niculescu-Mizil, Caruana 2005)."""
+LEAST_IN_BLOCK = 20
+"""Of events, and of others, that a line of its own is fitted to."""
 _FARTHEST = 30.0
 
 
@@ -45,26 +48,43 @@ class Calibration:
         return sigmoid(self.log_odds(raw))
 
 
+_Way = Callable[[Floats, Floats, Ints], Calibration]
+"""From raw scores, labels and blocks of time."""
+
+
 def sigmoid(log_odds: Floats) -> Floats:
     """Probability of log odds."""
     told: Floats = 1.0 / (1.0 + np.exp(-log_odds))
     return told
 
 
-def fit(raw: Floats, labels: Floats) -> Calibration:
-    """The way of least log loss on rows it has not seen (five folds of the out-of-fold scores).
+def fit(raw: Floats, labels: Floats, blocks: Ints | None = None) -> tuple[Calibration, Floats]:
+    """The way of least log loss on scores it has not seen, and that loss of each row judged, always in the same order.
 
-    A simpler way stays unless the other is better by more than one standard error of the paired difference.
+    With `blocks` of time (0, 1, ...; the last is the latest) each block is judged by what was fitted on those before,
+    and Platt's line of the latest block alone is a way, too: where shares of events drift it fits better. Else five
+    stratified folds. A simpler way stays unless the other is better by more than one standard error of the difference.
     """
-    ways: list[Callable[[Floats, Floats], Calibration]] = [lambda *_: Calibration(), _platt]
+    ways: list[_Way] = [_none, _platt]
     if len(raw) >= LEAST_ROWS and min(labels.sum(), (1 - labels).sum()) >= LEAST_EVENTS:
         ways.append(_isotonic)
-    losses = np.empty((len(ways), len(raw)))
-    for fold in stratified(labels):
-        for row, way in enumerate(ways):
-            fitted = way(raw[fold.train], labels[fold.train])
-            losses[row, fold.test] = log_losses(labels[fold.test], fitted.probability(raw[fold.test]))
-    return ways[simplest(losses)](raw, labels)
+    if blocks is None or not _fit_for_judging(labels, blocks):
+        blocks = np.zeros(len(raw), dtype=np.int64)
+        folds = stratified(labels)
+    else:
+        ways.append(_latest)
+        folds = [
+            Fold(np.flatnonzero(blocks < block), np.flatnonzero(blocks == block))
+            for block in range(1, blocks.max() + 1)
+        ]
+    losses = []
+    for fold in folds:
+        train, test = fold.train, fold.test
+        fitted = [way(raw[train], labels[train], blocks[train]) for way in ways]
+        losses.append(np.stack([log_losses(labels[test], one.probability(raw[test])) for one in fitted]))
+    judged = np.hstack(losses)
+    best = simplest(judged)
+    return ways[best](raw, labels, blocks), judged[best]
 
 
 def log_losses(labels: Floats, probability: Floats) -> Floats:
@@ -86,7 +106,26 @@ def simplest(losses: Floats) -> int:
     return held
 
 
-def _platt(raw: Floats, labels: Floats) -> Calibration:
+def _fit_for_judging(labels: Floats, blocks: Ints) -> bool:
+    """There are several blocks, and the first can be fitted on already."""
+    first = labels[blocks == 0]
+    return bool(blocks.max() > 0 and min(first.sum(), (1 - first).sum()) >= LEAST_IN_BLOCK)
+
+
+def _none(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
+    del raw, labels, blocks
+    return Calibration()
+
+
+def _latest(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
+    latest = np.flatnonzero(blocks == blocks.max())
+    if min(labels[latest].sum(), (1 - labels[latest]).sum()) < LEAST_IN_BLOCK:
+        return _platt(raw, labels, blocks)
+    return _platt(raw[latest], labels[latest], blocks[latest])
+
+
+def _platt(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
+    del blocks
     line = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(raw[:, None], labels)
     slope = float(line.coef_[0, 0])
     if slope <= 0:
@@ -96,7 +135,8 @@ def _platt(raw: Floats, labels: Floats) -> Calibration:
     return Calibration("platt", significant(slope), significant(float(line.intercept_[0])))
 
 
-def _isotonic(raw: Floats, labels: Floats) -> Calibration:
+def _isotonic(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
+    del blocks
     steps = IsotonicRegression().fit_transform(raw, labels)
     _, step = np.unique(steps, return_inverse=True)
     count = np.bincount(step)

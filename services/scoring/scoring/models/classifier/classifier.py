@@ -29,7 +29,7 @@ class Candidate:
     calibration: Calibration
     spread: Spread
     log_loss: float
-    """Of calibrated out-of-fold probabilities: what the choice was made by."""
+    """Of out-of-fold scores calibrated by what was fitted on others: the choice was made by it."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from scoring.models.fitting import Floats
 from scoring.models.summary import Ints
 
+_GREATEST = 1e37
+"""Matrices are of float32."""
+
 
 class Kind(StrEnum):
     """What the values of a column are."""
@@ -200,7 +203,7 @@ def _checked(column: Column, values: Any) -> Values:
         raise TableError(
             column.name, f"is declared {column.kind} and holds something else", f"give {_wanted(column)}"
         ) from None
-    if np.isinf(numbers).any():
+    if (np.abs(numbers) > _GREATEST).any():
         raise TableError(column.name, "holds infinite values", "give NaN where the value is not known")
     if column.kind is Kind.BOOLEAN and not (np.isnan(numbers) | np.isin(numbers, (0, 1))).all():
         raise TableError(column.name, "is declared boolean and holds other numbers", f"give {_wanted(column)}")

@@ -25,7 +25,7 @@ from scoring.models.classifier.classifier import (
     Model,
 )
 from scoring.models.classifier.encoding import Encoder
-from scoring.models.classifier.folds import Fold, split, stratified
+from scoring.models.classifier.folds import Fold, forward, stratified
 from scoring.models.classifier.guards import Finding, FindingKind
 from scoring.models.classifier.table import Table, TableError, checked_labels
 from scoring.models.fitting import Floats
@@ -85,32 +85,34 @@ def train(
         return Training(nothing, (*findings, too_little), None)
     with threadpool_limits(1):
         findings += guards.leaks(kept.take(np.arange(min(len(kept), _MOST_INNER_ROWS))), truth[:_MOST_INNER_ROWS])
-        encoder, candidates, seen = _candidates(kept, truth, None if moments is None else moments[order], horizon_days)
-    chosen = _chosen(seen)
+        ordered = None if moments is None else moments[order]
+        encoder, candidates, chosen, seen = _candidates(kept, truth, ordered, horizon_days)
     classifier = Classifier(table.columns, outcome, rate, encoder, candidates, chosen)
     return Training(classifier, tuple(findings), replace(seen, rows=order[seen.rows]))
 
 
 def _candidates(
     table: Table, labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int
-) -> tuple[Encoder, dict[str, Candidate], OutOfFold]:
+) -> tuple[Encoder, dict[str, Candidate], str, OutOfFold]:
     inner = np.arange(min(len(labels), _MOST_INNER_ROWS))
-    folds = _usable(split(labels[inner], None if dates is None else dates[inner], horizon_days=horizon_days), labels)
-    rows = np.concatenate([fold.test for fold in folds or stratified(labels[inner])])
-    settings, raws = _settings(table, labels, folds or stratified(labels[inner]))
+    folds, by_time = _inner_folds(labels[inner], None if dates is None else dates[inner], horizon_days)
+    rows = np.concatenate([fold.test for fold in folds])
+    blocks = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds]) if by_time else None
+    settings, raws = _settings(table, labels, folds)
     pairs = _of_thirds(table, labels, inner, settings)
     encoder, matrix = encoding.fit(table, labels)
     linear = logistic.fit(matrix, labels, settings[LOGISTIC])
     trees = boosting.fit(matrix, labels, settings[BOOSTING])
     models: dict[str, Model] = {LOGISTIC: linear, BOOSTING: trees, AVERAGE: Average(trees, linear)}
-    candidates, probability = {}, {}
+    candidates, probability, losses = {}, {}, {}
     for name, model in models.items():
-        way = calibration.fit(raws[name], labels[rows])
+        way, losses[name] = calibration.fit(raws[name], labels[rows], blocks)
         probability[name] = way.probability(raws[name])
-        loss = float(calibration.log_losses(labels[rows], probability[name]).mean())
         spread = uncertainty.fit(raws[name], labels[rows], way, pairs[name])
-        candidates[name] = Candidate(model, settings.get(name), way, spread, loss)
-    return encoder, candidates, OutOfFold(rows, labels[rows], probability)
+        candidates[name] = Candidate(model, settings.get(name), way, spread, float(losses[name].mean()))
+    # From simple to complex: one that is more complex must earn its place.
+    chosen = list(candidates)[calibration.simplest(np.stack(list(losses.values())))]
+    return encoder, candidates, chosen, OutOfFold(rows, labels[rows], probability)
 
 
 def _settings(table: Table, labels: Floats, folds: list[Fold]) -> tuple[dict[str, float], dict[str, Floats]]:
@@ -161,20 +163,17 @@ def _of_thirds(
     return pairs
 
 
-def _chosen(seen: OutOfFold) -> str:
-    """From simple to complex: one that is more complex must earn its place (`calibration.simplest`)."""
-    names = (LOGISTIC, BOOSTING, AVERAGE)
-    losses = np.stack([calibration.log_losses(seen.labels, seen.probability[name]) for name in names])
-    return names[calibration.simplest(losses)]
+def _inner_folds(labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int) -> tuple[list[Fold], bool]:
+    """Folds, and whether they go by time: where dated, and enough of both classes train and judge."""
 
+    def enough(rows: Ints) -> bool:
+        return bool(min(labels[rows].sum(), (1 - labels[rows]).sum()) >= _LEAST_IN_FOLD)
 
-def _usable(folds: list[Fold], labels: Floats) -> list[Fold]:
-    """Folds whose training rows have enough of both classes."""
-    return [
-        fold
-        for fold in folds
-        if min(labels[fold.train].sum(), (1 - labels[fold.train]).sum()) >= min(_LEAST_IN_FOLD, LEAST_EVENTS)
-    ]
+    if dates is not None:
+        folds = [fold for fold in forward(dates, horizon_days=horizon_days) if enough(fold.train)]
+        if folds and enough(np.concatenate([fold.test for fold in folds])):
+            return folds, True
+    return stratified(labels), False
 
 
 def _too_little(rate: BaseRate, table: Table) -> Finding | None:

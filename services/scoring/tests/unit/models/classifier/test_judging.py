@@ -68,15 +68,28 @@ def test_the_way_of_calibration_fits_what_is_wrong(distort, method):
     random = np.random.default_rng(9)
     log_odds = random.normal(-1, 1.5, 8_000)
     labels = (random.random(8_000) < sigmoid(log_odds)).astype(float)
-    way = fit(distort(log_odds), labels)
+    way, losses = fit(distort(log_odds), labels)
+    assert len(losses) == 8_000
     assert way.method == method
     assert np.abs(way.probability(distort(log_odds)) - sigmoid(log_odds)).mean() < 0.02
+
+
+def test_where_shares_drift_the_latest_block_calibrates():
+    random = np.random.default_rng(9)
+    raw = random.normal(-1, 1, 5_000)
+    blocks = np.arange(5_000) // 1_000
+    labels = (random.random(5_000) < sigmoid(raw + blocks / 2)).astype(float)
+    drifting, losses = fit(raw, labels, blocks)
+    assert drifting.intercept == pytest.approx(2, abs=0.3)
+    assert len(losses) == 4_000
+    steady, _ = fit(raw, (random.random(5_000) < sigmoid(raw)).astype(float), blocks)
+    assert steady.method == "none"
 
 
 def test_isotonic_needs_much_data():
     random = np.random.default_rng(9)
     raw = random.normal(-1, 1.5, 900)
-    assert fit(np.where(raw > -1, 9.0, raw), (random.random(900) < sigmoid(raw)).astype(float)).method != "isotonic"
+    assert fit(np.where(raw > -1, 9.0, raw), (random.random(900) < sigmoid(raw)).astype(float))[0].method != "isotonic"
 
 
 def test_comparison_finds_no_difference_where_there_is_none_and_one_where_there_is():
