@@ -139,6 +139,23 @@ SCORING_JOBS = Metric(
     "Scoring jobs that ended, by outcome.",
     ("rapport.scoring.outcome",),
 )
+SCORING_MODELS = Metric(
+    "rapport.scoring.models",
+    "counter",
+    "{model}",
+    "Models that jobs judged, by what became of them.",
+    ("rapport.scoring.outcome",),
+)
+SCORING_MODEL_AGE = Metric(
+    "rapport.scoring.model.age", "gauge", "s", "Age of the oldest model that scores: of its last purchases."
+)
+SCORING_DRIFT = Metric(
+    "rapport.scoring.drift",
+    "gauge",
+    "1",
+    "How far customers and scores have moved from those the model was made of (PSI): the most of any tenant.",
+    ("rapport.scoring.column",),
+)
 SCORING_STAGED_AGE = Metric(
     "rapport.scoring.staged.age", "gauge", "s", "Age of the oldest purchase that is not yet in a file."
 )

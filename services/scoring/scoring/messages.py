@@ -1,6 +1,6 @@
 """Documents as the messages callers see."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rapport.scoring.v1 import (
@@ -85,7 +85,7 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         as_of=row["as_of"],
         horizon_weeks=row["horizon_weeks"],
-        model=f"models/{row['job']}",
+        model=f"models/{row.get('model') or row['job']}",
         scoring_job=f"scoringJobs/{row['job']}",
         decision=row["decision"],
         score_time=row["score_time"],
@@ -115,7 +115,7 @@ def model(document: Model) -> model_pb2.Model:
         name=document.name,
         uid=document.uid,
         version=document.number,
-        scoring_job=f"scoringJobs/{document.uid}",
+        scoring_job=f"scoringJobs/{document.job}",
         as_of=document.as_of,
         window_start_time=document.window_start_time,
         window_end_time=document.window_end_time,
@@ -126,10 +126,52 @@ def model(document: Model) -> model_pb2.Model:
         fingerprint=document.fingerprint,
         create_time=document.create_time,
         etag=document.etag,
+        kind=f"KIND_{document.kind}",
+        state=f"STATE_{document.state}",
+        state_message=document.state_message or "",
+        state_time=document.state_time,
+        features=[model_pb2.ModelFeature(name=name, version=version) for name, version in document.features.items()],
+        gates=[model_pb2.ModelGate(**gate) for gate in document.gates],
+        calibration=_deciles(document.test.get("deciles", ())),
+        artefact_sha256=document.artefact_sha256 or "",
+        consenting_share=document.consenting,
+        previous_model=f"models/{document.previous}" if document.previous else "",
+        outcomes=map(_outcome, document.outcomes),
+        drifts=map(model_drift, document.drifts),
     )
     found.parameters.update(_plain(document.parameters))
     found.metrics.update(_plain(document.metrics))
     return found
+
+
+def model_drift(drift: Mapping[str, Any]) -> model_pb2.ModelDrift:
+    """How far one column has moved, as stored."""
+    return model_pb2.ModelDrift(**drift)
+
+
+def _outcome(outcome: Mapping[str, Any]) -> model_pb2.ModelOutcome:
+    error = outcome["error"]
+    return model_pb2.ModelOutcome(
+        scoring_job=f"scoringJobs/{outcome['job']}",
+        as_of=outcome["as_of"],
+        weeks=outcome["weeks"],
+        customer_count=outcome["customers"],
+        expected=outcome["expected"],
+        actual=outcome["actual"],
+        error=error["value"],
+        error_low=error["low"],
+        error_high=error["high"],
+        promised_error=outcome["promised"] or 0,
+        degraded=outcome["degraded"],
+        deciles=_deciles(outcome["deciles"]),
+    )
+
+
+def _deciles(tenths: Iterable[Mapping[str, Any]]) -> list[model_pb2.ModelDecile]:
+    return [
+        model_pb2.ModelDecile(expected=tenth["expected"], actual=tenth["actual"], customer_count=tenth["customers"])
+        for tenth in tenths
+    ]
 
 
 def segment(document: Segment) -> segment_pb2.Segment:

@@ -1,13 +1,34 @@
 """Role `migrate`: indexes and numbered migrations of the service's database."""
 
+from typing import Any
+
+from pymongo.database import Database
+
 import docstore
 from chassis.lifecycle import Stopping
+from docstore import Row
 from docstore.migration import Migration
 from eventing.records import RECORDS
+from scoring.domain import gates
 from scoring.settings import ScoringSettings
 from scoring.store import DOCUMENTS
+from scoring.store.models import LIFETIME_VALUE
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _name_champions(database: Database[Row]) -> None:
+    """Models of before there was a registry: the newest of each tenant scores, the others did."""
+    models: Any = database["models"]
+    newest = models.aggregate([{"$group": {"_id": "$tenant", "number": {"$max": "$number"}}}])
+    for tenant in newest:
+        old = {"tenant": tenant["_id"], "state": {"$exists": False}}
+        of = {"$set": {"kind": LIFETIME_VALUE, "state": gates.RETIRED, "job": "$uid"}}
+        scores = {"$set": {"kind": LIFETIME_VALUE, "state": gates.CHAMPION, "job": "$uid"}}
+        # The newest last: a run that was broken off finds it without a state still.
+        models.update_many({**old, "number": {"$lt": tenant["number"]}}, [of])
+        models.update_one({**old, "number": tenant["number"]}, [scores])
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "Name each tenant's champion.", _name_champions),)
 
 VERSION = len(MIGRATIONS)
 """The database version this code needs."""

@@ -131,6 +131,21 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
     return Rest(out.getvalue(), rows, removed, currencies)
 
 
+def others(file: BinaryIO, customers: Collection[str]) -> bytes | None:
+    """A file of scores without those of some customers; None when it has none of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    there = pc.is_in(table.column("customer"), value_set=pa.array(sorted(customers), pa.string()))
+    if not pc.any(there).as_py():
+        return None
+    out = io.BytesIO()
+    pq.write_table(table.filter(pc.invert(there)), out, compression="zstd")
+    return out.getvalue()
+
+
 def nameless(file: BinaryIO, customers: Collection[str]) -> bytes | None:
     """A file of scores in which some customers have an empty name; None when it has none of them.
 

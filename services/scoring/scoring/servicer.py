@@ -5,6 +5,7 @@
 from datetime import UTC, datetime
 
 import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
     customer_scores_pb2,
@@ -18,14 +19,23 @@ from rapport.scoring.v1 import scoring_service_pb2 as pb
 from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import NotFound
-from docstore import aliases, paging
+from docstore import aliases, filters, paging
+from docstore.filters import FilterField
 from scoring import messages
 from scoring.domain import job_limits
 from scoring.store import Model, Score, ScoringJob, Segment
 from scoring.store.scores import totals
-from scoring.usecases import jobs, segments, summaries
+from scoring.usecases import cards, jobs, models, segments, summaries
 
 Context = grpc.ServicerContext
+_MODEL_FIELDS = {
+    "kind": FilterField(
+        "enum", values=model_pb2.Model.Kind.keys()[1:], convert=lambda kind: kind.removeprefix("KIND_")
+    ),
+    "state": FilterField(
+        "enum", values=model_pb2.Model.State.keys()[1:], convert=lambda state: state.removeprefix("STATE_")
+    ),
+}
 
 
 class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
@@ -78,8 +88,19 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return messages.model(Model.get(fields.uid(request.name)))
 
     def ListModels(self, request: pb.ListModelsRequest, _: Context) -> pb.ListModelsResponse:
-        found, token = paging.page(Model, filter={}, order=[("number", -1)], request=request, bind={})
+        wanted = filters.parse(request.filter, _MODEL_FIELDS)
+        bind = {"filter": request.filter}
+        found, token = paging.page(Model, filter=wanted, order=[("number", -1)], request=request, bind=bind)
         return pb.ListModelsResponse(models=map(messages.model, found), next_page_token=token)
+
+    def PromoteModel(self, request: pb.PromoteModelRequest, _: Context) -> model_pb2.Model:
+        return messages.model(models.promote(fields.uid(request.name), request.etag, request.reason))
+
+    def RollBackModel(self, request: pb.RollBackModelRequest, _: Context) -> model_pb2.Model:
+        return messages.model(models.roll_back(fields.uid(request.name), request.etag, request.reason))
+
+    def GetModelCard(self, request: pb.GetModelCardRequest, _: Context) -> HttpBody:
+        return cards.card(fields.uid(request.name), request.format)
 
     # Segments
 

@@ -17,7 +17,7 @@ def snapshot(row: Mapping[str, Any]) -> events_pb2.ScoreSnapshot:
         lifetime_value=money.from_minor(row["lifetime_value_minor"], row["currency"]),
         rfm_segment=row["rfm"]["segment"],
         reasons=row["reasons"],
-        model=f"models/{row['job']}",
+        model=f"models/{row.get('model') or row['job']}",
         decision=row["decision"],
     )
 

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scoring.jobs import fit as fitting
-from scoring.jobs import people, scores, tasks
+from scoring.jobs import judge, people, scores, tasks
 from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
@@ -98,7 +98,8 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     rows = sum(file.rows for file in files)
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     window = fingerprint(VERSION, spec.as_of.astimezone(UTC).isoformat(), spec.currency, who, [f.sha256 for f in files])
-    key = fingerprint(window, spec.partitions, spec.horizon_weeks, spec.discount)
+    known = [model.model_dump(mode="json", exclude={"url"}) for model in spec.models]
+    key = fingerprint(window, spec.partitions, spec.horizon_weeks, spec.discount, known, spec.consenting)
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(tasks.WORK)
         reporter.end(State.SUCCEEDED, "was done already")
@@ -129,11 +130,12 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         fitted = fitting.fit(
             output, [part.file for part in parts], as_of_day, cut_day, inner_cut_day, spec.horizon_weeks, spec.discount
         )
+        judged = judge.judge(output, executor, parts, fitted, spec)
         reporter.done("fit", 1, 1)
         counted = {name: sum(counts[name] for counts in left_out) for name in tasks.LEFT_OUT}
-        model = _model(spec, window, fitted, rows, counted)
+        model = {**_model(spec, window, fitted, rows, counted), "judgement": judged.told}
         pieces = [
-            scores.ScorePart(spec.output, part.file, part.number, fitted, fingerprint(key, model["version"]))
+            scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))
             for part in parts
         ]
         executor.run(scores.score, pieces, _counting(reporter, "score", len(pieces), are_customers=True))

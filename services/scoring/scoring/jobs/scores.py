@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("frequency", pa.int64()),  # repeat purchase days
         ("age_weeks", pa.float64()),  # from the first purchase to as_of
         ("monetary_minor", pa.int64()),  # mean value of a repeat purchase day
+        ("repeat_revenue_minor", pa.int64()),  # of all of them
         ("purchases", pa.int64()),
         ("revenue_minor", pa.int64()),
         ("r", pa.int32()),
@@ -74,10 +75,10 @@ def score(part: ScorePart) -> int:
     if rows is not None:
         return rows
     table = read_columns(output, part.summary)
-    columns = _columns({name: table.column(name).to_numpy() for name in SUMMARY_COLUMNS}, part.fitted)
-    columns["customer"] = table.column("customer")
+    found = columns({name: table.column(name).to_numpy() for name in SUMMARY_COLUMNS}, part.fitted)
+    found["customer"] = table.column("customer")
     schema = SCHEMA.with_metadata({_FINGERPRINT: part.fingerprint})
-    scores = pa.table([columns[field.name] for field in SCHEMA], schema=schema)
+    scores = pa.table([found[field.name] for field in SCHEMA], schema=schema)
 
     def fill(file: Any) -> None:
         pq.write_table(scores, file, compression="zstd", row_group_size=_ROW_GROUP)
@@ -97,8 +98,8 @@ def _finished(output: Folder, part: ScorePart) -> int | None:
     return int(metadata.num_rows)
 
 
-def _columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
-    """All columns but the customer's name."""
+def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
+    """All columns but the customer's name, from those of the summary."""
     x = of["days"] - 1
     recency, age = of["last_day"] - of["first_day"], fitted.as_of_day - of["first_day"]
     models = fitted.choice
@@ -120,6 +121,7 @@ def _columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
         "frequency": x,
         "age_weeks": np.round(age / DAYS_PER_WEEK, 6),
         "monetary_minor": _mean(of["repeat_revenue"], x),
+        "repeat_revenue_minor": of["repeat_revenue"],
         "purchases": of["purchases"],
         "revenue_minor": of["revenue"],
         "r": r.astype(np.int32),

@@ -8,6 +8,19 @@ RAY_FROM_PURCHASES = 20_000_000
 MOST_THREADS = 4
 
 
+class KnownModel(BaseModel):
+    """A model of an earlier job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    role: Literal["champion", "previous", "challenger", "earlier"] = Field(
+        description="champion: it scores unless a better one is found; previous: it comes back if the champion fails."
+    )
+    url: str = Field(description="Where its stored form is.")
+    sha256: str = Field(description="Of the stored form.")
+
+
 class JobSpec(BaseModel):
     """One scoring of a tenant's customers. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
 
@@ -24,6 +37,8 @@ class JobSpec(BaseModel):
     )
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
     exclude: str | None = Field(default=None, description="Parquet file: customers who may not be scored.")
+    models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs, in the same currency.")
+    consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be scored.")
     output: str = Field(min_length=1, description="Folder for the results; nothing else may be in it.")
     partitions: int = Field(default=16, ge=1, le=1024, description="Parts that customers are divided into.")
     executor: Literal["auto", "in_process", "ray"] = Field(

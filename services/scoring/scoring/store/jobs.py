@@ -26,6 +26,10 @@ class ScoringJob(docstore.Batch):
     resource: ClassVar[str] = "scoringJobs"
     kept_for: ClassVar[timedelta] = timedelta(days=400)
     max_attempts: ClassVar[int] = 5
+    result_kept_for: ClassVar[timedelta] = timedelta(days=30)
+    """So long a score can be made again from what it was made of."""
+    results_most: ClassVar[int] = 31
+    """Results kept for a tenant."""
     payload_fields: ClassVar[tuple[str, ...]] = ("spec", "expected_end_time")
 
     meta: ClassVar[dict[str, Any]] = {
@@ -34,6 +38,7 @@ class ScoringJob(docstore.Batch):
             {"fields": ["tenant"], "unique": True, "partialFilterExpression": ACTIVE, "name": "one_active"},
             ["tenant", "-create_time", "-id"],
             {"fields": ["files"], "partialFilterExpression": {"files": True}, "platform": True},
+            {"fields": ["tenant", "result_until"], "partialFilterExpression": {"result_until": {"$exists": True}}},
         ],
     }
 
@@ -52,7 +57,11 @@ class ScoringJob(docstore.Batch):
     spec: Any = me.DictField()
     """What the job program was told."""
     files: Any = me.BooleanField()
-    """True while the blob store may hold files of the job."""
+    """True while the blob store may hold files of the job, but for its result after it has ended."""
+    result_until: Any = docstore.InstantField()
+    """Until when the result is kept, once the job has succeeded."""
+    scorer: Any = me.StringField()
+    """Uid of the model the scores come from; set in the transaction that gives the job's own model its place."""
     stored: Any = me.IntField(default=0)
     changes: Any = me.IntField(default=0)
 
@@ -72,5 +81,5 @@ class ScoringJob(docstore.Batch):
 
     @property
     def model(self) -> str:
-        """Name of the model the job makes."""
-        return f"models/{self.uid}"
+        """Name of the model the scores come from: the job's own, unless it did not pass its gates."""
+        return f"models/{self.scorer or self.uid}"

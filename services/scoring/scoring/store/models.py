@@ -1,23 +1,52 @@
-"""Models, as fitted by jobs."""
+"""Models, as fitted by jobs: what each is, what it passed, and what became of it."""
 
 from typing import Any, ClassVar
 
 import mongoengine as me
 
 import docstore
+from docstore import Row
+from scoring.domain import gates
+
+LIFETIME_VALUE = "LIFETIME_VALUE"
+KINDS = (LIFETIME_VALUE, "CHURN", "LEAD_CONVERSION", "RESPONSE")
+_CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
+ARTEFACT = "model.json"
+"""Name of the file that holds the model whole, under its own name in the blob store."""
 
 
 class Model(docstore.Aggregate):
-    """What a job fitted; its uid is the job's, so that a repeated step makes no second one."""
+    """What a job fitted; its uid is the job's, so that a repeated step makes no second one.
+
+    Of each kind a tenant has at most one CHAMPION, which scores, and one CHALLENGER, which is measured beside it.
+    """
 
     resource: ClassVar[str] = "models"
+    schema: ClassVar[int] = 2
     meta: ClassVar[dict[str, Any]] = {
         "collection": "models",
-        "indexes": [{"fields": ["tenant", "-number"], "unique": True}],
+        "indexes": [
+            {"fields": ["tenant", "-number"], "unique": True},
+            {
+                "fields": ["tenant", "kind"],
+                "unique": True,
+                "partialFilterExpression": _CHAMPION,
+                "name": "one_champion",
+            },
+            ["tenant", "state", "kind", "-number"],
+            {"fields": ["as_of"], "partialFilterExpression": _CHAMPION, "platform": True, "name": "champions"},
+        ],
     }
 
     number: Any = me.LongField(required=True)
     """Which in order it is of the tenant's models, from 1."""
+    kind: Any = me.StringField(required=True, choices=KINDS, default=LIFETIME_VALUE)
+    state: Any = me.StringField(required=True, choices=gates.STATES)
+    state_message: Any = me.StringField()
+    """Why it is in that state."""
+    state_time: Any = docstore.InstantField()
+    job: Any = me.StringField()
+    """Uid of the job that made it."""
     as_of: Any = docstore.InstantField(required=True)
     window_start_time: Any = docstore.InstantField()
     window_end_time: Any = docstore.InstantField()
@@ -28,9 +57,47 @@ class Model(docstore.Aggregate):
     customers: Any = me.LongField(required=True)
     purchases: Any = me.LongField(required=True)
     fingerprint: Any = me.StringField(required=True)
+    currency: Any = me.StringField()
+    """Its spending is in; a job in another one cannot score with it."""
+    features: Any = me.DictField()
+    """Name -> version of the definition."""
+    gates: Any = me.ListField(me.DictField())
+    """`Gate.to_dict` of each."""
+    test: Any = me.DictField()
+    """How it did on purchases it was not fitted to, beside the champion of then: see `jobs.judge`."""
+    artefact_sha256: Any = me.StringField()
+    consenting: Any = me.FloatField()
+    """Share of customers who may be profiled."""
+    previous: Any = me.StringField()
+    """Uid of the champion before it."""
+    outcomes: Any = me.ListField(me.DictField())
+    """What happened since, the newest first."""
+    drifts: Any = me.ListField(me.DictField())
+    """How far customers and scores have moved, as the last job measured it."""
+
+    @classmethod
+    def upcast(cls, row: Row) -> Row:
+        """Models of before there was a registry: each was champion until the next one came (migration 1 says which is
+        the last); they were not kept whole.
+        """
+        if row.get("schema_version", 1) >= cls.schema:
+            return row
+        known = {"kind": LIFETIME_VALUE, "state": gates.RETIRED, "job": row["uid"]}
+        return known | row | {"schema_version": cls.schema}
 
     @classmethod
     def next_number(cls) -> int:
         """The number after the newest model's."""
         newest = cls.rows().find_one({}, {"number": 1}, sort=[("number", -1)])
         return int(newest["number"]) + 1 if newest else 1
+
+    @classmethod
+    def in_state(cls, state: str, kind: str = LIFETIME_VALUE) -> "Model | None":
+        """The newest model of a kind in that state."""
+        found = cls.find({"state": state, "kind": kind}, sort=[("number", -1)], limit=1)
+        return found[0] if found else None
+
+    @property
+    def subject(self) -> str:
+        """Where the blob store keeps it."""
+        return str(self.name)

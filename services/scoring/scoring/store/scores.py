@@ -50,6 +50,8 @@ class Score(Record):
     reasons: Any = me.ListField(me.StringField())
     segments: Any = me.ListField(me.StringField())
     job: Any = me.StringField(required=True)
+    model: Any = me.StringField()
+    """Uid of the model; that of the job in rows of before a job could score with an older model."""
     as_of: Any = InstantField(required=True)
     horizon_weeks: Any = me.IntField(required=True)
     decision: Any = me.StringField(required=True)

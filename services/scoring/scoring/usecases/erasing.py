@@ -101,7 +101,7 @@ def _delete_unnamed(bucket: int, blobs: BlobStore) -> None:
 
 
 def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
-    """Removes the people from the files of jobs. Raises Unavailable JOB_READS."""
+    """Removes the people from the files of jobs, and from the results that are kept. Raises Unavailable JOB_READS."""
     while running.remove_files(blobs):
         continue
     parked = {"state": batches.FAILED, "files": True, "outcome": None}
@@ -110,6 +110,12 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
         anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": ""}}
         if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
             blobs.delete_subject(job.subject)
+    for job in ScoringJob.find({"result_until": {"$exists": True}}):
+        for name in _parquet_files(blobs, job.result_subject):
+            with blobs.open(job.result_subject, name) as opened:
+                others = parquet.others(opened, customers)
+            if others is not None:
+                blobs.put(job.result_subject, name, others)
     for job in ScoringJob.find(ACTIVE | {"files": True}, limit=1):
         if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
             raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")

@@ -1,45 +1,316 @@
-"""Models: what a job fitted becomes the tenant's present model."""
+"""The registry: a job's model gets its place beside the others, and people may promote and take back.
 
-from collections.abc import Mapping
+What becomes of a candidate was decided where its customers are, in the job program (`jobs.judge`); here it is written,
+all of it in one transaction.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from rapport.scoring.v1 import events_pb2
 
 import docstore
+from chassis import clock, context, metric_names, telemetry
+from chassis.errors import FailedPrecondition
+from chassis.inputs import refusal
+from docstore import Conflict, leases
+from docstore.blobs import BlobStore
+from scoring import messages
+from scoring.domain import gates
 from scoring.store import Model, ScoringJob
+from scoring.store.jobs import ACTIVE
+from scoring.store.models import ARTEFACT
+from scoring.usecases.leased_jobs import JobFailed
+
+OUTCOMES_MOST = 12
+EARLIER_MOST = 2
+"""Models that are no longer champion and are still held against what happens."""
+_REASON_MOST = 500
+Told = Mapping[str, Any]
 
 
-def promote(job: ScoringJob, description: Mapping[str, Any]) -> Model:
-    """Keeps the model a job fitted and tells that scores come from it now; done again it changes nothing.
+def known(currency: str) -> list[tuple[str, Model]]:
+    """The models a job measures, each with its role, the champion first (see `jobs.spec.KnownModel`).
 
-    `description` is the job program's model.json.
+    Those in another currency, or not kept whole, are of no use to it.
     """
-    known: Model | None = Model.get_many([job.uid]).get(job.uid)
-    return known or docstore.in_transaction(lambda: _insert(job, description))
+    champion = Model.in_state(gates.CHAMPION)
+    found = [("champion", champion)] if champion else []
+    if champion and champion.previous:
+        found += [("previous", model) for model in Model.get_many([champion.previous]).values()]
+    if challenger := Model.in_state(gates.CHALLENGER):
+        found.append(("challenger", challenger))
+    retired = Model.find({"state": gates.RETIRED}, sort=[("number", -1)], limit=EARLIER_MOST + 1)
+    there = {model.uid for _, model in found}
+    found += [("earlier", model) for model in retired if model.uid not in there][:EARLIER_MOST]
+    return [(role, model) for role, model in found if model.artefact_sha256 and model.currency == currency]
 
 
-def _insert(job: ScoringJob, description: Mapping[str, Any]) -> Model:
-    model = Model.new(
+def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
+    """Gives the model a job fitted its place; returns the one that scores. Done again it changes nothing.
+
+    `description` is the job program's model.json. Raises JobFailed when somebody changed the champion meanwhile.
+    """
+    if job.scorer:
+        scorer: Model = Model.get(job.scorer)
+        return scorer
+    told = description["judgement"]
+    artefacts = {job.uid: told["artefact"]}
+    if "stand_in" in told:
+        artefacts[_stand_in_uid(job)] = told["stand_in"]["artefact"]
+    hashes = {uid: _keep(blobs, uid, artefact) for uid, artefact in artefacts.items()}
+    made = docstore.in_transaction(lambda: _register(job, description, hashes))
+    job.scorer = made.uid
+    for outcome in (told["candidate"]["state"].lower(), *(["rolled_back"] if told["rollback"]["falls"] else [])):
+        telemetry.counter(metric_names.SCORING_MODELS).add(1, {"rapport.scoring.outcome": outcome})
+    return made
+
+
+@docstore.command(None)
+def promote(uid: str, etag: str, reason: str) -> Model:
+    """Makes a model champion by hand. Raises NotFound, Aborted, InvalidArgument, FailedPrecondition."""
+    _check_reason(reason)
+    model: Model = Model.get(uid)
+    model.check_etag(etag or None)
+    if model.state == gates.CHAMPION:
+        return model
+    if model.state == gates.REJECTED:
+        failed = [gate for gate in model.gates if not gate["passed"]]
+        raise _refused(
+            "GATES_NOT_PASSED",
+            f"{model.name} did not pass {', '.join(gate['name'] for gate in failed)}; only one that did may score.",
+            model,
+            [(gate["name"].upper(), gate["message"]) for gate in failed],
+        )
+    if not model.artefact_sha256:
+        raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
+    _check_no_job(model)
+    champion = Model.in_state(gates.CHAMPION, model.kind)
+    if champion is not None:
+        model.previous = champion.uid
+        _settle(champion, gates.RETIRED, f"{model.name} was promoted by hand.")
+        champion.save()
+    _settle(model, gates.CHAMPION, _by_hand("Promoted", reason))
+    _tell_promoted(model, principal=context.current().principal)
+    return model.save()
+
+
+@docstore.command(None)
+def roll_back(uid: str, etag: str, reason: str) -> Model:
+    """Takes the champion back by hand; returns the champion of now. Raises as `promote` does."""
+    _check_reason(reason)
+    model: Model = Model.get(uid)
+    model.check_etag(etag or None)
+    if model.state != gates.CHAMPION:
+        raise _refused("MODEL_NOT_CHAMPION", f"{model.name} is {model.state}; only a champion is taken back.", model)
+    before = Model.get_many([model.previous]).get(model.previous) if model.previous else None
+    if before is None or not before.artefact_sha256:
+        raise _refused("NO_PREVIOUS_MODEL", f"No model that could come back was champion before {model.name}.", model)
+    _check_no_job(model)
+    message = _by_hand("Taken back", reason)
+    _take_back(model, before, message, principal=context.current().principal)
+    model.save()
+    return before.save()
+
+
+def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:
+    told = description["judgement"]
+    board = _board(told)
+    champion = next((model for model in board.values() if model.state == gates.CHAMPION), None)
+    if told["champion"] and (champion is None or champion.name != told["champion"]):
+        raise JobFailed("The champion was changed while the job was at work: start another job.")
+    _note_outcomes(job, told, board)
+    standing = champion
+    if told["rollback"]["falls"]:
+        assert champion is not None
+        standing = board[_uid(told["standing"])]
+        _take_back(champion, standing, told["rollback"]["message"], job=job.name)
+    if standing is not None:
+        _note_drift(standing, job, told["drifts"])
+    made = [_candidate(job, description, hashes)]
+    if "stand_in" in told:
+        made.append(_stand_in(job, description, hashes, made[0].number + 1))
+    scorer = next((model for model in made if model.state == gates.CHAMPION), None)
+    if scorer is not None:
+        if standing is not None:
+            scorer.previous = standing.uid
+            _settle(standing, gates.RETIRED, f"{scorer.name} took its place.")
+        _tell_promoted(scorer, job=job.name)
+    if made[0].state in (gates.CHAMPION, gates.CHALLENGER):
+        for model in board.values():
+            if model.state == gates.CHALLENGER:
+                _settle(model, gates.RETIRED, f"{made[0].name} is measured in its place.")
+    # There is one champion at any time: the old one goes before the new one comes.
+    for model in sorted(board.values(), key=lambda model: model.state == gates.CHAMPION):
+        model.save()
+    for model in made:
+        model.insert()
+    found = scorer or standing
+    assert found is not None
+    if job.rows().update_one(leases.held(job.leased()), {"$set": {"scorer": found.uid}}).matched_count != 1:
+        raise Conflict(job.name)
+    return found
+
+
+def _board(told: Told) -> dict[str, Model]:
+    """The models that may change, by uid."""
+    named = [_uid(outcome["model"]) for outcome in told["outcomes"]]
+    named += [_uid(told["standing"])] if told["standing"] else []
+    standing = Model.find({"state": {"$in": [gates.CHAMPION, gates.CHALLENGER]}})
+    return Model.get_many(named) | {model.uid: model for model in standing}
+
+
+def _keep(blobs: BlobStore, uid: str, artefact: Told) -> str:
+    """Stores a model whole; returns the hash of its bytes. Without a document that names it, it is written again."""
+    body = json.dumps(artefact, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    blobs.put(f"{Model.resource}/{uid}", ARTEFACT, body)
+    return hashlib.sha256(body).hexdigest()
+
+
+def _stand_in_uid(job: ScoringJob) -> str:
+    """Of the mean rates that stand in when a job's model did not pass: the same every time."""
+    return str(uuid.uuid5(uuid.UUID(job.uid), "stand-in"))
+
+
+def _note_outcomes(job: ScoringJob, told: Told, board: Mapping[str, Model]) -> None:
+    for outcome in told["outcomes"]:
+        model = board[_uid(outcome["model"])]
+        model.outcomes = [{**outcome, "job": job.uid, "as_of": job.as_of}, *model.outcomes][:OUTCOMES_MOST]
+
+
+def _note_drift(champion: Model, job: ScoringJob, drifts: list[dict[str, Any]]) -> None:
+    champion.drifts = drifts
+    drifted = [messages.model_drift(drift) for drift in drifts if drift["drifted"]]
+    if drifted:
+        champion.emit(
+            events_pb2.FeatureDriftDetected(model=champion.name, scoring_job=job.name, as_of=job.as_of, drifts=drifted)
+        )
+
+
+def _candidate(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:
+    told = description["judgement"]
+    failed = [gate["message"] for gate in told["candidate"]["gates"] if not gate["passed"]]
+    passed = "mean rates, which need no proof" if description["fallback"] else "passed all its gates"
+    return Model.new(
         uid=job.uid,
+        **_common(job, description, told["candidate"]["state"], "; ".join(failed) or passed, hashes[job.uid]),
         number=Model.next_number(),
-        as_of=job.as_of,
-        window_start_time=_instant(description["window_start"]),
-        window_end_time=_instant(description["window_end"]),
         parameters=description["parameters"],
         metrics=description["metrics"],
         fallback=bool(description["fallback"]),
         message=description["message"] or None,
-        customers=description["customers"],
-        purchases=description["purchases"],
-        fingerprint=description["version"],
+        gates=told["candidate"]["gates"],
+        test=told["test"],
     )
+
+
+def _stand_in(job: ScoringJob, description: Told, hashes: Mapping[str, str], number: int) -> Model:
+    found = description["judgement"]["stand_in"]
+    uid = _stand_in_uid(job)
+    why = f"stands in, because models/{job.uid} did not pass its gates"
+    return Model.new(
+        uid=uid,
+        **_common(job, description, gates.CHAMPION, why, hashes[uid]),
+        number=number,
+        parameters=found["parameters"],
+        metrics={},
+        fallback=True,
+        message=found["message"],
+    )
+
+
+def _common(job: ScoringJob, description: Told, state: str, why: str, sha256: str) -> dict[str, Any]:
+    told = description["judgement"]
+    return {
+        "job": job.uid,
+        "state": state,
+        "state_message": _sentence(why),
+        "state_time": clock.now(),
+        "as_of": job.as_of,
+        "window_start_time": _instant(description["window_start"]),
+        "window_end_time": _instant(description["window_end"]),
+        "customers": description["customers"],
+        "purchases": description["purchases"],
+        "fingerprint": description["version"],
+        "currency": description["currency"],
+        "features": told["features"],
+        "artefact_sha256": sha256,
+        "consenting": told["consenting"],
+    }
+
+
+def _take_back(model: Model, before: Model, why: str, *, job: str = "", principal: str = "") -> None:
+    """The champion goes, the one before it comes; nothing is stored yet."""
+    _settle(model, gates.ROLLED_BACK, _sentence(why))
     model.emit(
-        events_pb2.ModelPromoted(
-            model=model.name, version=model.number, scoring_job=job.name, fallback=bool(model.fallback)
+        events_pb2.ModelRolledBack(
+            model=model.name, restored_model=before.name, scoring_job=job, reasons=[_sentence(why)], principal=principal
         )
     )
-    return model.insert()
+    _settle(before, gates.CHAMPION, f"Champion again: {model.name} was taken back.")
+
+
+def _tell_promoted(model: Model, *, job: str = "", principal: str = "") -> None:
+    model.emit(
+        events_pb2.ModelPromoted(
+            model=model.name,
+            version=model.number,
+            scoring_job=job,
+            fallback=bool(model.fallback),
+            previous_model=f"{Model.resource}/{model.previous}" if model.previous else "",
+            principal=principal,
+        )
+    )
+
+
+def _settle(model: Model, state: str, message: str) -> None:
+    model.state = state
+    model.state_message = message
+    model.state_time = clock.now()
+
+
+def _check_reason(reason: str) -> None:
+    if len(reason) > _REASON_MOST:
+        raise refusal("INVALID_REASON", "reason", f"has more than {_REASON_MOST} characters; say it shorter")
+
+
+def _check_no_job(model: Model) -> None:
+    active = ScoringJob.find(ACTIVE, limit=1)
+    if active:
+        name = active[0].name
+        raise _refused(
+            "SCORING_JOB_RUNNING",
+            f"{name} is at work with the present champion; wait for it or cancel it.",
+            model,
+            [("SCORING_JOB_RUNNING", f"{name} has ended.")],
+        )
+
+
+def _refused(
+    reason: str, message: str, model: Model, preconditions: Iterable[tuple[str, str]] = ()
+) -> FailedPrecondition:
+    return FailedPrecondition(
+        reason,
+        message,
+        metadata={"resource": model.name},
+        preconditions=[(kind, model.name, text) for kind, text in preconditions],
+    )
+
+
+def _by_hand(what: str, reason: str) -> str:
+    return _sentence(f"{what} by hand: {reason.strip()}" if reason.strip() else f"{what} by hand")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _uid(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -15,7 +15,8 @@ from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import flushing
+from scoring.store.models import ARTEFACT
+from scoring.usecases import flushing, models
 from scoring.usecases.leased_jobs import JobFailed, note
 
 PREPARED_PERCENT = 10
@@ -31,7 +32,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         raise Unavailable("FILES_BUSY", "Another runner writes the purchases; this is tried again.", retry_after_s=1.0)
     files = manifest_files()
     currency = _currency(files)
-    refused = _refused(job, settings, blobs, files)
+    refused, consenting = _refused(job, settings, blobs, files)
     exclude, alias_file = "exclude.parquet", "aliases.parquet"
     blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(refused)}))
     blobs.put(job.subject, alias_file, parquet.strings(_aliases()))
@@ -45,6 +46,16 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "aliases": url(settings, job.subject, alias_file),
         "exclude": url(settings, job.subject, exclude),
         "partitions": settings.job_partitions,
+        "consenting": consenting,
+        "models": [
+            {
+                "name": model.name,
+                "role": role,
+                "url": url(settings, model.subject, ARTEFACT),
+                "sha256": model.artefact_sha256,
+            }
+            for role, model in models.known(currency)
+        ],
         "ray_from_purchases": settings.ray_from_purchases,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
@@ -74,8 +85,10 @@ def _aliases() -> dict[str, list[str]]:
     return {"customer": customers, "canonical": canonicals}
 
 
-def _refused(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files: list[dict[str, Any]]) -> set[str]:
-    """All names of the customers whom consent refuses; asked once for each profile."""
+def _refused(
+    job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files: list[dict[str, Any]]
+) -> tuple[set[str], float]:
+    """All names of the customers whom consent refuses, asked once for each profile; and the share of the others."""
     refused: set[str] = set()
     asked: dict[str, bool] = {}
     refused_count = 0
@@ -96,7 +109,7 @@ def _refused(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files
         note(job, percent=percent, refused=refused_count, message="Asks consent who may be scored.")
     if not asked:
         raise JobFailed("No purchases are known up to that instant: choose a later as_of.")
-    return refused
+    return refused, 1 - refused_count / len(asked)
 
 
 def _resolved(names: list[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ was. Computing again gives the same result; storing goes on after the last chunk
 import json
 import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chassis import clock
 from chassis.errors import FailedPrecondition, Unavailable
@@ -61,13 +61,33 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
 
 
 def remove_files(blobs: BlobStore) -> int:
-    """Deletes the files of the current tenant's ended jobs; returns of how many."""
+    """Deletes the files of the current tenant's ended jobs; returns of how many.
+
+    Results of those that succeeded stay, so that scores can be made again: the newest, for a time.
+    """
     ended = {"files": True, "outcome": {"$exists": True}}
     jobs = ScoringJob.find(ended, limit=100)
     for job in jobs:
+        kept: dict[str, Any] = {}
+        if job.outcome == SUCCEEDED:
+            kept = {"$set": {"result_until": job.end_time + ScoringJob.result_kept_for}}
+            for name in blobs.list(job.subject):
+                blobs.delete(job.subject, name)
+        else:
+            blobs.delete_subject(job.subject)
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"files": ""}, **kept})
+    return len(jobs) + _remove_results(blobs)
+
+
+def _remove_results(blobs: BlobStore) -> int:
+    """Deletes results whose time is over, and the oldest past the most that are kept."""
+    kept = ScoringJob.find({"result_until": {"$exists": True}}, sort=[("result_until", -1)], limit=1000)
+    now = clock.now()
+    over = [job for place, job in enumerate(kept) if place >= ScoringJob.results_most or job.result_until <= now]
+    for job in over:
         blobs.delete_subject(job.subject)
-        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"files": ""}})
-    return len(jobs)
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"result_until": ""}})
+    return len(over)
 
 
 def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:

@@ -29,7 +29,7 @@ from scoring.store.scores import tell
 from scoring.usecases import evaluating, memberships
 from scoring.usecases.leased_jobs import RunnerStops, note
 from scoring.usecases.memberships import Cause
-from scoring.usecases.models import promote
+from scoring.usecases.models import register
 
 CHUNK = decisions.BATCH
 _RANKED = ("p_alive", "expected_purchases", "lifetime_value_minor")
@@ -68,9 +68,10 @@ class _Result:
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:
     """Makes the scores of the tenant those of the job's result, and the memberships follow.
 
-    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job.
+    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
+    JobFailed when somebody changed the champion meanwhile.
     """
-    promote(job, json.loads(blobs.get(job.result_subject, "model.json")))
+    register(job, json.loads(blobs.get(job.result_subject, "model.json")), blobs)
     result = _Result.read(blobs, job.result_subject)
     for index, rows in enumerate(result.chunks()):
         if index < job.stored:
@@ -169,6 +170,7 @@ def _values(job: ScoringJob, row: Row, rankings: Mapping[str, Ranking], decision
         "percentiles": {name: rankings[name].percentile(value) for name, value in estimates.items()},
         "reasons": list(row["reasons"]),
         "job": job.uid,
+        "model": job.scorer,
         "as_of": job.as_of,
         "horizon_weeks": job.horizon_weeks,
         "decision": decision.name,

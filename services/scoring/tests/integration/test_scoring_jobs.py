@@ -88,9 +88,9 @@ def test_everybody_who_did_not_object_is_scored_with_reasons(client) -> None:
     assert best.lifetime_value.percentile == 100
 
     model = client.GetModel(name=job.model)
-    assert (model.version, model.scoring_job, model.customer_count) == (1, job.name, 59)
+    assert (model.scoring_job, model.customer_count) == (job.name, 59)
     assert model.parameters["purchases"]["model"]
-    assert [each.name for each in client.ListModels().models] == [job.model]
+    assert [each.name for each in client.ListModels(filter="state = STATE_CHAMPION").models] == [job.model]
     assert client.evaluated("alive").member_count == sum(found.p_alive.value > 0.5 for found in scores.values())
     assert client.members("alive") == {name for name, found in scores.items() if found.p_alive.value > 0.5}
     assert sorted(client.moves("alive")) == sorted(("entered", name) for name in client.members("alive"))
@@ -206,15 +206,20 @@ def test_a_job_is_created_once_and_wrong_terms_never(client) -> None:
     client.ended(free.name)
 
 
-def test_files_of_ended_jobs_go(client, store, settings) -> None:
+def test_files_of_ended_jobs_go(client, store, settings, monkeypatch) -> None:
     client.profiling()
     client.buys(customer(), 1, 2)
     job = client.score(as_of=AS_OF)
     with client.context():
-        assert store.list(f"{job.name}/result")
+        assert store.list(job.name)
         assert not (settings.work_dir / job.uid).exists()
         assert running.remove_files(store) == 1
-        assert store.list(f"{job.name}/result") == []
+        assert store.list(job.name) == []
         assert running.remove_files(store) == 0
+        assert store.list(f"{job.name}/result")  # Scores can be made again from it, for a month.
+        now = clock.now()
+        monkeypatch.setattr(clock, "now", lambda: now + ScoringJob.result_kept_for)
+        assert running.remove_files(store) == 1
+        assert store.list(f"{job.name}/result") == []
         assert Score.rows().count({}) == 1
         assert ScoringJob.rows().find_one({})["stored"] == 1

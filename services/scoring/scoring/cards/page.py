@@ -1,0 +1,230 @@
+"""Draws a card from what is stored of a model: pure text in, pure text out; everything is escaped."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from scoring.cards import plots
+from scoring.cards.plots import Bar, Series
+
+HTML, MARKDOWN = "html", "markdown"
+FORMATS = (HTML, MARKDOWN)
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
+_BAR = 20
+
+KINDS = {
+    "LIFETIME_VALUE": "Lifetime value",
+    "CHURN": "Churn",
+    "LEAD_CONVERSION": "Lead conversion",
+    "RESPONSE": "Response",
+}
+STATES = {
+    "CANDIDATE": "not judged yet",
+    "CHAMPION": "champion: scores come from it",
+    "CHALLENGER": "challenger: measured beside the champion",
+    "RETIRED": "retired: another model took its place",
+    "REJECTED": "rejected: it did not pass its gates",
+    "ROLLED_BACK": "rolled back",
+}
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The model that stands beside: the champion of a challenger, or the challenger of a champion."""
+
+    name: str
+    state: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything a card tells. `values` are the stored fields of the model."""
+
+    name: str
+    values: Mapping[str, Any]
+    rival: Rival | None
+
+
+def html(card: Card) -> str:
+    """A page of its own: no script, nothing loaded from elsewhere, readable on a phone."""
+    return _environment(HTML).get_template("card.html").render(_shown(card), plots=_plots(card))
+
+
+def markdown(card: Card) -> str:
+    """The same as text; plots are rows of blocks."""
+    return _environment(MARKDOWN).get_template("card.md").render(_shown(card))
+
+
+@cache
+def _environment(format: str) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("scoring.cards"),
+        autoescape=format == HTML,
+        finalize=None if format == HTML else _finalized,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": _number, "percent": _percent, "instant": _instant, "blocks": _blocks}
+    return environment
+
+
+class _Plain(str):
+    """Text made here, that needs no escaping in Markdown."""
+
+    __slots__ = ()
+
+
+def _finalized(value: object) -> str:
+    """Text from elsewhere means nothing in Markdown: no markup, no line of its own, no cell."""
+    if isinstance(value, _Plain):
+        return value
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def _shown(card: Card) -> dict[str, Any]:
+    values = card.values
+    test = values["test"] or {}
+    return {
+        "name": card.name,
+        "model": values,
+        "kind": KINDS[values["kind"]],
+        "state": STATES[values["state"]],
+        "test": test,
+        "gates": values["gates"],
+        "parameters": _parameters(values),
+        "deciles": list(enumerate(test.get("deciles", ()), 1)),
+        "gains": _gains(test.get("deciles", ())),
+        "rival": card.rival,
+        "rival_state": STATES[card.rival.state] if card.rival else "",
+        "beside": _beside(card),
+        "outcomes": values["outcomes"],
+        "drifts": values["drifts"],
+    }
+
+
+def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
+    """Part, name, value and the 90 percent interval of each, where there is one."""
+    found = []
+    for part in ("purchases", "spend"):
+        intervals = values["metrics"].get(f"{part}_intervals", {})
+        for name, value in values["parameters"].get(part, {}).items():
+            if not isinstance(value, str):
+                low, high = intervals.get(name, (None, None))
+                found.append((part, name, value, low, high))
+    return found
+
+
+def _gains(deciles: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Share of the customers, the most promising first, and of the purchases they made."""
+    best = list(reversed(deciles))
+    customers = list(accumulate((tenth["customers"] for tenth in best), initial=0))
+    bought = list(accumulate((tenth["actual"] * tenth["customers"] for tenth in best), initial=0.0))
+    if not best or not bought[-1]:
+        return []
+    return [(some / customers[-1], of / bought[-1]) for some, of in zip(customers, bought, strict=True)]
+
+
+def _beside(card: Card) -> list[tuple[str, str, str]]:
+    """What is told of the model and its rival side by side."""
+    if card.rival is None:
+        return []
+    rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("Data until", lambda values: _instant(values["as_of"])),
+        ("Customers", lambda values: f"{values['customers']}"),
+        ("Model of purchases", lambda values: values["parameters"].get("purchases", {}).get("model", "")),
+        ("Model of spending", lambda values: values["parameters"].get("spend", {}).get("model", "")),
+        ("Error as promised", _promised),
+        ("Distance of expected and real purchases by tenths", _miscalibration),
+        ("Error since release", _lived),
+    ]
+    return [(title, of(card.values), of(card.rival.values)) for title, of in rows]
+
+
+def _promised(values: Mapping[str, Any]) -> str:
+    promised = (values["test"] or {}).get("promised", {})
+    if not promised:
+        return "not tested"
+    days = max(promised, key=int)
+    return f"{_number(promised[days])}, {int(days) // 7} weeks ahead"
+
+
+def _miscalibration(values: Mapping[str, Any]) -> str:
+    away = (values["test"] or {}).get("miscalibration")
+    return "not tested" if away is None else _percent(away)
+
+
+def _lived(values: Mapping[str, Any]) -> str:
+    if not values["outcomes"]:
+        return "not measured yet"
+    seen = values["outcomes"][0]
+    error = seen["error"]
+    return f"{_number(error['value'])} ({_number(error['low'])} to {_number(error['high'])}), {seen['weeks']:g} weeks"
+
+
+def _plots(card: Card) -> dict[str, Markup]:
+    values = card.values
+    test = values["test"] or {}
+    found: dict[str, Markup] = {}
+    if deciles := test.get("deciles"):
+        series = [_series("expected", deciles, "expected", "a"), _series("real", deciles, "actual", "b")]
+        found["calibration"] = _tenths("Calibration by tenths of the customers", series)
+        gains = _gains(deciles)
+        if gains:
+            shares = [share for share, _ in gains]
+            lines = [Series("by score", [share for _, share in gains], "a"), Series("by chance", shares, "c")]
+            found["gain"] = plots.curves(
+                "Cumulative gain", shares, lines, "share of customers, the most promising first"
+            )
+        if beside := test.get("champion_deciles"):
+            series = [
+                _series("this model, real", deciles, "actual", "a"),
+                _series("champion of then, real", beside, "actual", "b"),
+            ]
+            found["beside"] = _tenths("Real purchases in the tenths each model made", series)
+    if survival := test.get("survival"):
+        weeks = [point["weeks"] for point in survival]
+        alive = Series("still a customer", [point["alive"] for point in survival], "a")
+        found["survival"] = plots.curves("Silence", weeks, [alive], "weeks since the last purchase")
+    if values["outcomes"]:
+        tenths = values["outcomes"][0]["deciles"]
+        series = [_series("expected", tenths, "expected", "a"), _series("happened", tenths, "actual", "b")]
+        found["outcome"] = _tenths("What happened since", series)
+    if drifts := values["drifts"]:
+        bars = [Bar(each["feature"], each["psi"], each["low"], each["high"], each["drifted"]) for each in drifts]
+        found["drift"] = plots.intervals("Drift", bars, drifts[0]["bound"], "population stability index")
+    return found
+
+
+def _series(name: str, tenths: Sequence[Mapping[str, Any]], of: str, css: str) -> Series:
+    return Series(name, [tenth[of] for tenth in tenths], css)
+
+
+def _tenths(title: str, series: Sequence[Series]) -> Markup:
+    labels = [str(number + 1) for number in range(max(len(each.values) for each in series))]
+    return plots.grouped_bars(title, labels, series, "tenth of the customers, the most promising last")
+
+
+def _number(value: float) -> str:
+    return _Plain(f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}")
+
+
+def _percent(value: float) -> str:
+    return _Plain(f"{value:.1%}")
+
+
+def _instant(value: datetime | None) -> str:
+    return _Plain(f"{value:%Y-%m-%d %H:%M} UTC" if value else "none")
+
+
+def _blocks(value: float, most: float) -> str:
+    return _Plain("█" * round(_BAR * value / most) if most > 0 else "")

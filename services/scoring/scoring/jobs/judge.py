@@ -1,0 +1,342 @@
+"""Between fitting and scoring: is the new model good enough, does the champion keep its promise, what has moved?
+
+The candidate is tested on the last purchases, refitted to those before; the champion, with the parameters it has, on
+the same customers. Models that were released earlier are held against what happened since. Whoever is champion at the
+end of that scores.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from scoring.domain import gates
+from scoring.domain.gates import Interval
+from scoring.jobs import fit as fitting
+from scoring.jobs import windows
+from scoring.jobs.executor import Executor
+from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.jobs.fit import Fitted
+from scoring.jobs.spec import JobSpec, KnownModel
+from scoring.jobs.tasks import SUMMARY_COLUMNS, Part, UnusableInputError, read_columns
+from scoring.jobs.windows import Window
+from scoring.models import artefact, comparison, drift, lifetime_value
+from scoring.models.baseline import MeanRate
+from scoring.models.comparison import Rows
+from scoring.models.drift import Histogram
+from scoring.models.fitting import Floats
+from scoring.models.lifetime_value import Choice
+from scoring.models.summary import DAYS_PER_WEEK, Ints
+
+HORIZONS = (91, 56, 28)
+"""Days after which a model is held against what happened; what it promised is kept for each. It is tested on the
+longest one that leaves purchases of twice as many days before it.
+"""
+_SAMPLE = 20_000
+"""Customers whose scores are compared with earlier ones."""
+FEATURES = {"frequency": 1, "recency_weeks": 1, "age_weeks": 1, "monetary_minor": 1}
+"""What the models look at, with the versions of their definitions (`summary.Summary`, `scores.SCHEMA`)."""
+_SILENCE_WEEKS = tuple(range(0, 105, 4))
+_SCORES = ("p_alive", "expected_purchases", "lifetime_value_minor")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model of an earlier job, as stored."""
+
+    name: str
+    role: str
+    choice: Choice
+    stored: dict[str, Any]
+
+    @property
+    def day(self) -> int:
+        """Until when it knew purchases."""
+        return int(self.stored["as_of_day"])
+
+    def promised(self, days: int) -> float | None:
+        """Its error so many days ahead, as measured before it was promoted; None when it could not be tested."""
+        error = self.stored["promised"].get(str(days))
+        return None if error is None else float(error)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Who scores, and all that was found; `told` is part of model.json."""
+
+    fitted: Fitted
+    """The fitted one, with the models that score."""
+    scorer: str
+    """Hash of the models that score."""
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fitted, spec: JobSpec) -> Judgement:
+    """Tests the fitted models and decides. Raises UnusableInputError when a stored model is not what it was."""
+    known = [_load(model) for model in spec.models]
+    of_role = {model.role: model for model in reversed(known)}
+    champion, previous = of_role.get("champion"), of_role.get("previous")
+    looked = _test_windows(fitted)
+    since = [(model, Window(model.day, model.day + days)) for model in known if (days := _passed(model, fitted))]
+    seen = windows.rows(executor, parts, [*looked, *(window for _, window in since)])
+    held_out = dict(zip((window.end - window.day for window in looked), seen, strict=False))
+    lived = dict(zip((model.name for model, _ in since), seen[len(looked) :], strict=True))
+
+    outcomes = [_outcome(model, lived[model.name]) for model, _ in since]
+    fell = _fall(champion, previous, lived)
+    standing = previous if fell["falls"] else champion
+    verdict, test = _verdict(fitted, held_out, spec, standing)
+
+    people = _people(output, parts, fitted)
+    test["survival"] = _survival(fitted.choice.purchases, people)
+    candidate = _artefact(fitted.choice, fitted, spec, people, test["promised"])
+    told: dict[str, Any] = {
+        "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
+        "test": test,
+        "champion": champion.name if champion else "",
+        "standing": standing.name if standing else "",
+        "rollback": fell,
+        "outcomes": outcomes,
+        "drifts": _drifts(standing, people) if standing else [],
+        "features": FEATURES,
+        "consenting": spec.consenting,
+        "artefact": candidate,
+    }
+    choice = fitted.choice
+    if verdict.state != gates.CHAMPION:
+        if standing is None:
+            choice = _stand_in(fitted, people, "; ".join(verdict.failed))
+            told["stand_in"] = {
+                "artefact": _artefact(choice, fitted, spec, people, {}),
+                "parameters": replace(fitted, choice=choice).parameters,
+                "message": "; ".join(choice.messages),
+            }
+        else:
+            choice = standing.choice
+        fitted = fitting.scored_by(output, [part.file for part in parts], fitted, choice)
+    told |= {"scored_with": artefact.dump(choice), "scales": fitted.scales}
+    return Judgement(fitted, fingerprint(told["scored_with"]), told)
+
+
+def _load(model: KnownModel) -> Known:
+    try:
+        with opened(model.url) as file:
+            body = file.read()
+    except OSError as error:
+        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
+    if sha256(body).hexdigest() != model.sha256:
+        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
+    stored = json.loads(body)
+    try:
+        return Known(model.name, model.role, artefact.load(stored["choice"]), stored)
+    except ValueError as error:
+        raise UnusableInputError(f"{model.name}: {error}") from error
+
+
+def _test_windows(fitted: Fitted) -> list[Window]:
+    """The purchases to test on, in full and in part, the longest first; none when there are too few before them."""
+    if isinstance(fitted.choice.purchases, MeanRate) or fitted.first_day is None:
+        return []
+    known = fitted.as_of_day - fitted.first_day + 1
+    fitting_ones = [days for days in HORIZONS if known >= 3 * days]
+    cut = fitted.as_of_day - max(fitting_ones, default=0)
+    return [Window(cut, cut + days) for days in fitting_ones]
+
+
+def _passed(model: Known, fitted: Fitted) -> int:
+    """The longest horizon that has passed since the model was made; 0 for none."""
+    return next((days for days in HORIZONS if model.day + days <= fitted.as_of_day), 0)
+
+
+def expected(model: Any, rows: Rows) -> Floats:
+    """Purchases a model expects of each row's customers within its time."""
+    if isinstance(model, MeanRate):
+        return np.full(len(rows.x), model.rate * rows.weeks)
+    found: Floats = model.expected_purchases(rows.x, rows.recency / DAYS_PER_WEEK, rows.age / DAYS_PER_WEEK, rows.weeks)
+    return found
+
+
+def _verdict(
+    fitted: Fitted, held_out: dict[int, Rows], spec: JobSpec, standing: Known | None
+) -> tuple[gates.Verdict, dict[str, Any]]:
+    if isinstance(fitted.choice.purchases, MeanRate):
+        return _of_mean_rates(fitted, standing), {"promised": {}}
+    champion = standing.name if standing else ""
+    if not held_out:
+        why_not = f"that takes purchases of {3 * HORIZONS[-1] // DAYS_PER_WEEK} weeks"
+        return gates.judge(None, why_not, spec.consenting, champion), {"promised": {}}
+    rows = held_out[max(held_out)]
+    known = (rows.x, rows.recency, rows.age, rows.counts)
+    kind = fitting.name_of(fitted.choice.purchases)
+    early, messages = lifetime_value.fit_purchases(*known, round(rows.weeks), kind)
+    if isinstance(early, MeanRate):
+        why_not = f"{rows.weeks:g} weeks ago {'; '.join(messages)}"
+        return gates.judge(None, why_not, spec.consenting, champion), {"promised": {}}
+    told = expected(early, rows)
+    against = comparison.relative_loss(rows, told, expected(standing.choice.purchases, rows)) if standing else None
+    away, chance = comparison.miscalibration(rows, told)
+    test = gates.Trial(
+        customers=rows.customers,
+        purchases=rows.purchases,
+        against_baseline=comparison.relative_loss(rows, told, expected(MeanRate.of(*known, round(rows.weeks)), rows)),
+        against_champion=against,
+        miscalibration=away,
+        chance=chance,
+    )
+    found = {
+        **asdict(test),
+        "weeks": rows.weeks,
+        "promised": {
+            str(days): comparison.error_share(seen, expected(early, seen)).value for days, seen in held_out.items()
+        },
+        "deciles": _deciles(rows, told),
+    }
+    if standing:
+        found["champion_deciles"] = _deciles(rows, expected(standing.choice.purchases, rows))
+    return gates.judge(test, "", spec.consenting, champion), found
+
+
+def _of_mean_rates(fitted: Fitted, standing: Known | None) -> gates.Verdict:
+    """Mean rates are what others must beat: they take the place of nobody, or of older mean rates."""
+    if standing is None or isinstance(standing.choice.purchases, MeanRate):
+        return gates.Verdict(gates.CHAMPION, ())
+    message = f"{'; '.join(fitted.choice.messages)}; the champion {standing.name} knows more"
+    return gates.Verdict(gates.REJECTED, (gates.Gate("minimum_data", False, fitted.customers, 0, message),))
+
+
+def _fall(champion: Known | None, previous: Known | None, lived: dict[str, Rows]) -> dict[str, Any]:
+    """Whether the champion goes back to the model before it, and why."""
+    rows = lived.get(champion.name) if champion else None
+    promised = champion.promised(round(rows.weeks * DAYS_PER_WEEK)) if champion and rows else None
+    if champion is None or rows is None or promised is None or not _enough(rows, champion):
+        return {"falls": False, "message": ""}
+    error = comparison.error_share(rows, expected(champion.choice.purchases, rows))
+    before = None
+    if previous is not None:
+        before = comparison.error_share(rows, expected(previous.choice.purchases, rows)).value
+    falls, message = gates.roll_back(error, promised, before)
+    degraded = gates.degraded(error, promised)
+    return {"falls": falls, "message": message if degraded else ""}
+
+
+def _enough(rows: Rows, model: Known) -> bool:
+    """Counting what was expected, too: nobody buying any more is what must be noticed."""
+    told = float(np.add.reduce(rows.counts * expected(model.choice.purchases, rows)))
+    return rows.customers >= gates.LEAST_CUSTOMERS and max(told, rows.purchases) >= gates.LEAST_PURCHASES
+
+
+def _outcome(model: Known, rows: Rows) -> dict[str, Any]:
+    told = expected(model.choice.purchases, rows)
+    error = comparison.error_share(rows, told) if rows.customers else Interval(0.0, 0.0, 0.0)
+    promised = model.promised(round(rows.weeks * DAYS_PER_WEEK))
+    return {
+        "model": model.name,
+        "weeks": rows.weeks,
+        "customers": rows.customers,
+        "expected": float(f"{np.add.reduce(rows.counts * told):.6e}"),
+        "actual": rows.purchases,
+        "error": asdict(error),
+        "promised": promised,
+        "degraded": promised is not None and _enough(rows, model) and gates.degraded(error, promised),
+        "deciles": _deciles(rows, told),
+    }
+
+
+def _deciles(rows: Rows, told: Floats) -> list[dict[str, Any]]:
+    return [asdict(tenth) for tenth in comparison.tenths(rows, told)]
+
+
+@dataclass(frozen=True)
+class _People:
+    """All customers, in the order of their names."""
+
+    x: Ints
+    recency: Ints
+    age: Ints
+    repeat_revenue: Ints
+
+    def columns(self) -> dict[str, Floats | Ints]:
+        """What models look at."""
+        mean = self.repeat_revenue / np.maximum(self.x, 1)
+        weeks = (self.recency / DAYS_PER_WEEK, self.age / DAYS_PER_WEEK)
+        return dict(zip(FEATURES, (self.x, *weeks, mean), strict=True))
+
+    def scores(self, choice: Choice, horizon_weeks: int, discount: float) -> dict[str, Floats | Ints]:
+        """What models tell of some of them, at even distances."""
+        step = max(1, len(self.x) // _SAMPLE)
+        x, recency, age, spent = (column[::step] for column in (self.x, self.recency, self.age, self.repeat_revenue))
+        seen = lifetime_value.outlook(choice.purchases, x, recency, age, horizon_weeks, discount)
+        found = lifetime_value.predict(seen, choice.spend, x, spent)
+        return dict(zip(_SCORES, (found.p_alive, found.expected_purchases, found.value_minor), strict=True))
+
+
+def _people(output: Folder, parts: Sequence[Part], fitted: Fitted) -> _People:
+    tables = [read_columns(output, part.file, SUMMARY_COLUMNS) for part in parts]
+    column = {name: np.concatenate([table.column(name).to_numpy() for table in tables]) for name in SUMMARY_COLUMNS}
+    first = column["first_day"]
+    return _People(column["days"] - 1, column["last_day"] - first, fitted.as_of_day - first, column["repeat_revenue"])
+
+
+def _survival(model: Any, people: _People) -> list[dict[str, float]]:
+    """How likely one who came back as often as is usual is still a customer, after some weeks of silence."""
+    back = people.x > 0
+    if isinstance(model, MeanRate) or not back.any():
+        return []
+    weeks = np.array(_SILENCE_WEEKS, dtype=np.float64)
+    x = np.full(len(weeks), int(np.median(people.x[back])))
+    recency = np.full(len(weeks), float(np.median(people.recency[back])) / DAYS_PER_WEEK)
+    alive = model.p_alive(x, recency, recency + weeks)[0]
+    return [{"weeks": float(week), "alive": float(f"{each:.6e}")} for week, each in zip(weeks, alive, strict=True)]
+
+
+def _histograms(columns: dict[str, Floats | Ints]) -> dict[str, Any]:
+    return {name: asdict(Histogram.of(values, _ones(values))) for name, values in columns.items()}
+
+
+def _ones(values: Floats | Ints) -> Ints:
+    return np.ones(len(values), dtype=np.int64)
+
+
+def _artefact(
+    choice: Choice, fitted: Fitted, spec: JobSpec, people: _People, promised: dict[str, float]
+) -> dict[str, Any]:
+    """Everything that a later job needs to score with a model and to watch it."""
+    scores = people.scores(choice, fitted.horizon_weeks, fitted.discount)
+    return {
+        "choice": artefact.dump(choice),
+        "as_of_day": fitted.as_of_day,
+        "currency": spec.currency,
+        "horizon_weeks": fitted.horizon_weeks,
+        "discount": fitted.discount,
+        "features": FEATURES,
+        "feature_histograms": _histograms(people.columns()),
+        "score_histograms": _histograms(scores),
+        "promised": promised,
+    }
+
+
+def _drifts(model: Known, people: _People) -> list[dict[str, Any]]:
+    """How far customers, and what the model tells of them, are from when it was made."""
+    scores = people.scores(model.choice, model.stored["horizon_weeks"], model.stored["discount"])
+    found = []
+    for kind, columns in (("feature", people.columns()), ("score", scores)):
+        for name, stored in model.stored[f"{kind}_histograms"].items():
+            if name not in columns:
+                continue
+            old = Histogram(tuple(stored["edges"]), tuple(stored["counts"]))
+            new = old.counted(columns[name], _ones(columns[name]))
+            moved = drift.between(old.counts, new.counts)
+            drifted = moved.low >= gates.DRIFT
+            figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": drifted}
+            found.append({"feature": name, "score": kind == "score", **figures})
+    return found
+
+
+def _stand_in(fitted: Fitted, people: _People, why: str) -> Choice:
+    """Mean rates, because the fitted model did not pass and nobody scored before."""
+    rate = MeanRate.of(people.x, people.recency, people.age, _ones(people.x), fitted.horizon_weeks)
+    message = f"the purchase model did not pass its gates ({why}): mean rates stand in"
+    return Choice(rate, fitted.choice.spend, (message, *fitted.choice.messages))

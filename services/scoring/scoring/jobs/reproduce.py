@@ -1,0 +1,109 @@
+"""Makes a past score again: `python -m scoring.jobs.reproduce --result ADDRESS --customer customers/ID`.
+
+The result of a job keeps, for RAPPORT_RESULTS_KEPT_DAYS, what each customer's score was made of, the score itself, and
+in model.json the models and scales exactly. From the first and the last of these the score is computed anew and held
+against the second: bit for bit on the image and the kind of processor it was made on, else within 1e-9.
+Prints one JSON object; exit codes: 0 equal, 1 not equal, 2 no such score.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoring.jobs import fit as fitting
+from scoring.jobs import scores
+from scoring.jobs.files import Folder
+from scoring.models import artefact
+from scoring.models.summary import DAYS_PER_WEEK, Ints
+
+MODEL = "model.json"
+_CLOSE = 1e-9
+_UNKNOWN = 2
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """A score as it was stored and as it is computed now, column by column."""
+
+    recorded: dict[str, Any]
+    computed: dict[str, Any]
+
+    @property
+    def equal(self) -> bool:
+        """Bit for bit."""
+        return self.recorded == self.computed
+
+    @property
+    def close(self) -> bool:
+        """Numbers within 1e-9 of each other, relative to their size; all else equal."""
+        return all(_close(value, self.computed[name]) for name, value in self.recorded.items())
+
+
+def reproduce(result: Folder, customer: str) -> Reproduced | None:
+    """Computes the score of a customer (resource name) of a job's result again; None when it has none there."""
+    model = result.read_json(MODEL)
+    row = _row(result, customer)
+    if model is None or row is None:
+        return None
+    judgement = model["judgement"]
+    fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
+    computed = scores.columns(_summary(row, fitted.as_of_day), fitted)
+    table = pa.table([[customer], *(computed[field.name] for field in scores.SCHEMA if field.name != "customer")],
+                     schema=scores.SCHEMA)  # fmt: skip
+    return Reproduced(row, table.to_pylist()[0])
+
+
+def _row(result: Folder, customer: str) -> dict[str, Any] | None:
+    for name in sorted(name for name in result.names() if name.startswith("scores-")):
+        with result.open(name) as file:
+            table = pq.read_table(file, use_threads=False, filters=pc.field("customer") == customer)
+        if len(table):
+            found: dict[str, Any] = table.to_pylist()[0]
+            return found
+    return None
+
+
+def _summary(row: dict[str, Any], as_of_day: int) -> dict[str, Ints]:
+    """What the score was made of: days are whole, so that the weeks they are told in lose nothing."""
+    first = as_of_day - round(row["age_weeks"] * DAYS_PER_WEEK)
+    values = {
+        "first_day": first,
+        "last_day": first + round(row["recency_weeks"] * DAYS_PER_WEEK),
+        "days": row["frequency"] + 1,
+        "purchases": row["purchases"],
+        "revenue": row["revenue_minor"],
+        "repeat_revenue": row["repeat_revenue_minor"],
+    }
+    return {name: np.array([value], dtype=np.int64) for name, value in values.items()}
+
+
+def _close(value: Any, other: Any) -> bool:
+    if isinstance(value, float) and isinstance(other, float):
+        return abs(value - other) <= _CLOSE * max(1.0, abs(value), abs(other))
+    return bool(value == other)
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m scoring.jobs.reproduce", description=__doc__)
+    parser.add_argument("--result", required=True, help="folder of the job's result, a path or an fsspec address")
+    parser.add_argument("--customer", required=True, help="resource name of the customer")
+    given = parser.parse_args()
+    found = reproduce(Folder(given.result), given.customer)
+    if found is None:
+        print("the result has no score of this customer", file=sys.stderr)  # noqa: T201 - a program's message
+        return _UNKNOWN
+    told = {"equal": found.equal, "close": found.close, "recorded": found.recorded, "computed": found.computed}
+    print(json.dumps(told))  # noqa: T201 - a program's output
+    return 0 if found.equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

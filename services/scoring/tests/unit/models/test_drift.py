@@ -1,0 +1,53 @@
+"""Stability index: quiet when nothing moved, in small shops too; loud when something did."""
+
+import numpy as np
+import pytest
+
+from scoring.models import drift
+from scoring.models.drift import Histogram
+
+
+def moved(old: np.ndarray, new: np.ndarray) -> drift.Drift:
+    ones = [np.ones(len(values), dtype=np.int64) for values in (old, new)]
+    histogram = Histogram.of(old, ones[0])
+    return drift.between(histogram.counts, histogram.counted(new, ones[1]).counts)
+
+
+@pytest.mark.parametrize("customers", [60, 1_000, 50_000])
+def test_the_same_customers_have_not_drifted(customers: int) -> None:
+    rng = np.random.default_rng(3)
+    found = moved(rng.gamma(2, 3, customers), rng.gamma(2, 3, customers))
+    assert found.low < 0.2
+    assert found.psi < 0.1 + 5 / customers
+    assert found.low <= found.psi <= found.high
+
+
+def test_customers_who_are_others_have() -> None:
+    rng = np.random.default_rng(3)
+    found = moved(rng.normal(0, 1, 2_000), rng.normal(1, 1, 2_000))
+    assert found.psi == pytest.approx(0.94, abs=0.15)  # of two normals a deviation apart, in tenths of the first
+    assert 0.7 < found.low < found.psi < found.high < 1.3
+
+
+def test_the_interval_narrows_with_the_customers() -> None:
+    rng = np.random.default_rng(5)
+    widths = []
+    for customers in (300, 30_000):
+        found = moved(rng.normal(0, 1, customers), rng.normal(0.5, 1, customers))
+        widths.append(found.high - found.low)
+    assert widths[1] < widths[0] / 5
+
+
+def test_equal_values_share_a_bin_and_nothing_is_no_drift() -> None:
+    values = np.array([0] * 95 + [1, 2, 3, 4, 5])
+    histogram = Histogram.of(values, np.ones(100, dtype=np.int64))
+    assert sum(histogram.counts) == 100
+    assert histogram.counts[0] == 95 or len(histogram.counts) == 1
+    assert Histogram.of(np.zeros(5), np.ones(5, dtype=np.int64)).counts == (5,)
+    assert Histogram.of(np.zeros(0), np.zeros(0, dtype=np.int64)).counts == (0,)
+    assert drift.between((0,), (5,)) == drift.Drift(0.0, 0.0, 0.0)
+
+
+def test_weights_count_as_that_many_customers() -> None:
+    values, counts = np.array([1.0, 2.0, 3.0]), np.array([5, 2, 3])
+    assert Histogram.of(values, counts) == Histogram.of(np.repeat(values, counts), np.ones(10, dtype=np.int64))
