@@ -17,6 +17,7 @@ from scoring.models.fitting import (
     Floats,
     Histories,
     Interval,
+    log_one_plus_odds,
     maximise,
     profile_intervals,
     significant,
@@ -184,11 +185,11 @@ class _Objective:
         log_age, log_recency = np.log(alpha + self._age), np.log(alpha + self._recency)
         power = r + self._x
         rest = np.maximum(stayed + self._x - 1, 1e-300)
-        # 1 + odds of having left, against staying, for those who could.
+        # Of having left, against staying, for those who could.
         log_odds = np.where(self._leaves, np.log(a / rest) + power * (log_age - log_recency), -np.inf)
-        left = np.exp(-np.logaddexp(0.0, -log_odds))
+        whole, left = log_one_plus_odds(log_odds)
         n = self._n
-        value += total(n, np.logaddexp(0.0, log_odds) - power * log_age)
+        value += total(n, whole - power * log_age)
         d_r += total(n, -log_age + left * (log_age - log_recency))
         d_alpha -= total(n, power * ((1 - left) / (alpha + self._age) + left / (alpha + self._recency)))
         d_a += total(n, left) / a

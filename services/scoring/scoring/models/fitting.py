@@ -103,34 +103,31 @@ def maximise(objective: Objective, starts: list[Floats]) -> Estimate:
     bit still give equal scores.
     """
     size = len(starts[0])
-    best = min(
-        (
-            minimize(
-                objective,
-                start,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=[(-BOUND, BOUND)] * size,
-                options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
-            )
-            for start in starts
-        ),
-        key=lambda result: float(result.fun),
-    )
-    point, value = best.x, float(best.fun)
+    searches = [
+        minimize(
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-BOUND, BOUND)] * size,
+            options={"maxiter": 500, "ftol": 1e-11, "gtol": 1e-8},
+        )
+        for start in starts
+    ]
+    point = min(searches, key=lambda result: float(result.fun)).x
+    value, gradient = objective(point)
     hessian = _hessian(objective, point)
-    for _ in range(4):
-        gradient = objective(point)[1]
+    for _ in range(6):
         free = np.abs(point) < BOUND - 1e-6
         step = np.zeros(size)
         if not free.any() or np.linalg.eigvalsh(hessian[np.ix_(free, free)]).min() <= 0:
             break
         step[free] = -np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
         trial = np.clip(point + step, -BOUND, BOUND)
-        trial_value = objective(trial)[0]
+        trial_value, trial_gradient = objective(trial)
         if not np.isfinite(trial_value) or trial_value > value + 1e-9 * abs(value):
             break
-        point, value = trial, float(trial_value)
+        point, value, gradient = trial, trial_value, trial_gradient
         if np.abs(step).max() < 1e-10:
             break
     parameters = tuple(significant(parameter) for parameter in np.exp(point))
@@ -216,6 +213,14 @@ def deviation(gradient: Floats, covariance: Floats) -> Floats:
         for other, value in zip(gradient, of_row, strict=True):
             variance += value * row * other
     return np.sqrt(np.maximum(variance, 0.0))
+
+
+def log_one_plus_odds(log_odds: Floats) -> tuple[Floats, Floats]:
+    """ln(1 + odds), and odds / (1 + odds)."""
+    # With one exponential and one logarithm, which numpy computes several at a time, unlike those of logaddexp.
+    lesser = np.exp(-np.abs(log_odds))
+    share = np.where(log_odds >= 0, 1.0, lesser) / (1 + lesser)
+    return np.maximum(log_odds, 0.0) + np.log(1 + lesser), share
 
 
 def total(weights: NDArray[Any], values: NDArray[Any]) -> float:

@@ -21,6 +21,7 @@ from scoring.models.fitting import (
     Floats,
     Histories,
     Interval,
+    log_one_plus_odds,
     maximise,
     profile_intervals,
     significant,
@@ -180,13 +181,13 @@ class _Objective:
         r, alpha, s, beta = np.exp(log_parameters)
         v, w, n = self._values, self._weight, self._n
         log_odds, gradient = _log_odds(self._x, self._recency, self._age, r, alpha, s, beta)
-        left = np.exp(-np.logaddexp(0.0, -log_odds))
+        whole, left = log_one_plus_odds(log_odds)
         log_alpha, log_beta = np.log(alpha), np.log(beta)
         power = r + self._x
         silence, fading = np.log(alpha + self._age), np.log(beta + self._age)
         customers = float(w.sum())
         value = total(w, gammaln(r + v) - gammaln(r)) + customers * (r * log_alpha + s * log_beta)
-        value += total(n, np.logaddexp(0.0, log_odds) - power * silence - s * fading)
+        value += total(n, whole - power * silence - s * fading)
         d_r = r * (total(w, digamma(r + v) - digamma(r)) + customers * log_alpha - total(n, silence))
         d_alpha = customers * r - alpha * total(n, power / (alpha + self._age))
         d_s = s * (customers * log_beta - total(n, fading))

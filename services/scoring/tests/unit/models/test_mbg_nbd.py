@@ -28,7 +28,7 @@ def test_parameters_and_holdout_on_cdnow(cdnow):
     assert round(figures["total_error"], 3) == -0.162
 
 
-@pytest.mark.parametrize(("x", "recency", "age"), [(0, 0.0, 20.0), (2, 18.0, 20.0)])
+@pytest.mark.parametrize(("x", "recency", "age"), [(2, 18.0, 20.0)])
 def test_likelihood_is_the_integral_over_rates_and_dropouts(x, recency, age):
     def density(p: float, rate: float) -> float:
         stayed = (1 - p) ** (x + 1) * rate**x * np.exp(-rate * age)

@@ -51,7 +51,10 @@ def test_order_and_division_of_rows_change_nothing(rows, random):
         assert (getattr(joined, name) == getattr(whole, name)).all()
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))
+small, large = st.integers(-1, 2), st.sampled_from([-(2**62), 0, 5, 2**62])
+
+
+@given(st.one_of(*(st.lists(st.tuples(small, right), min_size=1, max_size=60) for right in (small, large))))
 def test_groups_are_sorted_and_counted(rows):
     left, right = (np.array(column) for column in zip(*rows, strict=True))
     (a, b), counts = grouped(left, right)

@@ -5,7 +5,7 @@ import sys
 PROGRAM = """
 from scoring.jobs.bench import histories
 from scoring.models import bg_nbd, gamma_gamma, lifetime_value, mbg_nbd, pareto_nbd, selection
-people = histories(40_000)
+people = histories(33_000)
 x, recency, age, spend = people.x, people.recency, people.age, people.repeat_revenue
 print(selection.select(people.split()))
 values = gamma_gamma.fit(x[x > 0], spend[x > 0])
