@@ -1,57 +1,46 @@
-"""The language of segments: a subset of AIP-160 over the scores."""
+"""What segments ask, as callers give it: text or tree, checked; and the currencies it names."""
 
-from collections.abc import Callable
-from decimal import Decimal
-from typing import Any
+from rapport.scoring.v1 import condition_pb2
 
+from chassis import inputs as fields
 from chassis import money
 from chassis.errors import InvalidArgument
-from docstore import filters
-from docstore.filters import FilterField
-from scoring.store.scores import currency_of_scores
-
-_DECIMALS_UNTIL_SCORED = 2
-
-MATCHES_NOTHING: dict[str, Any] = {"customer": {"$in": []}}
-"""What a deleted segment asks for."""
+from scoring import condition_messages
+from scoring.condition_messages import INVALID_CONDITION
+from scoring.domain import condition_text
+from scoring.domain.condition_text import ExpressionError
+from scoring.domain.conditions import Condition, Events, singles
 
 
-def matching(expression: str, field: str) -> dict[str, Any]:
-    """The filter on scores that an expression means, amounts being in the currency of the scores.
+def of_text(expression: str, field: str) -> Condition:
+    """The tree an expression stands for.
 
     Raises InvalidArgument INVALID_EXPRESSION, naming the request's `field`, with the place of the mistake.
     """
-    if not expression.strip():
-        raise _refusal(field, "is empty; give a condition such as `p_alive < 0.5`")
     try:
-        return filters.parse(expression, _fields())
-    except InvalidArgument as error:
-        raise _refusal(field, error.violations[0][1]) from error
+        found = condition_text.parse(expression)
+    except ExpressionError as error:
+        raise _refusal(field, str(error)) from None
+    for code in _currencies(found):
+        if money.digits(code) is None:
+            raise _refusal(field, f"names {code!r}, which is no currency; use an ISO 4217 code such as EUR")
+    return found
 
 
-def _fields() -> dict[str, FilterField]:
-    currency = currency_of_scores()
-    decimals = money.check_currency(currency) if currency else _DECIMALS_UNTIL_SCORED
-    return {
-        "lifetime_value": FilterField("float", path="lifetime_value_minor", convert=_minor(decimals)),
-        "revenue": FilterField("float", path="revenue_minor", convert=_minor(decimals)),
-        "p_alive": FilterField("float"),
-        "expected_purchases": FilterField("float"),
-        "recency_weeks": FilterField("float"),
-        "age_weeks": FilterField("float"),
-        "frequency": FilterField("int"),
-        "purchases": FilterField("int"),
-        "rfm_segment": FilterField("string", path="rfm.segment"),
-    }
+def of_message(condition: condition_pb2.Condition, field: str) -> Condition:
+    """The tree a message stands for. Raises InvalidArgument INVALID_CONDITION naming what is wrong within `field`."""
+    found = condition_messages.to_tree(condition, field)
+    for code in _currencies(found):
+        if money.digits(code) is None:
+            raise fields.refusal(INVALID_CONDITION, field, "Names no currency; use an ISO 4217 code such as EUR.")
+    if len(condition_text.write(found)) > condition_text.LENGTH_MAX:
+        problem = f"As text longer than {condition_text.LENGTH_MAX} characters; ask for less, or name segments."
+        raise fields.refusal(INVALID_CONDITION, field, problem)
+    return found
 
 
-def _minor(decimals: int) -> Callable[[float], float]:
-    """Amounts are compared as minor units; 100.1 is 10010 of them, not 10009.999999999998."""
-
-    def convert(amount: float) -> float:
-        return float(Decimal(str(amount)).scaleb(decimals))
-
-    return convert
+def _currencies(condition: Condition) -> set[str]:
+    return {each.currency for each in singles(condition) if isinstance(each, Events) and each.currency}
 
 
 def _refusal(field: str, problem: str) -> InvalidArgument:

@@ -11,11 +11,40 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
-from scoring.usecases import people, staging
+from scoring.usecases import people, signals, staging
 
 
 class Handlers:
-    """Gathers purchases, and takes scores away from those who object or were merged."""
+    """Gathers purchases and what segments ask for; takes scores away from those who object or were merged."""
+
+    @subscribe(events_pb2.EventsTracked, some_erased=True)
+    def note_events(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:
+        """Leaves the events to whoever keeps the segments."""
+        signals.note_events(event.events, left_out=envelope.erased)
+
+    @subscribe(events_pb2.CustomerCreated)
+    @subscribe(events_pb2.CustomerUpdated)
+    @subscribe(events_pb2.CustomerDeleted)
+    def note_customer(
+        self,
+        event: events_pb2.CustomerCreated | events_pb2.CustomerUpdated | events_pb2.CustomerDeleted,
+        envelope: Envelope,
+    ) -> None:
+        """Leaves traits to whoever keeps the segments."""
+        signals.note_customer(event.customer, envelope.sequence)
+
+    @subscribe(consent_events_pb2.ConsentGranted)
+    @subscribe(consent_events_pb2.ConsentPending)
+    @subscribe(consent_events_pb2.ConsentWithdrawn)
+    def note_consent(
+        self,
+        event: consent_events_pb2.ConsentGranted
+        | consent_events_pb2.ConsentPending
+        | consent_events_pb2.ConsentWithdrawn,
+        envelope: Envelope,
+    ) -> None:
+        """Leaves where people stand to whoever keeps the segments."""
+        signals.note_consent(event.consent, envelope.sequence)
 
     @subscribe(events_pb2.EventsTracked, some_erased=True)
     def gather_purchases(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:

@@ -13,6 +13,8 @@ from rapport.scoring.v1 import (
 
 from chassis import money
 from docstore import batches
+from scoring import condition_messages
+from scoring.domain import condition_text
 from scoring.store import Model, ScoringJob, Segment
 from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
 
@@ -187,12 +189,20 @@ def segment(document: Segment) -> segment_pb2.Segment:
         create_time=document.create_time,
         update_time=document.update_time,
         etag=document.etag,
+        condition=condition_messages.to_message(condition_text.parse(document.expression)),
     )
 
 
-def member(row: Mapping[str, Any]) -> segment_pb2.SegmentMember:
-    """A member of a segment, given its stored scores."""
-    return segment_pb2.SegmentMember(customer=row["customer"], scores=customer_scores(row))
+def member(customer: str, scores: Mapping[str, Any] | None) -> segment_pb2.SegmentMember:
+    """A member of a segment, given its stored scores if it has any."""
+    return segment_pb2.SegmentMember(customer=customer, scores=customer_scores(scores) if scores else None)
+
+
+def segment_change(row: Mapping[str, Any]) -> segment_pb2.SegmentChange:
+    """That a customer entered or left a segment, as stored."""
+    return segment_pb2.SegmentChange(
+        customer=row["customer"], entered=row["entered"], change_time=row["time"], cause=row["cause"]
+    )
 
 
 def _estimate(row: Mapping[str, Any], name: str) -> customer_scores_pb2.Estimate:

@@ -1,7 +1,9 @@
 """Role `migrate`: indexes and numbered migrations of the service's database."""
 
+import zlib
 from typing import Any
 
+from pymongo import UpdateOne
 from pymongo.database import Database
 
 import docstore
@@ -13,6 +15,8 @@ from scoring.domain import gates
 from scoring.settings import ScoringSettings
 from scoring.store import DOCUMENTS
 from scoring.store.models import LIFETIME_VALUE
+
+_CHUNK = 1_000
 
 
 def _name_champions(database: Database[Row]) -> None:
@@ -28,7 +32,37 @@ def _name_champions(database: Database[Row]) -> None:
         models.update_one({**old, "number": tenant["number"]}, [scores])
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "Name each tenant's champion.", _name_champions),)
+def _keep_members_apart(database: Database[Row]) -> None:
+    """Members were kept with the scores: they become profiles, and every segment is looked at once more."""
+    profiles: Any = database["profiles"]
+    fields = {"tenant": 1, "uid": 1, "customer": 1, "segments": 1, "lifetime_value_minor": 1}
+    waiting: list[UpdateOne] = []
+
+    def write() -> None:
+        if waiting:
+            profiles.bulk_write(waiting, ordered=False)
+            waiting.clear()
+
+    for row in database["scores"].find({}, fields):
+        new = {
+            "tenant": row["tenant"],
+            "uid": row["uid"],
+            "customer": row["customer"],
+            "spread": zlib.crc32(row["customer"].encode()),
+            "segments": row.get("segments", []),
+            "value": row["lifetime_value_minor"],
+        }
+        waiting.append(UpdateOne({"_id": row["_id"]}, {"$setOnInsert": new}, upsert=True))
+        if len(waiting) == _CHUNK:
+            write()
+    write()
+    database["segments"].update_many({"purged": None}, {"$set": {"evaluation_due": True}})
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "Name each tenant's champion.", _name_champions),
+    Migration(2, "Keep members of segments in profiles.", _keep_members_apart),
+)
 
 VERSION = len(MIGRATIONS)
 """The database version this code needs."""

@@ -23,7 +23,7 @@ from scoring.store import FeatureManifest, ScoreChange, ScoringJob
 from scoring.usecases import evaluating, flushing, running
 from scoring.usecases.erasing import erase
 
-EVALUATE_EVERY_S = 0.5
+EVALUATE_EVERY_S = 0.25
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -46,7 +46,9 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         if not wait_migrated(settings.service, stopping):
             return
         threads = [
-            _loop("evaluate", stopping, EVALUATE_EVERY_S, evaluating.evaluate_due),
+            _loop(
+                "evaluate", stopping, EVALUATE_EVERY_S, functools.partial(evaluating.evaluate_due, settings.instance)
+            ),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),

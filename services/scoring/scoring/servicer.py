@@ -23,9 +23,9 @@ from docstore import aliases, filters, paging
 from docstore.filters import FilterField
 from scoring import messages
 from scoring.domain import job_limits
-from scoring.store import Model, Score, ScoringJob, Segment
-from scoring.store.scores import totals
-from scoring.usecases import cards, jobs, models, segments, summaries
+from scoring.store import Model, Profile, Score, ScoringJob, Segment
+from scoring.store.scores import scores_of, totals, with_segments
+from scoring.usecases import cards, exploring, jobs, models, segments, summaries
 
 Context = grpc.ServicerContext
 _MODEL_FIELDS = {
@@ -61,7 +61,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     def GetCustomerScores(self, request: pb.GetCustomerScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
         customer = request.name.rpartition("/")[0]
         canonical = aliases.resolve([customer])[customer]
-        row = Score.rows().find_one({"uid": fields.uid(canonical)})
+        row = scores_of([fields.uid(canonical)]).get(fields.uid(canonical))
         if row is None:
             raise NotFound(
                 "NOT_FOUND",
@@ -73,7 +73,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     def ListCustomerScores(self, request: pb.ListCustomerScoresRequest, _: Context) -> pb.ListCustomerScoresResponse:
         found, token = paging.page(Score.rows(), filter={}, order=[], request=request, bind={})
         return pb.ListCustomerScoresResponse(
-            customer_scores=map(messages.customer_scores, found), next_page_token=token
+            customer_scores=map(messages.customer_scores, with_segments(found)), next_page_token=token
         )
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
@@ -121,19 +121,27 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return segments.delete(fields.uid(request.name), request.etag)
 
     def PreviewSegment(self, request: pb.PreviewSegmentRequest, _: Context) -> pb.SegmentPreview:
-        count, sample = segments.preview(request.expression, request.sample_size)
-        return pb.SegmentPreview(member_count=count, sample_customers=sample)
+        return exploring.preview(request.expression, request.sample_size)
+
+    def CompareSegments(self, request: pb.CompareSegmentsRequest, _: Context) -> pb.SegmentComparison:
+        return exploring.compare(list(request.segments))
+
+    def ListSegmentChanges(self, request: pb.ListSegmentChangesRequest, _: Context) -> pb.ListSegmentChangesResponse:
+        found, token = exploring.changes(request)
+        return pb.ListSegmentChangesResponse(changes=map(messages.segment_change, found), next_page_token=token)
 
     def ListSegmentMembers(self, request: pb.ListSegmentMembersRequest, _: Context) -> pb.ListSegmentMembersResponse:
         segment = Segment.get(fields.uid(request.parent))
         found, token = paging.page(
-            Score.rows(),
+            Profile.rows(),
             filter={"segments": segment.uid},
-            order=[("lifetime_value_minor", -1)],
+            order=[("value", -1)],
             request=request,
             bind={"parent": request.parent},
         )
-        return pb.ListSegmentMembersResponse(members=map(messages.member, found), next_page_token=token)
+        scores = scores_of(row["uid"] for row in found)
+        members = [messages.member(row["customer"], scores.get(row["uid"])) for row in found]
+        return pb.ListSegmentMembersResponse(members=members, next_page_token=token)
 
 
 def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[datetime, int, int]:

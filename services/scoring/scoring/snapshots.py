@@ -9,7 +9,9 @@ from chassis import money
 
 
 def snapshot(row: Mapping[str, Any]) -> events_pb2.ScoreSnapshot:
-    """The scores of one customer, as others need them."""
+    """The scores of one customer, as others need them; only its name where there are none."""
+    if "p_alive" not in row:
+        return events_pb2.ScoreSnapshot(customer=row["customer"])
     return events_pb2.ScoreSnapshot(
         customer=row["customer"],
         p_alive=row["p_alive"],

@@ -352,6 +352,7 @@ def _tokens(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
+            position += len(text[position:]) - len(text[position:].lstrip())
             raise ExpressionError(
                 f"is wrong at character {position + 1}: a quote without its end, or a stray character"
             )

@@ -1,8 +1,9 @@
 """What is kept of the events of a customer: their times, amounts and a hash of their ids; nothing else.
 
 One series for each event name, source and currency. Whatever order events arrive in, and however often, the series
-are the same: an event counts once by its source and message id, and the newest `EVENTS_MAX` of a series are kept,
-for `KEPT_DAYS`. Counts, sums and ends of all time are kept beside. Series are plain dicts, as they are stored.
+are the same: of a series the newest `EVENTS_MAX` of the last `KEPT_DAYS` are kept, and as long as one is, it counts
+once by its source and message id. Counts, sums and ends of all time are kept beside. Series are plain dicts, as they
+are stored.
 """
 
 import hashlib

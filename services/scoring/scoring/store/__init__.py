@@ -5,6 +5,7 @@ from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.jobs import ScoringJob
 from scoring.store.models import Model
 from scoring.store.objections import Objection
+from scoring.store.profiles import Profile, SegmentChange, SegmentKeeper, SegmentSignal
 from scoring.store.scores import Score, ScoreChange
 from scoring.store.segments import Segment
 
@@ -17,6 +18,10 @@ DOCUMENTS = (
     Score,
     ScoreChange,
     Segment,
+    Profile,
+    SegmentSignal,
+    SegmentKeeper,
+    SegmentChange,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -26,9 +31,13 @@ __all__ = [
     "FeatureManifest",
     "Model",
     "Objection",
+    "Profile",
     "Score",
     "ScoreChange",
     "ScoringJob",
     "Segment",
+    "SegmentChange",
+    "SegmentKeeper",
+    "SegmentSignal",
     "StagedPurchase",
 ]

@@ -1,4 +1,4 @@
-"""The scores of customers, and who is in which segment by them."""
+"""The scores of customers, and the events that tell of them."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -13,18 +13,15 @@ from docstore import batches
 from docstore.connection import Row
 from docstore.documents import InstantField
 from docstore.records import Record
+from scoring.store.profiles import Profile
 
 
 class Score(Record):
-    """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk.
-
-    segments: uids of the segments it is in. Kept here, so that a membership cannot outlive the scores it rests on.
-    """
+    """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk."""
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "scores",
         "indexes": [
-            ["tenant", "segments", "-lifetime_value_minor", "-id"],
             ["tenant", "-lifetime_value_minor"],
             ["tenant", "job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
@@ -48,7 +45,6 @@ class Score(Record):
     percentiles: Any = me.DictField()
     """The same names -> 0 to 100."""
     reasons: Any = me.ListField(me.StringField())
-    segments: Any = me.ListField(me.StringField())
     job: Any = me.StringField(required=True)
     model: Any = me.StringField()
     """Uid of the model; that of the job in rows of before a job could score with an older model."""
@@ -66,15 +62,26 @@ class ScoreChange(docstore.Batch):
     meta: ClassVar[dict[str, Any]] = {"collection": "score_changes"}
 
 
+PEOPLE_MAX = 400
+"""Customers whom the events of one document are about, but for a larger event."""
+
+
 def tell(events: Iterable[tuple[Message, Iterable[str]]]) -> None:
     """Publishes events with the customers (resource names) each is about; part of the transaction that made the change.
 
-    One document for each: many segments times many customers would not fit into one.
+    In several documents: many segments times many customers would not fit into one.
     """
+    changes: list[ScoreChange] = []
+    room = 0
     for event, customers in events:
-        change = ScoreChange.new(state=batches.DONE, finish_time=clock.real_now(), expire_time=clock.real_now())
-        change.emit(event, customers)
-        change.insert()
+        about = list(customers)
+        if len(about) > room or not changes:
+            now = clock.real_now()
+            changes.append(ScoreChange.new(state=batches.DONE, finish_time=now, expire_time=now))
+            room = PEOPLE_MAX
+        changes[-1].emit(event, about)
+        room -= max(1, len(about))
+    ScoreChange.insert_many(changes)
 
 
 def totals() -> dict[str, tuple[int, int, int]]:
@@ -97,7 +104,15 @@ def totals() -> dict[str, tuple[int, int, int]]:
     return {row["_id"]: (row["customers"], row["purchases"], row["revenue"]) for row in grouped}
 
 
-def currency_of_scores() -> str | None:
-    """The currency the tenant's scores are in; one job scores in one currency. None before the first job."""
-    row: Row | None = Score.rows().find_one({}, {"currency": 1})
-    return str(row["currency"]) if row else None
+def scores_of(uids: Iterable[str]) -> dict[str, Row]:
+    """Scores by uid of the customer, with the segments each is in; two queries."""
+    rows = Score.rows().find({"uid": {"$in": list(uids)}})
+    return {row["uid"]: row for row in with_segments(rows)}
+
+
+def with_segments(rows: Iterable[Row]) -> list[Row]:
+    """The rows, each with the uids of the segments the customer is in."""
+    scores = list(rows)
+    found = Profile.rows().find({"uid": {"$in": [row["uid"] for row in scores]}}, {"uid": 1, "segments": 1})
+    inside = {row["uid"]: row.get("segments", ()) for row in found}
+    return [row | {"segments": inside.get(row["uid"], ())} for row in scores]

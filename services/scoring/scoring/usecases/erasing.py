@@ -21,7 +21,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Objection, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
-from scoring.usecases import flushing, memberships, running
+from scoring.usecases import flushing, memberships, running, signals
 
 _ENDED_AT_ONCE = 100
 
@@ -33,20 +33,22 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
     still reads what it began with: the person is in no file that a later job reads then, and it is done again.
     """
     uids = [uid(customer) for customer in customers]
-    scores = docstore.in_transaction(lambda: _forget_scores(uids))
+    forgotten = docstore.in_transaction(lambda: _forget(uids, customers))
     objections = Objection.rows().delete_many({"uid": {"$in": uids}}).deleted_count
     known = aliases.forget(customers)
     purchases = _erase_from_files(customers, settings, blobs)
     return {
-        "scores": (scores, 0),
+        **{kind: (number, 0) for kind, number in forgotten.items()},
         "objections": (objections, 0),
         "customerAliases": (known, 0),
         "purchases": (purchases, 0),
     }
 
 
-def _forget_scores(uids: list[str]) -> int:
+def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
     memberships.forestall()
+    # What is taken in meanwhile conflicts about the signal or the profile, and then sees the tombstone.
+    signals.forget(customers)
     return memberships.forget(uids)
 
 

@@ -1,79 +1,235 @@
-"""Finds the members of segments that were created, changed or deleted."""
+"""Keeps segments: takes in signals, looks again at whom time may have changed, and at all after a segment's change.
+
+One process at a time keeps the segments of a tenant, by a lease that every transaction proves. A turn is one such
+transaction of a few hundred customers; the three kinds of work take turns, so that none waits long for another.
+"""
 
 import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import docstore
-from chassis import tenancy
+from chassis import clock, tenancy
 from chassis.errors import RapportError
-from docstore import Conflict
-from scoring.store import Score, Segment
-from scoring.usecases import memberships
-from scoring.usecases.memberships import Cause
+from docstore import Conflict, Row, leases
+from scoring.domain.happenings import Happening
+from scoring.store import Profile, Segment, SegmentKeeper, SegmentSignal
+from scoring.store.profiles import KEEPER
+from scoring.usecases.settling import Asked, Cause, News, settle
+from scoring.usecases.signals import CUSTOMER
 
+LEASE_S = 5.0
+"""How long the segments of a killed keeper wait for another one."""
+_BUDGET_S = 1.0
 _CHUNK = 500
+_SIGNALS = 50
+_SIGNALS_SIZE = 1_000
+_PATIENCE_S = 60.0
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate_due() -> int:
-    """Evaluates every segment of any tenant that asks for it; returns how many. One that fails is tried again."""
-    with docstore.platform_scope():
-        rows = docstore.platform_collection(Segment).find({"evaluation_due": True}, {"tenant": 1, "uid": 1}, limit=100)
-        due = [(row["tenant"], row["uid"]) for row in rows]
-    for tenant, uid in due:
+class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
+    """Somebody else keeps this tenant's segments now; nothing was changed."""
+
+
+def evaluate_due(owner: str = "") -> int:
+    """Keeps the segments of every tenant with work, each for a while; returns how many tenants had any."""
+    tenants = _waiting_tenants()
+    for tenant in tenants:
         with tenancy.service_context(tenant, method="evaluate"):
             try:
-                evaluate(uid)
-            except Conflict:
-                logger.info("a segment was changed while it was evaluated; it is evaluated again")
+                keep(owner)
             except RapportError:
-                # The other segments must not wait for this one.
-                logger.exception("evaluate failed for one segment")
-    return len(due)
+                # The other tenants must not wait for this one.
+                logger.exception("evaluate failed for one tenant")
+    return len(tenants)
 
 
-def evaluate_all() -> None:
-    """Compares all of the current tenant's segments with all scores."""
-    for row in list(Segment.rows().find({}, {"uid": 1})):
-        evaluate(row["uid"])
+def evaluate_all(owner: str = "") -> None:
+    """Takes in everything the current tenant's segments wait for, by itself or by waiting for who keeps them."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while _has_work() and time.monotonic() < deadline:
+        if not keep(owner):
+            time.sleep(0.05)
 
 
-def evaluate(uid: str) -> None:
-    """Lets every customer whose scores match into a segment, and every other one out; a deleted segment is then gone.
+def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
+    """Works on the current tenant's segments until nothing is left or the budget is used.
 
-    Raises Conflict when the segment is changed meanwhile.
+    False when another process keeps them.
     """
-    found = Segment.get_many([uid], deleted=True).get(uid)
-    if found is None:
-        return
-    segment: Segment = found
-    wanted = memberships.wanted(segment)
-    astray = {
-        "$or": [
-            {"$and": [wanted, {"segments": {"$ne": uid}}]},
-            {"segments": uid, "$nor": [wanted]},
-        ]
-    }
-    after = ""
-    while True:
-        place = {"_id": {"$gt": Score.key(after), "$lt": f"{segment.tenant}0"}}
-        rows = Score.rows().find({**place, **astray}, {"uid": 1}, sort=[("_id", 1)], limit=_CHUNK)
-        uids = [row["uid"] for row in rows]
-        if not uids:
+    rows = SegmentKeeper.rows()
+    leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
+    if leased is None:
+        if rows.update_one({"uid": KEEPER}, {"$setOnInsert": {"turns": 0}}, upsert=True).matched_count:
+            return False
+        leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
+        if leased is None:
+            return False
+    turns = (_take_in_signals, _look_at_due, _let_out_of_deleted, _scan)
+    end = time.monotonic() + budget_s
+    renewed = time.monotonic()
+    try:
+        while True:
+            worked = [turn(leased) for turn in turns]
+            if not any(worked) or time.monotonic() >= end:
+                return True
+            if time.monotonic() - renewed > LEASE_S / 5:
+                renewed = time.monotonic()
+                leases.renew(rows, leased, LEASE_S)
+    except Conflict:
+        logger.info("a segment was changed while members moved; they are moved again")
+        return True
+    except LeaseLost:
+        logger.warning("another process took over a tenant's segments")
+        return False
+    finally:
+        leases.release(rows, leased)
+
+
+def _waiting_tenants() -> list[str]:
+    now = clock.now()
+    with docstore.platform_scope():
+        waiting: tuple[tuple[type[Any], Row], ...] = (
+            (SegmentSignal, {"rank": {"$gte": 0}}),
+            (Profile, {"due": {"$lte": now}}),
+            (Segment, {"evaluation_due": True}),
+        )
+        return sorted(
+            {name for cls, what in waiting for name in docstore.platform_collection(cls).distinct("tenant", what)}
+        )
+
+
+def _has_work() -> bool:
+    return (
+        SegmentSignal.rows().find_one({"rank": {"$gte": 0}}, {"_id": 1}) is not None
+        or Segment.rows().find_one({"evaluation_due": True}, {"_id": 1}) is not None
+        or Profile.rows().find_one({"due": {"$lte": clock.now()}}, {"_id": 1}) is not None
+    )
+
+
+def _as_keeper(leased: Row, work: Callable[[], int], changes: Row | None = None) -> int:
+    """Runs a turn in a transaction that fails unless this process still keeps the tenant's segments."""
+
+    def once() -> int:
+        done = work()
+        update = {"$inc": {"turns": 1}, **(changes or {})}
+        if SegmentKeeper.rows().update_one(leases.held(leased), update).matched_count != 1:
+            raise LeaseLost
+        return done
+
+    return docstore.in_transaction(once)
+
+
+def _take_in_signals(leased: Row) -> bool:
+    order = [("rank", 1), ("_id", 1)]
+    found = list(SegmentSignal.rows().find({"rank": {"$gte": 0}}, sort=order, limit=_SIGNALS))
+    size = 0
+    signals: list[Row] = []
+    for signal in found:
+        size += signal["size"]
+        if signals and size > _SIGNALS_SIZE:
             break
-        docstore.in_transaction(lambda uids=uids: _move(segment, uids))  # type: ignore[misc]
-        after = uids[-1]
-    if segment.delete_time:
-        segment.purge()
-        return
-    as_read = {"uid": uid, "version": segment.version, "evaluation_due": True}
-    Segment.rows().update_one(as_read, {"$unset": {"evaluation_due": ""}})
+        signals.append(signal)
+    if not signals:
+        return False
+    news = _news(signals)
+    uids = [signal["uid"] for signal in signals]
+
+    def once() -> int:
+        # Only those that are still there: an erasure may have taken people out of them meanwhile.
+        there = list(SegmentSignal.rows().find({"uid": {"$in": uids}}))
+        moved = settle(news if there == signals else _news(there), Asked.read())
+        SegmentSignal.rows().delete_many({"uid": {"$in": uids}})
+        return moved
+
+    _as_keeper(leased, once)
+    return True
 
 
-def _move(segment: Segment, uids: list[str]) -> None:
-    # Touching the segment makes a change of it meanwhile conflict with this transaction.
-    as_read = {"uid": segment.uid, "version": segment.version}
-    if Segment.rows().update_one(as_read, {"$inc": {"evaluations": 1}}).matched_count != 1:
-        raise Conflict(segment.name)
-    cause = Cause.CAUSE_SEGMENT_DELETED if segment.delete_time else Cause.CAUSE_SEGMENT_CHANGED
-    memberships.move(segment, uids, cause)
+def _news(signals: Iterable[Row]) -> dict[str, News]:
+    found: dict[str, News] = defaultdict(News)
+    for signal in signals:
+        for event in signal.get("events", ()):
+            news = found[event["c"]]
+            news.events.append(Happening(event["e"], event["s"], event["y"], event["t"], event["a"], event["i"]))
+            news.causes.add(signal["cause"])
+            if news.keys is not None:
+                news.keys.add(f"event:{event['e']}")
+        for state in signal.get("states", ()):
+            news = found[state["customer"]]
+            news.states.append(state)
+            news.causes.add(signal["cause"])
+            if state["kind"] == CUSTOMER:
+                news.keys = None
+            elif news.keys is not None:
+                news.keys.add("consent")
+        for customer in signal.get("customers", ()):
+            news = found[customer]
+            news.causes.add(signal["cause"])
+            if signal["cause"] != Cause.CAUSE_SCORES_CHANGED:
+                news.keys = None
+            elif news.keys is not None:
+                news.keys.add("scores")
+    return found
+
+
+def _look_at_due(leased: Row) -> bool:
+    due = {"due": {"$lte": clock.now()}}
+    rows = list(Profile.rows().find(due, {"customer": 1}, sort=[("due", 1)], limit=_CHUNK))
+    if rows:
+        names = [row["customer"] for row in rows]
+        _as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_TIME_PASSED), Asked.read()))
+    return bool(rows)
+
+
+def _let_out_of_deleted(leased: Row) -> bool:
+    deleted = Segment.find({"evaluation_due": True, "delete_time": {"$ne": None}}, limit=1, deleted=True)
+    if not deleted:
+        return False
+    uid = deleted[0].uid
+    names = [row["customer"] for row in Profile.rows().find({"segments": uid}, {"customer": 1}, limit=_CHUNK)]
+    if not names:
+        deleted[0].purge()
+        return True
+    _as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_SEGMENT_DELETED), Asked.read()))
+    return True
+
+
+def _scan(leased: Row) -> bool:
+    """Looks at some more customers for the segments that were created or changed."""
+    wanted = {row["uid"]: row["version"] for row in Segment.rows().find(_CHANGED, {"uid": 1, "version": 1})}
+    if not wanted:
+        return False
+    keeper = SegmentKeeper.rows().find_one({"uid": KEEPER}) or {}
+    scan = keeper.get("scan") or {}
+    segments = {uid: version for uid, version in scan.get("segments", {}).items() if wanted.get(uid) == version}
+    after = scan["after"] if segments else ""
+    segments = segments or wanted
+    place = {"_id": {"$gt": Profile.key(after), "$lt": f"{tenancy.tenant()}0"}}
+    rows = list(Profile.rows().find(place, {"uid": 1, "customer": 1}, sort=[("_id", 1)], limit=_CHUNK))
+    ended = len(rows) < _CHUNK
+    keys = {f"changed:{uid}" for uid in segments}
+
+    def once() -> int:
+        news = {row["customer"]: News(causes={Cause.CAUSE_SEGMENT_CHANGED}, keys=set(keys)) for row in rows}
+        moved = settle(news, Asked.read())
+        if ended:
+            for uid, version in segments.items():
+                done = {"uid": uid, "version": version, "evaluation_due": True}
+                Segment.rows().update_one(done, {"$unset": {"evaluation_due": ""}})
+        return moved
+
+    new = {} if ended else {"after": rows[-1]["uid"], "segments": segments}
+    _as_keeper(leased, once, {"$set": {"scan": new}})
+    return True
+
+
+_CHANGED: Row = {"evaluation_due": True, "delete_time": None}
+
+
+def _everything(customers: Iterable[str], cause: Cause.Cause) -> dict[str, News]:
+    return {customer: News(causes={cause}, keys=None) for customer in customers}

@@ -1,45 +1,55 @@
-"""Objections and merges: what other services tell about customers takes scores away at once.
+"""Objections and merges: what other services tell about customers takes scores and memberships away at once.
 
 All of this runs in the transaction of an event handler.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection
 from scoring.store.objections import objecting, profile_of
-from scoring.usecases import memberships
+from scoring.usecases import memberships, signals
 from scoring.usecases.memberships import Cause
 
 
 def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> None:
-    """A customer objected: the profile has no scores any more, and gets none."""
+    """A customer objected: the profile has no scores any more, is in no segment, and comes into none."""
     row = {"customer": customer, "consent": consent, "decide_time": decide_time}
     Objection.rows().update_one({"uid": _uid(customer)}, {"$set": row}, upsert=True)
     memberships.forestall()
-    memberships.remove([_uid(name) for name in profile_of(customer)], Cause.CAUSE_SCORES_REMOVED)
+    _leave([_uid(name) for name in profile_of(customer)], Cause.CAUSE_SCORES_REMOVED)
 
 
 def allow_profiling(customer: str) -> None:
-    """A customer agreed again; the next job may score the profile, if consent then allows it."""
+    """A customer agreed again: it may come into segments, and the next job may score it, if consent then allows it."""
     Objection.rows().delete_one({"uid": _uid(customer)})
+    signals.look_again(profile_of(customer), Cause.CAUSE_CUSTOMER_CHANGED)
 
 
 def follow_alias(change: AliasChange) -> None:
     """A customer belongs to a profile now, or stands alone again.
 
     Scores stand for whole profiles: those of a merged member go at once, and the profile's with them if a member
-    objected. What the profile is worth as a whole shows after the next job.
+    objected. What the profile is worth as a whole shows after the next job; its traits, events and consents count
+    together from now on.
     """
+    before = aliases.resolve([change.customer])[change.customer]
     aliases.apply([change])
     canonical = aliases.resolve([change.customer])[change.customer]
+    signals.look_again({change.customer, before, canonical}, Cause.CAUSE_CUSTOMER_CHANGED)
     if canonical == change.customer:
         return
     memberships.forestall()
-    memberships.remove([_uid(change.customer)], Cause.CAUSE_MERGED)
+    _leave([_uid(change.customer)], Cause.CAUSE_MERGED)
     if objecting([canonical]):
-        memberships.remove([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
+        _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
+
+
+def _leave(uids: Collection[str], cause: Cause.Cause) -> None:
+    memberships.expel(uids, cause)
+    memberships.remove(uids, cause)
 
 
 def _uid(name: str) -> str:

@@ -28,7 +28,7 @@ from scoring.decisions import PURPOSE
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
 from scoring.store import Model, Score, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, running, staging
+from scoring.usecases import evaluating, memberships, running, staging
 from testkit import eventually
 from testkit.roles import RoleProcess
 
@@ -121,8 +121,13 @@ class Client:
 
     def evaluated(self, uid: str = "some") -> Any:
         """Finds members as role `run` does; returns the segment."""
-        evaluating.evaluate_due()
+        self.keep()
         return self.GetSegment(name=f"segments/{uid}")
+
+    def keep(self) -> None:
+        """Takes in all that the tenant's segments wait for, as role `run` does."""
+        with self.context():
+            evaluating.evaluate_all()
 
     def members(self, uid: str = "some") -> set[str]:
         """Names of a segment's members, page by page."""
@@ -279,8 +284,14 @@ def jobs(settings: ScoringSettings, store: BlobStore) -> Iterator[None]:
 
 def plant(client: Client, rows: Iterable[dict[str, Any]]) -> None:
     """Puts scores there, of no job."""
+    planted = list(rows)
+
+    def once() -> None:
+        Score.rows().insert_many(planted)
+        memberships.settle([row["uid"] for row in planted])
+
     with client.context():
-        Score.rows().insert_many(list(rows))
+        docstore.in_transaction(once)
 
 
 def claimed(client: Client) -> ScoringJob:

@@ -1,18 +1,21 @@
 """Segments: always exactly the customers whose scores match, and every move told once."""
 
 import random
+import threading
 import uuid
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rapport.scoring.v1 import events_pb2, segment_pb2
 
 import docstore
-from docstore import Conflict
+from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Score, Segment
+from scoring.store.objections import objecting
 from scoring.usecases import evaluating, memberships, people
 
 from .conftest import START, Client, customer, plant, score_row
@@ -34,7 +37,7 @@ def test_members_are_those_that_match_and_the_most_valuable_come_first(client) -
     assert first.members[0].scores.lifetime_value.value.units == 79
     assert first.members[0].scores.segments == [segment.name]
     assert sorted(client.moves()) == sorted(("entered", name) for name in wanted)
-    (event,) = client.told()
+    (event,) = [told for told in client.told() if told.customers]
     assert event.customers[0].reasons == ["Buys often."]
 
 
@@ -51,6 +54,7 @@ def test_a_segment_is_created_once_and_a_wrong_one_never(client) -> None:
         ({"segment": {"display_name": "A", "expression": "salary > 5"}}, "segment.expression"),
         ({"segment": {"display_name": "A", "expression": "p_alive >"}}, "segment.expression"),
         ({"segment": {"display_name": "A", "expression": " "}}, "segment.expression"),
+        ({"segment": {"display_name": "A"}}, "segment.expression"),
     ):
         reason, message, fields = client.refused("CreateSegment", **(new | {"segment_id": "other"} | wrong))
         assert fields == [place], (reason, message)
@@ -83,7 +87,7 @@ def test_members_leave_a_deleted_segment_and_its_id_is_free_again(client) -> Non
     assert client.refused("GetSegment", name=segment.name)[0] == "NOT_FOUND"
     assert client.refused("ListSegmentMembers", parent=segment.name)[0] == "NOT_FOUND"
     assert list(client.ListSegments().segments) == []
-    evaluating.evaluate_due()
+    client.keep()
     assert client.moves() == [("entered", anna), ("left", anna)]
     assert client.told()[-1].cause == events_pb2.SegmentLeft.CAUSE_SEGMENT_DELETED
     assert client.segment("frequency >= 2").member_count == 1
@@ -92,8 +96,10 @@ def test_members_leave_a_deleted_segment_and_its_id_is_free_again(client) -> Non
 def test_a_preview_says_who_would_be_in_it(client) -> None:
     rows = [score_row(customer(), lifetime_value_minor=number) for number in range(30)]
     plant(client, rows)
+    client.keep()
     preview = client.PreviewSegment(expression="lifetime_value >= 0.1", sample_size=3)
-    assert preview.member_count == 20
+    assert (preview.member_count, preview.examined_count, preview.estimated) == (20, 30, False)
+    assert preview.condition.score.score == "lifetime_value"
     assert list(preview.sample_customers) == [row["customer"] for row in reversed(rows[27:])]
     assert len(client.PreviewSegment(expression="frequency = 2").sample_customers) == 10
     assert client.refused("PreviewSegment", expression="frequency = 2", sample_size=-1)[2] == ["sample_size"]
@@ -103,6 +109,7 @@ def test_a_preview_says_who_would_be_in_it(client) -> None:
 def test_amounts_are_in_the_currency_of_the_scores(client) -> None:
     anna = customer()
     plant(client, [score_row(anna, currency="JPY", lifetime_value_minor=500, revenue_minor=100)])
+    client.keep()
     assert client.PreviewSegment(expression="lifetime_value = 500 AND revenue = 100").member_count == 1
     assert client.PreviewSegment(expression="lifetime_value > 500").member_count == 0
 
@@ -111,16 +118,18 @@ def test_a_segment_changed_while_it_is_evaluated_is_evaluated_again(client, monk
     rows = [score_row(customer(), p_alive=0.1 if number % 2 else 0.9) for number in range(10)]
     plant(client, rows)
     client.CreateSegment(segment={"display_name": "S", "expression": "p_alive < 0.5"}, segment_id="some")
-    move = evaluating._move
+    settle = evaluating.settle
 
-    def meanwhile(segment: Segment, uids: list[str]) -> None:
-        monkeypatch.setattr(evaluating, "_move", move)
-        client.UpdateSegment(segment={"name": "segments/some", "expression": "p_alive > 0.5"})
-        move(segment, uids)
+    def meanwhile(*arguments: Any) -> int:
+        monkeypatch.setattr(evaluating, "settle", settle)
+        thread = threading.Thread(
+            target=client.UpdateSegment, kwargs={"segment": {"name": "segments/some", "expression": "p_alive > 0.5"}}
+        )
+        thread.start()
+        thread.join()
+        return settle(*arguments)
 
-    monkeypatch.setattr(evaluating, "_move", meanwhile)
-    with client.context(), pytest.raises(Conflict):
-        evaluating.evaluate("some")
+    monkeypatch.setattr(evaluating, "settle", meanwhile)
     assert client.evaluated().state == READY
     assert client.members() == {row["customer"] for row in rows if row["p_alive"] > 0.5}
     assert {kind for kind, _ in client.moves()} == {"entered"}, "nothing was told of what never was"
@@ -151,7 +160,12 @@ STEP = st.tuples(
 
 @given(st.lists(STEP, min_size=4, max_size=14))
 @hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8,
+    deadline=None,
+    database=None,
+    # Each example works on real servers: making a failing one smaller would take many minutes.
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_members_are_always_those_of_a_full_recompute(channels, steps: list[tuple[str, int]]) -> None:
     client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
@@ -159,14 +173,15 @@ def test_members_are_always_those_of_a_full_recompute(channels, steps: list[tupl
     asked = dict.fromkeys(("one", "two"), "p_alive < 0.5")
     for uid, expression in asked.items():
         client.CreateSegment(segment={"display_name": uid, "expression": expression}, segment_id=uid)
-    evaluating.evaluate_due()
+    client.keep()
     for number, (step, seed) in enumerate(steps):
         chance = random.Random(seed)
         _carry_out(client, step, chance, names, asked, number)
-        if step in ("change", "evaluate"):
-            evaluating.evaluate_due()
+        client.keep()
         with client.context():
             rows = {row["customer"]: row for row in Score.rows().find({})}
+            stand = {name for name, canonical in aliases.resolve(names).items() if name == canonical}
+            rows = {name: rows[name] for name in rows.keys() & stand - objecting(stand)}
             counts = {segment.uid: segment.member_count for segment in Segment.find({})}
         for uid, expression in asked.items():
             wanted = {name for name, row in rows.items() if EXPRESSIONS[expression](row)}
