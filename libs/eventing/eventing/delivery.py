@@ -27,6 +27,14 @@ from eventing.verdicts import DONE, InfrastructureTrouble, Outcome, Settle, is_i
 
 log = logging.getLogger(__name__)
 
+TOGETHER = 25
+"""Messages of a queue that are handled together at most: those that arrived while others were being handled."""
+TOGETHER_BYTES = 256 * 1024
+"""The size of their bodies at which no further one is added."""
+BATCHES = 2
+"""How many such batches are handled at once."""
+PREFETCH = BATCHES * TOGETHER
+
 HANDLER_LIMIT_S = 15.0
 """What one transaction of handlers may take; the driver would try for two minutes to commit without a database."""
 

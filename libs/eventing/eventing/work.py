@@ -26,20 +26,12 @@ from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError, Settings
 from eventing import names, topology
-from eventing.delivery import Delivery
+from eventing.delivery import BATCHES, PREFETCH, TOGETHER, TOGETHER_BYTES, Delivery
 from eventing.readiness import wait_migrated
 from eventing.settle import Copies, Settler
 from eventing.subscribe import handlers_of
 
 log = logging.getLogger(__name__)
-
-TOGETHER = 25
-"""Messages of a queue that are handled together at most: those that arrived while others were being handled."""
-TOGETHER_BYTES = 256 * 1024
-"""The size of their bodies at which no further one is added."""
-BATCHES = 2
-"""How many such batches are handled at once."""
-PREFETCH = BATCHES * TOGETHER
 
 _BROKER_PATIENCE_S = 120.0
 _HEARTBEAT_S = 20

@@ -13,6 +13,7 @@ from sample.store import Thing
 import docstore
 from chassis import clock, tenancy
 from eventing import timers
+from eventing.delivery import PREFETCH
 from localrun.servers import Mongod, RabbitMQ
 from testkit import eventually
 from testkit.servers import Broker
@@ -90,9 +91,13 @@ def test_six_crashes_in_a_row_lose_nothing(role, bus, settings_for):
         docstore.platform_collection("eventing_handled").insert_one(row)
     worker.start().wait_ready()
     eventually(lambda: seen("collect") == {item.id: 1 for item in bystanders})
-    eventually(lambda: bus.count("sample") == 0)
+    last = fact()
+    bus.publish(last)
+    # What was handled just before a crash, and not acknowledged, has come again before it.
+    eventually(lambda: last.id in seen("collect"))
     assert worker.stop() == 0
-    assert bus.count("sample") == bus.count("sample.dead") == 0
+    assert bus.count("sample") <= 1
+    assert bus.count("sample.dead") == 0
 
 
 def test_a_database_outage_kills_no_message(role, bus, settings_for, servers, tmp_path):
@@ -101,8 +106,9 @@ def test_a_database_outage_kills_no_message(role, bus, settings_for, servers, tm
     held = tmp_path / "held"
     held.touch()
     envelopes = [fact() for _ in range(21)] + [fact(f"hold:{held}") for _ in range(179)]
-    bus.publish(*envelopes)
+    bus.publish(*envelopes[:21])
     eventually(lambda: len(seen("collect")) == 21)
+    bus.publish(*envelopes[21:])
     mongod.kill()
     held.unlink()
     eventually(lambda: "holding a message" in worker.log.read_text(), timeout=40)
@@ -123,11 +129,11 @@ def test_a_database_outage_on_sigterm_gives_the_messages_back(role, bus, setting
     mongod, _ = servers
     worker = role(settings_for("sample", role="work", shutdown_grace_s=1)).start().wait_ready()
     mongod.kill()
-    envelopes = [fact() for _ in range(15)]
+    envelopes = [fact() for _ in range(PREFETCH + 5)]
     bus.publish(*envelopes)
     eventually(lambda: bus.count("sample") == 5)
     assert worker.stop() == 0
-    eventually(lambda: bus.count("sample") == 15)
+    eventually(lambda: bus.count("sample") == len(envelopes))
     mongod.start()
     mongod.wait_ready()
     forget_transactions_soon(mongod)
