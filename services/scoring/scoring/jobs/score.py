@@ -19,7 +19,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from scoring.jobs import fit as fitting
+<<<<<<< /tmp/rfmw/wt/services/scoring/scoring/jobs/score.py
+from scoring.jobs import layout, people, scores, tasks
+=======
 from scoring.jobs import judge, people, scores, tasks
+>>>>>>> /tmp/rfmw/new
 from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
@@ -31,7 +35,6 @@ VERSION = "2"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
-_GROUP_ROWS = 1_000_000
 _EPOCH = date(1970, 1, 1)
 _UNUSABLE, _CANCELLED = 2, 143
 
@@ -113,11 +116,11 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             fingerprint=fingerprint(window, spec.partitions),
             as_of_us=_microseconds(spec.as_of),
             currency=spec.currency,
-            bounds=_bounds([name for file in files for name in file.sample], spec.partitions),
+            bounds=layout.bounds(files, spec.partitions),
             aliases=aliases,
             excluded=excluded,
         )
-        groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(_grouped(files))]
+        groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
         left_out = executor.run(tasks.divide, groups, _counting(reporter, "divide", len(groups)))
         as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
         cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
@@ -172,28 +175,6 @@ def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool 
         reporter.done(step, finished, total, result if are_customers else 0)
 
     return count
-
-
-def _bounds(sample: list[str], partitions: int) -> tuple[str, ...]:
-    """Where partitions begin, from customers seen at the start of each file: about equally large."""
-    names = sorted(set(sample), key=str.encode)
-    if not names:
-        return ("",) * (partitions - 1)
-    return tuple(names[number * len(names) // partitions] for number in range(1, partitions))
-
-
-def _grouped(files: list[tasks.InputFile]) -> list[tuple[tuple[str, int], ...]]:
-    """Row groups of the files, about a million purchases together, at least one group."""
-    groups: list[list[tuple[str, int]]] = [[]]
-    rows = 0
-    for file in files:
-        for number, size in enumerate(file.row_groups):
-            if groups[-1] and rows + size > _GROUP_ROWS:
-                groups.append([])
-                rows = 0
-            groups[-1].append((file.url, number))
-            rows += size
-    return [tuple(group) for group in groups]
 
 
 def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, left_out: dict[str, int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scoring.jobs.fit import Fitted
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
 from scoring.models import lifetime_value, reasons, rfm
 from scoring.models.reasons import Reasons
+from scoring.models.rfm import Scales
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 _FINGERPRINT = b"rapport.fingerprint"
@@ -107,15 +108,6 @@ def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
     found = lifetime_value.predict(seen, models.spend, x, of["repeat_revenue"])
     usual = lifetime_value.usual_discounted(models.purchases, age, fitted.horizon_weeks, fitted.discount)
     spend = models.spend.expected_spend(x, of["repeat_revenue"])
-    r, f, m = (
-        bounds.scores(values)
-        for bounds, values in (
-            (fitted.recency, recency - age),
-            (fitted.frequency, of["days"]),
-            (fitted.monetary, of["revenue"]),
-        )
-    )
-    names = texts(rfm.SEGMENT_NAMES)
     return {
         "recency_weeks": np.round(recency / DAYS_PER_WEEK, 6),
         "frequency": x,
@@ -124,10 +116,9 @@ def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
         "repeat_revenue_minor": of["repeat_revenue"],
         "purchases": of["purchases"],
         "revenue_minor": of["revenue"],
-        "r": r.astype(np.int32),
-        "f": f.astype(np.int32),
-        "m": m.astype(np.int32),
-        "rfm_segment": names.take(column(rfm.segments(r, f, m))),
+        **rfm_columns(
+            Scales(fitted.recency, fitted.frequency, fitted.monetary), recency - age, of["days"], of["revenue"]
+        ),
         "p_alive": found.p_alive,
         "p_alive_low": found.p_alive_low,
         "p_alive_high": found.p_alive_high,
@@ -138,6 +129,15 @@ def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
         "lifetime_value_minor_low": found.value_low_minor,
         "lifetime_value_minor_high": found.value_high_minor,
         "reasons": _texts(reasons.explain(fitted.usual, seen, usual, spend, x, recency, age, of["revenue"])),
+    }
+
+
+def rfm_columns(scales: Scales, recency: Ints, days: Ints, revenue: Ints) -> dict[str, pa.Array]:
+    """Scores and segments as they are written."""
+    scored = scales.scored(recency, days, revenue)
+    return {
+        **{name: column(getattr(scored, name).astype(np.int32)) for name in ("r", "f", "m")},
+        "rfm_segment": texts(rfm.SEGMENT_NAMES).take(column(scored.segment)),
     }
 
 

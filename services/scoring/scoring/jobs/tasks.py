@@ -3,7 +3,7 @@
 A file's fingerprint covers all it was made from, so that a task repeated after a crash does nothing twice.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -20,8 +20,8 @@ from scoring.models.summary import Ints, PurchaseDays, Summary
 
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
-READ_ROWS = 1 << 17
-ROUND_ROWS = 1 << 19
+READ_ROWS = 1 << 16
+ROUND_ROWS = 1 << 18
 """Purchases joined by customer and day at a time."""
 _SAMPLE = 512
 _MICROSECONDS_PER_DAY = 86_400_000_000
@@ -115,7 +115,10 @@ class Group:
 
     @property
     def file(self) -> str:
-        """The file it makes: in rounds, one record batch a partition; in each one row a customer, ascending."""
+        """The file it makes: in rounds, one record batch a partition; in each one row a customer, ascending.
+
+        An empty batch at its end tells how many rows were left out.
+        """
         return f"{WORK}/days-{self.division.fingerprint[:16]}-{self.number}.arrow"
 
 
@@ -136,16 +139,18 @@ def divide(group: Group) -> dict[str, int]:
     output = Folder(work.output)
     if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
         with output.open(group.file) as file:
-            return _left_out(pa.ipc.open_file(file).schema)
+            return _told_at_the_end(pa.ipc.open_file(file))
     left_out = dict.fromkeys(LEFT_OUT, 0)
-    batches: list[pa.RecordBatch] = []
-    for purchases in _rounds(group.pieces, work, left_out):
-        table = _by_customer(purchases, output, work)
-        if work.excluded:
-            table = _without_excluded(table, output, left_out)
-        batches += _parts(table, work.bounds)
-    schema = _DAYS_SCHEMA.with_metadata({name: str(count) for name, count in left_out.items()})
-    _write_batches(output, group.file, schema, batches)
+
+    def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
+        for purchases in _rounds(group.pieces, work, left_out):
+            table = _by_customer(purchases, output, work)
+            if work.excluded:
+                table = _without_excluded(table, output, left_out)
+            yield from ((part, {}) for part in _parts(table, work.bounds))
+        yield table.slice(0, 0), {name: str(count) for name, count in left_out.items()}
+
+    _write_batches(output, group.file, _DAYS_SCHEMA, written())
     return left_out
 
 
@@ -176,7 +181,7 @@ def _none() -> Purchases:
 def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
     for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
         with opened(url) as file:
-            yield from pq.ParquetFile(file).iter_batches(
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(
                 READ_ROWS,
                 row_groups=[row_group for _, row_group in row_groups],
                 columns=list(_INPUT_COLUMNS),
@@ -302,7 +307,7 @@ def summarise(part: Part) -> int:
             opened_file = pa.ipc.open_file(file)
             batches += [
                 opened_file.get_batch(place)
-                for place in range(part.number, opened_file.num_record_batches, part.partitions)
+                for place in range(part.number, opened_file.num_record_batches - 1, part.partitions)
             ]
     names, codes = ordered(pa.chunked_array([batch.column("customer") for batch in batches]))
     lengths = np.concatenate([numbers(pc.list_value_length(batch.column("day"))) for batch in batches])
@@ -315,33 +320,40 @@ def summarise(part: Part) -> int:
     summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
     columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
     schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
-    _write_batches(output, part.file, schema, [pa.RecordBatch.from_arrays(columns, schema=schema)])
+    _write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
     return len(summary)
 
 
 def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:
     """A file of the work folder, or some of its columns."""
     with output.open(name) as file:
-        table = pa.ipc.open_file(file).read_all()
-    return table.select(list(columns)) if columns else table
+        reader = pa.ipc.open_file(file)
+        if columns is None:
+            return reader.read_all()
+        wanted = sorted(reader.schema.get_field_index(name) for name in columns)
+        file.seek(0)
+        options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
+        return pa.ipc.open_file(file, options=options).read_all().select(list(columns))
 
 
 def write_columns(output: Folder, name: str, columns: dict[str, Any]) -> None:
     """Writes a file of the work folder."""
     table = pa.table(columns)
-    _write_batches(output, name, table.schema, [table.combine_chunks().to_batches()[0]] if len(table) else [])
+    _write_batches(output, name, table.schema, [(batch, {}) for batch in table.combine_chunks().to_batches()])
 
 
-def _write_batches(output: Folder, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+def _write_batches(
+    output: Folder, name: str, schema: pa.Schema, batches: Iterable[tuple[pa.RecordBatch, dict[str, str]]]
+) -> None:
     def fill(file: Any) -> None:
         options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         with pa.ipc.new_file(file, schema, options=options) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
+            for batch, metadata in batches:
+                writer.write_batch(batch, custom_metadata=metadata or None)
 
     output.write(name, fill, durable=False)
 
 
-def _left_out(schema: pa.Schema) -> dict[str, int]:
-    metadata = schema.metadata or {}
-    return {name: int(metadata[name.encode()]) for name in LEFT_OUT}
+def _told_at_the_end(reader: pa.ipc.RecordBatchFileReader) -> dict[str, int]:
+    told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
+    return {name: int(told[name.encode()]) for name in LEFT_OUT}

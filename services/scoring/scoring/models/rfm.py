@@ -2,7 +2,8 @@
 
 Each score compares a customer with all others of the tenant by four bounds, the quintiles of the *values*. Customers
 with equal values always get equal scores, whatever their order or the number of threads; when many share a value
-(most customers buy once) the classes are therefore not equally large.
+(most customers buy once) the classes are therefore not equally large. Time alone changes no score: all customers' last
+purchases grow old together.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.models.summary import Ints
+from scoring.models.summary import Ints, PurchaseDays, Summary, grouped
 
 SEGMENTS: tuple[tuple[str, range, range], ...] = (
     ("Champions", range(4, 6), range(4, 6)),
@@ -70,3 +71,106 @@ def _table() -> NDArray[np.int8]:
 
 
 _TABLE = _table()
+
+Scores = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One element a customer."""
+
+    r: Scores
+    f: Scores
+    m: Scores
+    segment: Scores
+    """Index into SEGMENT_NAMES."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The bounds of the three measures."""
+
+    recency: Bounds
+    """Of anything that is larger for who bought later, such as the last day or the negated days since."""
+    frequency: Bounds
+    """Of days with a purchase."""
+    monetary: Bounds
+    """Of revenue, in minor units."""
+
+    def scored(self, recency: Ints, frequency: Ints, monetary: Ints) -> Scored:
+        """Scores and segments of these values."""
+        r, f, m = self.recency.scores(recency), self.frequency.scores(frequency), self.monetary.scores(monetary)
+        return Scored(r, f, m, segments(r, f, m))
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Distinct values of a measure, ascending, and how many customers have each."""
+
+    values: Ints
+    counts: Ints
+
+    @classmethod
+    def of(cls, values: Ints) -> "Distribution":
+        """Of one value a customer."""
+        return cls(*np.unique(values, return_counts=True))
+
+    def moved(self, gone: Ints, come: Ints) -> "Distribution":
+        """The same without the values `gone`, with the values `come`."""
+        weights = np.concatenate([self.counts, np.full(len(gone), -1), np.ones(len(come), dtype=np.int64)])
+        (values,), counts = grouped(np.concatenate([self.values, gone, come]), weights=weights)
+        return Distribution(values[counts > 0], counts[counts > 0])
+
+    @property
+    def bounds(self) -> Bounds:
+        """Its quintiles."""
+        return Bounds.of(self.values, self.counts)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How all customers stand, kept up to date as purchases come in rather than summed up anew."""
+
+    customer: Ints
+    """Codes, ascending."""
+    measures: tuple[Ints, Ints, Ints]
+    """Last day, days with a purchase, revenue in minor units of each."""
+    distributions: tuple[Distribution, Distribution, Distribution]
+    """Of the measures."""
+
+    @classmethod
+    def of(cls, bought: PurchaseDays) -> "Standing":
+        """Of all that was ever bought."""
+        summary = Summary.of(bought, 0)
+        measures = (summary.last_day, summary.days, summary.revenue)
+        last_day, days, revenue = (Distribution.of(values) for values in measures)
+        return cls(summary.customer, measures, (last_day, days, revenue))
+
+    def updated(self, changed: PurchaseDays) -> "Standing":
+        """After purchases, late ones too, of some customers: `changed` has all purchase days of these, old and new.
+
+        Equals `of` all purchases. It costs a pass over the customers, and sorting of the changed ones only.
+        """
+        other = Standing.of(changed)
+        known = np.isin(self.customer, other.customer, assume_unique=True)
+        kept = ~known
+        customer = np.concatenate([self.customer[kept], other.customer])
+        order = np.argsort(customer, kind="stable")
+        measures, distributions = [], []
+        for mine, theirs, distribution in zip(self.measures, other.measures, self.distributions, strict=True):
+            measures.append(np.concatenate([mine[kept], theirs])[order])
+            distributions.append(distribution.moved(mine[known], theirs))
+        return Standing(
+            customer[order],
+            (measures[0], measures[1], measures[2]),
+            (distributions[0], distributions[1], distributions[2]),
+        )
+
+    @property
+    def scales(self) -> Scales:
+        """Quintiles of the measures."""
+        return Scales(*(distribution.bounds for distribution in self.distributions))
+
+    def scored(self) -> Scored:
+        """Scores and segments of all customers."""
+        return self.scales.scored(*self.measures)

@@ -1,9 +1,12 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.models import rfm
-from scoring.models.rfm import Bounds
+from scoring.models.rfm import Bounds, Standing
+from scoring.models.summary import PurchaseDays
 
 numbers = st.lists(st.integers(-1_000, 1_000), min_size=1, max_size=200)
 
@@ -56,3 +59,40 @@ def test_every_combination_has_a_segment():
 
 def test_without_customers_there_are_no_bounds():
     assert bounds(np.zeros(0, dtype=np.int64)).upper == ()
+
+
+purchases = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 30), st.integers(0, 500)),  # customer, day, amount
+    max_size=60,
+)
+
+
+def bought(rows):
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    return PurchaseDays.of(columns[0], columns[1], columns[2])
+
+
+@given(purchases, st.lists(st.integers(0, 60), max_size=4), st.randoms())
+def test_kept_up_to_date_it_equals_summing_up_all_anew(rows, cuts, random):
+    whole = Standing.of(bought(rows))
+    late = rows[:]
+    random.shuffle(late)
+    begins = [0, *sorted(min(cut, len(late)) for cut in cuts), len(late)]
+    standing = Standing.of(bought([]))
+    for begin, end in pairwise(begins):
+        touched = {customer for customer, _, _ in late[begin:end]}
+        standing = standing.updated(bought([row for row in late[:end] if row[0] in touched]))
+    assert standing.customer.tolist() == whole.customer.tolist()
+    assert standing.scales == whole.scales
+    for name in ("r", "f", "m", "segment"):
+        assert getattr(standing.scored(), name).tolist() == getattr(whole.scored(), name).tolist()
+
+
+def test_a_late_purchase_moves_who_it_should():
+    rows = [(customer, 10 + customer, 100) for customer in range(10)]
+    before = Standing.of(bought(rows))
+    after = before.updated(bought([(0, 10, 100), (0, 99, 5_000)]))
+    assert before.scored().r[0] == 1
+    assert after.scored().r[0] == 5
+    assert after.scored().m[0] == 5
+    assert after.measures[2].sum() == before.measures[2].sum() + 5_000
