@@ -28,7 +28,7 @@ LEAST_DIFFERENCE = 2.0
 """Standard errors."""
 LEAST_REPEATERS = 30
 """Fewer customers who came back do not carry a model's parameters."""
-PROFILED_GROUPS = 5_000
+PROFILED_GROUPS = 2_000
 """Up to so many different histories intervals are those of the profile likelihood; beyond, both methods agree."""
 
 
