@@ -19,11 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scoring.jobs import fit as fitting
-<<<<<<< /tmp/rfmw/wt/services/scoring/scoring/jobs/score.py
-from scoring.jobs import layout, people, scores, tasks
-=======
-from scoring.jobs import judge, people, scores, tasks
->>>>>>> /tmp/rfmw/new
+from scoring.jobs import judge, layout, people, scores, tasks
 from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
