@@ -122,10 +122,10 @@ def _calibration(data: str, model: OfferModel, known: Purchases, later: Purchase
         return
     said, bought = [], []
     for scores, owned, after in model.scored(known, later, cut):
-        for row in range(len(scores)):
-            best = top(scores[row], owned[row], 10)
-            said.append(model.of_new.at(scores[row, best])[0])
-            bought.append(after[row, best])
+        best = top(scores, owned, 10)
+        there = best >= 0
+        said.append(model.of_new.at(np.take_along_axis(scores, best, axis=1)[there])[0])
+        bought.append(np.take_along_axis(after, best, axis=1)[there])
     told, came = np.concatenate(said), np.concatenate(bought)
     order = np.argsort(told, kind="stable")
     tenths = [(told[part].mean(), came[part].mean(), len(part)) for part in np.array_split(order, 10)]
@@ -145,19 +145,21 @@ def _serving(data: str, model: OfferModel, known: Purchases, cut: int) -> Line:
     """One customer after another: from ids and days to scores of all items."""
     some = np.flatnonzero(known.breadth > 0)[:: max(known.customers // _TIMED, 1)]
     bounds = np.searchsorted(known.customer, np.stack([some, some + 1]))
-    spent = []
+    spent, used = [], []
     for low, high in bounds.T.tolist():
         items, days = known.names[known.item[low:high]], known.day[low:high]
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         model.scores(model.history(items, days), cut)
-        spent.append(time.perf_counter() - began)
+        spent.append(1000 * (time.perf_counter() - began))
+        used.append(1000 * (time.thread_time() - worked))
     return Line(
         task=TASK,
         data=data,
         metric="milliseconds to score one customer, p50",
-        value=1000 * float(np.median(spent)),
+        value=float(np.median(spent)),
         reference=5.0,
-        note=f"{len(some)} customers, from ids to the scores of all items; p95 {1000 * np.quantile(spent, 0.95):.2f}",
+        note=f"{len(some)} customers, from ids to the scores of all items; p95 {np.quantile(spent, 0.95):.2f}, "
+        f"of CPU time {np.quantile(used, 0.95):.2f}",
     )
 
 

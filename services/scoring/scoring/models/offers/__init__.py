@@ -3,7 +3,7 @@
 from scoring.models.offers.calibration import Calibration
 from scoring.models.offers.eligibility import NEVER, UNLIMITED, Terms, allocate, eligible, expected_margin
 from scoring.models.offers.history import Purchases
-from scoring.models.offers.model import Offer, OfferModel, days_ago
+from scoring.models.offers.model import Candidates, Offer, OfferModel, days_ago
 from scoring.models.offers.ranking import Ranking, rank, top
 from scoring.models.offers.training import fit
 
@@ -11,6 +11,7 @@ __all__ = [
     "NEVER",
     "UNLIMITED",
     "Calibration",
+    "Candidates",
     "Offer",
     "OfferModel",
     "Purchases",

@@ -1,6 +1,6 @@
 """What customers bought and when, weighed by how long ago that was."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -81,6 +81,14 @@ class Purchases:
         code[kept] = np.arange(len(kept))
         chosen = self.where(code[self.customer] >= 0)
         return replace(chosen, customers=len(kept), customer=code[chosen.customer])
+
+    def groups(self, size: int) -> Iterator["Purchases"]:
+        """All customers, `size` at a time, numbered anew within each group."""
+        for low in range(0, self.customers, size):
+            high = min(low + size, self.customers)
+            first, end = np.searchsorted(self.customer, [low, high])
+            customer, item, day = (column[first:end] for column in (self.customer, self.item, self.day))
+            yield replace(self, customers=high - low, customer=customer - low, item=item, day=day)
 
     @cached_property
     def _last(self) -> NDArray[np.bool_]:

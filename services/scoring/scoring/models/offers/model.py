@@ -27,7 +27,23 @@ from scoring.models.summary import Ints
 _CUSTOMERS = 500
 """Customers scored at a time: 40 MB for 10,000 items."""
 
+_WITHIN_STEPS = 1e-6
+
 Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The best items of each customer, best first; all of shape (customers, most), not a number where there is none."""
+
+    item: Ints
+    """Code of the item; -1 where there are no more."""
+    score: Floats
+    probability: Floats
+    low: Floats
+    high: Floats
+    worth: Floats
+    """What they are ranked by: the score, or the expected margin in minor units."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +101,15 @@ class OfferModel:
         day = np.asarray(days, dtype=np.int64)[known]
         return Purchases.sorted(np.zeros(len(day), dtype=np.int64), code[known], day, self.names, 1)
 
-    def scores(self, purchases: Purchases, as_of: int, rows: slice = slice(None)) -> Scores:
-        """Score of each item for the customers in `rows`, shape (customers, items); purchases in the model's codes.
+    def scores(self, purchases: Purchases, as_of: int) -> Scores:
+        """Score of each item for each customer, shape (customers, items); purchases in the model's codes.
 
         One customer's scores do not depend on who is scored with them: sums run over their own items in one order.
         """
-        found = np.broadcast_to(self._usual, (len(range(purchases.customers)[rows]), len(self.names))).copy()
+        found = np.broadcast_to(self._usual, (purchases.customers, len(self.names))).copy()
         if self.weights is not None:
-            found += purchases.last_bought(as_of, self.half_life_days)[rows] @ self.weights
-        often = purchases.often_bought(as_of, self.half_life_days)[rows].tocoo()
+            found += purchases.last_bought(as_of, self.half_life_days) @ self.weights
+        often = purchases.often_bought(as_of, self.half_life_days).tocoo()
         found[often.coords] += (self.repeat * self.rebuying[often.coords[1]] * often.data).astype(np.float32)
         return found
 
@@ -106,31 +122,61 @@ class OfferModel:
         most: int = 5,
         titles: NDArray[np.str_] | None = None,
     ) -> tuple[Offer, ...]:
-        """The best offers for one customer among the items eligible, by score or, with terms, by expected margin.
+        """The best offers for one customer; see `candidates`. Where nothing is eligible there are none.
 
-        history: of one customer, from `history`. terms: by the model's codes; without them, what the customer does not
-        have yet. Where probabilities are not known, terms only filter. titles: what reasons call each item, instead of
-        its id. Equal offers go by item id.
+        history: of one customer, from `history`. titles: what reasons call each item, instead of its id.
         """
-        scores = self.scores(history, as_of)[0]
-        ago = days_ago(history, as_of)[0]
-        allowed = eligible(terms or Terms.open(len(self.names)), ago, least_margin_minor)
-        probability = self._probabilities(scores, ago != NEVER)
-        if terms is None or probability is None:
-            chosen = top(scores, ~allowed, most)
-        else:
-            value = expected_margin(probability[1], terms.margin_minor)
-            some = np.flatnonzero(allowed)
-            # Scores decide between equal values: probabilities have steps.
-            chosen = some[np.lexsort((some, -np.round(scores[some], 6), -np.round(value[some], 9)))][:most]
+        found = self.candidates(history, as_of, terms, least_margin_minor, most)
         called = self.names if titles is None else titles
         offers = []
-        for item in chosen.tolist():
-            low, likely, high = (float(one[item]) for one in probability) if probability else (None, None, None)
-            margin = likely * int(terms.margin_minor[item]) if terms is not None and likely is not None else None
-            why = reason(self._parts(item, history, as_of), called, float(self.buyers[item]))
-            offers.append(Offer(str(self.names[item]), float(scores[item]), likely, low, high, margin, why))
+        for place, item in enumerate(found.item[0].tolist()):
+            if item >= 0:
+                numbers = (found.probability, found.low, found.high)
+                likely, low, high = (float(one[0, place]) if self.of_new else None for one in numbers)
+                margin = likely * int(terms.margin_minor[item]) if terms and likely is not None else None
+                why = reason(self._parts(item, history, as_of), called, float(self.buyers[item]))
+                score = float(found.score[0, place])
+                offers.append(Offer(str(self.names[item]), score, likely, low, high, margin, why))
         return tuple(offers)
+
+    def candidates(
+        self, purchases: Purchases, as_of: int, terms: Terms | None = None, least_margin_minor: int = 0, most: int = 5
+    ) -> Candidates:
+        """The best eligible items of each customer, by score or, with terms, by expected margin; ties go by item id.
+
+        terms: by the model's codes; without them, what the customer does not have yet. Where probabilities are not
+        known, score times margin ranks. `allocate` shares out what has a cap.
+        """
+        rules = terms or Terms.open(len(self.names))
+        parts = [
+            self._candidates(some, as_of, rules, terms is not None, least_margin_minor, most)
+            for some in purchases.groups(_CUSTOMERS)
+        ]
+        if not parts:
+            none = np.zeros((0, most))
+            return Candidates(none.astype(np.int64), none, none, none, none, none)
+        return Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _candidates(
+        self, purchases: Purchases, as_of: int, terms: Terms, by_margin: bool, least: int, most: int
+    ) -> tuple[Ints, Floats, Floats, Floats, Floats, Floats]:
+        scores, ago = self.scores(purchases, as_of), days_ago(purchases, as_of)
+        likely, low, high = self._probabilities(scores, ago != NEVER)
+        worth = scores.astype(np.float64)
+        if by_margin:
+            # Probabilities have steps; scores decide within them.
+            worth = expected_margin(
+                worth if self.of_new is None else likely + _WITHIN_STEPS * worth, terms.margin_minor
+            )
+        item = top(worth, ~eligible(terms, ago, least), most)
+        there = np.maximum(item, 0)
+
+        def of_items(values: NDArray[np.floating]) -> Floats:
+            if not len(self.names):
+                return np.full(item.shape, np.nan)
+            return np.where(item >= 0, np.take_along_axis(values, there, axis=1), np.nan).astype(np.float64)
+
+        return item, of_items(scores), of_items(likely), of_items(low), of_items(high), of_items(worth)
 
     def evaluate(self, known: Purchases, later: Purchases, as_of: int) -> tuple[Ranking, Ranking]:
         """How well all items are ranked for what was bought later: items new to the customer, and any item.
@@ -145,16 +191,11 @@ class OfferModel:
 
     def scored(self, known: Purchases, later: Purchases, as_of: int) -> Iterator[tuple[Scores, Bools, Bools]]:
         """Scores, what was bought before and what later, of some customers with earlier purchases at a time."""
-        before, after = known.owned(), later.owned()
-        for low in range(0, known.customers, _CUSTOMERS):
-            rows = slice(low, low + _CUSTOMERS)
-            seen = known.breadth[rows] > 0
+        for before, after in zip(known.groups(_CUSTOMERS), later.groups(_CUSTOMERS), strict=True):
+            seen = before.breadth > 0
             if seen.any():
-                yield (
-                    self.scores(known, as_of, rows)[seen],
-                    before[rows].toarray()[seen] > 0,
-                    after[rows].toarray()[seen] > 0,
-                )
+                owned, bought = (group.owned().toarray()[seen] > 0 for group in (before, after))
+                yield self.scores(before, as_of)[seen], owned, bought
 
     def by_popularity(self) -> "OfferModel":
         """The model that ranks by popularity alone."""
@@ -164,14 +205,16 @@ class OfferModel:
     def _usual(self) -> NDArray[np.float32]:
         return (self.prior * self.popularity).astype(np.float32)
 
-    def _probabilities(self, scores: Scores, owned: Bools) -> tuple[Floats, Floats, Floats] | None:
-        """Lower end, probability and upper end for each item."""
+    def _probabilities(self, scores: Scores, owned: Bools) -> tuple[Floats, Floats, Floats]:
+        """Probability and its interval for each item; not a number where there is nothing to tell them from."""
         if self.of_new is None:
-            return None
-        value, low, high = self.of_new.at(scores)
-        if owned.any() and self.of_owned is not None:
-            value[owned], low[owned], high[owned] = self.of_owned.at(scores[owned])
-        return low, value, high
+            unknown = np.full(scores.shape, np.nan)
+            return unknown, unknown, unknown
+        found = self.of_new.at(scores)
+        if self.of_owned is not None:
+            for all_of_them, of_owned in zip(found, self.of_owned.at(scores[owned]), strict=True):
+                all_of_them[owned] = of_owned
+        return found
 
     def _parts(self, item: int, history: Purchases, as_of: int) -> Parts:
         """What the score of an item is made of."""

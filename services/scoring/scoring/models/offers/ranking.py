@@ -20,16 +20,26 @@ Bools = NDArray[np.bool_]
 def keys(scores: NDArray[np.floating], barred: Bools) -> Ints:
     """Whole numbers in the order of the scores, all different: ties go by item, the first one ahead."""
     items = scores.shape[-1]
-    whole = np.rint(np.asarray(scores, dtype=np.float64) * _DIGITS).astype(np.int64)
+    most = -_BARRED // max(items, 1) - 1
+    whole = np.rint(np.clip(np.asarray(scores, dtype=np.float64) * _DIGITS, -most, most)).astype(np.int64)
     return np.where(barred, _BARRED, whole * items + np.arange(items)[::-1])
 
 
 def top(scores: NDArray[np.floating], barred: Bools, most: int) -> Ints:
-    """The best items of one customer, best first, ties by code; barred ones never."""
+    """The best items of each customer, best first, ties by code, never barred ones; -1 where there are no more.
+
+    scores, barred: shape (customers, items); the result's is (customers, most).
+    """
     order = keys(scores, barred)
-    some = np.argpartition(-order, most)[:most] if most < len(order) else np.arange(len(order))
-    some = some[np.argsort(-order[some], kind="stable")]
-    return some[order[some] > _BARRED].astype(np.int64)
+    found = np.full((len(order), most), -1, dtype=np.int64)
+    width = min(most, order.shape[1])
+    if width:
+        some = np.argpartition(-order, width - 1, axis=1)[:, :width]
+        ranks = np.take_along_axis(order, some, axis=1)
+        best = np.argsort(-ranks, axis=1)
+        chosen = np.take_along_axis(some, best, axis=1)
+        found[:, :width] = np.where(np.take_along_axis(ranks, best, axis=1) > _BARRED, chosen, -1)
+    return found
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,8 @@ def rank(scores: NDArray[np.floating], relevant: Bools, barred: Bools) -> Rankin
     best = np.where(wanted, order, _BARRED).max(axis=1, initial=_BARRED)
     places = 1 + (order > best[:, None]).sum(axis=1)
     most = min(TOP, order.shape[1])
-    first = np.argpartition(-order, most - 1, axis=1)[:, :most]
-    first = np.take_along_axis(first, np.argsort(-np.take_along_axis(order, first, axis=1), axis=1), axis=1)
-    found = np.take_along_axis(wanted, first, axis=1)
+    first = top(scores[there], barred[there], most)
+    found = np.take_along_axis(wanted, np.maximum(first, 0), axis=1) & (first >= 0)
     discount = 1 / np.log2(np.arange(2, most + 2))
     ideal = np.concatenate([[1.0], np.cumsum(discount)])[np.minimum(wanted.sum(axis=1), most)]
     gain: Floats = np.where(found, discount, 0.0).sum(axis=1) / ideal

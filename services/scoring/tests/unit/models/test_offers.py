@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scoring.models.offers import NEVER, UNLIMITED, OfferModel, Purchases, Terms, days_ago, ease, fit, history, training
+from scoring.models.offers import (
+    NEVER,
+    UNLIMITED,
+    OfferModel,
+    Purchases,
+    Terms,
+    allocate,
+    days_ago,
+    ease,
+    fit,
+    history,
+    training,
+)
 from scoring.models.offers.calibration import calibrate
 
 END = 20_400
@@ -260,6 +272,23 @@ def test_expected_margin_ranks_within_the_rules() -> None:
     assert not {"item000", "item006", "item018", "item024", "item030"} & set(found)
     values = [round(offer.expected_margin_minor, 9) for offer in offers]
     assert values == sorted(values, reverse=True)
+
+
+def test_candidates_of_all_are_those_of_each_and_caps_share_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, _ = later()
+    monkeypatch.setattr("scoring.models.offers.model._CUSTOMERS", 70)
+    terms = replace(again(), cap=np.full(ITEMS, 20), margin_minor=np.arange(ITEMS) % 7 + 1)
+    found = model().candidates(known, END - 90, terms, least_margin_minor=2, most=4)
+    for who in (0, 69, 70, 311):
+        rows = known.customer == who
+        mine = model().history(known.names[known.item[rows]], known.day[rows])
+        offers = model().best(mine, END - 90, terms, 2, 4)
+        assert [offer.item for offer in offers] == [names()[item] for item in found.item[who]]
+        assert [offer.probability for offer in offers] == found.probability[who].tolist()
+        assert [offer.expected_margin_minor for offer in offers] == pytest.approx(found.worth[who].tolist(), abs=1e-4)
+    made = allocate(found.item, found.worth, terms, 1)
+    assert np.bincount(found.item[made]).max() == 20
+    assert made.sum(axis=1).max() == 1
 
 
 @pytest.mark.parametrize(

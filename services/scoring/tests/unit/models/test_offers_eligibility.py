@@ -93,8 +93,9 @@ def test_ranking_is_over_all_items_and_ties_go_by_id() -> None:
     assert found.reciprocal.tolist() == [1 / 3, 1 / 2]
     assert found.gain.tolist() == pytest.approx([1 / np.log2(4), 1 / np.log2(3)])
     assert found.hit_rate == 1
-    assert top(scores[0], barred[0], 2).tolist() == [3, 1]
-    assert top(scores[0], np.ones(4, bool), 2).tolist() == []
+    assert top(scores, barred, 2).tolist() == [[3, 1], [0, 1], [3, 2]]
+    assert top(scores[:1], barred[:1], 5).tolist() == [[3, 1, 2, -1, -1]]
+    assert top(scores[:1], ~barred[1:2], 2).tolist() == [[-1, -1]]
 
 
 def test_gain_and_hits_are_of_the_first_ten() -> None:
