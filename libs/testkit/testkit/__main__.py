@@ -23,7 +23,7 @@ import pytest
 
 from testkit.servers import running_broker, running_mongodb
 
-# Those that take longest go first; the last group runs alone, for it starts a whole platform.
+# Those that take longest go first; the last group runs after the others, two at a time, for each starts a platform.
 TOGETHER = (
     "libs/eventing",
     "services/scoring",
@@ -42,8 +42,14 @@ TOGETHER = (
     "libs/testkit",
     "libs/contracts",
 )
-ALONE = ("e2e",)
-APART = ("libs/eventing/tests/test_outages.py", "services/scoring/tests/integration/jobs")
+LAST = ("e2e",)
+LAST_AT_ONCE = 2
+APART = (
+    "libs/eventing/tests/test_outages.py",
+    "services/scoring/tests/integration/jobs",
+    "e2e/test_story.py",
+    "e2e/test_privacy.py",
+)
 """Parts of packages that are tested beside the rest of their package, which would be the last to end otherwise."""
 PER_CORE = 2
 
@@ -67,6 +73,10 @@ def with_parts(packages: Sequence[str]) -> list[str]:
 
 def _parts_of(package: str) -> list[str]:
     return [part for part in APART if part.startswith(f"{package.rstrip('/')}/")]
+
+
+def _is_last(package: str) -> bool:
+    return package.partition("/")[0] in LAST
 
 
 def run(package: str, scratch: Path, options: Sequence[str]) -> Result:
@@ -102,7 +112,7 @@ def main() -> int:
     jobs = PER_CORE * (os.cpu_count() or 1)
     parser.add_argument("-j", "--jobs", type=int, default=jobs, help=f"packages tested at a time ({PER_CORE} a core)")
     arguments, options = parser.parse_known_args()
-    chosen = with_parts(arguments.packages or [*TOGETHER, *ALONE])
+    chosen = with_parts(arguments.packages or [*TOGETHER, *LAST])
     start = time.monotonic()
     results: list[Result] = []
 
@@ -119,7 +129,7 @@ def main() -> int:
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-test-")))
-        together = [package for package in chosen if package not in ALONE]
+        together = [package for package in chosen if not _is_last(package)]
         if together:
             print("starting MongoDB and RabbitMQ ...", flush=True)
             os.environ["MONGODB_URI"] = stack.enter_context(running_mongodb(scratch / "mongodb"))
@@ -133,9 +143,11 @@ def main() -> int:
         for name in ("MONGODB_URI", "AMQP_URI", "RABBITMQ_MANAGEMENT_URI"):
             if together:
                 os.environ.pop(name, None)
-        for package in chosen:
-            if package in ALONE:
-                report(run(package, Path(folder), options))
+        # The longest first; its parts beside it.
+        last = sorted((package for package in chosen if _is_last(package)), key=lambda package: package not in LAST)
+        with ThreadPoolExecutor(LAST_AT_ONCE) as pool:
+            for done in as_completed([pool.submit(run, package, Path(folder), options) for package in last]):
+                report(done.result())
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     print(f"took {time.monotonic() - start:.0f} s")
     print(f"{passed} passed, {failed} failed")
