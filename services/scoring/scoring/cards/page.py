@@ -18,6 +18,7 @@ HTML, MARKDOWN = "html", "markdown"
 FORMATS = (HTML, MARKDOWN)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
 _BAR = 20
+_PLOTS = ("calibration", "gain", "beside", "survival", "outcome", "drift")
 
 KINDS = {
     "LIFETIME_VALUE": "Lifetime value",
@@ -171,10 +172,10 @@ def _lived(values: Mapping[str, Any]) -> str:
     return f"{_number(error['value'])} ({_number(error['low'])} to {_number(error['high'])}), {seen['weeks']:g} weeks"
 
 
-def _plots(card: Card) -> dict[str, Markup]:
+def _plots(card: Card) -> dict[str, Markup | None]:
     values = card.values
     test = values["test"] or {}
-    found: dict[str, Markup] = {}
+    found: dict[str, Markup | None] = dict.fromkeys(_PLOTS)
     if deciles := test.get("deciles"):
         series = [_series("expected", deciles, "expected", "a"), _series("real", deciles, "actual", "b")]
         found["calibration"] = _tenths("Calibration by tenths of the customers", series)

@@ -1,0 +1,222 @@
+"""Models judged where the customers are: passed, refused, taken back, watched; and past scores made again."""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from scoring.jobs import reproduce
+from scoring.jobs.files import Folder
+from scoring.jobs.spec import JobSpec
+from scoring.jobs.tasks import UnusableInputError
+from scoring.models import artefact
+
+from .conftest import AS_OF, DAY_US, Shop, model_of, row, scores_of
+
+WEEKS_AGO = {weeks: AS_OF - timedelta(weeks=weeks) for weeks in (13, 26)}
+
+
+def judgement(spec: JobSpec) -> dict[str, Any]:
+    found: dict[str, Any] = model_of(spec)["judgement"]
+    return found
+
+
+def known(shop: Shop, spec: JobSpec, role: str, name: str = "", **changes: Any) -> dict[str, Any]:
+    """The model an earlier job made, stored as role `run` does; `changes` are of what is stored."""
+    body = json.dumps({**judgement(spec)["artefact"], **changes}).encode()
+    digest = hashlib.sha256(body).hexdigest()
+    path = shop.folder / f"{digest}.json"
+    path.write_bytes(body)
+    return {"name": name or f"models/{role}", "role": role, "url": str(path), "sha256": digest}
+
+
+def without_gates(told: dict[str, Any]) -> tuple[str, list[str]]:
+    return told["candidate"]["state"], [gate["name"] for gate in told["candidate"]["gates"] if not gate["passed"]]
+
+
+def shifted(table: pa.Table, since: int) -> pa.Table:
+    """From a day on nobody buys any more who did before, and those who had stopped buy every ten days."""
+    time = table.column("event_time").cast(pa.int64()).to_numpy()
+    start = int(AS_OF.timestamp() * 1e6) - since * DAY_US
+    before = table.filter(pa.array(time <= start))
+    last = before.group_by("customer").aggregate([("event_time", "max")])
+    stopped = last.filter(pc.less(last.column("event_time_max").cast(pa.int64()), start - 150 * DAY_US))
+    names = stopped.column("customer").to_pylist()[:60]
+    later = [row(name, AS_OF - timedelta(days=day)) for name in names for day in range(1, since, 10)]
+    return pa.concat_tables([before, pa.Table.from_pylist(later, table.schema)])
+
+
+def test_a_first_model_passes_its_gates_and_promises_an_error(shop: Shop) -> None:
+    spec = shop.spec("first", consenting=0.9)
+    shop.run(spec)
+    told = judgement(spec)
+    assert without_gates(told) == ("CHAMPION", [])
+    assert [gate["name"] for gate in told["candidate"]["gates"]] == [
+        "minimum_data",
+        "consenting_share",
+        "baseline",
+        "calibration",
+    ]
+    promised = told["artefact"]["promised"]
+    assert set(promised) == {"91", "56", "28"}
+    assert 0 < promised["91"] < promised["28"] < 1  # a longer time is told better than a shorter one
+    assert sum(tenth["customers"] for tenth in told["test"]["deciles"]) == told["test"]["customers"]
+    assert told["artefact"]["feature_histograms"].keys() == told["features"].keys()
+    assert "stand_in" not in told
+
+
+def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its_place(shop: Shop) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    new = shop.spec("new", models=[known(shop, old, "champion")])
+    shop.run(new)
+    told = judgement(new)
+    assert (told["champion"], told["standing"]) == ("models/champion", "models/champion")
+    assert without_gates(told) == ("CHAMPION", [])
+    test = told["test"]
+    assert test["against_champion"]["low"] < 0.01
+    assert [tenth["customers"] for tenth in test["champion_deciles"]]
+    (outcome,) = told["outcomes"]
+    assert (outcome["weeks"], outcome["degraded"]) == (13, False)
+    # Days are whole: who began later on the model's own day counts, too.
+    assert 0 <= outcome["customers"] - model_of(old)["customers"] < 10
+    realised = sum(tenth["actual"] * tenth["customers"] for tenth in outcome["deciles"])
+    assert realised == pytest.approx(outcome["actual"], rel=1e-4)
+    assert outcome["expected"] == pytest.approx(outcome["actual"], rel=0.15)
+    assert outcome["error"]["low"] < outcome["promised"] * 1.15
+    assert not told["rollback"]["falls"]
+
+
+def test_a_model_that_does_not_pass_scores_nobody_and_the_champion_goes_on(shop: Shop, shop_of) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    other = shop_of(shifted(shop.table, 91))
+    new = other.spec("new", models=[known(shop, old, "champion")])
+    scores = other.run(new)
+    told = judgement(new)
+    state, failed = without_gates(told)
+    assert state == "REJECTED"
+    assert "baseline" in failed
+    assert told["scored_with"] == judgement(old)["artefact"]["choice"]
+    assert model_of(new)["parameters"]["purchases"] != model_of(old)["parameters"]["purchases"]
+    restored = artefact.load(told["scored_with"])
+    x, age = scores["frequency"].to_numpy(), scores["age_weeks"].to_numpy()
+    alive = restored.purchases.p_alive(x, scores["recency_weeks"].to_numpy(), age)[0]
+    assert np.abs(scores["p_alive"].to_numpy() - alive).max() < 2e-6
+
+
+def test_without_a_champion_mean_rates_stand_in_and_say_why(shop: Shop, shop_of) -> None:
+    spec = shop_of(shifted(shop.table, 91)).spec("only")
+    scores = Shop.run(spec)
+    told = judgement(spec)
+    assert told["candidate"]["state"] == "REJECTED"
+    assert "did not pass its gates (" in told["stand_in"]["message"]
+    assert told["scored_with"]["purchases"]["class"] == "MeanRate"
+    assert len(set(scores["expected_purchases"].to_pylist())) == 1
+
+
+def test_a_champion_that_breaks_its_promise_gives_way_to_the_model_before_it(shop: Shop) -> None:
+    previous, champion = shop.spec("previous", as_of=WEEKS_AGO[26]), shop.spec("champion", as_of=WEEKS_AGO[13])
+    for spec in (previous, champion):
+        shop.run(spec)
+    good = judgement(champion)["artefact"]
+    # One that takes everybody for a daily customer.
+    wild = {**good["choice"], "purchases": {**good["choice"]["purchases"], "r": 40.0}}
+    models = [
+        known(shop, champion, "champion", choice=wild),
+        known(shop, previous, "previous"),
+    ]
+    new = shop.spec("new", models=models)
+    shop.run(new)
+    told = judgement(new)
+    assert told["rollback"]["falls"]
+    assert "it promised" in told["rollback"]["message"]
+    assert told["standing"] == "models/previous"
+    assert told["candidate"]["state"] == "CHAMPION"  # judged beside the one that came back
+    assert {outcome["model"]: outcome["degraded"] for outcome in told["outcomes"]} == {
+        "models/champion": True,
+        "models/previous": False,
+    }
+    alone = shop.spec("alone", models=models[:1])
+    shop.run(alone)
+    assert not judgement(alone)["rollback"]["falls"]
+    assert "no earlier model is there" in judgement(alone)["rollback"]["message"]
+
+
+def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, shop_of) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    late = pc.greater(shop.table.column("event_time"), pa.scalar(WEEKS_AGO[26], shop.table.schema.field(2).type))
+    dearer = pc.if_else(late, pc.multiply(shop.table.column("amount_minor"), 4), shop.table.column("amount_minor"))
+    other = shop_of(shop.table.set_column(3, "amount_minor", dearer))
+    new = other.spec("new", models=[known(shop, old, "champion")])
+    Shop.run(new)
+    drifts = {drift["feature"]: drift for drift in judgement(new)["drifts"]}
+    assert drifts.keys() == {
+        *("frequency", "recency_weeks", "age_weeks", "monetary_minor"),
+        *("p_alive", "expected_purchases", "lifetime_value_minor"),
+    }
+    assert drifts["monetary_minor"]["drifted"]
+    assert not drifts["frequency"]["drifted"]
+    assert all(drift["low"] <= drift["psi"] <= drift["high"] for drift in drifts.values())
+
+
+def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    model = known(shop, old, "champion")
+    with pytest.raises(UnusableInputError, match="models/champion: its stored form is not what was stored"):
+        Shop.run(shop.spec("new", models=[{**model, "sha256": "0" * 64}]))
+    with pytest.raises(UnusableInputError, match="models/champion: its stored form cannot be read"):
+        Shop.run(shop.spec("new", models=[{**model, "url": str(shop.folder / "gone.json")}]))
+
+
+def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    model = known(shop, old, "champion")
+    found = []
+    for partitions in (1, 5):
+        spec = shop.spec(f"new{partitions}", models=[model], partitions=partitions, inputs=shop.files("in", partitions))
+        shop.run(spec)
+        found.append(judgement(spec))
+    assert found[0] == found[1]
+
+
+def test_a_past_score_is_made_again_bit_for_bit(shop: Shop, capsys, monkeypatch) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    scores = shop.run(old).to_pylist()
+    result = Folder(old.output)
+    for recorded in scores[:: len(scores) // 40]:
+        found = reproduce.reproduce(result, recorded["customer"])
+        assert found is not None
+        assert found.computed == recorded
+        assert found.equal
+    # Another model would have told something else: it is this version's numbers that are made again.
+    told = result.read_json("model.json")
+    assert told is not None
+    told["judgement"]["scored_with"]["purchases"]["alpha"] *= 1.5
+    result.write_json("model.json", told)
+    name = next(each["customer"] for each in scores if each["frequency"] > 0)
+    arguments = ["reproduce", "--result", old.output, "--customer"]
+    monkeypatch.setattr("sys.argv", [*arguments, name])
+    assert reproduce.main() == 1
+    assert json.loads(capsys.readouterr().out)["close"] is False
+    monkeypatch.setattr("sys.argv", [*arguments, "customers/nobody"])
+    assert reproduce.main() == 2
+
+
+def test_a_score_by_the_champion_is_made_again_too(shop: Shop, shop_of) -> None:
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    new = shop_of(shifted(shop.table, 91)).spec("new", models=[known(shop, old, "champion")])
+    Shop.run(new)
+    recorded = scores_of(new).to_pylist()[7]
+    found = reproduce.reproduce(Folder(new.output), recorded["customer"])
+    assert found is not None
+    assert found.equal
