@@ -9,9 +9,18 @@ import pytest
 import docstore
 from chassis import tenancy
 from docstore import explain
-from scoring.store import Objection, Score, ScoringJob, Segment, StagedPurchase
+from scoring.store import (
+    Objection,
+    Profile,
+    Score,
+    ScoringJob,
+    Segment,
+    SegmentChange,
+    SegmentSignal,
+    StagedPurchase,
+)
 from scoring.store.jobs import ACTIVE
-from scoring.usecases import segments
+from scoring.usecases import evaluating, exploring
 
 from .conftest import START, customer, score_row
 
@@ -29,12 +38,26 @@ def crowd(database) -> str:
                     customer(),
                     lifetime_value_minor=number,
                     p_alive=number / 400,
-                    segments=["some"] if number < 20 else [],
                     job="old" if number < 15 else "new",
                 )
                 for number in range(400)
             ]
             Score.rows().insert_many(rows)
+            inside = {row["uid"]: ["some"] if number < 20 else [] for number, row in enumerate(rows)}
+            Profile.rows().insert_many(
+                {
+                    **{name: row[name] for name in ("uid", "customer")},
+                    "value": row["lifetime_value_minor"],
+                    "spread": number,
+                    "segments": inside[row["uid"]],
+                    **({"due": START} if number % 40 == 0 else {}),
+                }
+                for number, row in enumerate(rows)
+            )
+            SegmentSignal.rows().insert_many({"rank": number % 2, "size": 1, "cause": 1} for number in range(400))
+            SegmentChange.rows().insert_many(
+                {"segment": f"s{number % 2}", "customer": row["customer"]} for number, row in enumerate(rows)
+            )
             StagedPurchase.rows().insert_many(
                 [
                     {"staged": True, "stage_time": START + timedelta(seconds=n), "currency": "USD", "amount_minor": 1}
@@ -48,7 +71,8 @@ def crowd(database) -> str:
                 ScoringJob.new(
                     as_of=START, horizon_weeks=52, discount_basis_points=0, state=state, create_time=START
                 ).insert()
-                Segment.new(uid=f"s{number}", display_name="S", expression="p_alive > 1").insert()
+                values = {"references": ["some"], "evaluation_due": True} if number == 7 else {}
+                Segment.new(uid=f"s{number}", display_name="S", expression="p_alive > 1", **values).insert()
     return names[0]
 
 
@@ -60,9 +84,10 @@ def here(crowd: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("here")
 def test_lists_are_served_by_indexes() -> None:
-    explain.assert_indexed(
-        Score, {"segments": "some"}, [("lifetime_value_minor", -1), ("_id", -1)], limit=11, max_keys=12
-    )
+    explain.assert_indexed(Profile, {"segments": "some"}, [("value", -1), ("_id", -1)], limit=11, max_keys=12)
+    explain.assert_indexed(SegmentChange, {"segment": "s1"}, [("_id", -1)], limit=11, max_keys=12)
+    customers = {"customer": {"$in": ["customers/a", "customers/b"]}}
+    explain.assert_indexed(SegmentChange, {"segment": "s1", **customers}, [("_id", -1)], limit=11, max_keys=6)
     explain.assert_indexed(ScoringJob, {"delete_time": None}, [("create_time", -1), ("_id", -1)], limit=10)
     explain.assert_indexed(Segment, {"delete_time": None}, [("create_time", 1), ("_id", 1)], limit=10)
     explain.assert_indexed(Score, {}, [("_id", 1)], limit=10, max_keys=800)
@@ -78,12 +103,40 @@ def test_what_the_runner_asks_is_served_by_indexes() -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_what_keeps_segments_is_served_by_indexes() -> None:
+    ranked = [("rank", 1), ("_id", 1)]
+    explain.assert_indexed(SegmentSignal, {"rank": {"$gte": 0}}, ranked, limit=50, max_keys=55)
+    due = {"due": {"$lte": START}}
+    explain.assert_indexed(Profile, due, [("due", 1)], limit=500, max_keys=12)
+    changed = {"evaluation_due": True, "delete_time": None}
+    explain.assert_indexed(Segment, changed, max_keys=3)
+    explain.assert_indexed(Segment, {"references": "some", "delete_time": None}, limit=10, max_keys=3)
+    explain.assert_indexed(Profile, {"segments": {"$in": ["some", "other"]}}, max_keys=25)
+    explain.assert_indexed(SegmentChange, {"customer": {"$in": ["customers/a"]}}, max_keys=3)
+
+
+@pytest.mark.usefixtures("here")
 def test_a_preview_reads_its_own_tenant_only(crowd: str) -> None:
-    found = explain.assert_indexed(Score, {"p_alive": {"$lt": 0.1}}, max_keys=410)
+    found = explain.assert_indexed(Profile, {"spread": {"$gte": 0}}, [("spread", 1), ("_id", 1)], max_keys=410)
     assert found["totalDocsExamined"] <= 400
     with tenancy.service_context(crowd):
-        count, sample = segments.preview("p_alive < 0.1", 3)
-    assert (count, len(sample)) == (40, 3)
+        preview = exploring.preview("p_alive < 0.1", 3)
+    assert (preview.member_count, preview.examined_count, len(preview.sample_customers)) == (40, 400, 3)
+
+
+def test_tenants_with_work_are_found_without_reading_theirs(crowd: str) -> None:
+    assert crowd in evaluating.waiting_tenants()
+    for collection, waiting in (
+        ("profiles", {"due": {"$lte": START}}),
+        ("segment_signals", {"rank": {"$gte": 0}}),
+        ("segments", {"evaluation_due": True}),
+    ):
+        query = {"tenant": {"$gt": ""}, **waiting}
+        command = {"distinct": collection, "key": "tenant", "query": query}
+        with docstore.platform_scope():
+            told = docstore.database().command("explain", command, verbosity="executionStats")
+        assert "COLLSCAN" not in repr(told["queryPlanner"]["winningPlan"])
+        assert told["executionStats"]["totalKeysExamined"] <= 20, collection
 
 
 @pytest.mark.usefixtures("here")
