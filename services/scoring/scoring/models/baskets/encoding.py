@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from scoring.models.summary import Ints
 
+_LARGEST = 1 << 62
+
 
 @dataclass(frozen=True)
 class Baskets:
@@ -38,14 +40,23 @@ class Baskets:
             raise ValueError(f"basket and item differ in length: {len(basket)} and {len(item)} rows")
         if len(item) and not 0 <= int(item.min()) <= int(item.max()) < len(known):
             raise ValueError(f"item: codes must be from 0 to {len(known) - 1}, the places in names")
-        seen, number = np.unique(basket, return_inverse=True)
-        count = len(seen) if total is None else total
-        if count < len(seen):
-            raise ValueError(f"total: {count} baskets, but the rows name {len(seen)}")
         width = max(len(known), 1)
-        key = np.unique(number * width + place[item]) if len(item) else np.zeros(0, dtype=np.int64)
-        starts = np.searchsorted(key, np.arange(count + 1) * width)
-        return cls(known, starts.astype(np.int64), (key % width).astype(np.int64))
+        if len(basket) and (int(basket.max()) - int(basket.min()) + 1) * width > _LARGEST:
+            _, basket = np.unique(basket, return_inverse=True)
+        # One sort of one number a row; baskets are numbered in its order afterwards.
+        lowest = basket.min() if len(basket) else 0
+        rows = np.sort((basket.astype(np.int64) - lowest) * width + place[item]) if len(item) else np.zeros(0, np.int64)
+        new = np.ones(len(rows), dtype=np.bool_)
+        new[1:] = rows[1:] != rows[:-1]
+        rows = rows[new]
+        first = np.ones(len(rows), dtype=np.bool_)
+        first[1:] = rows[1:] // width != rows[:-1] // width
+        begins = np.flatnonzero(first)
+        count = len(begins) if total is None else total
+        if count < len(begins):
+            raise ValueError(f"total: {count} baskets, but the rows name {len(begins)}")
+        empty = np.full(count + 1 - len(begins), len(rows))
+        return cls(known, np.concatenate([begins, empty]).astype(np.int64), rows % width)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -162,6 +162,14 @@ def test_wrong_input_is_named(basket, item, names, total, reason: str) -> None:
         Baskets.of(np.array(basket), np.array(item), names, total)
 
 
+def test_baskets_are_told_apart_by_any_numbers() -> None:
+    far = Baskets.of(np.array([2**62, -(2**62), 2**62, 5]), np.array([1, 0, 0, 1]), ["a", "b"], 4)
+    near = Baskets.of(np.array([9, -3, 9, 5]), np.array([1, 0, 0, 1]), ["a", "b"], 4)
+    for found in (far, near):
+        assert found.starts.tolist() == [0, 1, 2, 4, 4]
+        assert found.items.tolist() == [0, 1, 0, 1]
+
+
 def test_rules_in_words_and_suggestions() -> None:
     rows = [{0, 1, 2}] * 41 + [{0, 1}] * 25 + [{2}] * 5 + [{3}] * 300
     rules, messages = fit(encoded(rows), Fraction("0.01"), Fraction("0.5"))
