@@ -12,7 +12,6 @@ from scoring.benchmarks import tables
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.models.classifier import Fold, compare, evaluate, train
-from scoring.models.classifier.guards import auc
 
 _DATA = "Telco churn"
 _REFERENCES = {
@@ -42,10 +41,7 @@ def measure(data: DataFolder) -> Iterator[Line]:
             value=test.auc.p_value,
             note=f"difference {test.auc.value:+.4f}, 95 % {test.auc.low:+.4f} to {test.auc.high:+.4f}",
         )
-    of_folds = [
-        auc(found.labels[found.fold == fold], found.probability["chosen"][found.fold == fold])
-        for fold in range(len(folds))
-    ]
+    of_folds = tables.auc_by_fold(found)
     yield Line(
         task="churn",
         data=_DATA,

@@ -17,6 +17,7 @@ from scoring.models.classifier import (
     Categories,
     Classifier,
     Column,
+    Evaluation,
     Fold,
     Kind,
     Metrics,
@@ -26,6 +27,7 @@ from scoring.models.classifier import (
 )
 from scoring.models.classifier.classifier import BOOSTING
 from scoring.models.classifier.encoding import Matrix, fit
+from scoring.models.classifier.guards import auc
 from scoring.models.fitting import Floats
 
 FIGURES = ("auc", "average_precision", "brier", "lift", "ece", "log_loss")
@@ -76,6 +78,12 @@ def lines(task: str, data: str, model: str, found: Metrics, references: dict[str
             reference=references.get(name),
             note=note,
         )
+
+
+def auc_by_fold(found: Evaluation) -> list[float]:
+    """Of what was chosen, on the rows of each fold."""
+    folds = [np.flatnonzero(found.fold == fold) for fold in np.unique(found.fold)]
+    return [auc(found.labels[rows], found.probability["chosen"][rows]) for rows in folds]
 
 
 def peer(given: Labelled, folds: Sequence[Fold]) -> Metrics:

@@ -41,9 +41,28 @@ def fit(matrix: Matrix, labels: Floats, setting: float) -> Boosting:
 
 def path(matrix: Matrix, labels: Floats, unseen: Matrix) -> Floats:
     """Raw scores of unseen rows for each of SETTINGS, shape (settings, rows); one fit gives all."""
+    if not _tells_apart(matrix):
+        return np.full((len(SETTINGS), len(unseen)), _usual(labels))
     trees = _fitted(matrix, labels, SETTINGS[-1])
     stages = trees.staged_predict(unseen, prediction_type="RawFormulaVal", eval_period=_STEP, thread_count=1)
     return np.stack([np.asarray(stage) for stage in stages])
+
+
+def scores(matrix: Matrix, labels: Floats, unseen: Matrix, setting: float) -> Floats:
+    """Raw scores of unseen rows by the model of so many trees."""
+    if not _tells_apart(matrix):
+        return np.full(len(unseen), _usual(labels))
+    return fit(matrix, labels, setting).raw(unseen)
+
+
+def _tells_apart(matrix: Matrix) -> bool:
+    """Some slot varies; CatBoost refuses to train on fewer."""
+    return any(len(np.unique(matrix[:, slot])) > 1 for slot in range(matrix.shape[1]))
+
+
+def _usual(labels: Floats) -> float:
+    share = labels.mean()
+    return float(np.log(share / (1 - share)))
 
 
 def _fitted(matrix: Matrix, labels: Floats, count: int) -> CatBoostClassifier:

@@ -126,7 +126,8 @@ def _latest(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
 
 def _platt(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
     del blocks
-    line = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(raw[:, None], labels)
+    # The slight penalty keeps the line finite where scores part the classes entirely.
+    line = LogisticRegression(C=10.0, solver="newton-cholesky", tol=1e-8).fit(raw[:, None], labels)
     slope = float(line.coef_[0, 0])
     if slope <= 0:
         # Scores that rank no better than chance say nothing: everybody gets the base rate.

@@ -1,9 +1,9 @@
 """Columns as numbers: one matrix that the booster and the logistic regression share.
 
 Numbers stay as they are, booleans are 0 and 1, missing is NaN. A category becomes one 0/1 slot for each of its common
-levels and one for missing; rare and unknown levels have none. One with more levels than slots gets a slot with the
-event rate of its level, too; in training the rate among the rows before it, so that no row sees its own label
-(ordered target statistic: Prokhorenkova et al. 2018, CatBoost, section 3.2).
+levels and one for missing; rare and unknown levels have none. One with more levels than slots, or rare ones only, gets
+a slot with the event rate of its level, too; in training the rate among the rows before it, so that no row sees its own
+label (ordered target statistic: Prokhorenkova et al. 2018, CatBoost, section 3.2).
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class Slots:
     levels: tuple[str, ...] = ()
     """Of a category; of a personal one their digests. "" stands for missing."""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """Event rate by level, where there are more levels than slots."""
+    """Event rate by level, where there are more levels than slots or only rare ones."""
     usual_rate: float = 0.0
 
     @property
@@ -113,7 +113,7 @@ def _slots(column: Column, found: Any, labels: Floats) -> Slots:
     common = [key for count, key in ranked[:MOST_SLOTS] if -count >= LEAST_ROWS]
     usual = float(labels.mean())
     rates = {}
-    if np.count_nonzero(counts) > MOST_SLOTS:
+    if np.count_nonzero(counts) > MOST_SLOTS or not common:
         rates = {
             key: significant(float((event + _PRIOR_ROWS * usual) / (count + _PRIOR_ROWS)))
             for key, count, event in zip(keys, counts.tolist(), events.tolist(), strict=True)

@@ -18,6 +18,8 @@ LEAK_AUC = 0.9
 """One column alone that ranks this well knows more than columns usually can."""
 STRONG_AUC = 0.75
 """A column this strong is compared with all the others together."""
+LEAST_OTHERS = 10
+"""Rows that must differ from the most frequent value: of fewer nothing is learned."""
 _LEAST_ROWS = 50
 _IDENTIFIER_SHARE = 0.9
 _BINS = 32
@@ -63,8 +65,9 @@ def dropped(table: Table) -> list[Finding]:
         codes = found.codes if isinstance(found, Categories) else found
         # NaNs count as one value.
         values, counts = np.unique(codes, return_counts=True)
-        if len(values) < 2:
-            findings.append(_dropped(column, "has one value in all rows"))
+        others = len(table) - int(counts.max(initial=0))
+        if others < LEAST_OTHERS:
+            findings.append(_dropped(column, f"has one value in all rows but {others}" if others else "has one value"))
         elif len(table) >= _LEAST_ROWS and _names_rows(column, codes, values, counts):
             findings.append(_dropped(column, "names rows as an identifier does"))
     return findings

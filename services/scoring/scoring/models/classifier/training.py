@@ -132,35 +132,19 @@ def _settings(table: Table, labels: Floats, folds: list[Fold]) -> tuple[dict[str
     return settings, {**raws, AVERAGE: (raws[LOGISTIC] + raws[BOOSTING]) / 2}
 
 
-def _of_thirds(
-    table: Table, labels: Floats, inner: Ints, settings: Mapping[str, float]
-) -> dict[str, tuple[Floats, Floats]]:
-    """For each candidate the scores of two models of a third of the rows each, for the rows of the last third."""
+def _of_thirds(table: Table, labels: Floats, inner: Ints, settings: Mapping[str, float]) -> dict[str, Floats]:
+    """For each candidate two scores of each row, by models of the two thirds of the rows that it is not in."""
     thirds = [fold.test for fold in stratified(labels[inner], uncertainty.THIRDS)]
-    told: dict[str, list[list[Floats]]] = {LOGISTIC: [[], []], BOOSTING: [[], []]}
-    fitted = []
-    for rows in thirds:
-        encoder, matrix = encoding.fit(table.take(rows), labels[rows])
-        fitted.append(
-            (
-                encoder,
-                logistic.fit(matrix, labels[rows], settings[LOGISTIC]),
-                boosting.fit(matrix, labels[rows], settings[BOOSTING]),
-            )
-        )
+    told = {name: np.empty((2, len(inner))) for name in (LOGISTIC, BOOSTING)}
     for index, rows in enumerate(thirds):
-        unseen = table.take(rows)
-        for side in (0, 1):
-            encoder, linear, trees = fitted[(index + 1 + side) % uncertainty.THIRDS]
-            matrix = encoder.transform(unseen)
-            told[LOGISTIC][side].append(linear.raw(matrix))
-            told[BOOSTING][side].append(trees.raw(matrix))
-    pairs = {name: (np.concatenate(sides[0]), np.concatenate(sides[1])) for name, sides in told.items()}
-    pairs[AVERAGE] = (
-        (pairs[LOGISTIC][0] + pairs[BOOSTING][0]) / 2,
-        (pairs[LOGISTIC][1] + pairs[BOOSTING][1]) / 2,
-    )
-    return pairs
+        first, second = thirds[index - 1], thirds[index - 2]
+        encoder, matrix = encoding.fit(table.take(rows), labels[rows])
+        unseen = encoder.transform(table.take(np.concatenate([first, second])))
+        linear = logistic.fit(matrix, labels[rows], settings[LOGISTIC])
+        trees = boosting.scores(matrix, labels[rows], unseen, settings[BOOSTING])
+        for name, scores in ((LOGISTIC, linear.raw(unseen)), (BOOSTING, trees)):
+            told[name][0, first], told[name][1, second] = scores[: len(first)], scores[len(first) :]
+    return {**told, AVERAGE: (told[LOGISTIC] + told[BOOSTING]) / 2}
 
 
 def _inner_folds(labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int) -> tuple[list[Fold], bool]:

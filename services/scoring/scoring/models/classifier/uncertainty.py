@@ -30,8 +30,9 @@ class Spread:
         return sigmoid(log_odds - reach), sigmoid(log_odds + reach)
 
 
-def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: tuple[Floats, Floats]) -> Spread:
-    """From out-of-fold scores, and from the scores two models of a third of the rows gave rows they had not seen."""
+def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats) -> Spread:
+    """From out-of-fold scores, and from the two scores (shape (2, rows)) that models of a third of the rows gave
+    rows they had not seen."""
     count = int(np.clip(len(raw) // _LEAST_ROWS, 1, _BINS))
     of_pair = (pairs[0] + pairs[1]) / 2
     # What a step in the raw score is worth in calibrated log odds, over the bulk of the scores.

@@ -123,12 +123,12 @@ def test_comparison_of_a_model_with_itself_and_of_wrong_input():
 
 def test_evaluation_judges_each_row_by_what_had_not_seen_it(customers):
     """Labels that only a row's own label tells: whoever has not seen it does no better than chance."""
-    shuffled = np.random.default_rng(5).permutation(customers.labels)[:500]
-    table = customers.table.take(np.arange(500))
+    shuffled = np.random.default_rng(5).permutation(customers.labels)[:300]
+    table = customers.table.take(np.arange(300))
     found = evaluate(table, shuffled, folds=stratified(shuffled.astype(float), 2))
     assert not found.by_time
-    assert sorted(found.rows.tolist()) == list(range(500))
-    assert 0.4 < found.metrics["chosen"].auc.value < 0.6
+    assert sorted(found.rows.tolist()) == list(range(300))
+    assert 0.35 < found.metrics["chosen"].auc.value < 0.65
     assert set(found.metrics) == {"chosen", "logistic", "catboost", "average"}
     assert len(found.choices) == len(found.calibrations) == 2
 
@@ -139,4 +139,4 @@ def test_evaluation_by_time_of_too_little_data(customers):
     assert found.by_time
     assert set(found.choices) == {"base_rate"}
     assert len(found.rows) == 100
-    assert {finding.kind for finding in found.findings} == {"too_little_data"}
+    assert "too_little_data" in {finding.kind for finding in found.findings}

@@ -50,7 +50,7 @@ def test_order_of_rows_changes_no_bit(customers, training):
 
 
 def test_number_of_threads_changes_no_bit(customers, others):
-    some = np.arange(400)
+    some = np.arange(260)
     told = set()
     for threads in (1, 2):
         with threadpool_limits(threads):
@@ -105,6 +105,8 @@ def test_columns_that_tell_nothing_are_dropped_with_a_message():
     assert [finding.column for finding in found] == ["account", "number", "empty", "same"]
     assert "identifier" in found[0].message
     assert "one value" in found[2].message
+    rare = Table.of([Column("flag", Kind.BOOLEAN)], {"flag": np.arange(rows) < 9})
+    assert "one value in all rows but 9" in dropped(rare)[0].message
 
 
 def test_values_known_after_the_date_are_refused(customers):
@@ -141,6 +143,25 @@ def test_noise_gives_everybody_nearly_the_base_rate():
     labels = random.random(600) < 0.3
     told = predict(train(table, labels).classifier, table)
     assert np.abs(told.probability - labels.mean()).max() < 0.08
+
+
+def test_a_category_of_rare_levels_only_and_classes_parted_entirely():
+    column = Column("shop", Kind.CATEGORY)
+    shops = np.arange(240) // 10
+    table = Table.of([column], {"shop": [f"shop {shop}" for shop in shops]})
+    told = predict(train(table, shops % 2 == 0).classifier, table)
+    assert told.probability[shops % 2 == 0].min() > told.probability[shops % 2 == 1].max()
+    assert ((told.probability > 0) & (told.probability < 1)).all()
+
+
+def test_what_began_late_and_events_that_came_late_are_trained_on():
+    rows = 400
+    random = np.random.default_rng(8)
+    dates = np.datetime64("2026-01-01", "us") + np.arange(rows) * DAY
+    began_late = np.where(np.arange(rows) < 200, np.nan, random.normal(size=rows))
+    labels = random.random(rows) < np.where(np.arange(rows) < 200, 0.2, 0.5)
+    training = train(Table.of([Column("late", Kind.NUMERIC)], {"late": began_late}), labels, dates)
+    assert training.classifier.chosen in training.classifier.candidates
 
 
 def test_rows_are_named_once(customers):
