@@ -145,8 +145,8 @@ def profile_intervals(
     """90 percent intervals of the parameters at the greatest likelihood, by name (profile likelihood).
 
     An interval holds the values at which the likelihood, greatest over all other parameters, is within chi-squared's
-    quantile of its maximum. `units` are those of parameters that the search measures in others, `covariance` that of
-    the logarithms. Where the data set no end, it is the search's bound.
+    quantile of its maximum; to 4 digits. `units` are those of parameters that the search measures in others,
+    `covariance` that of the logarithms. Where the data set no end, it is the search's bound.
     """
     scale = np.array([units.get(name, 1.0) for name in parameters])
     point = np.log(np.array(list(parameters.values())) / scale)
@@ -156,7 +156,9 @@ def profile_intervals(
         slope = covariance[index] / covariance[index, index]
         step = Z * float(np.sqrt(covariance[index, index]))
         ends = [_profile_end(objective, point, least, index, slope, side * step) for side in (-1, 1)]
-        found[name] = (significant(np.exp(ends[0]) * scale[index]), significant(np.exp(ends[1]) * scale[index]))
+        low, high = (float(f"{np.exp(end) * scale[index]:.3e}") for end in ends)
+        # A value at the bound must not fall out of its interval by rounding.
+        found[name] = (min(low, parameters[name]), max(high, parameters[name]))
     return found
 
 
@@ -176,7 +178,7 @@ def _profile_end(objective: Objective, point: Floats, least: float, index: int, 
             jac=True,
             method="L-BFGS-B",
             bounds=[(-BOUND, BOUND)] * int(others.sum()),
-            options={"maxiter": 200, "ftol": 1e-12, "gtol": 1e-6},
+            options={"maxiter": 100, "ftol": 1e-10, "gtol": 1e-5},
         ).fun
         return float(np.sqrt(max(2 * (float(lowest) - least), 0.0))) - Z
 
@@ -186,7 +188,7 @@ def _profile_end(objective: Objective, point: Floats, least: float, index: int, 
         share = min(1.6 * share, farthest)
     if share >= farthest and depth(farthest) < 0:
         return float(np.copysign(BOUND, step))
-    return float(point[index] + step * brentq(depth, 0.0, share, xtol=1e-4, rtol=1e-4))
+    return float(point[index] + step * brentq(depth, 0.0, share, xtol=1e-3, rtol=1e-3))
 
 
 def _restricted(objective: Objective, trial: Floats, others: NDArray[np.bool_], rest: Floats) -> tuple[float, Floats]:
