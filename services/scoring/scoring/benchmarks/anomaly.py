@@ -1,0 +1,143 @@
+"""Usage drops: false alarms against the stated rate, and how many planted drops are found how soon.
+
+Simulated customers (Poisson counts with a rate of their own that varies and drifts, a season for all, one year of
+weeks), and weekly orders of Online Retail: of its customers, countries and products. The naive peer alarms when a week
+is so many standard deviations under the mean of the customer's past as a normal distribution exceeds at that rate;
+it is judged at its nominal rate, and again at the threshold that gives it the same false alarms.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy.stats import norm  # type: ignore[import-untyped]
+
+from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks.lines import Line
+from scoring.models import anomaly
+from scoring.models.anomaly.baseline import Usage
+from scoring.models.fitting import Floats
+
+_RATE = 0.005
+_KEPT = 0.2
+"""A planted drop leaves this share of the usage."""
+_WEEKS = 4
+_LEAST_DROPS = 10
+"""Fewer planted drops tell nothing of how many are found."""
+
+
+def measure(data: DataFolder) -> Iterator[Line]:
+    """Lines of the simulation and of the three kinds of series."""
+    yield from _judge("simulated, 3,000 customers", _simulated(3_000, 60), 50)
+    for kind, column in (("customers", "CustomerID"), ("countries", "Country"), ("products", "StockCode")):
+        usage = _orders(data, column)
+        yield from _judge(f"Online Retail, weekly orders of {kind}", usage, usage.counts.shape[1] - 10)
+
+
+def _judge(called: str, usage: Usage, start: int) -> Iterator[Line]:
+    """Trains before period `start` and judges those after; then plants drops in a fifth of the series."""
+
+    def line(metric: str, value: float, **more: float | str | None) -> Line:
+        return Line(task="anomaly", data=called, metric=metric, value=value, **more)  # type: ignore[arg-type]
+
+    end = usage.counts.shape[1]
+    # Each week the thresholds are learnt from the weeks before it.
+    detectors = [anomaly.train(usage.until(until), rate=_RATE) for until in range(start, end)]
+    found = [anomaly.detect(each, usage.until(until)) for until, each in enumerate(detectors, start + 1)]
+    detector = detectors[end - _WEEKS - start]
+    judged = np.stack([each.judged for each in found])
+    weeks = int(judged.sum())
+    note = f"{weeks} customer-weeks; {detector.messages[0]}" if detector.messages else f"{weeks} customer-weeks"
+    naive = np.stack([_z(usage.until(until)) for until in range(start + 1, end + 1)])
+    nominal = float(norm.ppf(_RATE))
+    alarms = float(np.stack([each.drop for each in found])[judged].mean())
+    yield line(
+        "false alarms of drops a customer-week",
+        alarms,
+        reference=_RATE,
+        peer="z-score",
+        peer_value=float((naive[judged] < nominal).mean()),
+        note=note,
+    )
+    surges = float(np.stack([each.surge for each in found])[judged].mean())
+    yield line(
+        "false alarms of surges a customer-week",
+        surges,
+        reference=_RATE,
+        peer="z-score",
+        peer_value=float((naive[judged] > -nominal).mean()),
+        note=note,
+    )
+    same = float(np.sort(naive[judged])[int(alarms * weeks)])
+    rng = np.random.default_rng(11)
+    dropped = rng.random(len(usage.counts)) < 0.2
+    counts = usage.counts.copy()
+    onset = end - _WEEKS
+    counts[:, onset:] = np.where(dropped[:, None], rng.binomial(counts[:, onset:], _KEPT), counts[:, onset:])
+    planted = Usage(counts, usage.first, usage.group, usage.cycle)
+    before = anomaly.detect(detector, usage.until(onset))
+    # Who already was in alarm, or could not be seen to stop, shows nothing of the drop.
+    shown = dropped & before.drop_tellable & ~before.drop
+    yield line("share of series of which a stop could be seen within the week", float(before.drop_tellable.mean()))
+    hit = np.zeros((_WEEKS, len(counts)), dtype=bool)
+    peer = np.zeros_like(hit)
+    for week in range(_WEEKS):
+        seen = planted.until(onset + week + 1)
+        hit[week] = anomaly.detect(detector, seen).drop
+        peer[week] = _z(seen) < same
+    if shown.sum() < _LEAST_DROPS:
+        return
+    for week in (1, 2, _WEEKS):
+        yield line(
+            f"planted drops of {100 * (1 - _KEPT):.0f} % found within {week} weeks",
+            float(hit[:week].any(axis=0)[shown].mean()),
+            peer="z-score at as many false alarms",
+            peer_value=float(peer[:week].any(axis=0)[shown].mean()),
+            note=f"{int(shown.sum())} drops",
+        )
+
+
+def _z(usage: Usage) -> Floats:
+    """The last week against mean and deviation of the customer's weeks before, at most 26."""
+    past = usage.counts[:, max(0, usage.counts.shape[1] - 27) : -1].astype(np.float64)
+    past[np.arange(usage.counts.shape[1] - past.shape[1] - 1, usage.counts.shape[1] - 1) < usage.first[:, None]] = (
+        np.nan
+    )
+    known = np.maximum((~np.isnan(past)).sum(axis=1), 1)
+    mean = np.nansum(past, axis=1) / known
+    spread = np.sqrt(np.nansum((past - mean[:, None]) ** 2, axis=1) / np.maximum(known - 1, 1))
+    last = usage.counts[:, -1]
+    return np.where(spread > 0, (last - mean) / np.maximum(spread, 1e-9), np.where(last < mean, -np.inf, 0.0))
+
+
+def _simulated(customers: int, weeks: int) -> Usage:
+    rng = np.random.default_rng(7)
+    level = np.exp(rng.uniform(np.log(0.3), np.log(80), customers))
+    drift = np.exp(np.cumsum(rng.normal(0, 0.03, (customers, weeks)), axis=1))
+    season = 1 + 0.3 * np.sin(2 * np.pi * np.arange(weeks) / 52)
+    dispersion = rng.uniform(0.02, 0.5, customers)[:, None]
+    rate = rng.gamma(1 / dispersion, dispersion, (customers, weeks))
+    first = np.where(rng.random(customers) < 0.2, rng.integers(0, weeks, customers), 0)
+    return Usage(rng.poisson(level[:, None] * drift * season * rate), first, rng.integers(0, 3, customers))
+
+
+def _orders(data: DataFolder, column: str) -> Usage:
+    """Invoices of each whole week that name the customer, country or product; the shop closed from 24 December on."""
+    table = pq.read_table(
+        data.file("online-retail", "online_retail.parquet"),
+        columns=sorted({"InvoiceNo", "InvoiceDate", "CustomerID", column}),
+    )
+    invoice: NDArray[np.str_] = table["InvoiceNo"].to_numpy(zero_copy_only=False).astype(str)
+    known = ~np.isnan(table["CustomerID"].to_numpy(zero_copy_only=False))
+    kept = np.flatnonzero(known & ~np.char.startswith(invoice, "C"))
+    name = table[column].to_numpy(zero_copy_only=False)[kept]
+    day = table["InvoiceDate"].to_numpy(zero_copy_only=False)[kept].astype("datetime64[D]").astype(np.int64)
+    # From Monday 2011-01-10, when the shop was back from its holidays, to the last whole week.
+    week = (day - np.datetime64("2011-01-10").astype(np.int64)) // 7
+    whole = (week >= 0) & (week < (day.max() - np.datetime64("2011-01-10").astype(np.int64)) // 7)
+    code, number = (np.unique(part[whole], return_inverse=True)[1] for part in (name.astype(str), invoice[kept]))
+    rows = np.unique(np.stack([code, week[whole], number]), axis=1)
+    counts = np.zeros((int(code.max()) + 1, int(week[whole].max()) + 1), dtype=np.int64)
+    np.add.at(counts, (rows[0], rows[1]), 1)
+    return Usage(counts, (counts > 0).argmax(axis=1), np.zeros(len(counts), dtype=np.int64))

@@ -1,0 +1,209 @@
+"""Alarms at a stated rate: evidence of a change over several windows, against its own past.
+
+The model's probabilities are not taken at their word. The detector judges past periods of the same customers, each
+from what came before it, and alarms over quantiles of that evidence (split conformal prediction: Vovk, Gammerman,
+Shafer 2005; Laxhammar 2014): as long as the future is like that past, of quiet customer-periods no more than the stated
+share alarm, however wrong the distribution is. Each window has a quantile of its own, so that one whose evidence is off
+does not silence the others. The rate is that of all customers together: those whose usage tells little have fewer
+alarms, false or right, than others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.models.anomaly.baseline import WINDOWS, Judged, Usage, judged
+from scoring.models.fitting import Floats
+from scoring.models.summary import Ints
+
+LEAST_PERIODS = 8
+"""A customer with fewer past cycles (weeks) is not judged: what is usual of them is not known."""
+LEAST_CALIBRATION = 500
+"""With fewer past customer-periods judged, a bound on the model's evidence is taken."""
+_FOLLOW = (1.0, 0.5, 0.0)
+_COMPARED = 4
+_SHARES = (0.6, 0.2, 0.2)
+"""Of the false alarms, by window: a sudden stop is to be told at once."""
+_CALIBRATION = 12
+"""Past periods judged to learn the threshold."""
+DROP = 0.25
+"""Drops are looked for as changes to this share of the usual; any other drop is evidence too, if less."""
+SURGE = 3.0
+RATE = 0.005
+"""Stated share of quiet customer-periods with a false alarm, of drops and of surges each."""
+
+
+Thresholds = tuple[float, ...]
+"""One for each of `WINDOWS`."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """An alarm is evidence at or over the threshold of its window."""
+
+    rate: float
+    follow: float
+    """The power of the group's standing that customers follow."""
+    drop: Thresholds
+    surge: Thresholds
+    calibrated_on: int
+    """Past customer-periods judged."""
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One element a customer, about the last period and the windows that end with it."""
+
+    drop: NDArray[np.bool_]
+    surge: NDArray[np.bool_]
+    probability: Floats
+    """Of usage so far from the usual or further, in the most telling window; 1 for who is not judged."""
+    window: Ints
+    """That window, in periods."""
+    used: Ints
+    expected: Floats
+    low: Ints
+    """Usual usage in the window: 90 percent of quiet times are from here to `high`."""
+    high: Ints
+    as_group: Floats
+    """How the others of the group stand in the window; 1 as usual."""
+    judged: NDArray[np.bool_]
+    """False with too little history: never an alarm."""
+    drop_tellable: NDArray[np.bool_]
+    """False when no usage at all in one period is no alarm: who uses so little is seen to stop later, if at all."""
+
+
+def train(usage: Usage, *, rate: float = RATE) -> Detector:
+    """Learns the thresholds from the last periods of `usage`, each judged from what came before.
+
+    rate: stated share of quiet customer-periods with a false alarm, of drops and of surges each. Raises ValueError
+    for arrays that do not fit together or a rate outside (0, 0.5).
+    """
+    _check(usage)
+    if not 0 < rate < 0.5:
+        raise ValueError("rate must be between 0 and 0.5: a share of customer-periods")
+    drops, surges = [], []
+    periods = usage.counts.shape[1]
+    ends = range(max(1, periods - _CALIBRATION + 1), periods + 1)
+    # The one that made the past likeliest.
+    follow = max(_FOLLOW, key=lambda power: sum(_likelihood(usage.until(end), power) for end in ends[-_COMPARED:]))
+    for end in ends:
+        windows = judged(usage.until(end), follow)
+        enough = _enough(windows, usage)
+        drops.append(_evidence(windows, DROP)[:, enough])
+        surges.append(_evidence(windows, SURGE)[:, enough])
+    calibrated_on = sum(each.shape[1] for each in drops)
+    if calibrated_on < LEAST_CALIBRATION:
+        message = (
+            f"{calibrated_on} past customer-periods could be judged, {LEAST_CALIBRATION} are needed to verify the rate "
+            "of false alarms: alarms are given only on evidence that keeps it whatever the counts, if the model is right"
+        )
+        # Of quiet periods no more than a share of 1/e have a likelihood ratio of e; several windows are judged at once.
+        cautious = (float(np.log(len(WINDOWS) / rate)),) * len(WINDOWS)
+        return Detector(rate, follow, cautious, cautious, calibrated_on, (message,))
+    drop, surge = (_thresholds(np.concatenate(each, axis=1), rate) for each in (drops, surges))
+    return Detector(rate, follow, drop, surge, calibrated_on, ())
+
+
+def detect(detector: Detector, usage: Usage) -> Finding:
+    """Judges the last period of each customer."""
+    _check(usage)
+    windows = judged(usage, detector.follow)
+    enough = _enough(windows, usage)
+    drop_window, drop_over = _telling(_evidence(windows, DROP), detector.drop)
+    surge_window, surge_over = _telling(_evidence(windows, SURGE), detector.surge)
+    # Who did both is told what is surer.
+    of_drop = drop_over >= surge_over
+    window = np.where(of_drop, drop_window, surge_window)
+    stopped = replace(windows[1], used=np.zeros(len(window)))
+
+    def told(value: Callable[[Judged], Floats | Ints]) -> Floats:
+        """The value of each customer's most telling window."""
+        return np.choose(np.searchsorted(WINDOWS, window), [value(windows[size]) for size in WINDOWS])
+
+    return Finding(
+        drop=enough & of_drop & (drop_over >= 0),
+        surge=enough & ~of_drop & (surge_over >= 0),
+        probability=np.where(enough, told(Judged.tail), 1.0),
+        window=window,
+        used=told(lambda each: each.used).astype(np.int64),
+        expected=told(lambda each: each.expected),
+        low=told(lambda each: each.quantile(0.05)).astype(np.int64),
+        high=told(lambda each: each.quantile(0.95)).astype(np.int64),
+        as_group=told(lambda each: each.as_group),
+        judged=enough,
+        drop_tellable=enough & (stopped.evidence(DROP) >= detector.drop[0]),
+    )
+
+
+def explain(finding: Finding, period: str = "week") -> list[tuple[str, ...]]:
+    """Reasons in words for each customer; period: what one is called."""
+    told: list[tuple[str, ...]] = []
+    for row in range(len(finding.drop)):
+        if not finding.judged[row]:
+            told.append((f"too little history: what is usual is told from {LEAST_PERIODS} weeks on",))
+            continue
+        size = int(finding.window[row])
+        last = f"the last {period}" if size == 1 else f"the last {size} {period}s"
+        reasons = [
+            f"{finding.used[row]} in {last}, while {finding.expected[row]:.1f} are usual "
+            f"({finding.low[row]} to {finding.high[row]})"
+        ]
+        if abs(finding.as_group[row] - 1) >= 0.1:
+            reasons.append(f"the others of the group are at {100 * finding.as_group[row]:.0f} percent of their usual")
+        if not finding.drop_tellable[row]:
+            reasons.append(f"used too seldom for a stop to be seen within a {period}")
+        told.append(tuple(reasons))
+    return told
+
+
+def _enough(windows: dict[int, Judged], usage: Usage) -> NDArray[np.bool_]:
+    return windows[1].periods >= LEAST_PERIODS * usage.cycle
+
+
+def _likelihood(usage: Usage, follow: float) -> float:
+    last = judged(usage, follow, (1,))
+    return float(last[1].log_likelihood()[_enough(last, usage)].sum())
+
+
+def _evidence(windows: dict[int, Judged], change: float) -> Floats:
+    """Evidence of the change, shape (windows, customers)."""
+    return np.stack([windows[size].evidence(change) for size in WINDOWS])
+
+
+def _telling(evidence: Floats, thresholds: Thresholds) -> tuple[Ints, Floats]:
+    """Of each customer the most telling window, and by how much its evidence is over the threshold."""
+    over = evidence - np.array(thresholds)[:, None]
+    at = over.argmax(axis=0)
+    return np.array(WINDOWS, dtype=np.int64)[at], over[at, np.arange(over.shape[1])]
+
+
+def _thresholds(past: Floats, rate: float) -> Thresholds:
+    """For each window a quantile of its past, such that a share of `rate` was over any of them."""
+    size = past.shape[1]
+    # How many had as much evidence or more: equal ones alarm together or not at all.
+    ranks = np.stack(
+        [
+            (size - np.searchsorted(np.sort(row), row, side="left")) / share
+            for row, share in zip(past, _SHARES, strict=True)
+        ]
+    )
+    # One for the future counts among the past ones.
+    allowed = int(np.floor(rate * (size + 1)))
+    least = np.sort(ranks.min(axis=0))[max(allowed - 1, 0)]
+    return tuple(
+        float(row[rank <= least].min(initial=np.nextafter(row.max(), np.inf)))
+        for row, rank in zip(past, ranks, strict=True)
+    )
+
+
+def _check(usage: Usage) -> None:
+    if usage.counts.ndim != 2 or not len(usage.counts) == len(usage.first) == len(usage.group):
+        raise ValueError("counts must be (customers, periods), with a first period and a group for each customer")
+    if usage.counts.shape[1] < 1 or usage.cycle < 1:
+        raise ValueError("there must be at least one period, and a cycle of at least one")
+    if (usage.counts < 0).any():
+        raise ValueError("counts must not be negative")
