@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -40,6 +40,8 @@ _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _CLOCK_SKEW_S = 5
 _TOKEN_MAX_LENGTH = 16_384
+_TOKENS_REMEMBERED = 1_000
+"""A caller sends one token with many requests, and verifying it costs more than many a request."""
 _ALGORITHM = "HS256"
 _KEY_ID = re.compile(r"[A-Za-z0-9.-]{1,32}")
 
@@ -100,6 +102,7 @@ class Keyring:
         self._current, self._stable, self._keys = _parse(text)
         self._subkey = cache(self._derive)
         self._signer = cache(self._make_signer)
+        self._verified = lru_cache(_TOKENS_REMEMBERED)(self._verify)
 
     # Internal tokens: JWT (RFC 7519), HMAC-SHA256.
 
@@ -133,6 +136,12 @@ class Keyring:
         """The claims of a token meant for `audience`. Raises InvalidToken, ExpiredToken."""
         if len(token) > _TOKEN_MAX_LENGTH:
             raise InvalidToken("the token is too long")
+        claims = self._verified(token, audience)
+        if claims.expires.timestamp() <= time.time() - _CLOCK_SKEW_S:
+            raise ExpiredToken("the token has expired")
+        return claims
+
+    def _verify(self, token: str, audience: str) -> Claims:
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
             if not isinstance(key_id, str) or key_id not in self._keys:

@@ -37,6 +37,14 @@ def later(monkeypatch):
     return move
 
 
+def test_a_token_opened_before_expires_all_the_same(ring, later):
+    token = mint(ring, ttl_s=60)
+    assert ring.open_token(token, "identity") == ring.open_token(token, "identity")
+    later(67)
+    with pytest.raises(ExpiredToken):
+        ring.open_token(token, "identity")
+
+
 def test_token_round_trip(ring):
     claims = ring.open_token(mint(ring, ttl_s=60), "identity")
     assert (claims.tenant, claims.principal, claims.permissions) == ("acme", "principals/ada", {"a.b.c"})
