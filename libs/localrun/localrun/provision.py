@@ -123,8 +123,46 @@ def _unpack_helm(staging: Path, made: Path) -> None:
 
 def _unpack_rabbitmq(staging: Path) -> None:
     packages = ["rabbitmq-server", *(f"erlang-{part}" for part in ERLANG_PARTS)]
+    debs = _debs(packages, staging, "RabbitMQ")
+    version = next(re.match(r"rabbitmq-server_(\d+)\.(\d+)", deb.name) for deb in debs.glob("rabbitmq-server_*.deb"))
+    if version and (int(version[1]), int(version[2])) < RABBITMQ_MINIMUM:
+        raise ProvisionError(
+            f"this distribution has RabbitMQ {version[1]}.{version[2]}, 3.10 is the oldest that works: "
+            "set AMQP_URI to a newer one of your own"
+        )
+    _unpack_debs(debs, staging / "root")
+    launcher = staging / "root/usr/lib/erlang/bin/erl"
+    # Debian's launcher knows only /usr/lib/erlang; this one finds its own folder, also after that was moved.
+    own_root = 'ROOTDIR="$(dirname "$(dirname "$(readlink -f "$0")")")"'
+    launcher.write_text(re.sub(r"ROOTDIR=\"?/usr/lib/erlang\"?", own_root, launcher.read_text()))
+    for pattern in ("erts-*/bin/beam.smp", "lib/crypto-*/priv/lib/crypto.so"):
+        _check_libraries(next((staging / "root/usr/lib/erlang").glob(pattern)), "RabbitMQ's Erlang")
+
+
+def unpack_debian(packages: list[str], root: Path, title: str) -> None:
+    """Unpacks Debian packages, with all they need that is not on this machine, into the folder `root`."""
+    if root.is_dir():
+        return
+    _require_x86_64(title, "install it yourself")
+    with _step(title), _staging() as staging:
+        _debs(packages[:1], staging, title)  # Finds out whether apt has its lists.
+        planned = subprocess.run(
+            ["apt-get", "install", "--simulate", "--no-install-recommends", *packages],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        missing = re.findall(r"^Inst (\S+)", planned.stdout, re.MULTILINE)
+        if planned.returncode or not missing:
+            raise ProvisionError(f"apt cannot tell what {title} needs: {planned.stderr.strip()[-500:]}")
+        _unpack_debs(_debs(missing, staging, title), staging / "root")
+        os.replace(staging / "root", root)
+
+
+def _debs(packages: list[str], staging: Path, title: str) -> Path:
+    """The folder with the downloaded packages."""
     debs = staging / "debs"
-    debs.mkdir()
+    debs.mkdir(exist_ok=True)
     failure = _apt_download(packages, debs)
     if failure and re.search(r"Unable to locate|no installation candidate|Can't select|No packages found", failure):
         if os.geteuid() != 0:
@@ -133,21 +171,13 @@ def _unpack_rabbitmq(staging: Path) -> None:
         _run(["apt-get", "update", "-qq"], "apt-get update failed")
         failure = _apt_download(packages, debs)
     if failure:
-        raise ProvisionError(f"cannot download the RabbitMQ packages (is there a network?): {failure}")
-    version = next(re.match(r"rabbitmq-server_(\d+)\.(\d+)", deb.name) for deb in debs.glob("rabbitmq-server_*.deb"))
-    if version and (int(version[1]), int(version[2])) < RABBITMQ_MINIMUM:
-        raise ProvisionError(
-            f"this distribution has RabbitMQ {version[1]}.{version[2]}, 3.10 is the oldest that works: "
-            "set AMQP_URI to a newer one of your own"
-        )
+        raise ProvisionError(f"cannot download the {title} packages (is there a network?): {failure}")
+    return debs
+
+
+def _unpack_debs(debs: Path, root: Path) -> None:
     for deb in sorted(debs.glob("*.deb")):
-        _run(["dpkg", "-x", str(deb), str(staging / "root")], f"cannot unpack {deb.name}")
-    launcher = staging / "root/usr/lib/erlang/bin/erl"
-    # Debian's launcher knows only /usr/lib/erlang; this one finds its own folder, also after that was moved.
-    own_root = 'ROOTDIR="$(dirname "$(dirname "$(readlink -f "$0")")")"'
-    launcher.write_text(re.sub(r"ROOTDIR=\"?/usr/lib/erlang\"?", own_root, launcher.read_text()))
-    for pattern in ("erts-*/bin/beam.smp", "lib/crypto-*/priv/lib/crypto.so"):
-        _check_libraries(next((staging / "root/usr/lib/erlang").glob(pattern)), "RabbitMQ's Erlang")
+        _run(["dpkg", "-x", str(deb), str(root)], f"cannot unpack {deb.name}")
 
 
 def _apt_download(packages: list[str], into: Path) -> str | None:

@@ -75,7 +75,13 @@ def _environment(format: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "percent": _percent, "instant": _instant, "blocks": _blocks}
+    environment.filters |= {
+        "number": _number,
+        "percent": _percent,
+        "instant": _instant,
+        "date": _date,
+        "blocks": _blocks,
+    }
     return environment
 
 
@@ -225,6 +231,10 @@ def _percent(value: float) -> str:
 
 def _instant(value: datetime | None) -> str:
     return _Plain(f"{value:%Y-%m-%d %H:%M} UTC" if value else "none")
+
+
+def _date(value: datetime) -> str:
+    return _Plain(f"{value:%Y-%m-%d}")
 
 
 def _blocks(value: float, most: float) -> str:

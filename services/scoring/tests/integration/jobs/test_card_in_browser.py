@@ -1,0 +1,123 @@
+"""A model's card as people see it: in a real browser, on a phone and on a desk, with nothing running in it."""
+
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from localrun import browser
+from scoring.cards import page
+from scoring.cards.page import Card, Rival
+
+from .conftest import AS_OF, Shop, model_of
+from .test_judge import WEEKS_AGO, judgement, known
+
+MEASURE = """<script>
+document.title = [document.documentElement.scrollWidth,
+  ...[...document.querySelectorAll("svg")].map(each => Math.round(each.getBoundingClientRect().width))].join(" ");
+</script>"""
+
+
+def values(model: dict[str, Any], number: int, state: str) -> dict[str, Any]:
+    """As the registry keeps them."""
+    told = model["judgement"]
+    return {
+        "number": number,
+        "kind": "LIFETIME_VALUE",
+        "state": state,
+        "state_message": "Passed all its gates.",
+        "message": None,
+        "as_of": AS_OF,
+        "window_start_time": WEEKS_AGO[26],
+        "window_end_time": AS_OF,
+        "customers": model["customers"],
+        "purchases": model["purchases"],
+        "consenting": 0.93,
+        "currency": "EUR",
+        "fingerprint": model["version"],
+        "artefact_sha256": "0" * 64,
+        "fallback": False,
+        "parameters": model["parameters"],
+        "metrics": model["metrics"],
+        "features": told["features"],
+        "gates": told["candidate"]["gates"],
+        "test": told["test"],
+        "outcomes": [{**outcome, "as_of": AS_OF} for outcome in told["outcomes"]],
+        "drifts": told["drifts"],
+    }
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table) -> Card:
+    shop = Shop(tmp_path_factory.mktemp("card"), all_purchases)
+    old = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(old)
+    new = shop.spec("new", models=[known(shop, old, "champion")])
+    shop.run(new)
+    champion = values(model_of(new), 2, "CHAMPION")
+    rival = values(model_of(old), 1, "RETIRED")
+    assert judgement(new)["outcomes"]
+    return Card("models/2", champion, Rival("models/1", "RETIRED", rival))
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        assert not any(name in ("src", "href") for name, _ in attrs), "nothing is loaded from elsewhere"
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_card_is_well_formed_and_loads_and_runs_nothing(card: Card) -> None:
+    elements = _Elements()
+    elements.feed(page.html(card))
+    assert elements.open == []
+    assert "script" not in elements.seen
+    assert elements.seen.count("svg") == 6
+    text = page.markdown(card)
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(tables) > 50
+    assert all(line.endswith("|") for line in tables)
+    assert "████" in text
+
+
+@pytest.mark.parametrize("width", [500, 1_280])
+def test_nothing_of_a_card_sticks_out_to_the_side(card: Card, tmp_path: Path, width: int) -> None:
+    file = tmp_path / "card.html"
+    # The page itself runs nothing; what measures it is put there by the test.
+    file.write_text(page.html(card).replace("</body>", f"{MEASURE}</body>"))
+    title = browser.elements(file.as_uri(), width, 800).partition("<title>")[2].partition("</title>")[0]
+    across, *plots = map(int, title.split())
+    assert across <= width
+    assert len(plots) == 6
+    assert all(min(width * 0.9, 700) < plot <= width for plot in plots)
+
+
+def test_the_plots_of_a_card_are_to_be_seen(card: Card, tmp_path: Path) -> None:
+    file = tmp_path / "card.html"
+    file.write_text(page.html(card))
+    picture = matplotlib.image.imread(io.BytesIO(browser.picture(file.as_uri(), 500, 4_500)))
+    assert picture.shape[:2] == (4_500, 500)
+    red, green, blue = ((picture[..., place] * 255).round().astype(np.int64) for place in range(3))
+    colours, pixels = np.unique((red << 16) | (green << 8) | blue, return_counts=True)
+    seen = dict(zip(colours.tolist(), pixels.tolist(), strict=True))
+    assert seen[0x2F6FB3] > 10_000, "what was expected"
+    assert seen[0xD07A1F] > 5_000, "and what happened"
