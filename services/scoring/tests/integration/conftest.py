@@ -19,12 +19,16 @@ from rapport.scoring.v1 import scoring_service_pb2 as pb
 from rapport.scoring.v1 import scoring_service_pb2_grpc
 
 import docstore
-from chassis import money, server, tenancy
+from chassis import clock, ids, money, server, tenancy
 from chassis.keys import keyring
 from contracts import descriptors
 from docstore import batches, blobs
 from docstore.blobs import BlobStore
+from eventing.delivery import Delivery
+from eventing.delivery import Message as Delivered
+from eventing.envelope import Envelope
 from scoring.decisions import PURPOSE
+from scoring.handlers import Handlers
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
 from scoring.store import Model, Score, ScoreChange, ScoringJob
@@ -259,6 +263,33 @@ def channels(settings: ScoringSettings, consent: RoleProcess) -> Iterator[tuple[
 def client(channels: tuple[grpc.Channel, grpc.Channel]) -> Client:
     """Everything in a tenant of its own for each test."""
     return Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def hear(client: Client) -> Callable[..., Envelope]:
+    """Hears an event as the worker does; returns it, to be heard again."""
+    delivery = Delivery("scoring", Handlers)
+
+    def event(
+        message: Message, *about: str, subject: str = "things/1", sequence: int = 1, again: Envelope | None = None
+    ) -> Envelope:
+        told = again or Envelope(
+            id=ids.uuid7(),
+            type=message.DESCRIPTOR.full_name,
+            source="//rapport/other",
+            subject=subject,
+            tenant=client.tenant,
+            time=clock.now(),
+            datasubjects=about,
+            sequence=(sequence, 0),
+            body=message.SerializeToString(),
+        )
+        properties = told.to_properties()
+        (outcome,) = delivery.process([Delivered(properties.pop("headers"), properties, told.body)])
+        assert outcome.settle.value == "done", outcome
+        return told
+
+    return event
 
 
 @pytest.fixture(scope="module")

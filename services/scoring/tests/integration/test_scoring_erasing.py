@@ -13,20 +13,16 @@ from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import events_pb2
 
 import docstore
-from chassis import clock, ids
 from chassis.errors import Unavailable
 from docstore import batches
 from docstore.aliases import AliasChange
 from eventing import erasing, sweeping
-from eventing.delivery import Delivery
-from eventing.envelope import Envelope
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
-from scoring.handlers import Handlers
 from scoring.store import ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
-from scoring.usecases import flushing, people, preparing, running, storing
+from scoring.usecases import flushing, people, preparing, running, signals, storing
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
@@ -112,14 +108,22 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     client.stage([purchase(name, 9, order_id=f"planted-{name[-6:]}") for name in (gone, *stay)])
     plant(client, [score_row(name, reasons=[f"planted-{name[-6:]}"]) for name in (gone, *stay)])
     client.segment("purchases >= 1")
+    happened = [purchase(name, 1, event=f"planted-{name[-6:]}") for name in (gone, *stay)]
+    traits = {"customer": gone, "region_code": "DE", "traits": {"plan": f"planted-{gone[-6:]}"}}
     with client.context():
+        docstore.in_transaction(lambda: signals.note_events(happened))
+        client.keep()
+        docstore.in_transaction(lambda: signals.note_events(happened))
+        docstore.in_transaction(lambda: signals.note_customer(identity_events_pb2.CustomerState(**traits), (1, 0)))
         docstore.in_transaction(lambda: people.object_to_profiling(also, "consents/planted", START))
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(alone, gone, (1, 0))))
         before = rows_by_customer(store)
-        for job, state in (("ended", {"outcome": "SUCCEEDED", "state": batches.DONE}), ("parked", {"state": "FAILED"})):
+        ended = {"outcome": "SUCCEEDED", "state": batches.DONE, "end_time": START}
+        for job, state in (("ended", ended), ("parked", {"state": "FAILED"})):
             values = {"as_of": START, "horizon_weeks": 1, "discount_basis_points": 0, "files": True} | state
             store.put(ScoringJob.new(job, **values).insert().subject, "aliases.txt", gone.encode())
     wanted = {"features", "scoringJobs", "staged_purchases", "scores", "profiling_objections", "customer_aliases"}
+    wanted |= {"profiles", "segment_signals", "segment_changes"}
     texts = [text for name in (gone, also, alone) for text in (name, f"planted-{name[-6:]}")]
     assert all(holding(text) for text in texts)
     assert set.union(*(holding(text) for text in texts)) >= wanted
@@ -130,7 +134,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
 
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
-    assert done == {"scores": (1, 0), "objections": (1, 0), "customerAliases": (1, 0), "purchases": (40, 0)}
+    told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
+    assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}
         on_disk = set(store.list(subject_of(bucket_of(gone))))
@@ -219,7 +224,7 @@ def test_a_job_that_reads_is_waited_for_and_what_it_stores_is_without_the_person
             erased(second)
             return decided
 
-        storing.promote(job, json.loads(store.get(job.result_subject, "model.json")))
+        storing.register(job, json.loads(store.get(job.result_subject, "model.json")), store)
         result = storing._Result.read(store, job.result_subject)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(storing.decisions, "decide", decide_then_erase)
@@ -233,29 +238,6 @@ def test_a_job_that_reads_is_waited_for_and_what_it_stores_is_without_the_person
         batches.finish(job)
     assert client.scored().keys() == set(names) - {first, second}
     assert holding(first) == set()
-
-
-@pytest.fixture
-def hear(client):
-    """Hears an event as the worker does."""
-    delivery = Delivery("scoring", Handlers)
-
-    def event(message: Any, *about: str) -> None:
-        told = Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject="things/1",
-            tenant=client.tenant,
-            time=clock.now(),
-            datasubjects=about,
-            sequence=(1, 0),
-            body=message.SerializeToString(),
-        )
-        properties = told.to_properties()
-        assert delivery.process(properties.pop("headers"), properties, told.body).settle.value == "done"
-
-    return event
 
 
 def test_the_role_run_erases(client, settings, store, hear, holding, role) -> None:
