@@ -1,0 +1,215 @@
+"""Jobs on a Ray of two nodes: equal results, and going on after a submitter, a worker or the head is killed."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from scoring.jobs.executor import ONE_THREAD
+from scoring.jobs.files import Folder
+from scoring.jobs.launch import LOG, launch
+from scoring.jobs.progress import State
+from scoring.jobs.score import SUCCESS
+from scoring.jobs.spec import JobSpec
+from testkit import eventually
+from testkit.failpoints import Failpoint
+
+from .conftest import Shop, model_of, progress_of, scores_of
+
+Arm = Callable[..., AbstractContextManager[Failpoint]]
+
+HEAD, SECOND = "127.0.0.2", "127.0.0.3"
+TOKEN = "two-nodes-of-a-test-and-nobody-else"
+PARTITIONS = 8
+pytestmark = pytest.mark.timeout(240)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Addresses of its head."""
+
+    gcs: str
+    dashboard: str
+    head: subprocess.Popen[bytes]
+
+    def jobs(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = requests.get(
+            f"{self.dashboard}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10
+        ).json()
+        return found
+
+
+def free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def start(address: str, scratch: Path, *options: str) -> subprocess.Popen[bytes]:
+    ports = [
+        f"--{name}={free_port(address)}"
+        for name in (
+            "dashboard-agent-listen-port",
+            "dashboard-agent-grpc-port",
+            "metrics-export-port",
+            "runtime-env-agent-port",
+        )
+    ]
+    with open(scratch / f"{address}.log", "wb") as log:
+        return subprocess.Popen(
+            [
+                str(Path(sys.executable).parent / "ray"),
+                "start",
+                "--block",
+                f"--node-ip-address={address}",
+                "--num-cpus=1",
+                "--object-store-memory=100000000",
+                "--disable-usage-stats",
+                *ports,
+                *options,
+            ],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def listens(address: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((address, port), timeout=1):
+        return True
+    return False
+
+
+def kill_all(started: subprocess.Popen[bytes]) -> None:
+    """The node with all its processes, as when its machine loses power."""
+    for process in [*psutil.Process(started.pid).children(recursive=True), psutil.Process(started.pid)]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    started.wait(20)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    scratch = Path(tempfile.mkdtemp(prefix="ray2-"))
+    gcs, dashboard = free_port(HEAD), free_port(HEAD)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            **ONE_THREAD,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": TOKEN,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
+        }.items():
+            environment.setenv(name, value)
+        head = start(
+            HEAD,
+            scratch,
+            "--head",
+            f"--port={gcs}",
+            f"--dashboard-host={HEAD}",
+            f"--dashboard-port={dashboard}",
+            "--include-dashboard=true",
+            f"--ray-client-server-port={free_port(HEAD)}",
+            f"--temp-dir={scratch}",
+        )
+        nodes = [head]
+        try:
+            eventually(lambda: listens(HEAD, gcs), timeout=60)
+            nodes.append(start(SECOND, scratch, f"--address={HEAD}:{gcs}"))
+            eventually(lambda: listens(HEAD, dashboard), timeout=60)
+            yield Cluster(f"{HEAD}:{gcs}", f"http://{HEAD}:{dashboard}", head)
+        finally:
+            for node in nodes:
+                if node.poll() is None:
+                    kill_all(node)
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture
+def here(shop: Shop) -> JobSpec:
+    """The same job, done in this process."""
+    spec = shop.spec("here", partitions=3)
+    shop.run(spec)
+    return spec
+
+
+def driver(spec: JobSpec, cluster: Cluster, folder: Path, workers: dict[str, str]) -> subprocess.Popen[bytes]:
+    """The job's program itself, connected to the cluster; `workers`: variables of its worker processes."""
+    spec_file = folder / "driver.json"
+    spec_file.write_text(spec.model_dump_json())
+    with open(folder / "driver.log", "wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "scoring.jobs.score", "--spec", str(spec_file)],
+            stdout=log,
+            stderr=log,
+            env={
+                **os.environ,
+                "RAY_ADDRESS": cluster.gcs,
+                "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {"env_vars": workers}}),
+            },
+        )
+
+
+def test_two_nodes_give_equal_scores_also_if_the_submitter_is_killed(
+    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path
+):
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    handle = launch(spec, tmp_path / "job", cluster.dashboard)
+    assert handle.pid is not None
+    eventually(lambda: cluster.jobs() or handle.pid is None, timeout=60)
+    os.kill(handle.pid, signal.SIGKILL)
+    eventually(lambda: handle.pid is None, timeout=10)
+    again = launch(spec, tmp_path / "job", cluster.dashboard)
+    told = eventually(lambda: again.pid is None and again.poll(), timeout=90)
+    assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
+    assert len(cluster.jobs()) == 1, "it stayed with the job that was submitted before"
+    assert scores_of(spec).equals(scores_of(here))
+    assert model_of(spec)["parameters"] == model_of(here)["parameters"]
+    assert (Folder(spec.output).read_json(SUCCESS) or {})["place"] == "on Ray, 2 nodes, 2 CPUs"
+
+
+def test_tasks_of_a_killed_worker_are_done_by_another(
+    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
+):
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    # In each worker process, with a file open: one of the two that score eight partitions comes to its fourth.
+    with failpoint("pyarrow.parquet:write_table", call=4) as there:
+        workers = {name: os.environ[name] for name in ("FAILPOINT", "PYTHONPATH")}
+    job = driver(spec, cluster, tmp_path, workers)
+    there.wait()
+    assert job.wait(90) == 0, (tmp_path / "driver.log").read_text()
+    assert progress_of(spec).state is State.SUCCEEDED
+    assert scores_of(spec).equals(scores_of(here))
+
+
+def test_after_the_head_is_killed_the_job_goes_on_from_the_last_finished_partition(
+    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
+):
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    # 3 files, 1 group, 8 sums, 1 fit: with the 16th call three partitions are scored.
+    with failpoint("scoring.jobs.progress:Reporter.done", call=16, action="pause") as there:
+        job = driver(spec, cluster, tmp_path, {})
+    there.wait()
+    kill_all(cluster.head)
+    there.release()
+    assert job.wait(60) != 0, "a job without its cluster says so"
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("scores-*.parquet")}
+    assert len(done) >= 3
+    finished = launch(spec, tmp_path / "job")
+    told = eventually(lambda: finished.pid is None and finished.poll(), timeout=60)
+    assert told.state is State.SUCCEEDED
+    assert scores_of(spec).equals(scores_of(here))
+    for name, written in done.items():
+        assert (tmp_path / "out" / name).stat().st_mtime_ns == written, "a finished partition was made again"
