@@ -4,7 +4,8 @@ The mean of the three models is corrected by what they missed in the second half
 fitted to its first half they tell the second one, and a Poisson regression of what came on what they told and on the
 repeat purchases learns the correction, which is then applied to the models fitted to the whole window:
 expected = mean * exp(level) * mean^by_expected * (1 + x)^by_frequency.
-The ridge was picked on Online Retail and on the CDNOW customers outside the sample; the sample is the test.
+The ridge was picked on Online Retail and on the CDNOW customers outside the sample; the form of the correction (half of
+the window, these two exponents) with all three holdouts in view, so that only other shops can test it.
 The level holds whatever is peculiar to the half it was learned on, a season too: that keeps it out of jobs.
 """
 
