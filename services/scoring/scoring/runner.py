@@ -20,7 +20,7 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, flushing, running
+from scoring.usecases import evaluating, flushing, models, running
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
@@ -42,6 +42,8 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
     docstore.connect(settings)
     store = blobs.store(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
+    telemetry.gauge(metric_names.SCORING_MODEL_AGE, lambda: [(models.oldest_age(), {})])
+    telemetry.gauge(metric_names.SCORING_DRIFT, models.drift_by_column)
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
             return

@@ -1,5 +1,6 @@
 """Models, as fitted by jobs: what each is, what it passed, and what became of it."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 import mongoengine as me
@@ -96,6 +97,27 @@ class Model(docstore.Aggregate):
         """The newest model of a kind in that state."""
         found = cls.find({"state": state, "kind": kind}, sort=[("number", -1)], limit=1)
         return found[0] if found else None
+
+    @classmethod
+    def oldest_champion(cls) -> datetime | None:
+        """The instant that the oldest of all tenants' champions looks from; for metrics."""
+        with docstore.platform_scope():
+            found = docstore.platform_collection(cls).find_one(_CHAMPION, {"as_of": 1}, sort=[("as_of", 1)])
+        return found["as_of"] if found else None
+
+    @classmethod
+    def greatest_drifts(cls) -> dict[str, float]:
+        """Column -> the most that it has drifted from any tenant's champion; for metrics."""
+        with docstore.platform_scope():
+            found = docstore.platform_collection(cls).aggregate(
+                [
+                    {"$match": _CHAMPION},
+                    {"$unwind": "$drifts"},
+                    {"$group": {"_id": "$drifts.feature", "psi": {"$max": "$drifts.psi"}}},
+                ],
+                hint="champions",
+            )
+            return {row["_id"]: row["psi"] for row in found}
 
     @property
     def subject(self) -> str:

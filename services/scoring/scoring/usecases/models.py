@@ -117,6 +117,17 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     return before.save()
 
 
+def oldest_age() -> float:
+    """Seconds since the instant that the oldest champion looks from; 0 without one."""
+    oldest = Model.oldest_champion()
+    return max(0.0, (clock.now() - oldest).total_seconds()) if oldest else 0.0
+
+
+def drift_by_column() -> list[tuple[float, dict[str, str]]]:
+    """The most that each column has drifted, for the metric."""
+    return [(psi, {"rapport.scoring.column": column}) for column, psi in Model.greatest_drifts().items()]
+
+
 def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:
     told = description["judgement"]
     board = _board(told)

@@ -142,6 +142,13 @@ def test_a_rejected_model_is_kept_with_its_reasons_and_the_champion_goes_on(clie
     assert len(events(client, "ModelPromoted")) == 1
 
 
+def test_the_metrics_tell_the_age_of_models_and_the_greatest_drift(client, judged) -> None:
+    judged()
+    judged("REJECTED", drifts=[DRIFT | {"psi": 7.5}])
+    assert models.oldest_age() >= 0
+    assert ({"rapport.scoring.column": "frequency"}, 7.5) in [(column, psi) for psi, column in models.drift_by_column()]
+
+
 def test_one_challenger_stands_beside_the_champion_until_a_later_model_takes_either_place(client, judged) -> None:
     for state in ("CHAMPION", "CHALLENGER", "CHALLENGER", "REJECTED"):
         judged(state)

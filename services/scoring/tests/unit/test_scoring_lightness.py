@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "pyarrow", "duckdb", "ray", "scipy")
+HEAVY = ("numpy", "pyarrow", "duckdb", "ray", "scipy", "sklearn", "catboost", "matplotlib")
 
 
 @pytest.mark.parametrize("module", ["scoring.serve", "scoring.handlers", "scoring.migrate", "scoring.runner"])
