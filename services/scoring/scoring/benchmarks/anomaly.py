@@ -1,4 +1,4 @@
-"""Usage drops: false alarms against the stated rate, and how many planted drops are found how soon.
+"""Usage drops and fraud: false alarms against the stated rate, and how many planted drops are found how soon.
 
 Simulated customers (Poisson counts with a rate of their own that varies and drifts, a season for all, one year of
 weeks), and weekly orders of Online Retail: of its customers, countries and products. The naive peer alarms when a week
@@ -15,9 +15,10 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
-from scoring.models import anomaly
+from scoring.models import anomaly, fraud
 from scoring.models.anomaly.baseline import Usage
 from scoring.models.fitting import Floats
+from scoring.models.fraud import Payment
 
 _RATE = 0.005
 _KEPT = 0.2
@@ -29,10 +30,61 @@ _LEAST_DROPS = 10
 
 def measure(data: DataFolder) -> Iterator[Line]:
     """Lines of the simulation and of the three kinds of series."""
+    yield from _fraud()
     yield from _judge("simulated, 3,000 customers", _simulated(3_000, 60), 50)
     for kind, column in (("customers", "CustomerID"), ("countries", "Country"), ("products", "StockCode")):
         usage = _orders(data, column)
         yield from _judge(f"Online Retail, weekly orders of {kind}", usage, usage.counts.shape[1] - 10)
+
+
+def _fraud() -> Iterator[Line]:
+    """Payments of 2,000 honest accounts, learnt from one stream and judged on another; then stolen accounts."""
+
+    def line(metric: str, value: float, reference: float | None = None, note: str | None = None) -> Line:
+        called = f"fraud: {metric}"
+        return Line(
+            task="anomaly", data="simulated payments", metric=called, value=value, reference=reference, note=note
+        )
+
+    seen, new = (_features(_payments(seed)) for seed in (1, 2))
+    model = fraud.train(seen)
+    alarms = sum(fraud.score(model, features).alarm for features in new) / len(new)
+    note = f"{len(new)} payments; broken rules alone {model.rule_rate:.5f}"
+    yield line("false alarms a payment", alarms, fraud.RATE, note)
+    velocity = fraud.Velocity()
+    for account, payment in _payments(3):
+        velocity.add(account, payment)
+    # Thieves pay every two minutes with the account's own card, half as much again as is usual, to one address.
+    delays = []
+    for stolen in range(200):
+        for step in range(20):
+            theft = Payment(10 * 86_400.0 + 120 * step, f"f{step}", 6_000, f"{stolen}-0", "drop")
+            if fraud.score(model, velocity.add(str(stolen), theft)).alarm:
+                delays.append(step + 1)
+                break
+    yield line("stolen accounts found within 20 payments", len(delays) / 200)
+    yield line("payments until the alarm, median", float(np.median(delays or [20])))
+
+
+def _features(payments: list[tuple[str, Payment]]) -> list[fraud.Features]:
+    velocity = fraud.Velocity()
+    return [velocity.add(*each) for each in payments]
+
+
+def _payments(seed: int) -> list[tuple[str, Payment]]:
+    """Ten days of some payments a day, at any time, a tenth with another card or to another address."""
+    rng = np.random.default_rng(seed)
+    accounts, count = 2_000, 40_000
+    often = rng.gamma(1.0, 1.0, accounts)
+    account = rng.choice(accounts, count, p=often / often.sum())
+    at = np.sort(rng.uniform(0, 10 * 86_400, count))
+    amount = rng.lognormal(8.2, 0.8, count).astype(np.int64)
+    card, address = rng.random((2, count)) < 0.1
+    columns = zip(account.tolist(), at.tolist(), amount.tolist(), card.tolist(), address.tolist(), strict=True)
+    return [
+        (str(who), Payment(when, str(number), spent, f"{who}-{int(other)}", f"{who}-{int(away)}"))
+        for number, (who, when, spent, other, away) in enumerate(columns)
+    ]
 
 
 def _judge(called: str, usage: Usage, start: int) -> Iterator[Line]:
@@ -91,9 +143,9 @@ def _judge(called: str, usage: Usage, start: int) -> Iterator[Line]:
     for week in (1, 2, _WEEKS):
         yield line(
             f"planted drops of {100 * (1 - _KEPT):.0f} % found within {week} weeks",
-            float(hit[:week].any(axis=0)[shown].mean()),
+            float(hit[:week, shown].any(axis=0).mean()),
             peer="z-score at as many false alarms",
-            peer_value=float(peer[:week].any(axis=0)[shown].mean()),
+            peer_value=float(peer[:week, shown].any(axis=0).mean()),
             note=f"{int(shown.sum())} drops",
         )
 
@@ -134,8 +186,9 @@ def _orders(data: DataFolder, column: str) -> Usage:
     name = table[column].to_numpy(zero_copy_only=False)[kept]
     day = table["InvoiceDate"].to_numpy(zero_copy_only=False)[kept].astype("datetime64[D]").astype(np.int64)
     # From Monday 2011-01-10, when the shop was back from its holidays, to the last whole week.
-    week = (day - np.datetime64("2011-01-10").astype(np.int64)) // 7
-    whole = (week >= 0) & (week < (day.max() - np.datetime64("2011-01-10").astype(np.int64)) // 7)
+    since = day - int(np.datetime64("2011-01-10").astype(np.int64))
+    week = since // 7
+    whole = np.flatnonzero((since >= 0) & (week < int(since.max()) // 7))
     code, number = (np.unique(part[whole], return_inverse=True)[1] for part in (name.astype(str), invoice[kept]))
     rows = np.unique(np.stack([code, week[whole], number]), axis=1)
     counts = np.zeros((int(code.max()) + 1, int(week[whole].max()) + 1), dtype=np.int64)

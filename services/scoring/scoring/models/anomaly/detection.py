@@ -99,7 +99,7 @@ def train(usage: Usage, *, rate: float = RATE) -> Detector:
     if calibrated_on < LEAST_CALIBRATION:
         message = (
             f"{calibrated_on} past customer-periods could be judged, {LEAST_CALIBRATION} are needed to verify the rate "
-            "of false alarms: alarms are given only on evidence that keeps it whatever the counts, if the model is right"
+            "of false alarms: alarms are given only on evidence that keeps it whatever the counts, if the model holds"
         )
         # Of quiet periods no more than a share of 1/e have a likelihood ratio of e; several windows are judged at once.
         cautious = (float(np.log(len(WINDOWS) / rate)),) * len(WINDOWS)

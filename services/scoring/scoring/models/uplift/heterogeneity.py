@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import f as f_distribution  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Floats
-from scoring.models.outlook import Z
+from scoring.models.fitting import Floats, Z
 from scoring.models.summary import Ints
 
 PERMUTATIONS = 999

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.models.fitting import Floats
-from scoring.models.outlook import Z
+from scoring.models.fitting import Floats, Z
 from scoring.models.summary import Ints
 
 _TAILS = (5.0, 95.0)

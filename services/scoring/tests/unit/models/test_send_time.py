@@ -59,7 +59,7 @@ def test_nothing_is_expected_when_nobody_buys(habits):
 
 
 def test_a_purchase_is_spread_round_the_clock():
-    kernel = send_time._kernel(DEFAULT)
+    kernel = send_time.model._kernel(DEFAULT)
     assert kernel[0, 23] == kernel[1, 0]
     assert kernel[24, 0] == DEFAULT.other_days
     assert (kernel == kernel.T).all()
