@@ -84,7 +84,8 @@ def from_bytes(artefact: bytes) -> Classifier:
     end = _HEAD + int.from_bytes(artefact[_HEAD - 8 : _HEAD], "big")
     told = json.loads(artefact[_HEAD:end])
     slots = tuple(
-        Slots(_column(one["column"]), tuple(one["levels"]), one["rates"], one["usual_rate"]) for one in told["slots"]
+        Slots(_column(one["column"]), tuple(one["levels"]), one["rated"], one["rates"], one["usual_rate"])
+        for one in told["slots"]
     )
     models: dict[str, Model] = {}
     if told["candidates"]:

@@ -22,6 +22,7 @@ Matrix = NDArray[np.float32]
 MOST_SLOTS = 24
 LEAST_ROWS = 20
 """A level of fewer rows has no slot of its own: the data say too little of it, and it might point at a person."""
+_MOST_RATES = 10_000
 _PRIOR_ROWS = 10.0
 _MISSING = ""
 
@@ -33,14 +34,17 @@ class Slots:
     column: Column
     levels: tuple[str, ...] = ()
     """Of a category; of a personal one their digests. "" stands for missing."""
+    rated: bool = False
+    """The last slot holds event rates: there are more levels than slots, or only rare ones."""
     rates: Mapping[str, float] = field(default_factory=dict)
-    """Event rate by level, where there are more levels than slots or only rare ones."""
+    """Event rate by level."""
     usual_rate: float = 0.0
+    """That of levels without one."""
 
     @property
     def width(self) -> int:
         """How many slots there are."""
-        return 1 if self.column.kind is not Kind.CATEGORY else len(self.levels) + bool(self.rates)
+        return 1 if self.column.kind is not Kind.CATEGORY else len(self.levels) + self.rated
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Encoder:
                 for slot, level in enumerate(slots.levels, start):
                     if level in code:
                         np.copyto(encoded[slot], codes == code[level])
-                if slots.rates:
+                if slots.rated:
                     rates = np.array([slots.rates.get(key, slots.usual_rate) for key in keys], dtype=np.float32)
                     encoded[start + len(slots.levels)] = rates[found.codes]
             else:
@@ -96,8 +100,10 @@ def fit(table: Table, labels: Floats) -> tuple[Encoder, Matrix]:
     matrix = encoder.transform(table)
     for start, slots in zip(encoder.starts, encoder.slots, strict=True):
         found = table.values[slots.column.name]
-        if slots.rates and isinstance(found, Categories):
-            matrix[:, start + len(slots.levels)] = _ordered_rates(found.codes, labels)
+        if slots.rated and isinstance(found, Categories):
+            rated = np.array([key in slots.rates for key in [*_keys(slots.column, found.levels), _MISSING]])
+            rates = _ordered_rates(found.codes, labels)
+            matrix[:, start + len(slots.levels)] = np.where(rated[found.codes], rates, slots.usual_rate)
     return encoder, matrix
 
 
@@ -112,14 +118,17 @@ def _slots(column: Column, found: Any, labels: Floats) -> Slots:
     ranked = sorted(zip((-counts).tolist(), keys, strict=True))
     common = [key for count, key in ranked[:MOST_SLOTS] if -count >= LEAST_ROWS]
     usual = float(labels.mean())
+    rated = np.count_nonzero(counts) > MOST_SLOTS or not common
     rates = {}
-    if np.count_nonzero(counts) > MOST_SLOTS or not common:
+    if rated:
+        of_key = dict(zip(keys, events.tolist(), strict=True))
+        least = LEAST_ROWS if column.personal else 2
         rates = {
-            key: significant(float((event + _PRIOR_ROWS * usual) / (count + _PRIOR_ROWS)))
-            for key, count, event in zip(keys, counts.tolist(), events.tolist(), strict=True)
-            if count >= 2
+            key: significant(float((of_key[key] + _PRIOR_ROWS * usual) / (_PRIOR_ROWS - count)))
+            for count, key in ranked[:_MOST_RATES]
+            if -count >= least
         }
-    return Slots(column, tuple(sorted(common)), rates, significant(usual))
+    return Slots(column, tuple(sorted(common)), bool(rated), rates, significant(usual))
 
 
 def _ordered_rates(codes: NDArray[np.int32], labels: Floats) -> Floats:

@@ -68,6 +68,13 @@ def dropped(table: Table) -> list[Finding]:
         others = len(table) - int(counts.max(initial=0))
         if others < LEAST_OTHERS:
             findings.append(_dropped(column, f"has one value in all rows but {others}" if others else "has one value"))
+        elif (
+            column.personal
+            and isinstance(found, Categories)
+            and counts[np.asarray(values) != -1].max() < encoding.LEAST_ROWS
+        ):
+            why = f"is personal and has no value that {encoding.LEAST_ROWS} rows share"
+            findings.append(_dropped(column, why))
         elif len(table) >= _LEAST_ROWS and _names_rows(column, codes, values, counts):
             findings.append(_dropped(column, "names rows as an identifier does"))
     return findings

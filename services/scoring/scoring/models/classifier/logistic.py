@@ -83,16 +83,19 @@ def _fits(matrix: Matrix, labels: Floats, settings: tuple[float, ...]) -> list[L
     scales = np.sqrt((centred**2).sum(axis=0) / known)
     # A slot that is constant here tells nothing.
     scales = _rounded(np.where(scales > 1e-9 * np.maximum(np.abs(means), 1e-30), scales, np.inf))
-    gaps = np.flatnonzero(shares > 0)
-    design = np.hstack([centred / scales, unknown[:, gaps] - shares[gaps]])
+    varying, gaps = np.flatnonzero(np.isfinite(scales)), np.flatnonzero((shares > 0) & (shares < 1))
+    design = np.hstack([(centred / scales)[:, varying], unknown[:, gaps] - shares[gaps]])
+    scales[~np.isfinite(scales)] = 1.0
     fitted = []
     for setting in settings:
-        found = LogisticRegression(C=setting, solver="newton-cholesky", tol=1e-8, max_iter=100).fit(design, labels)
-        weights = _rounded(found.coef_[0])
-        missing_weights = np.zeros(len(means))
-        missing_weights[gaps] = weights[len(means) :]
-        intercept = significant(float(found.intercept_[0]))
-        fitted.append(Logistic(intercept, means, scales, lows, highs, weights[: len(means)], missing_weights, shares))
+        weights, missing_weights = np.zeros(len(means)), np.zeros(len(means))
+        intercept = float(np.log(labels.mean() / (1 - labels.mean())))
+        if design.shape[1]:
+            found = LogisticRegression(C=setting, solver="newton-cholesky", tol=1e-8, max_iter=100).fit(design, labels)
+            weights[varying] = _rounded(found.coef_[0, : len(varying)])
+            missing_weights[gaps] = _rounded(found.coef_[0, len(varying) :])
+            intercept = float(found.intercept_[0])
+        fitted.append(Logistic(significant(intercept), means, scales, lows, highs, weights, missing_weights, shares))
     return fitted
 
 
