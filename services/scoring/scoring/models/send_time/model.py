@@ -23,6 +23,8 @@ from scoring.models.summary import Ints
 
 LEAST_PURCHASES = 500
 """Fewer do not tell how strongly to shrink: strong usual values stand in."""
+LEAST_DAYS = 28
+"""Nor do those of fewer days."""
 _VALIDATED = 0.2
 """Share of the purchases, the latest ones, that choose the settings."""
 _BATCH = 8_192
@@ -92,23 +94,20 @@ def train(purchases: Purchases, segment: Ints) -> SendTime:
     """
     segments = int(segment.max(initial=-1)) + 1
     size = len(purchases.hour)
-    if size < LEAST_PURCHASES:
+    # Day by which four fifths of the purchases were; those from it on choose the settings.
+    cut = int(np.quantile(purchases.day, 1 - _VALIDATED, method="lower")) if size else 0
+    span = cut - int(purchases.day.min()) if size else 0
+    if size < LEAST_PURCHASES or span < LEAST_DAYS:
         usual = _usual(_segment_counts(purchases, segment, segments, DEFAULT, 0), DEFAULT)
         message = (
-            f"there are {size} purchases; how habits differ is learnt from {LEAST_PURCHASES}: "
-            "customers are taken to differ little until then"
+            f"there are {size} purchases, most of them over {span} days; how habits differ is learnt from "
+            f"{LEAST_PURCHASES} over {LEAST_DAYS} days: customers are taken to differ little until then"
         )
         return SendTime(usual, DEFAULT, size, (message,))
-    order = np.argsort(purchases.day, kind="stable")
-    cut = purchases.day[order[int(size * (1 - _VALIDATED))]]
-    earlier, later = purchases.day < cut, purchases.day >= cut
-    if not earlier.any():
-        earlier = later
-    settings = _chosen(_some(purchases, earlier), _some(purchases, later), segment, segments, int(cut))
-    as_of = int(purchases.day.max())
-    return SendTime(
-        _usual(_segment_counts(purchases, segment, segments, settings, as_of), settings), settings, size, ()
-    )
+    earlier, later = (_some(purchases, part) for part in (purchases.day < cut, purchases.day >= cut))
+    settings = _chosen(earlier, later, segment, segments, cut)
+    counts = _segment_counts(purchases, segment, segments, settings, int(purchases.day.max()))
+    return SendTime(_usual(counts, settings), settings, size, ())
 
 
 def predict(model: SendTime, purchases: Purchases, segment: Ints, as_of: int) -> Floats:

@@ -154,6 +154,13 @@ def test_too_little_data_falls_back_and_says_so():
     assert found[0].hour == 8
 
 
+def test_a_short_history_falls_back_and_says_so():
+    purchases, segment = shop(6)
+    model = send_time.train(Purchases(purchases.customer, purchases.hour, purchases.day // 20), segment)
+    assert model.settings == DEFAULT
+    assert "over 28 days" in model.messages[0]
+
+
 def test_old_habits_count_less():
     rng = np.random.default_rng(5)
     customers, each = 150, 20
