@@ -58,6 +58,9 @@ def lead(document: Lead) -> lead_pb2.Lead:
     """A lead."""
     assigned = document.assignment
     became = document.conversion
+    told = document.conversion_estimate
+    if told and told.probability is None:
+        told = None
     return lead_pb2.Lead(
         name=document.name,
         uid=document.uid,
@@ -97,6 +100,18 @@ def lead(document: Lead) -> lead_pb2.Lead:
         if became
         else None,
         disqualification_reason=document.disqualification_reason or "",
+        conversion_probability=told.probability if told else None,
+        conversion_estimate=lead_pb2.LeadConversionEstimate(
+            low=told.low,
+            high=told.high,
+            percentile=told.percentile,
+            reasons=list(told.reasons),
+            model=told.model,
+            decision=told.decision or "",
+            score_time=told.score_time,
+        )
+        if told
+        else None,
         create_time=document.create_time,
         update_time=document.update_time,
         etag=document.etag,

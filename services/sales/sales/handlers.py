@@ -3,6 +3,7 @@
 from rapport.access.v1 import events_pb2 as access_events_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
+from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
 
 from chassis import tenancy
 from docstore import aliases
@@ -10,7 +11,7 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from sales.store import tenants
-from sales.usecases import tracked_orders
+from sales.usecases import estimates, tracked_orders
 
 
 class Handlers:
@@ -29,6 +30,11 @@ class Handlers:
         """Note where the customer now belongs; what names them stays as it is."""
         alias = event.alias
         aliases.apply([aliases.AliasChange(alias.customer, alias.canonical_customer, envelope.sequence)])
+
+    @subscribe(scoring_events_pb2.LeadsScored)
+    def take_estimates(self, event: scoring_events_pb2.LeadsScored, _envelope: Envelope) -> None:
+        """Note how probable conversions are, beside the points."""
+        estimates.take(event)
 
     @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
     def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:

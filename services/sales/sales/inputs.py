@@ -1,7 +1,7 @@
 """Reads what requests carry into the values of the use cases; refuses, by field, what cannot be used."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
@@ -138,14 +138,16 @@ def stages(messages: Iterable[pipeline_pb2.Stage], field: str = "pipeline") -> l
     return made
 
 
-def order_by(given: str, field: str, descending: bool) -> list[tuple[str, int]]:
-    """The sort order of a list that knows one besides that of creation. Raises InvalidArgument INVALID_ORDER_BY."""
-    other = f"{field} desc" if descending else field
-    if given in ("", "create_time"):
-        return [("create_time", 1)]
-    if " ".join(given.split()) != other:
-        raise refusal("INVALID_ORDER_BY", "order_by", f"`create_time` or `{other}`.")
-    return [(field, -1 if descending else 1)]
+def order_by(given: str, others: Mapping[str, tuple[str, int]]) -> list[tuple[str, int]]:
+    """The sort order of a list that knows some besides that of creation, as stored fields by what callers write.
+
+    Raises InvalidArgument INVALID_ORDER_BY.
+    """
+    known = {"create_time": ("create_time", 1), **others}
+    wanted = " ".join(given.split()) or "create_time"
+    if wanted not in known:
+        raise refusal("INVALID_ORDER_BY", "order_by", f"{' or '.join(f'`{each}`' for each in known)}.")
+    return [known[wanted]]
 
 
 def _each_once(values: Iterable[str]) -> list[str]:

@@ -62,6 +62,11 @@ _LEAD_FILTER: Mapping[str, FilterField] = {
     "customer": _TEXT,
     "email": _TEXT,
     "create_time": _INSTANT,
+    "conversion_probability": FilterField("float", path="conversion_estimate.probability"),
+}
+_LEAD_ORDERS: Mapping[str, tuple[str, int]] = {
+    "score desc": ("score", -1),
+    "conversion_probability desc": ("conversion_estimate.probability", -1),
 }
 _OPPORTUNITY_FILTER: Mapping[str, FilterField] = {
     "state": FilterField("enum", values=opportunity_pb2.Opportunity.State.keys()[1:]),
@@ -153,7 +158,7 @@ class SalesServicer(sales_service_pb2_grpc.SalesServiceServicer):
         return answers.lead(Lead.get(uid(request.name)))
 
     def ListLeads(self, request: pb.ListLeadsRequest, _: Context) -> pb.ListLeadsResponse:
-        order = inputs.order_by(request.order_by, "score", descending=True)
+        order = inputs.order_by(request.order_by, _LEAD_ORDERS)
         found, token = _page(Lead, request, _LEAD_FILTER, order)
         return pb.ListLeadsResponse(leads=map(answers.lead, found), next_page_token=token)
 
@@ -255,7 +260,7 @@ class SalesServicer(sales_service_pb2_grpc.SalesServiceServicer):
         return answers.promise(Promise.get(uid(request.name)))
 
     def ListPromises(self, request: pb.ListPromisesRequest, _: Context) -> pb.ListPromisesResponse:
-        order = inputs.order_by(request.order_by, "due_time", descending=False)
+        order = inputs.order_by(request.order_by, {"due_time": ("due_time", 1)})
         found, token = _page(Promise, request, _PROMISE_FILTER, order)
         return pb.ListPromisesResponse(promises=map(answers.promise, found), next_page_token=token)
 

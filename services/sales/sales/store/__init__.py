@@ -2,7 +2,7 @@
 
 from docstore.aliases import CustomerAlias
 from sales.store.accounts import Account, Contact
-from sales.store.leads import Conversion, Lead, LeadAssignment, LeadDesk, ScoreReason
+from sales.store.leads import Conversion, ConversionEstimate, Lead, LeadAssignment, LeadDesk, LeadFacts, ScoreReason
 from sales.store.opportunities import Opportunity, Pipeline, Stage
 from sales.store.orders import Order, OrderChange, Refund
 from sales.store.promises import Promise
@@ -30,10 +30,12 @@ __all__ = [
     "Account",
     "Contact",
     "Conversion",
+    "ConversionEstimate",
     "CustomerAlias",
     "Lead",
     "LeadAssignment",
     "LeadDesk",
+    "LeadFacts",
     "Opportunity",
     "Order",
     "OrderChange",

@@ -1,12 +1,14 @@
 """Leads, and the desk where those wait that nobody looks after yet."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import mongoengine as me
+from pymongo import UpdateOne
 from rapport.sales.v1 import events_pb2
 
 from chassis import clock
-from docstore import due
+from docstore import Row, due
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
 from docstore.records import Record
@@ -47,6 +49,39 @@ class Conversion(me.EmbeddedDocument):
     convert_time: Any = InstantField(required=True)
 
 
+class LeadFacts(me.EmbeddedDocument):
+    """What was known of a lead when it was created, as `LeadFacts` of the contract; never changed."""
+
+    source: Any = me.StringField(required=True)
+    has_company: Any = me.BooleanField(required=True)
+    employee_count: Any = me.IntField(required=True)
+    has_budget: Any = me.BooleanField(required=True)
+    region_code: Any = me.StringField()
+    has_email: Any = me.BooleanField(required=True)
+    has_phone: Any = me.BooleanField(required=True)
+    message_length: Any = me.IntField(required=True)
+    is_customer: Any = me.BooleanField(required=True)
+    score: Any = me.IntField(required=True)
+    """The points it had."""
+
+
+class ConversionEstimate(me.EmbeddedDocument):
+    """What scoring last told of a lead; without a probability it took its score back.
+
+    Written past the version (`estimate`): nobody's etag ends because a model looked again.
+    """
+
+    change_time: Any = InstantField(required=True)
+    probability: Any = me.FloatField()
+    low: Any = me.FloatField()
+    high: Any = me.FloatField()
+    percentile: Any = me.FloatField()
+    reasons: Any = me.ListField(me.StringField())
+    model: Any = me.StringField()
+    decision: Any = me.StringField()
+    score_time: Any = InstantField()
+
+
 class Lead(Aggregate):
     """Somebody who may buy. waiting: it is open and nobody looks after it."""
 
@@ -63,6 +98,9 @@ class Lead(Aggregate):
             ["tenant", "-score", "-id"],
             ["tenant", "state", "-score", "-id"],
             ["tenant", "assignment.owner", "state", "-score", "-id"],
+            ["tenant", "-conversion_estimate.probability", "-id"],
+            ["tenant", "state", "-conversion_estimate.probability", "-id"],
+            ["tenant", "assignment.owner", "state", "-conversion_estimate.probability", "-id"],
             ["tenant", "assignment.sales_rep", "state"],
             {"fields": ["tenant", "waiting", "id"], "partialFilterExpression": {"waiting": True}},
         ],
@@ -87,6 +125,9 @@ class Lead(Aggregate):
     state: Any = me.StringField(required=True, choices=STATES)
     conversion: Any = me.EmbeddedDocumentField(Conversion)
     disqualification_reason: Any = me.StringField()
+    facts: Any = me.EmbeddedDocumentField(LeadFacts)
+    """Absent for leads of before it was kept."""
+    conversion_estimate: Any = me.EmbeddedDocumentField(ConversionEstimate)
 
     @property
     def subjects(self) -> list[str]:
@@ -102,7 +143,30 @@ class Lead(Aggregate):
             owner=self.assignment.owner or "",
             assignment_reason=self.assignment.reason,
             state=self.state,
+            facts=self._public_facts(),
+            initial_score=self.facts.score if self.facts else 0,
         )
+
+    def _public_facts(self) -> events_pb2.LeadFacts | None:
+        if self.facts is None:
+            return None
+        known = self.facts.to_mongo().to_dict()
+        del known["score"]
+        return events_pb2.LeadFacts(**known, create_time=self.create_time, know_time=self.create_time)
+
+
+def estimate(changes: Iterable[tuple[str, Row]]) -> None:
+    """Notes what scoring told of leads (uid, fields of `ConversionEstimate`); what is older than what is known is not.
+
+    Leads that are gone are left out.
+    """
+    Lead.rows().bulk_write(
+        UpdateOne(
+            {"uid": uid, "conversion_estimate.change_time": {"$not": {"$gt": told["change_time"]}}},
+            {"$set": {"conversion_estimate": told}},
+        )
+        for uid, told in changes
+    )
 
 
 class LeadDesk(Record):

@@ -113,7 +113,7 @@ class Order(Aggregate):
 
 
 class OrderChange(docstore.Batch):
-    """Carries the events of orders that one message told to the relay; goes when they are out."""
+    """Carries events of many documents to the relay, as of orders that one message told; goes when they are out."""
 
     resource: ClassVar[str] = "orderChanges"
     kept_for: ClassVar[timedelta] = timedelta(0)
@@ -121,7 +121,7 @@ class OrderChange(docstore.Batch):
 
 
 def change() -> OrderChange:
-    """A new carrier; emit on it and insert it in the transaction that changed the orders."""
+    """A new carrier; emit on it and insert it in the transaction that changed what it tells of."""
     now = clock.real_now()
     return OrderChange.new(state=batches.DONE, finish_time=now, expire_time=now)
 

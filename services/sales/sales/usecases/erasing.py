@@ -2,11 +2,13 @@
 
 from collections import Counter
 
+from rapport.sales.v1 import events_pb2
+
 import docstore
 from chassis.inputs import uid
 from docstore import Row, aliases
 from eventing.erasing import Items
-from sales.store import Account, Contact, Lead, Opportunity, Order, Promise, leads, sales_reps
+from sales.store import Account, Contact, Lead, Opportunity, Order, Promise, leads, orders, sales_reps
 
 ERASED_NAME = "Erased"
 _AT_ONCE = 500
@@ -47,22 +49,25 @@ def _emails(named: Row) -> list[str]:
 
 
 def _remove_leads(named: Row) -> int:
-    """Open ones leave room at their sales reps, so these go in transactions that count it."""
     removed = 0
-    while count := docstore.in_transaction(lambda: _remove_open(named)):
+    while count := docstore.in_transaction(lambda: _remove_some(named)):
         removed += count
-    return removed + Lead.rows().delete_many(named).deleted_count
+    return removed
 
 
-def _remove_open(named: Row) -> int:
-    wanted = {**named, "state": leads.OPEN}
-    rows = list(Lead.rows().find(wanted, {"uid": 1, "assignment.sales_rep": 1}, limit=_AT_ONCE))
+def _remove_some(named: Row) -> int:
+    """Open ones leave room at their sales reps. Who keeps more of leads is told: some name no customer."""
+    rows = list(Lead.rows().find(named, {"uid": 1, "state": 1, "assignment.sales_rep": 1}, limit=_AT_ONCE))
     if not rows:
         return 0
-    taken = Counter(row["assignment"]["sales_rep"] for row in rows if row["assignment"].get("sales_rep"))
+    given = [row["assignment"].get("sales_rep") for row in rows if row["state"] == leads.OPEN]
+    taken = Counter(rep for rep in given if rep)
     sales_reps.give_room(taken)
     if taken:
         leads.call_desk()
+    carrier = orders.change()
+    carrier.emit(events_pb2.LeadsErased(leads=[Lead.described(row["uid"]) for row in rows]))
+    carrier.insert()
     return Lead.rows().delete_many({"uid": {"$in": [row["uid"] for row in rows]}}).deleted_count
 
 

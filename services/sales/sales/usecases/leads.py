@@ -1,6 +1,6 @@
 """Leads: taken in, scored, given to somebody, converted or disqualified."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.sales.v1 import events_pb2, lead_pb2, sales_service_pb2
@@ -12,7 +12,18 @@ from chassis.errors import FailedPrecondition
 from docstore import masks
 from sales import answers, inputs
 from sales.domain import lead_points
-from sales.store import Account, Contact, Conversion, Lead, Opportunity, ScoreReason, leads, opportunities, tenants
+from sales.store import (
+    Account,
+    Contact,
+    Conversion,
+    Lead,
+    LeadFacts,
+    Opportunity,
+    ScoreReason,
+    leads,
+    opportunities,
+    tenants,
+)
 from sales.usecases import accounts, assigning, contacts, people, pipelines
 
 MESSAGE_MAX, REASON_MAX = 5000, 2000
@@ -22,8 +33,9 @@ _EMPLOYEES_MAX = 10_000_000
 @docstore.command(None)
 def create(message: lead_pb2.Lead) -> Lead:
     """Takes a lead in. Raises InvalidArgument, FailedPrecondition CUSTOMER_ERASED."""
-    lead = Lead.new(state=leads.OPEN)
+    lead = Lead.new(state=leads.OPEN, create_time=docstore.whole_milliseconds(clock.now()))
     _assign(lead, message)
+    lead.facts = _facts(lead)
     assigning.assign_new(lead)
     lead.emit(events_pb2.LeadCreated(lead=lead.public_state()), lead.subjects)
     return lead.insert()
@@ -39,6 +51,7 @@ def update(message: lead_pb2.Lead, mask: FieldMask) -> Lead:
         _assign(lead, wanted)
         if lead.waiting:
             leads.call_desk()
+        lead.emit(events_pb2.LeadUpdated(lead=lead.public_state()), lead.subjects)
     return lead.save(message.etag or None)
 
 
@@ -51,6 +64,8 @@ def disqualify(uid: str, reason: str, etag: str) -> Lead:
         _require_open(lead)
         assigning.release(lead)
         lead.state, lead.waiting, lead.disqualification_reason = leads.DISQUALIFIED, None, told
+        event = events_pb2.LeadDisqualified(lead=lead.public_state(), disqualify_time=clock.now())
+        lead.emit(event, lead.subjects)
     return lead.save(etag or None)
 
 
@@ -132,7 +147,11 @@ def convert(uid: str, wish: Wish, etag: str) -> Lead:
         account=account.name, contact=contact.name, opportunity=opportunity.name, convert_time=clock.now()
     )
     event = events_pb2.LeadConverted(
-        lead=lead.public_state(), account=account.name, contact=contact.name, opportunity=opportunity.name
+        lead=lead.public_state(),
+        account=account.name,
+        contact=contact.name,
+        opportunity=opportunity.name,
+        convert_time=lead.conversion.convert_time,
     )
     lead.emit(event, lead.subjects)
     return lead.save(etag or None)
@@ -207,21 +226,29 @@ def _assign(lead: Lead, message: lead_pb2.Lead) -> None:
     _score(lead)
 
 
-def _score(lead: Lead) -> None:
-    reasons = lead_points.reasons(
-        lead_points.Known(
-            source=lead.source,
-            has_company=bool(lead.company_name),
-            employee_count=lead.employee_count or 0,
-            has_budget=bool(lead.budget_minor),
-            region_code=lead.region_code or "",
-            home_region=tenants.region(),
-            has_email=bool(lead.email),
-            has_phone=bool(lead.phone),
-            message_length=len((lead.message or "").strip()),
-            is_customer=bool(lead.customer),
-        )
+def _known(lead: Lead) -> lead_points.Known:
+    return lead_points.Known(
+        source=lead.source,
+        has_company=bool(lead.company_name),
+        employee_count=lead.employee_count or 0,
+        has_budget=bool(lead.budget_minor),
+        region_code=lead.region_code or "",
+        home_region=tenants.region(),
+        has_email=bool(lead.email),
+        has_phone=bool(lead.phone),
+        message_length=len((lead.message or "").strip()),
+        is_customer=bool(lead.customer),
     )
+
+
+def _facts(lead: Lead) -> LeadFacts:
+    known = asdict(_known(lead))
+    del known["home_region"]
+    return LeadFacts(**known, score=lead.score)
+
+
+def _score(lead: Lead) -> None:
+    reasons = lead_points.reasons(_known(lead))
     lead.score = sum(reason.points for reason in reasons)
     lead.score_reasons = [
         ScoreReason(rule=reason.rule, points=reason.points, description=reason.description) for reason in reasons

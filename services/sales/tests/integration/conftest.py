@@ -18,7 +18,7 @@ from rapport.sales.v1 import sales_service_pb2, sales_service_pb2_grpc
 
 from chassis import clock, ids, server, tenancy
 from chassis.keys import keyring
-from eventing.delivery import Delivery, Settle
+from eventing.delivery import Delivery, Message, Settle
 from eventing.envelope import Envelope
 from localrun.ports import free_port
 from sales.handlers import Handlers
@@ -93,8 +93,7 @@ class Client:
             body=event.SerializeToString(),
         )
         properties = envelope.to_properties()
-        headers = properties.pop("headers")
-        outcome = self._delivery.process(headers, properties, envelope.body)
+        (outcome,) = self._delivery.process([Message(properties.pop("headers"), properties, envelope.body)])
         assert outcome.settle is Settle.DONE, outcome
         return envelope.id
 

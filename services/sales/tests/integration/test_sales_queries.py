@@ -14,6 +14,7 @@ from docstore.tenanted import whole_tenant
 from sales.store import (
     Account,
     Contact,
+    ConversionEstimate,
     Lead,
     LeadAssignment,
     Opportunity,
@@ -31,6 +32,7 @@ NOW = datetime(2026, 5, 1, tzinfo=UTC)
 LATELY = datetime(2100, 1, 1, tzinfo=UTC)
 BY_CREATE_TIME = [("create_time", 1), ("_id", 1)]
 BY_SCORE = [("score", -1), ("_id", -1)]
+BY_PROBABILITY = [("conversion_estimate.probability", -1)]
 BY_ORDER_TIME = [("order_time", -1), ("_id", -1)]
 BY_DUE_TIME = [("due_time", 1), ("_id", 1)]
 
@@ -58,7 +60,8 @@ def documents(number: int) -> list[Any]:
         Contact.new(account=f"accounts/{some}", customer=customer, display_name="C", email=f"{some}@example.com"),
         Lead.new(display_name="L", source=f"SOURCE_{some}", email=f"{some}@example.com", customer=customer,
                  score=number % 30, assignment=assignment, waiting=waiting or None,
-                 state=["STATE_OPEN", "STATE_CONVERTED", "STATE_DISQUALIFIED"][number % 3]),
+                 state=["STATE_OPEN", "STATE_CONVERTED", "STATE_DISQUALIFIED"][number % 3],
+                 conversion_estimate=ConversionEstimate(change_time=NOW, probability=number % 10 / 10)),
         SalesRep.new(f"r{number}", principal="p", display_name="R", capacity=3, available=True),
         Pipeline.new(f"p{number}", display_name="P", stages=[Stage(stage="s", display_name="S", probability=1)]),
         Opportunity.new(display_name="O", account=f"accounts/{some}", contact=f"contacts/{some}", customer=customer,
@@ -95,6 +98,10 @@ LISTS: list[tuple[type[TenantDocument], dict[str, Any], list[tuple[str, int]]]] 
     (Lead, {}, BY_SCORE),
     (Lead, {"state": "STATE_OPEN"}, BY_SCORE),
     (Lead, {"$and": [{"state": "STATE_OPEN"}, {"assignment.owner": "principals/3"}]}, BY_SCORE),
+    (Lead, {}, BY_PROBABILITY),
+    (Lead, {"state": "STATE_OPEN"}, BY_PROBABILITY),
+    (Lead, {"$and": [{"state": "STATE_OPEN"}, {"assignment.owner": "principals/3"}]}, BY_PROBABILITY),
+    (Lead, {"conversion_estimate.probability": {"$gte": 0.9}}, BY_PROBABILITY),
     (Lead, {"waiting": True}, [("_id", 1)]),
     (Opportunity, {}, BY_CREATE_TIME),
     (Opportunity, {"state": "STATE_OPEN"}, BY_CREATE_TIME),
