@@ -87,8 +87,8 @@ def _chunks() -> Iterator[list[Row]]:
 def compare(names: list[str]) -> pb.SegmentComparison:
     """How segments overlap, in one look at their members. Raises InvalidArgument, NotFound."""
     uids = [fields.uid(name) for name in names]
-    if len(set(uids)) != len(uids) or not 2 <= len(uids) <= COMPARED_MAX:
-        raise fields.refusal("INVALID_SEGMENTS", "segments", f"Name 2 to {COMPARED_MAX} segments, each once.")
+    if len(set(uids)) != len(uids) or not 1 <= len(uids) <= COMPARED_MAX:
+        raise fields.refusal("INVALID_SEGMENTS", "segments", f"Name 1 to {COMPARED_MAX} segments, each once.")
     for uid in uids:
         Segment.get(uid)
     remaining = context.current().remaining()

@@ -407,7 +407,7 @@ def test_overlap_and_history(client) -> None:
     assert (overlaps["left", "right"].both_count, overlaps["left", "right"].either_count) == (2, 6)
     assert overlaps["left", "right"].similarity == pytest.approx(1 / 3)
     assert overlaps["left", "none"].both_count == 0
-    for segments in ([], ["segments/left"], ["segments/left", "segments/left"]):
+    for segments in ([], ["segments/left", "segments/left"], [f"segments/s{number}" for number in range(11)]):
         assert client.refused("CompareSegments", segments=segments)[2] == ["segments"]
     assert client.refused("CompareSegments", segments=["segments/left", "segments/nowhere"])[0] == "NOT_FOUND"
     anna, bert = people_[2], people_[3]
