@@ -52,6 +52,9 @@ bench: setup ## Measure a fresh platform beside its raw parts; one JSON object a
 bench-models: setup ## Measure the scoring models beside papers and peers (DATA_DIR=folder of data sets, TASK="clv churn" for some)
 	@$(PYTHON) -m scoring.benchmarks --data $(or $(DATA_DIR),../shared/data) $(TASK)
 
+bench-scale: setup ## Measure time and memory of generated shops, and how both grow (CUSTOMERS=1000000)
+	@$(PYTHON) -m scoring.benchmarks.scale $(if $(CUSTOMERS),--customers $(CUSTOMERS))
+
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
@@ -101,4 +104,4 @@ $(STATE)/packages.installed: $(VENV)/bin/uv requirements/lock.txt
 	@$(VENV)/bin/uv pip install --python $(PYTHON) --requirements requirements/lock.txt
 	@touch $@
 
-.PHONY: demo up down status logs setup protos new-service test faults prove bench bench-models lint format topology lock clean help
+.PHONY: demo up down status logs setup protos new-service test faults prove bench bench-models bench-scale lint format topology lock clean help

@@ -106,7 +106,9 @@ def _incremental(customers: int) -> Iterator[Line]:
     )
 
 
-def ours(path: str, folder: str, threads: str, partitions: str = "16", currency: str = "EUR") -> int:
+def ours(
+    path: str, folder: str, threads: str, partitions: str = "16", currency: str = "EUR", cut_day: str = "0"
+) -> int:
     """The job's own steps; returns the number of customers. Writes `rfm.parquet`."""
     executor = InProcess(int(threads))
     paths = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [Path(path)]
@@ -124,7 +126,7 @@ def ours(path: str, folder: str, threads: str, partitions: str = "16", currency:
     groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
     made = tuple(group.file for group in groups)
     parts = [
-        tasks.Part(division.output, division.fingerprint, number, int(partitions), made, 0, 0)
+        tasks.Part(division.output, division.fingerprint, number, int(partitions), made, int(cut_day), 0)
         for number in range(int(partitions))
     ]
     executor.run(tasks.divide, groups, lambda _: None)
