@@ -51,7 +51,7 @@ class Profile(Record):
 
 
 class SegmentSignal(Record):
-    """News that are to be taken into profiles, or reason to look at some again; in order of uid, urgent ones first.
+    """News that are to be taken into profiles, or reason to look at some again; in order of rank, then of uid.
 
     events: {c: customer's uid, e, s, y (currency), t, a, i}, see `domain.happenings`. states: {customer, kind,
     sequence, ...}. customers: names of those to look at. cause: why, as `SegmentLeft.Cause`.
@@ -59,7 +59,7 @@ class SegmentSignal(Record):
 
     meta: ClassVar[dict[str, Any]] = {"collection": "segment_signals", "indexes": [["tenant", "rank", "id"]]}
     rank: Any = me.IntField(required=True)
-    """0 for what must not wait for the others, 1 for the others."""
+    """Lower ones are taken in first."""
     size: Any = me.IntField(required=True)
     events: Any = me.ListField(me.DictField())
     states: Any = me.ListField(me.DictField())

@@ -28,7 +28,8 @@ _STATES = {
     consent_pb2.Consent.STATE_REFUSED: REFUSED,
     consent_pb2.Consent.STATE_WITHDRAWN: REFUSED,
 }
-_URGENT, _USUAL = 0, 1
+_URGENT, _USUAL, _BULK = 0, 1, 2
+"""Ranks: what must not wait, what just happened, and what comes for everybody at once."""
 
 
 def note_events(events: Iterable[events_pb2.TrackedEvent], left_out: Collection[str] = ()) -> None:
@@ -75,8 +76,9 @@ def note_consent(state: consent_events_pb2.ConsentState, sequence: tuple[int, in
 
 
 def look_again(customers: Iterable[str], cause: SegmentLeft.Cause, *, urgent: bool = False) -> None:
-    """Asks to look at these customers (resource names) anew, for all segments."""
-    _stage(cause, customers=list(dict.fromkeys(customers)), rank=_URGENT if urgent else _USUAL)
+    """Asks to look at these customers (resource names) anew: for segments that ask for scores, or for all."""
+    rank = _URGENT if urgent else _BULK if cause == SegmentLeft.CAUSE_SCORES_CHANGED else _USUAL
+    _stage(cause, customers=list(dict.fromkeys(customers)), rank=rank)
 
 
 def forget(customers: Collection[str]) -> None:

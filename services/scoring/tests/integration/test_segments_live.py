@@ -28,9 +28,10 @@ from docstore.aliases import AliasChange
 from eventing import names, topology
 from eventing.envelope import Envelope
 from localrun.ports import free_port
+from scoring import migrate
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
-from scoring.store import Profile, SegmentKeeper, SegmentSignal
+from scoring.store import Profile, Score, Segment, SegmentKeeper, SegmentSignal
 from scoring.usecases import evaluating, people, signals
 from testkit import eventually
 
@@ -477,6 +478,38 @@ def test_only_one_keeps_the_segments_of_a_tenant_and_whoever_lost_them_changes_n
         SegmentKeeper.rows().update_one({"uid": "keeper"}, {"$unset": {"lease": ""}})
     client.keep()
     assert client.moves() == [("entered", anna)]
+
+
+def test_what_just_happened_goes_before_new_scores_and_objections_before_both(client, monkeypatch) -> None:
+    anna, bert = customer(), customer()
+    monkeypatch.setattr(evaluating, "_SIGNALS", 1)
+    taken: list[set[str]] = []
+    settle = evaluating.settle
+    monkeypatch.setattr(evaluating, "settle", lambda news, asked: taken.append(set(news)) or settle(news, asked))
+    with client.context():
+        look = signals.look_again
+        docstore.in_transaction(lambda: look([anna], SegmentLeft.CAUSE_SCORES_CHANGED))
+        docstore.in_transaction(lambda: signals.note_events([happened(bert, "A", clock.now())]))
+        docstore.in_transaction(lambda: look([anna, bert], SegmentLeft.CAUSE_SCORES_REMOVED, urgent=True))
+    client.keep()
+    assert taken == [{anna, bert}, {bert}, {anna}]
+
+
+def test_members_of_before_profiles_stay_members_and_nobody_is_told(client) -> None:
+    stays, leaves = customer(), customer()
+    rows = [score_row(stays, segments=["some"]), score_row(leaves, segments=["some"], frequency=0)]
+    create(client, some="frequency >= 2")
+    with client.context():
+        Score.rows().insert_many(rows)
+        Segment.rows().update_one({"uid": "some"}, {"$set": {"member_count": 2}, "$unset": {"evaluation_due": ""}})
+    with docstore.platform_scope():
+        for _ in range(2):
+            migrate.MIGRATIONS[-1].run(docstore.database())
+    assert client.members() == {stays, leaves}
+    client.keep()
+    assert client.members() == {stays}
+    assert client.moves() == [("left", leaves)]
+    assert client.GetSegment(name="segments/some").member_count == 1
 
 
 @pytest.fixture(scope="module")
