@@ -133,4 +133,26 @@ BREAKAGES = (
         "    if True:\n        return\n    erased:",
         "libs/eventing/tests/test_erasing.py::test_a_relay_that_logs_after_the_sweep_brings_nobody_back",
     ),
+    Breakage(
+        "Who lost a tenant's segments to another process moves nobody",
+        "services/scoring/scoring/usecases/evaluating.py",
+        "        if SegmentKeeper.rows().update_one(leases.held(leased), update).matched_count != 1:",
+        "        if False:",
+        "services/scoring/tests/integration/test_segments_live.py::"
+        "test_only_one_keeps_the_segments_of_a_tenant_and_whoever_lost_them_changes_nothing",
+    ),
+    Breakage(
+        "Time alone lets members out of a segment",
+        "services/scoring/scoring/domain/membership.py",
+        "            person.again_at(first[leaving - 1] + length)",
+        "            pass",
+        "services/scoring/tests/integration/test_segments_live.py::test_a_window_that_runs_out_is_told_once",
+    ),
+    Breakage(
+        "Segments do not make a circle, however they are changed at once",
+        "services/scoring/scoring/usecases/segments.py",
+        '    SegmentKeeper.rows().update_one({"uid": REFERENCES}, {"$inc": {"changes": 1}}, upsert=True)',
+        "    return",
+        "services/scoring/tests/integration/test_segments_live.py::test_two_changes_at_once_cannot_make_a_circle",
+    ),
 )
