@@ -9,14 +9,20 @@ from scoring.jobs.spec import JobSpec
 BYTES_PER_PURCHASE = 200
 """At the peak of `divide` and `summarise`, as measured, with ids of 46 characters."""
 
+BYTES_PER_CUSTOMER = 350
+"""At the peak of fitting, as measured."""
 BYTES_PER_TASK = 150_000_000
 """Of a process that has its libraries loaded."""
+_MOST_PARTITIONS = 1024
 _SKEW = 2
 """How much larger than the mean a partition may be."""
 
 
 class TooLargeError(Exception):
-    """A job needs more memory than there is; the message names the numbers and the way out."""
+    """A job needs more memory than there is; the message names the numbers and the way out, in gRPC's terms."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"RESOURCE_EXHAUSTED: {message}")
 
 
 def available() -> int:
@@ -43,20 +49,34 @@ def widest(spec: JobSpec, rows: int, most: int) -> int:
 
 
 def check(spec: JobSpec, rows: int, width: int) -> None:
-    """Raises TooLargeError when `width` partitions at a time do not fit, or all customers' summaries do not."""
-    free = spec.memory_mb * 1_000_000 if spec.memory_mb else available()
+    """Raises TooLargeError when `width` partitions at a time do not fit."""
+    free = _free(spec)
     fixed = width * BYTES_PER_TASK
     room = free - fixed
     of_part = _SKEW * BYTES_PER_PURCHASE * rows / spec.partitions
     if width * of_part > room:
-        most = 1024
         needed = -(-width * _SKEW * BYTES_PER_PURCHASE * rows // max(room, 1))
         raise TooLargeError(
             f"{rows} purchases in {spec.partitions} partitions, {width} at a time, need about "
             f"{(width * of_part + fixed) / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. "
             + (
-                f"Set partitions to {needed} or more."
-                if room > 0 and needed <= most
+                f"Set partitions to {needed} or more (RAPPORT_JOB_PARTITIONS)."
+                if room > 0 and needed <= _MOST_PARTITIONS
                 else "More partitions do not help: give the job more memory."
             )
         )
+
+
+def check_fit(spec: JobSpec, customers: int) -> None:
+    """Raises TooLargeError when the summaries of all customers, which the models are fitted to, do not fit."""
+    free = _free(spec)
+    needed = BYTES_PER_TASK + BYTES_PER_CUSTOMER * customers
+    if needed > free:
+        raise TooLargeError(
+            f"Fitting the models to {customers} customers needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are "
+            "free. Give the job more memory."
+        )
+
+
+def _free(spec: JobSpec) -> int:
+    return spec.memory_mb * 1_000_000 if spec.memory_mb else available()

@@ -23,7 +23,7 @@ from scoring.jobs import judge, layout, people, scores, tasks
 from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
-from scoring.jobs.memory import TooLargeError, check, widest
+from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
@@ -125,7 +125,8 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             tasks.Part(spec.output, division.fingerprint, number, spec.partitions, names, cut_day, inner_cut_day)
             for number in range(spec.partitions)
         ]
-        executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
+        customers = executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
+        check_fit(spec, sum(customers))
         fitted = fitting.fit(
             output, [part.file for part in parts], as_of_day, cut_day, inner_cut_day, spec.horizon_weeks, spec.discount
         )

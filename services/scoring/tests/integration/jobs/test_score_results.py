@@ -1,6 +1,7 @@
 """What a job makes of purchases; in this process."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -13,11 +14,13 @@ from e2e.demo import orders
 from localrun import state
 from scoring.jobs import score
 from scoring.jobs.files import Folder
-from scoring.jobs.memory import TooLargeError, check
+from scoring.jobs.launch import launch
+from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import JobSpec
 from scoring.jobs.tasks import UnusableInputError
 from scoring.models import rfm
+from testkit import eventually
 
 from .conftest import AS_OF, Shop, ShopOf, model_of, progress_of, row, scores_of, with_rows
 
@@ -207,6 +210,32 @@ def test_too_large_a_job_is_refused_with_the_partitions_it_needs(shop: Shop):
         check(spec.model_copy(update={"partitions": needed - 1}), 5_000_000, 1)
     with pytest.raises(TooLargeError, match="more memory"):
         check(spec.model_copy(update={"memory_mb": 100}), 5_000_000, 1)
+
+
+def test_too_many_customers_to_fit_to_are_told_before_they_are_loaded(shop: Shop):
+    with pytest.raises(
+        TooLargeError, match=r"^RESOURCE_EXHAUSTED: Fitting the models to 9000000 customers needs about"
+    ):
+        check_fit(shop.spec("out", memory_mb=400), 9_000_000)
+    check_fit(shop.spec("out", memory_mb=400), 100_000)
+
+
+def test_a_job_that_does_not_fit_ends_with_the_way_out(shop: Shop, tmp_path: Path):
+    spec = shop.spec("out", memory_mb=16)
+    handle = launch(spec, tmp_path / "job")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=60)
+    assert told.state is State.FAILED
+    assert told.message.startswith("RESOURCE_EXHAUSTED: ")
+    assert "give the job more memory" in told.message
+
+
+def test_threads_give_equal_scores_and_fewer_where_memory_is_scarce(shop: Shop):
+    one = shop.run(shop.spec("one"))
+    spec = shop.spec("two", threads=2)
+    assert shop.run(spec).equals(one)
+    assert (Folder(spec.output).read_json(score.SUCCESS) or {})["place"] == "in this process, 2 threads"
+    assert widest(shop.spec("out", memory_mb=200, partitions=16), 1_000_000, 4) == 1
+    assert widest(shop.spec("out", memory_mb=4_000, partitions=16), 1_000_000, 4) == 4
 
 
 def test_an_object_store_does_as_well_as_a_folder(shop: Shop):
