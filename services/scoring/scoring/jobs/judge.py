@@ -176,15 +176,16 @@ def _verdict(
         why_not = f"{rows.weeks:g} weeks ago {'; '.join(messages)}"
         return gates.judge(None, why_not, spec.consenting, champion), {"promised": {}}
     told = expected(early, rows)
-    against = comparison.relative_loss(rows, told, expected(standing.choice.purchases, rows)) if standing else None
     away, chance = comparison.miscalibration(rows, told)
+    beside = expected(standing.choice.purchases, rows) if standing else None
     test = gates.Trial(
         customers=rows.customers,
         purchases=rows.purchases,
         against_baseline=comparison.relative_loss(rows, told, expected(MeanRate.of(*known, round(rows.weeks)), rows)),
-        against_champion=against,
+        against_champion=None if beside is None else comparison.relative_loss(rows, told, beside),
         miscalibration=away,
         chance=chance,
+        champions=None if beside is None else comparison.miscalibration(rows, beside)[0],
     )
     found = {
         **asdict(test),
@@ -194,8 +195,8 @@ def _verdict(
         },
         "deciles": _deciles(rows, told),
     }
-    if standing:
-        found["champion_deciles"] = _deciles(rows, expected(standing.choice.purchases, rows))
+    if beside is not None:
+        found["champion_deciles"] = _deciles(rows, beside)
     return gates.judge(test, "", spec.consenting, champion), found
 
 

@@ -301,6 +301,17 @@ def summarise(part: Part) -> int:
     if part.file.removeprefix(f"{WORK}/") in Folder(f"{part.output}/{WORK}").names():
         with output.open(part.file) as file:
             return int(pa.ipc.open_file(file).get_batch(0).num_rows)
+    names, bought = purchase_days(part)
+    summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
+    columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
+    schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
+    _write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
+    return len(summary)
+
+
+def purchase_days(part: Part) -> tuple[pa.Array, PurchaseDays]:
+    """A partition's customers, ascending, and the days of all groups by their places among these."""
+    output = Folder(part.output)
     batches = []
     for name in part.groups:
         with output.open(name) as file:
@@ -316,12 +327,8 @@ def summarise(part: Part) -> int:
         for name in ("day", "amount_minor", "purchases")
     )
     del batches
-    bought = PurchaseDays.of(np.repeat(codes, lengths), day.astype(np.int64), amount, purchases.astype(np.int64))
-    summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
-    columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
-    schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
-    _write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
-    return len(summary)
+    customer = np.repeat(codes, lengths)
+    return names, PurchaseDays.of(customer, day.astype(np.int64), amount, purchases.astype(np.int64))
 
 
 def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from scoring.jobs.executor import Executor
-from scoring.jobs.files import Folder
-from scoring.jobs.tasks import Part
+from scoring.jobs.tasks import Part, purchase_days
 from scoring.models.comparison import Rows
 from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, grouped
 
@@ -44,24 +41,8 @@ def rows(executor: Executor, parts: Sequence[Part], windows: Sequence[Window]) -
 
 def count(piece: WindowPart) -> list[tuple[Ints, ...]]:
     """A task: x, recency, age, purchase days that followed, and how many customers are alike, of each window."""
-    bought = _purchase_days(piece.part)
+    _, bought = purchase_days(piece.part)
     return [_seen(bought, window) for window in piece.windows]
-
-
-def _purchase_days(part: Part) -> PurchaseDays:
-    output = Folder(part.output)
-    batches = []
-    for name in part.groups:
-        with output.open(name) as file:
-            batches.append(pa.ipc.open_file(file).get_batch(part.number))
-    customers = pa.chunked_array([batch.column("customer") for batch in batches], pa.string()).combine_chunks()
-    lengths = np.concatenate([pc.list_value_length(batch.column("day")).to_numpy() for batch in batches])
-    days, amounts = (
-        np.concatenate([batch.column(name).flatten().to_numpy() for batch in batches])
-        for name in ("day", "amount_minor")
-    )
-    codes = customers.dictionary_encode().indices.to_numpy()
-    return PurchaseDays.of(np.repeat(codes, lengths), days.astype(np.int64), amounts)
 
 
 def _seen(bought: PurchaseDays, window: Window) -> tuple[Ints, ...]:

@@ -48,6 +48,11 @@ def test_one_failed_gate_rejects(changes: dict[str, object], failed: list[str]) 
     assert judged(**changes) == (gates.REJECTED, failed)
 
 
+def test_a_badly_calibrated_model_takes_the_place_of_a_worse_one() -> None:
+    assert judged(miscalibration=0.5, champions=0.6) == (gates.CHAMPION, [])
+    assert judged(miscalibration=0.5, champions=0.4) == (gates.REJECTED, ["calibration"])
+
+
 def test_want_of_proof_against_the_champion_alone_makes_a_challenger() -> None:
     assert judged(against_champion=Interval(0.005, -0.02, 0.03)) == (gates.CHALLENGER, ["champion"])
 

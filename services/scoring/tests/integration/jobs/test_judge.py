@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from scoring.jobs import reproduce
+from scoring.jobs import reproduce, tasks
 from scoring.jobs.files import Folder
 from scoring.jobs.spec import JobSpec
 from scoring.jobs.tasks import UnusableInputError
@@ -176,16 +176,20 @@ def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop) -> No
         Shop.run(shop.spec("new", models=[{**model, "url": str(shop.folder / "gone.json")}]))
 
 
-def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop) -> None:
+def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, monkeypatch) -> None:
     old = shop.spec("old", as_of=WEEKS_AGO[13])
     shop.run(old)
     model = known(shop, old, "champion")
     found = []
-    for partitions in (1, 5):
+    for partitions, rows in ((1, tasks.ROUND_ROWS), (5, 700)):
+        monkeypatch.setattr(tasks, "ROUND_ROWS", rows)
         spec = shop.spec(f"new{partitions}", models=[model], partitions=partitions, inputs=shop.files("in", partitions))
         shop.run(spec)
         found.append(judgement(spec))
     assert found[0] == found[1]
+    days = shop.table.column("event_time").cast(pa.int64()).to_numpy() // DAY_US
+    until = int(WEEKS_AGO[13].timestamp() * 1e6) // DAY_US
+    assert found[0]["test"]["customers"] == len(set(shop.table.column("customer").filter(days <= until).to_pylist()))
 
 
 def test_a_past_score_is_made_again_bit_for_bit(shop: Shop, capsys, monkeypatch) -> None:
