@@ -37,6 +37,7 @@ from chassis import clock, ids, server, tenancy
 from chassis.keys import keyring
 from chassis.smtp import Mailer
 from eventing.delivery import Delivery
+from eventing.delivery import Message as Delivered
 from eventing.envelope import Envelope
 from eventing.subscribe import subscriptions
 from localrun.ports import free_port
@@ -332,7 +333,8 @@ def hear(client: Client) -> Callable[..., None]:
             body=message.SerializeToString(),
         )
         properties = told.to_properties()
-        assert delivery.process(properties.pop("headers"), properties, told.body).settle.value == "done"
+        (outcome,) = delivery.process([Delivered(properties.pop("headers"), properties, told.body)])
+        assert outcome.settle.value == "done"
 
     return event
 

@@ -28,8 +28,9 @@ from consent.usecases.erasing import erase
 from docstore import blobs
 from docstore.explain import assert_indexed
 from eventing import erasing, topology
-from eventing.delivery import Delivery, Settle
+from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
+from eventing.verdicts import Settle
 from localrun.ports import free_port
 from testkit import eventually
 
@@ -66,7 +67,7 @@ class Saga:
 
     def deliver(self, envelope: Envelope) -> None:
         properties = envelope.to_properties()
-        outcome = self._delivery.process(properties["headers"], properties, envelope.body)
+        (outcome,) = self._delivery.process([Message(properties["headers"], properties, envelope.body)])
         assert outcome.settle is Settle.DONE, outcome
 
     def unsent(self, event_class) -> list[Envelope]:

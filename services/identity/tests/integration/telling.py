@@ -14,8 +14,10 @@ from rapport.ticketing.v1 import events_pb2 as ticketing
 from rapport.ticketing.v1 import ticket_pb2
 
 from chassis import clock, ids
-from eventing.delivery import DONE, Delivery, InfrastructureTrouble, Outcome
+from eventing.delivery import Delivery
+from eventing.delivery import Message as Delivered
 from eventing.envelope import Envelope
+from eventing.verdicts import DONE, InfrastructureTrouble, Outcome
 from identity.handlers import Handlers
 from testkit import eventually
 
@@ -64,9 +66,10 @@ class Teller:
         """None while the database is in trouble: the worker holds such a message, and tries it again."""
         properties = envelope.to_properties()
         try:
-            return self._delivery.process(properties["headers"], properties, envelope.body)
+            (outcome,) = self._delivery.process([Delivered(properties["headers"], properties, envelope.body)])
         except InfrastructureTrouble:
             return None
+        return outcome
 
 
 def ago(**spans):

@@ -14,7 +14,7 @@ import docstore
 from chassis import clock, ids, tenancy
 from docstore import batches
 from eventing import erasing, sweeping, tombstones
-from eventing.delivery import Delivery
+from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
 from eventing.erasing import Erased
 from eventing.records import ErasureTask
@@ -185,7 +185,8 @@ def hear(client, delivery: Delivery, event: Any, *about: str) -> None:
         sequence=(1, 0),
         body=event.SerializeToString(),
     ).to_properties()
-    assert delivery.process(told.pop("headers"), told, event.SerializeToString()).settle.value == "done"
+    (outcome,) = delivery.process([Message(told.pop("headers"), told, event.SerializeToString())])
+    assert outcome.settle.value == "done"
 
 
 def test_members_nobody_named_are_answered_before_anything_of_the_graph_goes(client, settings, sent) -> None:

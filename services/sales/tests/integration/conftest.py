@@ -18,8 +18,9 @@ from rapport.sales.v1 import sales_service_pb2, sales_service_pb2_grpc
 
 from chassis import clock, ids, server, tenancy
 from chassis.keys import keyring
-from eventing.delivery import Delivery, Message, Settle
+from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
+from eventing.verdicts import Settle
 from localrun.ports import free_port
 from sales.handlers import Handlers
 from sales.servicer import SalesServicer
