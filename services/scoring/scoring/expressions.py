@@ -7,7 +7,7 @@ from chassis import money
 from chassis.errors import InvalidArgument
 from scoring import condition_messages
 from scoring.condition_messages import INVALID_CONDITION
-from scoring.domain import condition_text
+from scoring.domain import condition_text, condition_writing
 from scoring.domain.condition_text import ExpressionError
 from scoring.domain.conditions import Condition, Events, singles
 
@@ -33,7 +33,7 @@ def of_message(condition: condition_pb2.Condition, field: str) -> Condition:
     for code in _currencies(found):
         if money.digits(code) is None:
             raise fields.refusal(INVALID_CONDITION, field, "Names no currency; use an ISO 4217 code such as EUR.")
-    if len(condition_text.write(found)) > condition_text.LENGTH_MAX:
+    if len(condition_writing.write(found)) > condition_text.LENGTH_MAX:
         problem = f"As text longer than {condition_text.LENGTH_MAX} characters; ask for less, or name segments."
         raise fields.refusal(INVALID_CONDITION, field, problem)
     return found

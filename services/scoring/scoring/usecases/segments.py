@@ -11,7 +11,7 @@ from chassis import inputs as fields
 from chassis.errors import FailedPrecondition, ResourceExhausted
 from docstore import masks
 from scoring import expressions, messages
-from scoring.domain import condition_text, conditions
+from scoring.domain import condition_writing, conditions
 from scoring.domain.conditions import Condition
 from scoring.store import Segment, SegmentKeeper
 from scoring.store.profiles import REFERENCES
@@ -112,7 +112,7 @@ def _ask(segment: Segment, asked: Condition, text: str, field: str) -> None:
     if references:
         _hold_references()
         check_references(segment.uid, references, field)
-    segment.expression = text or condition_text.write(asked)
+    segment.expression = text or condition_writing.write(asked)
     segment.references = sorted(references) or None
 
 

@@ -4,7 +4,6 @@ All of this is part of the transaction of its caller, and one insert.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -49,12 +48,14 @@ def note_customer(state: events_pb2.CustomerState, sequence: tuple[int, int]) ->
     }
     own = MessageToDict(state.traits) if state.HasField("traits") else {}
     traits |= {f"{TRAIT_PREFIX}{name}": value for name, value in own.items()}
+    deleted = state.HasField("delete_time")
     told = {
         "kind": CUSTOMER,
         "customer": state.customer,
         "sequence": list(sequence),
-        "traits": [[name, value] for name, value in sorted(traits.items()) if value not in ("", None)],
-        "deleted": state.HasField("delete_time"),
+        # Whoever is brought back is told whole again.
+        "traits": [[name, value] for name, value in sorted(traits.items()) if value not in ("", None) and not deleted],
+        "deleted": deleted,
     }
     _stage(SegmentLeft.CAUSE_CUSTOMER_CHANGED, states=[told])
 
@@ -113,7 +114,7 @@ def _happening(event: events_pb2.TrackedEvent) -> Row:
         "e": name_of(event.event),
         "s": name_of(event.source),
         "y": event.amount.currency_code if has_amount else "",
-        "t": int(event.event_time.ToDatetime(UTC).timestamp() * 1000),
+        "t": event.event_time.ToMilliseconds(),
         "a": money.to_minor(event.amount) if has_amount else 0,
         "i": id_of(event.source, event.message_id),
     }

@@ -8,7 +8,8 @@ from rapport.scoring.v1 import condition_pb2 as pb
 from chassis.errors import InvalidArgument
 from scoring import condition_messages, expressions
 from scoring.domain import conditions as tree
-from scoring.domain.condition_text import ExpressionError, parse, write
+from scoring.domain.condition_text import ExpressionError, parse
+from scoring.domain.condition_writing import write
 from scoring.domain.conditions import Amount, Consent, Events, InSegment, Not, Score, Trait, Window
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=12)
@@ -79,7 +80,26 @@ def test_text_and_message_are_views_of_one_tree(condition: tree.Condition) -> No
     assert condition_messages.to_tree(pb.Condition.FromString(message.SerializeToString()), "condition") == condition
 
 
-PIECES = ["count", "(", ")", '"', "a", ",", "30d", "=", ">", " ", "AND", "NOT", "-", "5", "traits.", ":", "*", "p_alive"]
+PIECES = [
+    "count",
+    "(",
+    ")",
+    '"',
+    "a",
+    ",",
+    "30d",
+    "=",
+    ">",
+    " ",
+    "AND",
+    "NOT",
+    "-",
+    "5",
+    "traits.",
+    ":",
+    "*",
+    "p_alive",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
