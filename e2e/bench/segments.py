@@ -1,24 +1,28 @@
-"""200 segments kept up to date under 500 events/s through HTTP, open loop, batches of 50 events.
+"""200 segments kept up to date under 500 events/s, told as identity tells them, open loop, 50 events a message.
 
-Each batch brings somebody new into a segment of its own kind. Measured is from the batch's sending to the instant at
-which the membership was written: gateway, ingestion, relay, broker, scoring's worker, keeper of the segments.
+Each message brings somebody new into a segment of its own. Measured is from its publishing to the instant at which
+that membership was written: broker, scoring's worker, the keeper of the segments; the whole platform runs beside, and
+its other services hear of every move.
 """
 
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import cycle, islice
 
-import requests
+import pika
+from rapport.identity.v1 import events_pb2
 
+from chassis import ids, money
 from e2e.bench.figures import percentile, say, tell
 from e2e.demo.api import Json, wait_for
 from e2e.platform import Platform
 from e2e.tenants import Tenant
+from eventing import names
+from eventing.envelope import Envelope
 
-SEGMENTS, RATE, BATCH, SECONDS, CLIENTS = 200, 500, 50, 30, 8
+SEGMENTS, RATE, BATCH, SECONDS = 200, 500, 50, 30
 PEOPLE = 2_000
 LEAD_IN_S = 5
 """Not counted: connections are opened, code runs for the first time."""
@@ -48,7 +52,7 @@ _KINDS = (
 def measure(platform: Platform, tenant: Tenant) -> None:
     """Tells segments_updates (events/s, beside the mark) and segments_updates_p99 (s, beside the mark)."""
     api, run = tenant.api, uuid.uuid4().hex[:8]
-    say(f"segments: {SEGMENTS}, {RATE} events/s for {SECONDS} s from {CLIENTS} clients")
+    say(f"segments: {SEGMENTS}, {RATE} events/s for {SECONDS} s")
     expressions = [f'count("Probe {run}", 1d) >= 1', *islice(_expressions(), SEGMENTS - 1)]
     for number, expression in enumerate(expressions):
         body = {"displayName": f"Bench {number}", "expression": expression}
@@ -58,40 +62,49 @@ def measure(platform: Platform, tenant: Tenant) -> None:
         return all(item["state"] == "STATE_READY" for item in api.pages("/v1/segments", "segments"))
 
     wait_for(ready, "the segments have their members", timeout=120)
-    write_key = next(iter(tenant.write_keys.values()))
-    sessions = [requests.Session() for _ in range(CLIENTS)]
-    for session in sessions:
-        session.auth = (write_key, "")
-    batches = RATE * (LEAD_IN_S + SECONDS) // BATCH
-    begin = time.monotonic() + 0.5
-
-    def send(number: int) -> float:
-        # Open loop: each batch has its instant, whatever became of those before.
-        time.sleep(max(0.0, begin + number * BATCH / RATE - time.monotonic()))
-        sent = time.time()
-        url = f"{platform.gateway}/v1/batch"
-        answer = sessions[number % CLIENTS].post(url, json={"batch": _batch(run, number)}, timeout=60)
-        answer.raise_for_status()
-        return sent
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        sent = list(pool.map(send, range(batches)))[LEAD_IN_S * RATE // BATCH :]
+    sent: dict[str, float] = {}
+    connection = pika.BlockingConnection(pika.URLParameters(platform.amqp_uri))
+    channel = connection.channel()
+    begin = time.time() + 0.5
+    for number in range(RATE * (LEAD_IN_S + SECONDS) // BATCH):
+        message = _message(run, number)
+        # Open loop: each message has its instant, whatever became of those before.
+        time.sleep(max(0.0, begin + number * BATCH / RATE - time.time()))
+        sent[_customer(run, f"probe-{number}")] = time.time()
+        told = _told(tenant, message)
+        properties = pika.BasicProperties(**told.to_properties())
+        channel.basic_publish(names.EVENTS_EXCHANGE, told.type, told.body, properties)
+    connection.close()
 
     def entered() -> list[Json]:
         found = list(api.pages(f"/v1/segments/{PROBE}/changes", "changes"))
-        return found if len(found) >= batches else []
+        return found if len(found) == len(sent) else []
 
     changes = wait_for(entered, "every probe in its segment", timeout=120)
-    # Each batch has one probe: the first to be sent are the first to enter, but for neighbours that overtake.
-    times = sorted(datetime.fromisoformat(change["changeTime"]).timestamp() for change in changes)[-len(sent) :]
-    delays = [entered_at - sent_at for sent_at, entered_at in zip(sorted(sent), times, strict=True)]
-    sustained = len(sent) * BATCH / (times[-1] - min(sent))
+    times = {change["customer"]: datetime.fromisoformat(change["changeTime"]).timestamp() for change in changes}
+    counted = list(sent)[LEAD_IN_S * RATE // BATCH :]
+    delays = [times[customer] - sent[customer] for customer in counted]
+    sustained = len(counted) * BATCH / (max(times.values()) - sent[counted[0]])
     moved = sum(int(item.get("memberCount", 0)) for item in api.pages("/v1/segments", "segments"))
     say(f"segments: {moved} memberships, median {percentile(delays, 0.5):.2f} s")
     tell("segments_updates", sustained, "events/s", RATE)
     tell("segments_updates_p99", percentile(delays, 0.99), "s", DELAY_MARK_S)
-    for number in range(SEGMENTS):
+    for number in reversed(range(SEGMENTS)):
         api.send("DELETE", f"/v1/segments/bench-{number}" if number else f"/v1/segments/{PROBE}")
+
+
+def _told(tenant: Tenant, message: events_pb2.EventsTracked) -> Envelope:
+    return Envelope(
+        id=ids.uuid7(),
+        type=message.DESCRIPTOR.full_name,
+        source="//rapport/identity",
+        subject=f"ingestionBatches/{ids.uuid7()}",
+        tenant=tenant.id,
+        time=datetime.now(UTC),
+        datasubjects=tuple(dict.fromkeys(event.customer for event in message.events)),
+        sequence=(1, 0),
+        body=message.SerializeToString(),
+    )
 
 
 def _expressions() -> Iterator[str]:
@@ -100,30 +113,25 @@ def _expressions() -> Iterator[str]:
             yield f"in_segment(bench-{number - 5}) AND NOT in_segment(bench-{number - 4})"
         else:
             yield kind.format(
-                name=name, days=1 + number % 60, hours=1 + number % 36, few=1 + number % 4, many=5 + number % 9
+                name=name, days=1 + number % 60, hours=1 + number % 36, few=1 + number % 20, many=10 + number % 40
             )
 
 
-def _batch(run: str, number: int) -> list[Json]:
+def _message(run: str, number: int) -> events_pb2.EventsTracked:
     now = datetime.now(UTC)
-    events: list[Json] = []
+    message = events_pb2.EventsTracked()
     for place in range(BATCH - 1):
         seed = number * BATCH + place
         name = _NAMES[seed * 7 % len(_NAMES)]
-        event: Json = {
-            "type": "track",
-            "userId": f"{run}-{seed * 13 % PEOPLE}",
-            "event": name,
-            "messageId": f"{run}-{number}-{place}",
-            "timestamp": (now - timedelta(hours=seed % 50)).isoformat(),
-        }
+        event = message.events.add(event=name, customer=_customer(run, str(seed * 13 % PEOPLE)))
+        event.event_time.FromDatetime(now)
         if name == "Order Completed":
-            event["properties"] = {"revenue": 5 + seed % 90, "currency": "USD"}
-        events.append(event)
-    probe = {
-        "type": "track",
-        "userId": f"{run}-probe-{number}",
-        "event": f"Probe {run}",
-        "messageId": f"{run}-{number}-p",
-    }
-    return [*events, probe]
+            event.amount.CopyFrom(money.from_minor(500 + seed % 9000, "USD"))
+    message.events.add(event=f"Probe {run}", customer=_customer(run, f"probe-{number}")).event_time.FromDatetime(now)
+    for place, event in enumerate(message.events):
+        event.source, event.kind, event.message_id = "shop", "KIND_TRACK", f"{run}-{number}-{place}"
+    return message
+
+
+def _customer(run: str, which: str) -> str:
+    return f"customers/{uuid.uuid5(uuid.NAMESPACE_OID, f'{run}/{which}')}"
