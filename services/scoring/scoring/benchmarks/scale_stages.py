@@ -21,9 +21,18 @@ _COLUMNS = ("days", "span", "age", "silence", "gap", "silence_by_gap", "first_we
 
 def generate(customers: str, folder: str) -> dict[str, float]:
     """Writes the purchases, block by block."""
-    begun = time.perf_counter()
+    begun = _now()
     paths = Shop(int(customers), 10 * int(customers)).write_partitions(Path(folder))
-    return {"seconds": time.perf_counter() - begun, "files": len(paths)}
+    return {**_since(begun), "files": len(paths)}
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(begun: tuple[float, float]) -> dict[str, float]:
+    wall, cpu = _now()
+    return {"seconds": wall - begun[0], "cpu_seconds": cpu - begun[1]}
 
 
 def _summaries(folder: str) -> dict[str, Ints]:
@@ -44,17 +53,17 @@ def lifetime_values(folder: str) -> dict[str, float]:
 
     of = _summaries(folder)
     x, recency, age = of["days"] - 1, of["last_day"] - of["first_day"], AS_OF_DAY - of["first_day"]
-    begun = time.perf_counter()
+    begun = _now()
     (gx, g_recency, g_age), counts = grouped(x, recency, age)
     purchases, _ = lifetime_value.fit_purchases(gx, g_recency, g_age, counts, _HORIZON_WEEKS, "bg_nbd")
     (days, revenue, repeat), of_spend = grouped(of["days"], of["revenue"], of["repeat_revenue"])
     spend, _ = lifetime_value.fit_spend(days - 1, repeat, days, revenue, of_spend)
     seen = lifetime_value.outlook(purchases, x, recency, age, _HORIZON_WEEKS, _DISCOUNT)
     found = lifetime_value.predict(seen, spend, x, of["repeat_revenue"])
-    seconds = time.perf_counter() - begun
+    took = _since(begun)
     assert isinstance(purchases, BgNbd)
     total = float(found.value_minor.sum())
-    return {"seconds": seconds, "log_likelihood": purchases.log_likelihood, "value": total, "rows": len(x)}
+    return {**took, "log_likelihood": purchases.log_likelihood, "value": total, "rows": len(x)}
 
 
 def lifetime_values_by_scipy(folder: str) -> dict[str, float]:
@@ -65,7 +74,7 @@ def lifetime_values_by_scipy(folder: str) -> dict[str, float]:
     of = _summaries(folder)
     x = (of["days"] - 1).astype(np.float64)
     recency, age = (of["last_day"] - of["first_day"]) / 7, (AS_OF_DAY - of["first_day"]) / 7
-    begun = time.perf_counter()
+    begun = _now()
 
     def of_purchases(logs: Floats) -> float:
         r, alpha, a, b = np.exp(logs)
@@ -92,8 +101,8 @@ def lifetime_values_by_scipy(folder: str) -> dict[str, float]:
     z = _HORIZON_WEEKS / (alpha + age + _HORIZON_WEEKS)
     grown = 1 - ((alpha + age) / (alpha + age + _HORIZON_WEEKS)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, z)
     expected = (a + b + x - 1) / (a - 1) * grown / (1 + odds)
-    seconds = time.perf_counter() - begun
-    return {"seconds": seconds, "log_likelihood": -float(found.fun), "purchases": float(expected.sum())}
+    took = _since(begun)
+    return {**took, "log_likelihood": -float(found.fun), "purchases": float(expected.sum())}
 
 
 def _table(folder: str) -> tuple[Floats, Floats]:
@@ -124,11 +133,11 @@ def train(folder: str, target: str) -> dict[str, float]:
 
     values, labels = _table(folder)
     table = _classifier_table(values)
-    begun = time.perf_counter()
+    begun = _now()
     trained = classifier.train(table, labels)
-    seconds = time.perf_counter() - begun
+    took = _since(begun)
     Path(target).write_bytes(classifier.to_bytes(trained.classifier))
-    return {"seconds": seconds, "rows": len(values)}
+    return {**took, "rows": len(values)}
 
 
 def score(folder: str, stored: str) -> dict[str, float]:
@@ -139,15 +148,15 @@ def score(folder: str, stored: str) -> dict[str, float]:
     values, _ = _table(folder)
     table = _classifier_table(values)
     model = classifier.from_bytes(Path(stored).read_bytes())
-    begun = time.perf_counter()
+    begun = _now()
     found = classifier.predict(model, table, candidate=BOOSTING)
-    seconds = time.perf_counter() - begun
+    took = _since(begun)
     trees: Any = model.candidates[BOOSTING].model
     count = int(trees.trees.tree_count_)
-    return {"seconds": seconds, "rows": len(values), "trees": count, "mean": float(found.probability.mean())}
+    return {**took, "rows": len(values), "trees": count, "mean": float(found.probability.mean())}
 
 
-def catboost_alone(folder: str, trees: str) -> dict[str, float]:
+def catboost_alone(folder: str, trees: str) -> dict[str, Any]:
     """One fit, and probabilities of all rows; one thread, as ours."""
     from catboost import CatBoostClassifier
 
@@ -163,8 +172,8 @@ def catboost_alone(folder: str, trees: str) -> dict[str, float]:
         allow_writing_files=False,
         logging_level="Silent",
     )
-    begun = time.perf_counter()
+    begun = _now()
     model.fit(matrix, labels)
-    trained = time.perf_counter()
+    trained, begun = _since(begun), _now()
     model.predict(matrix, prediction_type="Probability", thread_count=1)
-    return {"train": trained - begun, "score": time.perf_counter() - trained, "rows": len(values)}
+    return {"train": trained, "score": _since(begun), "rows": len(values)}

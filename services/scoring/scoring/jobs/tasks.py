@@ -23,7 +23,7 @@ WORK = "work"
 READ_ROWS = 1 << 16
 ROUND_ROWS = 1 << 18
 """Purchases joined by customer and day at a time."""
-_SAMPLE = 512
+_SAMPLE, _SAMPLE_ROWS = 512, 1 << 13
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _COLUMNS = {
     "customer": pa.string(),
@@ -65,10 +65,10 @@ def inspect(url: str) -> InputFile:
         with opened(url) as file:
             digest = sha256(file)
             file.seek(0)
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, pre_buffer=False)
             _check_columns(url, parquet.schema_arrow)
             sample: list[str] = []
-            for batch in parquet.iter_batches(READ_ROWS, columns=["customer"], use_threads=False):
+            for batch in parquet.iter_batches(_SAMPLE_ROWS, columns=["customer"], use_threads=False):
                 names = pc.unique(batch.column(0).drop_null())
                 names = names.take(pc.sort_indices(names))
                 places = np.linspace(0, len(names) - 1, min(len(names), _SAMPLE)).astype(np.int64)
