@@ -2,7 +2,8 @@
 
 Exactly-once state: the guard rows (`eventing.guards`) and whatever the handlers write are one transaction. Messages
 that waited together share one, for a transaction costs more than what most handlers write; when that fails, nothing
-came of it, and each handler of each event runs in one of its own.
+came of it, and each handler of each event runs in one of its own. An event that must wait for something holds up none
+of those it came with.
 """
 
 import logging
@@ -23,7 +24,7 @@ from eventing import guards, tombstones
 from eventing.envelope import Envelope, UndecodableEvent
 from eventing.pruning import erasure_types, pruned
 from eventing.subscribe import Subscription, subscriptions
-from eventing.verdicts import DONE, InfrastructureTrouble, Outcome, Settle, is_infrastructure, judge
+from eventing.verdicts import DONE, HELD, InfrastructureTrouble, Outcome, Settle, is_infrastructure, judge
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class _Event:
     handled: tuple[Subscription, ...]
     span: Span
     started: float = field(default_factory=time.perf_counter)
-    outcome: Outcome = DONE
+    outcome: Outcome = HELD
 
 
 class Delivery:
@@ -68,10 +69,11 @@ class Delivery:
         self._subscriptions = subscriptions(handlers)
         self._tracer = telemetry.tracer()
 
-    def process(self, messages: Sequence[Message]) -> list[Outcome]:
-        """Runs every handler of the events that has not handled them yet. Raises InfrastructureTrouble.
+    def process(self, messages: Sequence[Message], go_on: Callable[[], bool] = lambda: True) -> list[Outcome]:
+        """Runs every handler of the events that has not handled them yet; one outcome a message.
 
-        One outcome a message. After InfrastructureTrouble all are to be given again: what is done stays done.
+        HELD is what the database, or a part that its handler needs, cannot be used for now, and what was not begun
+        because `go_on`, asked before each event that runs alone, said no. Given again, what is done stays done.
         """
         opened = [self._opened(message) for message in messages]
         groups: dict[str, list[_Event]] = defaultdict(list)
@@ -87,15 +89,17 @@ class Delivery:
                     use_span(first.span, record_exception=False, set_status_on_exception=False),
                     tenancy.service_context(tenant, f"services/{self.service}", method=first.envelope.type),
                 ):
-                    self._handle(events)
-        except InfrastructureTrouble:
+                    self._handle(events, go_on)
+        except InfrastructureTrouble as error:
             for events in groups.values():
                 for event in events:
-                    event.span.set_status(StatusCode.ERROR, "held")
-            raise
+                    if event.outcome is HELD:
+                        event.outcome = replace(HELD, error=str(error))
         finally:
             for events in groups.values():
                 for event in events:
+                    if event.outcome.settle is not Settle.DONE:
+                        event.span.set_status(StatusCode.ERROR, event.outcome.reason or event.outcome.settle.value)
                     event.span.end()
         return [self._outcome(each) if isinstance(each, _Event) else each for each in opened]
 
@@ -154,7 +158,9 @@ class Delivery:
         return outcome
 
     def _outcome(self, event: _Event) -> Outcome:
-        """The event's outcome, also told to its metrics."""
+        """The event's outcome, also told to its metrics once it is settled."""
+        if event.outcome.settle is Settle.HELD:
+            return event.outcome
         labels = {
             "rapport.event.type": self.label(event.envelope.type),
             "rapport.event.outcome": event.outcome.settle.value,
@@ -162,19 +168,21 @@ class Delivery:
         telemetry.histogram(metric_names.EVENT_PROCESS_DURATION).record(time.perf_counter() - event.started, labels)
         return event.outcome
 
-    def _handle(self, events: Sequence[_Event]) -> None:
-        """Handles events of the current tenant, and notes their outcomes."""
+    def _handle(self, events: Sequence[_Event], go_on: Callable[[], bool]) -> None:
+        """Handles events of the current tenant, and notes their outcomes. Raises InfrastructureTrouble."""
         several = len(events) > 1 or len(events[0].handled) > 1
         for event in self._handled_together(events) if several else events:
-            try:
-                event.outcome = self._handle_alone(event)
-            except InfrastructureTrouble:
-                raise
-            except Exception as error:
-                log.exception("event %s of type %s could not be handled", event.envelope.id, event.envelope.type)
-                event.outcome = judge(error, "")
-            if event.outcome.settle is not Settle.DONE:
-                event.span.set_status(StatusCode.ERROR, event.outcome.reason)
+            if not go_on():
+                return
+            with use_span(event.span, record_exception=False, set_status_on_exception=False):
+                try:
+                    event.outcome = self._handle_alone(event)
+                except InfrastructureTrouble as error:
+                    event.outcome = replace(HELD, error=str(error))
+                    _require_database(error)
+                except Exception as error:
+                    log.exception("event %s of type %s could not be handled", event.envelope.id, event.envelope.type)
+                    event.outcome = judge(error, "")
 
     def _handled_together(self, events: Sequence[_Event]) -> Sequence[_Event]:
         """Handles the events about nobody erased in one transaction; returns those that are left to handle."""
@@ -189,11 +197,14 @@ class Delivery:
             asked = [(subscription, event) for event in living for subscription in event.handled]
             docstore.in_transaction(lambda: self._run(asked))
             left = others
+            for event in living:
+                event.outcome = DONE
 
         try:
             _guarded(of_living)
-        except InfrastructureTrouble:
-            raise
+        except InfrastructureTrouble as error:
+            # One of them may wait for something, or be contended for.
+            _require_database(error)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is judged where it runs alone
             log.debug("%d events cannot be handled together: %s", len(events), type(error).__name__)
         return left
@@ -255,6 +266,14 @@ def _failure(error: Exception, subscription: Subscription, envelope: Envelope) -
 def _wanted_of_erased(subscription: Subscription, envelope: Envelope) -> bool:
     """Whether the handler gets an event about erased people as it is."""
     return subscription.erased_too or (subscription.some_erased and envelope.erased < set(envelope.datasubjects))
+
+
+def _require_database(trouble: InfrastructureTrouble) -> None:
+    """Raises `trouble` when the database does not answer: other events would fare no better."""
+    try:
+        docstore.ping()
+    except pymongo.errors.PyMongoError:
+        raise trouble from None
 
 
 def _guarded(action: Callable[[], Any]) -> Any:

@@ -18,6 +18,8 @@ DEAD_HANDLER_HEADER = "rapport-dead-handler"
 DEAD_ERROR_HEADER = "rapport-dead-error"
 DEAD_TIME_HEADER = "rapport-dead-time"
 
+_DIGITS_MAX = 18
+"""Of a number that fits into 64 bits, as the database wants it."""
 _REQUIRED = ("id", "source", "type", "subject", "time", "tenant", "sequence")
 
 
@@ -88,12 +90,13 @@ class Envelope:
         text: dict[str, str] = {name: str(value) for name, value in values.items()}
         try:
             time = datetime.fromisoformat(text["time"])
-        except ValueError:
+            if time.tzinfo is None:
+                raise UndecodableEvent("ENVELOPE", "the header ce-time has no offset")
+            time = time.astimezone(UTC)
+        except (ValueError, OverflowError):
             raise UndecodableEvent("ENVELOPE", "the header ce-time is no RFC 3339 instant") from None
-        if time.tzinfo is None:
-            raise UndecodableEvent("ENVELOPE", "the header ce-time has no offset")
         version, _, index = text["sequence"].partition(".")
-        if not (version.isdecimal() and index.isdecimal()):
+        if not all(number.isdecimal() and len(number) <= _DIGITS_MAX for number in (version, index)):
             raise UndecodableEvent("ENVELOPE", "the header ce-sequence is not <version>.<index>")
         attempt = headers.get(ATTEMPT_HEADER, 0)
         if not isinstance(attempt, int) or attempt < 0:
@@ -105,7 +108,7 @@ class Envelope:
             source=text["source"],
             subject=text["subject"],
             tenant=text["tenant"],
-            time=time.astimezone(UTC),
+            time=time,
             sequence=(int(version), int(index)),
             body=body,
             datasubjects=tuple(subjects.split(",")) if isinstance(subjects, str) and subjects else (),

@@ -83,12 +83,30 @@ class Settler:
 
     def handle(self, messages: Sequence[Any], queue: str) -> None:
         """Brings messages to their end; leaves them unsettled when the process stops first or their channel is gone."""
-        for message in messages:
+        # Those of a lost connection may wait beside those of the next one.
+        waiting = [message for message in messages if _ours(message)]
+        if not waiting:
+            return
+        for message in waiting:
             if message.delivery_info.get("redelivered"):
                 telemetry.counter(metric_names.EVENTS_REDELIVERED).add(1, {"messaging.destination.name": queue})
-        outcomes = self._patiently(messages[0], lambda: self._delivery.process([_read(each) for each in messages]))
-        for message, outcome in zip(messages, outcomes or (), strict=False):
-            self._settle(message, queue, outcome)
+        first = waiting[0]
+
+        def goes_on() -> bool:
+            return not self._stopping.is_set() and _ours(first)
+
+        def attempt() -> None:
+            nonlocal waiting
+            outcomes = self._delivery.process([_read(each) for each in waiting], goes_on)
+            settled = list(zip(waiting, outcomes, strict=True))
+            waiting = [message for message, outcome in settled if outcome.settle is Settle.HELD]
+            for message, outcome in settled:
+                if outcome.settle is not Settle.HELD:
+                    self._settle(message, queue, outcome)
+            if waiting and goes_on():
+                raise InfrastructureTrouble(", ".join(sorted({each.error for each in outcomes if each.error})))
+
+        self._patiently(first, attempt)
 
     def _settle(self, message: Any, queue: str, outcome: Outcome) -> None:
         copied: bool | None = True
@@ -152,7 +170,7 @@ class Settler:
                 try:
                     return step()
                 except InfrastructureTrouble as error:
-                    log.warning("holding a message: the database cannot be used (%s)", error.__cause__)
+                    log.warning("holding a message: the database cannot be used (%s)", error)
                 except Exception as error:
                     log.warning("holding a message: %s", type(error).__name__, exc_info=error)
                 failures += 1

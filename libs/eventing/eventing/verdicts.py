@@ -25,7 +25,7 @@ _SERVER_CODES = frozenset({6, 7, 89, 9001, 13, 18, 91, 189, 262, 10107, 11600, 1
 
 
 class InfrastructureTrouble(Exception):  # noqa: N818
-    """The database cannot be used now. The message must be held and tried again; it is not to blame."""
+    """The database cannot be used now, says an error of the type that it names. The event is to be held."""
 
 
 class Settle(Enum):
@@ -34,11 +34,15 @@ class Settle(Enum):
     DONE = "done"
     RETRY = "retry"
     DEAD = "dead"
+    HELD = "held"
+    """Not at all yet: the event is to be given again, it is not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How to settle a message. reason: UPPER_SNAKE. error: type and place of the exception, never its text."""
+    """How to settle a message. reason: UPPER_SNAKE. error: type and place of the exception, never its text; of what is
+    held the type alone, if there was one.
+    """
 
     settle: Settle
     reason: str = ""
@@ -47,6 +51,7 @@ class Outcome:
 
 
 DONE = Outcome(Settle.DONE)
+HELD = Outcome(Settle.HELD)
 
 
 def is_infrastructure(error: BaseException) -> bool:

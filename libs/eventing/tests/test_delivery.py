@@ -1,5 +1,6 @@
 """Exactly once, under every order and any number of deliveries: real MongoDB, no broker."""
 
+import logging
 import random
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, get_current_span
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.consent.v1 import events_pb2 as consent_events
 from rapport.identity.v1 import events_pb2
@@ -20,7 +21,7 @@ from chassis import errors, ids
 from eventing import tombstones
 from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
-from eventing.verdicts import InfrastructureTrouble, Settle, is_infrastructure
+from eventing.verdicts import Settle, is_infrastructure
 
 SERVICE = "sample"
 pytestmark = pytest.mark.usefixtures("database", "tenant")
@@ -101,6 +102,14 @@ def test_one_that_fails_leaves_those_it_came_with_unharmed(delivery):
     assert seen("collect", failing.id) is None
 
 
+def test_what_is_too_much_for_one_transaction_is_handled_one_by_one(delivery, monkeypatch):
+    monkeypatch.setattr("eventing.delivery.HANDLER_LIMIT_S", 1.0)
+    slow = [fact("slow:0.2") for _ in range(8)]
+    outcomes = delivery.process([message(envelope) for envelope in slow])
+    assert [outcome.settle for outcome in outcomes] == [Settle.DONE] * 8
+    assert [seen("collect", each.id)["times"] for each in slow] == [1] * 8
+
+
 def test_the_erased_are_left_out_of_what_is_handled_together(delivery):
     anna = f"customers/{ids.uuid7()}"
     tombstones.erase([anna])
@@ -155,7 +164,9 @@ def test_a_failed_handler_leaves_nothing_behind_and_may_run_again(delivery):
         ({"content_type": "application/json"}, "UNDECODABLE_CONTENT_TYPE"),
         ({"ce-id": None}, "UNDECODABLE_ENVELOPE"),
         ({"ce-time": "yesterday"}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-time": "0001-01-01T00:00:00+12:00"}, "UNDECODABLE_ENVELOPE"),
         ({"ce-sequence": "1"}, "UNDECODABLE_ENVELOPE"),
+        ({"ce-sequence": "9" * 5000 + ".1"}, "UNDECODABLE_ENVELOPE"),
         ({"ce-tenant": 7}, "UNDECODABLE_ENVELOPE"),
         ({"ce-tenant": "a/b"}, "UNDECODABLE_ENVELOPE"),
         ({"rapport-attempt": "x"}, "UNDECODABLE_ENVELOPE"),
@@ -237,8 +248,8 @@ def test_unavailability_of_a_needed_part_holds_the_message(delivery, monkeypatch
         raise errors.Unavailable("OUTBOX_FULL", "later")
 
     monkeypatch.setattr(delivery._handlers, "collect", away, raising=False)
-    with pytest.raises(InfrastructureTrouble):
-        deliver(delivery, fact())
+    outcome = deliver(delivery, fact())
+    assert (outcome.settle, outcome.error) == (Settle.HELD, "Unavailable")
 
 
 def test_the_span_continues_the_trace_and_tells_no_personal_data(delivery, monkeypatch):
@@ -252,3 +263,18 @@ def test_the_span_continues_the_trace_and_tells_no_personal_data(delivery, monke
     assert (span.context.trace_id, span.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
     assert span.status.description == "ATTEMPTS_EXHAUSTED"
     assert "anna" not in span.to_json()
+
+
+def test_what_is_logged_of_an_event_names_its_own_trace(delivery, monkeypatch, caplog):
+    monkeypatch.setattr(delivery, "_tracer", TracerProvider().get_tracer("test"))
+    logged = []
+    record = logging.LogRecord.__init__
+
+    def traced(self, *values, **options):
+        record(self, *values, **options)
+        logged.append((self.getMessage(), get_current_span().get_span_context().trace_id))
+
+    monkeypatch.setattr(logging.LogRecord, "__init__", traced)
+    failing = fact("fail", traceparent=f"00-{'a' * 32}-{'b' * 16}-01")
+    delivery.process([message(fact(traceparent=f"00-{'c' * 32}-{'d' * 16}-01")), message(failing)])
+    assert [trace for text, trace in logged if failing.id in text] == [int("a" * 32, 16)]

@@ -17,7 +17,7 @@ from chassis import clock, ids
 from eventing.delivery import Delivery
 from eventing.delivery import Message as Delivered
 from eventing.envelope import Envelope
-from eventing.verdicts import DONE, InfrastructureTrouble, Outcome
+from eventing.verdicts import DONE, Outcome
 from identity.handlers import Handlers
 from testkit import eventually
 
@@ -62,13 +62,10 @@ class Teller:
             envelope = each if isinstance(each, Envelope) else self.envelope(each)
             assert eventually(lambda envelope=envelope: self._outcome(envelope)) == DONE, envelope.type
 
-    def _outcome(self, envelope: Envelope) -> Outcome | None:
-        """None while the database is in trouble: the worker holds such a message, and tries it again."""
+    def _outcome(self, envelope: Envelope) -> Outcome:
+        """HELD while the database is in trouble: the worker tries such a message again."""
         properties = envelope.to_properties()
-        try:
-            (outcome,) = self._delivery.process([Delivered(properties["headers"], properties, envelope.body)])
-        except InfrastructureTrouble:
-            return None
+        (outcome,) = self._delivery.process([Delivered(properties["headers"], properties, envelope.body)])
         return outcome
 
 

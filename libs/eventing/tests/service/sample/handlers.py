@@ -1,11 +1,13 @@
 """Handlers whose behaviour is ordered by the event: `label` is the customer's display name or a tracked event's name.
 
-fail / flaky:<n> / refuse / slow:<seconds> / hold:<file>, until that is gone / crash
+fail / flaky:<n> / refuse / slow:<seconds> / hold:<file>, until that is gone / away:<file>, as long as that is there /
+crash
 """
 
 import os
 import signal
 import time
+from pathlib import Path
 
 from rapport.access.v1 import events_pb2 as access_events
 from rapport.consent.v1 import events_pb2 as consent_events
@@ -35,7 +37,10 @@ def behave(order, envelope):
         raise ValueError("not yet")
     if name == "slow":
         time.sleep(float(value))
+    if name == "away" and os.path.exists(value):
+        raise errors.Unavailable("OUTBOX_FULL", "later")
     if name == "hold":
+        Path(f"{value}.begun").touch()
         while os.path.exists(value):
             time.sleep(0.02)
     if name == "crash":
