@@ -33,6 +33,7 @@ ONE_THREAD = dict.fromkeys(
 memory of their own keep it."""
 
 _SCRATCH = "rapport-ray-"
+_LONGEST_ROOT = 12
 _ATTEMPTS = 3
 
 ArgumentT = TypeVar("ArgumentT")
@@ -150,7 +151,8 @@ def on_ray() -> Iterator[OnRay]:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     _remove_left_behind()
-    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-", ignore_cleanup_errors=True) as scratch:
+    prefix = f"{_SCRATCH}{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=_scratch_root(), ignore_cleanup_errors=True) as scratch:
         options = {
             "address": "local",
             "_node_ip_address": OWN_ADDRESS,
@@ -162,9 +164,17 @@ def on_ray() -> Iterator[OnRay]:
             yield executor
 
 
+def _scratch_root() -> Path:
+    """Where Ray's own files go: the folder for temporary files, unless its name leaves too little of the 107 bytes that
+    a path of a socket may have.
+    """
+    wanted = Path(tempfile.gettempdir())
+    return wanted if len(str(wanted)) <= _LONGEST_ROOT else Path("/tmp")
+
+
 def _remove_left_behind() -> None:
     """Deletes what Rays of killed jobs left in the folder for temporary files."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+    for folder in _scratch_root().glob(f"{_SCRATCH}*"):
         owner = folder.name.removeprefix(_SCRATCH).partition("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
