@@ -137,6 +137,10 @@ def settle(news: Mapping[str, News], asked: Asked) -> int:
     """
     now = milliseconds(clock.now())
     persons = Persons.load(news)
+    if gone := news.keys() - persons.canonicals.keys():
+        # Nobody looks at the erased again while their erasure is on its way.
+        uids = [customer.rpartition("/")[2] for customer in gone]
+        Profile.rows().update_many({"uid": {"$in": uids}}, {"$unset": {"due": ""}})
     changes: dict[str, Row] = defaultdict(dict)
     for customer in persons.canonicals:
         _take_in(persons, customer, news[customer], now, changes)
