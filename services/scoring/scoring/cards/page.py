@@ -26,6 +26,12 @@ KINDS = {
     "LEAD_CONVERSION": "Lead conversion",
     "RESPONSE": "Response",
 }
+TELLS = {
+    "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
+    "CHURN": "how likely it is that a contract will be ended",
+    "LEAD_CONVERSION": "how likely it is that a lead will buy",
+    "RESPONSE": "how likely it is that a customer will answer a campaign",
+}
 STATES = {
     "CANDIDATE": "not judged yet",
     "CHAMPION": "champion: scores come from it",
@@ -105,8 +111,9 @@ def _shown(card: Card) -> dict[str, Any]:
         "name": card.name,
         "model": values,
         "kind": KINDS[values["kind"]],
+        "tells": TELLS[values["kind"]] + (f", in {values['currency']}" if values["currency"] else ""),
         "state": STATES[values["state"]],
-        "test": test,
+        "tested_on": _tested_on(test),
         "gates": values["gates"],
         "parameters": _parameters(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
@@ -117,6 +124,12 @@ def _shown(card: Card) -> dict[str, Any]:
         "outcomes": values["outcomes"],
         "drifts": values["drifts"],
     }
+
+
+def _tested_on(test: Mapping[str, Any]) -> str:
+    if "weeks" in test and "customers" in test:
+        return f"{test['customers']} customers in {test['weeks']:.4g} weeks that the model was not fitted to."
+    return "What it told and what happened, where it was not fitted to that."
 
 
 def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
