@@ -9,7 +9,7 @@ from scoring.jobs.spec import JobSpec
 BYTES_PER_PURCHASE = 200
 """At the peak of `divide` and `summarise`, as measured, with ids of 46 characters."""
 
-BYTES_PER_CUSTOMER = 350
+BYTES_PER_CUSTOMER = 400
 """At the peak of fitting, as measured."""
 BYTES_PER_TASK = 150_000_000
 """Of a process that has its libraries loaded."""
