@@ -10,8 +10,10 @@ from rapport.scoring.v1 import scoring_job_pb2
 import docstore
 from chassis import clock
 from docstore.aliases import AliasChange
+from scoring.jobs.files import Folder
+from scoring.jobs.reproduce import reproduce
 from scoring.store import Score, ScoringJob
-from scoring.usecases import people, running
+from scoring.usecases import erasing, people, running
 
 from .conftest import START, Client, customer
 
@@ -223,3 +225,24 @@ def test_files_of_ended_jobs_go(client, store, settings, monkeypatch) -> None:
         assert store.list(f"{job.name}/result") == []
         assert Score.rows().count({}) == 1
         assert ScoringJob.rows().find_one({})["stored"] == 1
+
+
+def test_past_scores_are_made_again_but_for_people_who_were_erased_since(client, store, settings) -> None:
+    client.profiling()
+    gone, *others = shop(client, 12)
+    job = client.score(as_of=AS_OF)
+    told = client.scored()
+    result = Folder(f"{settings.blob_url}/{client.tenant}/{job.name}/result")
+    with client.context():
+        running.remove_files(store)
+        found = reproduce(result, gone)
+        assert found is not None
+        assert found.equal
+        erasing.erase([gone], settings, store)
+    assert reproduce(result, gone) is None
+    for name in others:
+        found = reproduce(result, name)
+        assert found is not None
+        assert found.equal
+        assert found.computed["expected_purchases"] == told[name].expected_purchases.value
+        assert found.computed["reasons"] == list(told[name].reasons)
