@@ -6,8 +6,9 @@
         def follow_merge(self, event, envelope): ...
 
 A handler changes its own service's state, or records work for the role `run`; it calls no other service. It runs inside
-one MongoDB transaction together with the guard that makes it exactly-once, in the tenant of the event. So it may run
-again after a conflict, must have no other effects, and has 15 seconds, with the event's other handlers. What it raises
+one MongoDB transaction together with the guard that makes it exactly-once, in the tenant of the event, and mostly with
+handlers of other events: what one of them has written it reads, except for what was gathered (`docstore`). So it may
+run again after a conflict, or when a neighbour fails, must have no other effects, and has 15 seconds. What it raises
 decides what becomes of the message: `PermanentFailure` and errors of the request kind (INVALID_ARGUMENT, NOT_FOUND,
 FAILED_PRECONDITION, ...) make it a dead letter at once, trouble of the database or the broker holds it, everything else
 is retried after 1, 10 and 60 seconds and is then a dead letter.

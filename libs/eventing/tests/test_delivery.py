@@ -18,6 +18,7 @@ from sample.publishing import TENANT, customer, event, fact
 
 import docstore
 from chassis import errors, ids
+from docstore.tracing import current_traceparent
 from eventing import tombstones
 from eventing.delivery import Delivery, Message
 from eventing.envelope import Envelope
@@ -263,6 +264,19 @@ def test_the_span_continues_the_trace_and_tells_no_personal_data(delivery, monke
     assert (span.context.trace_id, span.parent.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
     assert span.status.description == "ATTEMPTS_EXHAUSTED"
     assert "anna" not in span.to_json()
+
+
+def test_what_is_written_for_an_event_names_its_own_trace(delivery, monkeypatch):
+    monkeypatch.setattr(delivery, "_tracer", TracerProvider().get_tracer("test"))
+    written = []
+
+    def write(_event, envelope):
+        written.append((envelope.traceparent[:35], current_traceparent()[:35]))
+
+    monkeypatch.setattr(delivery._handlers, "collect", write, raising=False)
+    facts = [fact(traceparent=f"00-{digit * 32}-{'b' * 16}-01") for digit in "acd"]
+    delivery.process([message(envelope) for envelope in facts])
+    assert written == [(each.traceparent[:35], each.traceparent[:35]) for each in facts]
 
 
 def test_what_is_logged_of_an_event_names_its_own_trace(delivery, monkeypatch, caplog):
