@@ -25,6 +25,7 @@ LISTS = {
     "accounts": "showDeleted",
     "contacts": "showDeleted",
     "leads": "",
+    "leadScores": "",
     "opportunities": "",
     "orders": "",
     "promises": "",

@@ -141,6 +141,8 @@ def _sell(api: Api, customer: str) -> dict[str, str]:
         made[f"leads{number}"] = api.post("/v1/leads", lead)["name"]
         made[f"opportunities{number}"] = api.post("/v1/opportunities", deal)["name"]
         made[f"promises{number}"] = api.post("/v1/promises", promise)["name"]
+    # It takes months of leads to have one: the name stands for a lead that is not scored.
+    made["leads/score"] = f"{made['leads']}/score"
     made["orders"] = api.post("/v1/orders", {"customer": customer, "amount": amount, "orderNumber": "P-1"})["name"]
     return made
 

@@ -5,13 +5,14 @@ from datetime import UTC
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.consent.v1 import purpose_pb2
 from rapport.identity.v1 import events_pb2
+from rapport.sales.v1 import events_pb2 as sales_events_pb2
 
 from docstore.aliases import AliasChange
 from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
-from scoring.usecases import people, signals, staging
+from scoring.usecases import leads, people, signals, staging
 
 
 class Handlers:
@@ -57,6 +58,28 @@ class Handlers:
         """Notes where the customer now belongs."""
         alias = event.alias
         people.follow_alias(AliasChange(alias.customer, alias.canonical_customer, envelope.sequence))
+
+    @subscribe(sales_events_pb2.LeadCreated)
+    @subscribe(sales_events_pb2.LeadUpdated)
+    def note_lead(self, event: sales_events_pb2.LeadCreated | sales_events_pb2.LeadUpdated, envelope: Envelope) -> None:
+        """Keeps what a model may know of a lead; role `run` scores it."""
+        leads.note(event.lead, envelope)
+
+    @subscribe(sales_events_pb2.LeadConverted)
+    def note_conversion(self, event: sales_events_pb2.LeadConverted, envelope: Envelope) -> None:
+        """Notes that a lead was converted."""
+        when = event.convert_time.ToDatetime(UTC) if event.HasField("convert_time") else envelope.time
+        leads.note(event.lead, envelope, convert_time=when)
+
+    @subscribe(sales_events_pb2.LeadDisqualified)
+    def note_disqualification(self, event: sales_events_pb2.LeadDisqualified, envelope: Envelope) -> None:
+        """Notes that nothing came of a lead."""
+        leads.note(event.lead, envelope, disqualify_time=event.disqualify_time.ToDatetime(UTC))
+
+    @subscribe(sales_events_pb2.LeadsErased)
+    def forget_leads(self, event: sales_events_pb2.LeadsErased, _envelope: Envelope) -> None:
+        """Forgets leads that were erased with a person, though they may name none."""
+        leads.erase_named(event.leads)
 
     @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
     def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from rapport.scoring.v1 import (
     customer_scores_pb2,
+    events_pb2,
+    lead_score_pb2,
     model_pb2,
     scoring_job_pb2,
     scoring_service_pb2,
@@ -17,6 +19,7 @@ from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, ScoringJob, Segment
 from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
+from scoring.store.models import LIFETIME_VALUE
 
 _OUTCOMES = {
     SUCCEEDED: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
@@ -42,8 +45,9 @@ def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
         name=job.name,
         uid=job.uid,
         as_of=job.as_of,
-        horizon_weeks=job.horizon_weeks,
-        annual_discount_basis_points=job.discount_basis_points,
+        horizon_weeks=job.horizon_weeks if job.kind == LIFETIME_VALUE else 0,
+        annual_discount_basis_points=job.discount_basis_points if job.kind == LIFETIME_VALUE else None,
+        kind=f"KIND_{job.kind}",
         state=_OUTCOMES[job.outcome] if job.outcome else _STATES[job.state],
         progress_percent=job.percent,
         scored_count=job.scored,
@@ -91,6 +95,45 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         scoring_job=f"scoringJobs/{row['job']}",
         decision=row["decision"],
         score_time=row["score_time"],
+    )
+
+
+def lead_score(row: Mapping[str, Any]) -> lead_score_pb2.LeadScore:
+    """The score of a lead's stored row."""
+    score = row["score"]
+    lead = f"leads/{row['uid']}"
+    decision = score.get("decision", "")
+    kinds = lead_score_pb2.LeadScore
+    return lead_score_pb2.LeadScore(
+        name=f"{lead}/score",
+        lead=lead,
+        customer=row.get("customer") or "",
+        probability=customer_scores_pb2.Estimate(
+            value=score["probability"], low=score["low"], high=score["high"], percentile=score["percentile"]
+        ),
+        reasons=[lead_score_pb2.LeadScoreReason(**reason) for reason in score["reasons"]],
+        model=f"models/{score['model']}",
+        model_time=score["model_time"],
+        basis=kinds.BASIS_CONSENT_DECISION if decision else kinds.BASIS_PRECONTRACTUAL_REQUEST,
+        decision=decision,
+        score_time=score["score_time"],
+    )
+
+
+def lead_score_state(score: lead_score_pb2.LeadScore) -> events_pb2.LeadScoreState:
+    """The score of a lead, as others need it."""
+    return events_pb2.LeadScoreState(
+        lead=score.lead,
+        customer=score.customer,
+        probability=score.probability.value,
+        low=score.probability.low,
+        high=score.probability.high,
+        percentile=score.probability.percentile,
+        reasons=[reason.text for reason in score.reasons],
+        model=score.model,
+        basis=score.basis,
+        decision=score.decision,
+        score_time=score.score_time,
     )
 
 

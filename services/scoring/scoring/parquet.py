@@ -48,6 +48,28 @@ def strings(columns: Mapping[str, list[str]]) -> bytes:
     return out.getvalue()
 
 
+LEAD_COLUMNS = ("lead", "customer", "create_time", "know_time", "converted", "points")
+
+
+def leads(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A file of leads to learn from: LEAD_COLUMNS, and as one JSON text a row the `facts`."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    instant = pa.timestamp("us", tz="UTC")
+    types = (pa.string(), pa.string(), instant, instant, pa.bool_(), pa.int64())
+    schema = pa.schema([*zip(LEAD_COLUMNS, types, strict=True), ("facts", pa.string())])
+    values = [
+        {**{name: row[name] for name in LEAD_COLUMNS}, "facts": json.dumps(row["facts"], sort_keys=True)}
+        for row in rows
+    ]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(values, schema), out, compression="zstd")
+    return out.getvalue()
+
+
 def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
     """The different values of a text column; with `until`, of the rows whose `event_time` is not later."""
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Role `run`: carries scoring jobs through, writes purchases into files, finds members of segments, erases people."""
+"""Role `run`: carries scoring jobs through, scores leads, writes files of purchases, keeps segments, erases people."""
 
 import functools
 import logging
@@ -20,10 +20,11 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, flushing, models, running
+from scoring.usecases import evaluating, flushing, lead_scoring, models, running
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
+LEADS_EVERY_S = 0.3
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -51,6 +52,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             _loop(
                 "evaluate", stopping, EVALUATE_EVERY_S, functools.partial(evaluating.evaluate_due, settings.instance)
             ),
+            _loop("leads", stopping, LEADS_EVERY_S, functools.partial(_score_leads, settings, store, stopping)),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),
@@ -58,6 +60,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         for thread in threads:
             thread.start()
             probe.alive_check(thread.is_alive)
+        lead_scoring.warm_up()
         probe.ready()
         docstore.batches.process(
             ScoringJob,
@@ -95,6 +98,11 @@ def _loop(name: str, stopping: Stopping, every_s: float, work: Callable[[], obje
 
 def _erase(settings: ScoringSettings, store: BlobStore, stopping: Stopping) -> None:
     erasing.loop(settings, functools.partial(erase, settings=settings, blobs=store), events_pb2.SubjectErased, stopping)
+
+
+def _score_leads(settings: ScoringSettings, store: BlobStore, stopping: Stopping) -> None:
+    while lead_scoring.score_waiting(settings, store) and not stopping.is_set():
+        continue
 
 
 def _flush(settings: ScoringSettings, store: BlobStore) -> None:

@@ -9,6 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
     customer_scores_pb2,
+    lead_score_pb2,
     model_pb2,
     scoring_job_pb2,
     scoring_service_pb2_grpc,
@@ -23,7 +24,9 @@ from docstore import aliases, filters, paging
 from docstore.filters import FilterField
 from scoring import messages
 from scoring.domain import job_limits
-from scoring.store import Model, Profile, Score, ScoringJob, Segment
+from scoring.store import Lead, Model, Profile, Score, ScoringJob, Segment
+from scoring.store.leads import SCORED
+from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.store.scores import scores_of, totals, with_segments
 from scoring.usecases import cards, exploring, jobs, models, segments, summaries
 
@@ -75,6 +78,23 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return pb.ListCustomerScoresResponse(
             customer_scores=map(messages.customer_scores, with_segments(found)), next_page_token=token
         )
+
+    def GetLeadScore(self, request: pb.GetLeadScoreRequest, _: Context) -> lead_score_pb2.LeadScore:
+        lead = request.name.removesuffix("/score")
+        found = Lead.rows().find_one({"uid": fields.uid(lead), **SCORED})
+        if found is None:
+            raise NotFound(
+                "LEAD_NOT_SCORED",
+                f"{request.name} does not exist: no model of lead conversion is champion, the lead was closed before "
+                "it was scored, or its customer objects to it. The points of the lead stand.",
+                metadata={"resource": request.name},
+            )
+        return messages.lead_score(found)
+
+    def ListLeadScores(self, request: pb.ListLeadScoresRequest, _: Context) -> pb.ListLeadScoresResponse:
+        order = [("score.probability", -1)]
+        found, token = paging.page(Lead.rows(), filter=SCORED, order=order, request=request, bind={})
+        return pb.ListLeadScoresResponse(lead_scores=map(messages.lead_score, found), next_page_token=token)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())
@@ -144,8 +164,14 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return pb.ListSegmentMembersResponse(members=members, next_page_token=token)
 
 
-def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[datetime, int, int]:
-    """as_of, horizon and discount of a job to create, with their defaults. Raises InvalidArgument naming the field."""
+def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[str, datetime, int, int]:
+    """Kind, as_of, horizon and discount of a job to create, with their defaults.
+
+    Raises InvalidArgument naming the field.
+    """
+    kinds = {0: LIFETIME_VALUE, model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE}
+    kind = (kinds | {model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION}).get(given.kind, "")
+    unwanted = kind == LEAD_CONVERSION
     now = clock.now()
     as_of = given.as_of.ToDatetime(UTC) if given.HasField("as_of") else now
     horizon = given.horizon_weeks or job_limits.HORIZON_WEEKS_DEFAULT
@@ -153,10 +179,18 @@ def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[datetime, int, int]:
     if given.HasField("annual_discount_basis_points"):
         discount = given.annual_discount_basis_points
     for field, problem in (
+        ("kind", "" if kind else "KIND_LIFETIME_VALUE or KIND_LEAD_CONVERSION: no job makes others."),
+        ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if unwanted and given.horizon_weeks else ""),
+        (
+            "annual_discount_basis_points",
+            "A probability has no discount: leave it out."
+            if unwanted and given.HasField("annual_discount_basis_points")
+            else "",
+        ),
         ("as_of", job_limits.problem_of_instant(as_of, now)),
         ("horizon_weeks", job_limits.problem_of_horizon(horizon)),
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
     ):
         if problem:
             raise fields.refusal("INVALID_SCORING_JOB", f"scoring_job.{field}", problem)
-    return min(as_of, now), horizon, discount
+    return kind, min(as_of, now), horizon, discount

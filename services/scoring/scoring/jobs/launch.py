@@ -20,7 +20,7 @@ import psutil
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Progress, State
-from scoring.jobs.spec import JobSpec
+from scoring.jobs.spec import JobSpec, ProgramSpec
 
 _SPEC, _PROCESS, LOG = "spec.json", "process.json", "job.log"
 _SUCCESS = "_SUCCESS"
@@ -72,8 +72,15 @@ class Handle:
         return told
 
 
-def launch(given: JobSpec | Mapping[str, Any], workdir: Path, ray_address: str | None = None) -> Handle:
+def launch(
+    given: ProgramSpec | Mapping[str, Any],
+    workdir: Path,
+    ray_address: str | None = None,
+    program: str = "scoring.jobs.score",
+) -> Handle:
     """Starts the job, or finds it running or finished. `workdir` is a local folder of this job's own.
+
+    `given` is the program's spec, or the values of a JobSpec.
 
     With `ray_address` it is submitted to that cluster (spec, inputs and output must be reachable from there); without,
     it computes on this machine. Raises pydantic's ValidationError when the spec is unusable, ValueError when another
@@ -81,7 +88,7 @@ def launch(given: JobSpec | Mapping[str, Any], workdir: Path, ray_address: str |
 
     After its launcher was killed, and after its own death, launching it again goes on with what there is.
     """
-    spec = given if isinstance(given, JobSpec) else JobSpec.model_validate(given)
+    spec = given if isinstance(given, ProgramSpec) else JobSpec.model_validate(given)
     workdir.mkdir(parents=True, exist_ok=True)
     output = Folder(spec.output)
     spec_file = workdir / _SPEC
@@ -103,11 +110,10 @@ def launch(given: JobSpec | Mapping[str, Any], workdir: Path, ray_address: str |
         # The cluster reads it from where it writes.
         output.write_json(_SPEC, json.loads(body))
         address = f"{spec.output}/{_SPEC}"
-    program = "scoring.jobs.submit" if ray_address else "scoring.jobs.score"
     with open(workdir / LOG, "wb") as log:
         # A session of its own: it outlives its launcher, and is stopped as a whole.
         child = subprocess.Popen(
-            [sys.executable, "-m", program, "--spec", address],
+            [sys.executable, "-m", "scoring.jobs.submit" if ray_address else program, "--spec", address],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

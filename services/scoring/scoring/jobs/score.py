@@ -7,21 +7,17 @@ the scores do not depend on the number of partitions, files or machines either.
 Exit codes: 0 done, 2 the spec or an input is unusable or too large (the message says how to mend it), 143 cancelled.
 """
 
-import argparse
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pydantic import ValidationError
-
 from scoring.jobs import fit as fitting
-from scoring.jobs import judge, layout, people, scores, tasks
-from scoring.jobs.executor import ONE_THREAD, Executor, InProcess, cpus, on_ray
-from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.jobs import judge, layout, people, program, scores, tasks
+from scoring.jobs.executor import Executor, InProcess, cpus, on_ray
+from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
@@ -32,61 +28,22 @@ VERSION = "2"
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
 _EPOCH = date(1970, 1, 1)
-_UNUSABLE, _CANCELLED = 2, 143
-
-
-class CancelledError(BaseException):
-    """The job was asked to stop. No Exception: nothing on the way may take it for a failure."""
 
 
 def main() -> int:
     """Runs the job; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m scoring.jobs.score", description=__doc__)
-    parser.add_argument("--spec", required=True, help="the job's spec (JSON), a path or an fsspec address")
-    address = parser.parse_args().spec
-    os.environ.update(ONE_THREAD)
+    return program.main("scoring.jobs.score", __doc__, JobSpec, _whole)
+
+
+def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     try:
-        with opened(address) as file:
-            spec = JobSpec.model_validate_json(file.read())
-    except (OSError, ValidationError) as error:
-        print(f"the spec {address} cannot be used: {error}", file=sys.stderr)  # noqa: T201 - a program's message
-        return _UNUSABLE
-    output = Folder(spec.output)
-    reporter = Reporter(output)
-    try:
-        with _stoppable():
-            run(spec, output, reporter)
-    except CancelledError:
-        reporter.end(State.CANCELLED, "cancelled; what is finished is kept and used when it is run again")
-        return _CANCELLED
+        run(spec, output, reporter)
     except (tasks.UnusableInputError, TooLargeError) as error:
-        reporter.end(State.FAILED, str(error))
-        return _UNUSABLE
-    except Exception as error:
-        # Values stay out of it: they may be personal. The traceback on stderr names places in the code only.
+        raise program.UnusableError(str(error)) from error
+    except Exception:
         # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
         output.delete(tasks.WORK)
-        reporter.end(State.FAILED, f"failed with {type(error).__name__}; run it again to go on from what is finished")
         raise
-    return 0
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM and SIGINT raise CancelledError within."""
-
-    def cancel(_number: int, _frame: object) -> None:
-        # Once: tidying up must not be interrupted.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise CancelledError
-
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:

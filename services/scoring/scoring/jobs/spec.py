@@ -21,10 +21,16 @@ class KnownModel(BaseModel):
     sha256: str = Field(description="Of the stored form.")
 
 
-class JobSpec(BaseModel):
-    """One scoring of a tenant's customers. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
+class ProgramSpec(BaseModel):
+    """What every job program is told. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    output: str = Field(min_length=1, description="Folder for the results; nothing else may be in it.")
+
+
+class JobSpec(ProgramSpec):
+    """One scoring of a tenant's customers."""
 
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
@@ -39,7 +45,6 @@ class JobSpec(BaseModel):
     exclude: str | None = Field(default=None, description="Parquet file: customers who may not be scored.")
     models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs, in the same currency.")
     consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be scored.")
-    output: str = Field(min_length=1, description="Folder for the results; nothing else may be in it.")
     partitions: int = Field(default=16, ge=1, le=1024, description="Parts that customers are divided into.")
     executor: Literal["auto", "in_process", "ray"] = Field(
         default="auto",
@@ -59,3 +64,16 @@ class JobSpec(BaseModel):
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory a job may use on a machine; what is free when it starts if not given."
     )
+
+
+class LeadJobSpec(ProgramSpec):
+    """One training of a tenant's model of lead conversion."""
+
+    tenant: str = Field(min_length=1)
+    as_of: AwareDatetime = Field(description="The leads were old enough then for their label to be known.")
+    leads: str = Field(
+        description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
+        "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
+    )
+    champion: KnownModel | None = Field(default=None, description="The model that scores now.")
+    consenting: float = Field(ge=0, le=1, description="Share of the leads that may be learned from.")

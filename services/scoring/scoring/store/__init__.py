@@ -3,6 +3,7 @@
 from docstore.aliases import CustomerAlias
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.jobs import ScoringJob
+from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
 from scoring.store.profiles import Profile, SegmentChange, SegmentKeeper, SegmentSignal
@@ -22,6 +23,8 @@ DOCUMENTS = (
     SegmentSignal,
     SegmentKeeper,
     SegmentChange,
+    Lead,
+    LeadScan,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -29,6 +32,8 @@ DOCUMENTS = (
 __all__ = [
     "DOCUMENTS",
     "FeatureManifest",
+    "Lead",
+    "LeadScan",
     "Model",
     "Objection",
     "Profile",

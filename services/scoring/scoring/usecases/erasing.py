@@ -21,7 +21,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Objection, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
-from scoring.usecases import flushing, memberships, running, signals
+from scoring.usecases import flushing, leads, memberships, running, signals
 
 _ENDED_AT_ONCE = 100
 
@@ -36,10 +36,12 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
     forgotten = docstore.in_transaction(lambda: _forget(uids, customers))
     objections = Objection.rows().delete_many({"uid": {"$in": uids}}).deleted_count
     known = aliases.forget(customers)
+    told_leads = leads.erase(customers)
     purchases = _erase_from_files(customers, settings, blobs)
     return {
         **{kind: (number, 0) for kind, number in forgotten.items()},
         "objections": (objections, 0),
+        "leads": (told_leads, 0),
         "customerAliases": (known, 0),
         "purchases": (purchases, 0),
     }
@@ -135,7 +137,7 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
 def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:
     """Whether a job that computes has the people in what it reads; else they are in nothing it makes either."""
     named = {file["name"] for file in manifest_files()}
-    if any(PurePosixPath(url).name not in named for url in job.spec["inputs"]):
+    if any(PurePosixPath(url).name not in named for url in job.spec.get("inputs", ())):
         return True
     for name in _parquet_files(blobs, job.subject):
         with blobs.open(job.subject, name) as opened:

@@ -10,12 +10,13 @@ from scoring.store.jobs import ACTIVE, CANCELLED, STORING
 
 
 @docstore.command(ScoringJob)
-def create(as_of: datetime, horizon_weeks: int, discount_basis_points: int) -> ScoringJob:
+def create(kind: str, as_of: datetime, horizon_weeks: int, discount_basis_points: int) -> ScoringJob:
     """Starts a job; role `run` carries it through.
 
     Raises FailedPrecondition SCORING_JOB_RUNNING while another one of the tenant has not ended.
     """
     job = ScoringJob.new(
+        kind=kind,
         as_of=as_of,
         horizon_weeks=horizon_weeks,
         discount_basis_points=discount_basis_points,

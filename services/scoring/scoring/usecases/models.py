@@ -21,9 +21,9 @@ from docstore import Conflict, leases
 from docstore.blobs import BlobStore
 from scoring import messages
 from scoring.domain import gates
-from scoring.store import Model, ScoringJob
+from scoring.store import Model, ScoringJob, leads
 from scoring.store.jobs import ACTIVE
-from scoring.store.models import ARTEFACT
+from scoring.store.models import ARTEFACT, LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.usecases.leased_jobs import JobFailed
 
 OUTCOMES_MOST = 12
@@ -44,7 +44,9 @@ def known(currency: str) -> list[tuple[str, Model]]:
         found += [("previous", model) for model in Model.get_many([champion.previous]).values()]
     if challenger := Model.in_state(gates.CHALLENGER):
         found.append(("challenger", challenger))
-    retired = Model.find({"state": gates.RETIRED}, sort=[("number", -1)], limit=EARLIER_MOST + 1)
+    retired = Model.find(
+        {"state": gates.RETIRED, "kind": LIFETIME_VALUE}, sort=[("number", -1)], limit=EARLIER_MOST + 1
+    )
     there = {model.uid for _, model in found}
     found += [("earlier", model) for model in retired if model.uid not in there][:EARLIER_MOST]
     return [(role, model) for role, model in found if model.artefact_sha256 and model.currency == currency]
@@ -53,6 +55,7 @@ def known(currency: str) -> list[tuple[str, Model]]:
 def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     """Gives the model a job fitted its place; returns the one that scores. Done again it changes nothing.
 
+    Where none passed its gates and none stands in, nothing scores: then it is the model that did not pass.
     `description` is the job program's model.json. Raises JobFailed when somebody changed the champion meanwhile.
     """
     if job.scorer:
@@ -96,6 +99,7 @@ def promote(uid: str, etag: str, reason: str) -> Model:
         champion.save()
     _settle(model, gates.CHAMPION, _by_hand("Promoted", reason))
     _tell_promoted(model, principal=context.current().principal)
+    _score_anew(model.kind)
     return model.save()
 
 
@@ -114,6 +118,7 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     message = _by_hand("Taken back", reason)
     _take_back(model, before, message, principal=context.current().principal)
     model.save()
+    _score_anew(model.kind)
     return before.save()
 
 
@@ -130,7 +135,7 @@ def drift_by_column() -> list[tuple[float, dict[str, str]]]:
 
 def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:
     told = description["judgement"]
-    board = _board(told)
+    board = _board(told, job.kind)
     champion = next((model for model in board.values() if model.state == gates.CHAMPION), None)
     if told["champion"] and (champion is None or champion.name != told["champion"]):
         raise JobFailed("The champion was changed while the job was at work: start another job.")
@@ -151,6 +156,7 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
             scorer.previous = standing.uid
             _settle(standing, gates.RETIRED, f"{scorer.name} took its place.")
         _tell_promoted(scorer, job=job.name)
+        _score_anew(job.kind)
     if made[0].state in (gates.CHAMPION, gates.CHALLENGER):
         for model in board.values():
             if model.state == gates.CHALLENGER:
@@ -160,18 +166,23 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
         model.save()
     for model in made:
         model.insert()
-    found = scorer or standing
-    assert found is not None
+    found = scorer or standing or made[0]
     if job.rows().update_one(leases.held(job.leased()), {"$set": {"scorer": found.uid}}).matched_count != 1:
         raise Conflict(job.name)
     return found
 
 
-def _board(told: Told) -> dict[str, Model]:
+def _score_anew(kind: str) -> None:
+    """Leads are scored while they are open, not by jobs: they follow the champion at once."""
+    if kind == LEAD_CONVERSION:
+        leads.score_all_anew()
+
+
+def _board(told: Told, kind: str) -> dict[str, Model]:
     """The models that may change, by uid."""
     named = [_uid(outcome["model"]) for outcome in told["outcomes"]]
     named += [_uid(told["standing"])] if told["standing"] else []
-    standing = Model.find({"state": {"$in": [gates.CHAMPION, gates.CHALLENGER]}})
+    standing = Model.find({"state": {"$in": [gates.CHAMPION, gates.CHALLENGER]}, "kind": kind})
     return Model.get_many(named) | {model.uid: model for model in standing}
 
 
@@ -238,6 +249,7 @@ def _common(job: ScoringJob, description: Told, state: str, why: str, sha256: st
     told = description["judgement"]
     return {
         "job": job.uid,
+        "kind": job.kind,
         "state": state,
         "state_message": _sentence(why),
         "state_time": clock.now(),

@@ -10,7 +10,7 @@ from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection
 from scoring.store.objections import objecting, profile_of
-from scoring.usecases import memberships, signals
+from scoring.usecases import leads, memberships, signals
 from scoring.usecases.memberships import Cause
 
 
@@ -19,13 +19,17 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     row = {"customer": customer, "consent": consent, "decide_time": decide_time}
     Objection.rows().update_one({"uid": _uid(customer)}, {"$set": row}, upsert=True)
     memberships.forestall()
-    _leave([_uid(name) for name in profile_of(customer)], Cause.CAUSE_SCORES_REMOVED)
+    profile = profile_of(customer)
+    _leave([_uid(name) for name in profile], Cause.CAUSE_SCORES_REMOVED)
+    leads.remove_of(profile)
 
 
 def allow_profiling(customer: str) -> None:
     """A customer agreed again: it may come into segments, and the next job may score it, if consent then allows it."""
     Objection.rows().delete_one({"uid": _uid(customer)})
-    signals.look_again(profile_of(customer), Cause.CAUSE_CUSTOMER_CHANGED)
+    profile = profile_of(customer)
+    signals.look_again(profile, Cause.CAUSE_CUSTOMER_CHANGED)
+    leads.look_again(profile)
 
 
 def follow_alias(change: AliasChange) -> None:
@@ -45,6 +49,7 @@ def follow_alias(change: AliasChange) -> None:
     _leave([_uid(change.customer)], Cause.CAUSE_MERGED)
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
+        leads.remove_of(profile_of(canonical))
 
 
 def _leave(uids: Collection[str], cause: Cause.Cause) -> None:

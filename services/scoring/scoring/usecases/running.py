@@ -16,7 +16,8 @@ from docstore.blobs import BlobStore
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.jobs import CANCELLED, COMPUTING, FAILED, PREPARING, STORING, SUCCEEDED
-from scoring.usecases import preparing, storing
+from scoring.store.models import LEAD_CONVERSION
+from scoring.usecases import lead_training, preparing, storing
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -39,11 +40,16 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     try:
         note(job)
         if job.phase == PREPARING:
-            preparing.prepare(job, settings, blobs)
+            prepare = lead_training.prepare if job.kind == LEAD_CONVERSION else preparing.prepare
+            prepare(job, settings, blobs)
         if job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
-        storing.store(job, settings, blobs, stopping)
+        came = ""
+        if job.kind == LEAD_CONVERSION:
+            came = lead_training.store(job, settings, blobs, stopping)
+        else:
+            storing.store(job, settings, blobs, stopping)
     except Cancelled:
         end(job, CANCELLED, "Cancelled; the scores are as they were.")
     except JobFailed as error:
@@ -55,7 +61,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         raise
     else:
         place = json.loads(blobs.get(job.result_subject, SUCCESS)).get("place", "")
-        end(job, SUCCEEDED, f"{job.scored} customers have new scores{place and f', computed {place}'}.")
+        end(job, SUCCEEDED, came or f"{job.scored} customers have new scores{place and f', computed {place}'}.")
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
 
@@ -95,12 +101,16 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     # What the program brings along is wanted by this role only, and only now.
     from scoring.jobs.launch import launch
     from scoring.jobs.progress import State
+    from scoring.jobs.spec import LeadJobSpec
 
     workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
-        handle = launch(
-            {**job.spec, "output": preparing.url(settings, job.result_subject)}, workdir, settings.ray_address
-        )
+        spec = {**job.spec, "output": preparing.url(settings, job.result_subject)}
+        if job.kind == LEAD_CONVERSION:
+            # As many leads as there ever are fit into one process: no cluster.
+            handle = launch(LeadJobSpec.model_validate(spec), workdir, program=lead_training.PROGRAM)
+        else:
+            handle = launch(spec, workdir, settings.ray_address)
         try:
             while (progress := handle.poll()).state is State.RUNNING:
                 _note_progress(job, progress)

@@ -1,0 +1,241 @@
+"""Scores leads with the champion: new ones at once, all open ones after another model became champion.
+
+For role `run`. Whose customer is known is scored only under a decision of consent that is still good when the score is
+stored. Others are scored as a step at their own request (GDPR article 6(1)(b)), from the facts of the request alone.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pymongo import UpdateOne
+from rapport.scoring.v1 import events_pb2
+
+import docstore
+from chassis import clock, tenancy
+from chassis.errors import FailedPrecondition, Internal, Unavailable
+from docstore import Row, aliases, due, leases
+from docstore.blobs import BlobStore
+from eventing import tombstones
+from scoring import decisions, messages
+from scoring.decisions import Decision
+from scoring.domain import gates
+from scoring.settings import ScoringSettings
+from scoring.store import Lead, LeadScan, Model
+from scoring.store.leads import SCAN
+from scoring.store.models import ARTEFACT, LEAD_CONVERSION
+from scoring.store.objections import objecting
+from scoring.store.scores import tell
+from scoring.usecases.leads import tell_removed
+
+if TYPE_CHECKING:
+    from scoring.models.lead_conversion import LeadConversion, Told
+
+AT_ONCE = 200
+MODELS_MOST = 16
+"""Models held in memory; the one used longest ago goes."""
+LEASE_S = 60.0
+_SCANS = 4
+_AGAIN_S = 1.0
+_MISSING_AGAIN = timedelta(minutes=10)
+"""When leads of known customers are looked at again while there is no purpose to ask consent about."""
+_READ = ("uid", "customer", "facts", "changes", "open", "score.probability", "score.model")
+
+logger = logging.getLogger(__name__)
+
+
+def loaded(model: Model, blobs: BlobStore) -> "LeadConversion":
+    """The model of that document of the current tenant; from memory but for the first time.
+
+    Raises Internal MODEL_DAMAGED.
+    """
+    return _loaded(blobs, tenancy.tenant(), model.subject, model.artefact_sha256)
+
+
+@lru_cache(maxsize=MODELS_MOST)
+def _loaded(blobs: BlobStore, _tenant: str, subject: str, sha256: str) -> "LeadConversion":
+    # numpy and CatBoost come with it: only this role loads them, and only once there is a champion.
+    from scoring.models import lead_conversion
+
+    body = blobs.get(subject, ARTEFACT)
+    if hashlib.sha256(body).hexdigest() != sha256:
+        raise Internal("MODEL_DAMAGED", f"The stored form of {subject} is not what was stored.")
+    return lead_conversion.load(json.loads(body))
+
+
+def warm_up() -> None:
+    """Loads what scoring needs where some tenant has a champion: the first lead must not wait for it."""
+    with docstore.platform_scope():
+        champion = {"state": gates.CHAMPION, "kind": LEAD_CONVERSION}
+        wanted = docstore.platform_collection(Model).find_one(champion, {"_id": 1}, hint="champions")
+    if wanted is not None:
+        from scoring.models import lead_conversion  # noqa: F401
+
+
+def score_waiting(settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Scores leads that are due, of all tenants; then some of those that another champion is to score.
+
+    Returns how many it looked at. New ones do not wait behind a whole tenant's.
+    """
+    return score_due(settings, blobs) or scan(settings, blobs)
+
+
+def score_due(settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Scores up to 200 leads that are due."""
+    count = 0
+    for tenant, rows in due.claim(Lead, AT_ONCE, LEASE_S, settings.instance):
+        with tenancy.service_context(tenant, method="scoreLeads"):
+            count += len(rows)
+            try:
+                _score(settings, blobs, rows)
+            except Unavailable as error:
+                logger.warning("%d leads wait: %s", len(rows), error.reason)
+                due.hand_back(Lead, rows, _AGAIN_S)
+    return count
+
+
+def scan(settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Takes scans of tenants one step on, of 200 leads each; returns how many leads it looked at."""
+    count = 0
+    for tenant, scans in due.claim(LeadScan, _SCANS, LEASE_S, settings.instance):
+        with tenancy.service_context(tenant, method="scanLeads"):
+            for leased in scans:
+                count += _step(settings, blobs, leased)
+    return count
+
+
+def scanned() -> tuple[bool, int]:
+    """Whether the current tenant's leads are all scored by its champion, and how many have a new score."""
+    row = LeadScan.rows().find_one({"uid": SCAN}, {"due": 1, "scored": 1})
+    return (True, 0) if row is None else (row.get("due") is None, row.get("scored", 0))
+
+
+def _step(settings: ScoringSettings, blobs: BlobStore, leased: Row) -> int:
+    after = {"_id": {"$gt": Lead.key(leased["after"])}} if leased["after"] else {}
+    rows = list(Lead.rows().find({"open": True, **after}, dict.fromkeys(_READ, 1), sort=[("_id", 1)], limit=AT_ONCE))
+    try:
+        scored = _score(settings, blobs, rows)
+    except Unavailable as error:
+        logger.warning("leads of a tenant wait: %s", error.reason)
+        due.hand_back(LeadScan, [leased], _AGAIN_S)
+        return 0
+    more = len(rows) == AT_ONCE
+    changes = {"after": rows[-1]["uid"] if rows else leased["after"], "scored": leased["scored"] + scored}
+    # A call that came meanwhile has begun anew.
+    held = {**leases.held(leased), "calls": leased["calls"]}
+    update: Row = {"$set": changes, "$unset": {"lease": ""}}
+    if not more:
+        update["$unset"]["due"] = ""
+    if LeadScan.rows().update_one(held, update).matched_count == 0:
+        leases.release(LeadScan.rows(), leased)
+    return len(rows) or 1
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What becomes of some leads: canonical customers, consent's decisions by these, and leads of no answer yet."""
+
+    canonicals: Mapping[str, str]
+    decided: Mapping[str, Decision]
+    later: frozenset[str]
+
+    def decision(self, row: Row) -> Decision | None:
+        """The decision about the lead's customer; None where none is known."""
+        return self.decided[self.canonicals[row["customer"]]] if row.get("customer") else None
+
+
+def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> int:
+    """Scores leads of the current tenant; returns how many. Raises Unavailable when consent does not answer."""
+    champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
+    if champion is None:
+        _settle(rows)
+        return 0
+    judged = _judged(settings, rows)
+    asked = [row for row in rows if row["uid"] not in judged.later]
+    told = loaded(champion, blobs).tell([row["facts"] for row in asked]) if asked else []
+    now = docstore.whole_milliseconds(clock.now())
+    scores = {
+        row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, told, strict=True)
+    }
+    late = [row for row in rows if row["uid"] in judged.later]
+    return docstore.in_transaction(lambda: _store(asked, late, scores, judged, now))
+
+
+def _judged(settings: ScoringSettings, rows: Sequence[Row]) -> _Judged:
+    canonicals = aliases.resolve({row["customer"] for row in rows if row.get("customer")})
+    if not canonicals:
+        return _Judged({}, {}, frozenset())
+    try:
+        decided = decisions.decide(settings, sorted(set(canonicals.values())))
+    except FailedPrecondition as error:
+        # Nobody can be asked about: whoever names no customer is scored all the same.
+        logger.warning("leads of customers are not scored: %s", error.reason)
+        return _Judged(canonicals, {}, frozenset(row["uid"] for row in rows if row.get("customer")))
+    return _Judged(canonicals, decided, frozenset())
+
+
+def _settle(rows: Sequence[Row]) -> None:
+    """Nothing scores: the points stand."""
+    Lead.rows().bulk_write(
+        UpdateOne({"uid": row["uid"], "changes": row["changes"]}, {"$unset": {"due": "", "lease": ""}}) for row in rows
+    )
+
+
+def _store(asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row], judged: _Judged, now: datetime) -> int:
+    """Stores and tells the scores of those leads that are still what was scored; returns how many."""
+    if any(clock.real_now() >= decision.good_until for decision in judged.decided.values() if decision.allowed):
+        raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
+    open_ones = {"uid": {"$in": [row["uid"] for row in asked]}, "open": True}
+    changes = {row["uid"]: row["changes"] for row in Lead.rows().find(open_ones, {"uid": 1, "changes": 1})}
+    there = {row["uid"] for row in asked if changes.get(row["uid"]) == row["changes"]}
+    names = {judged.canonicals[row["customer"]] for row in asked if row.get("customer")}
+    refused = {name for name in names if not judged.decided[name].allowed} | objecting(names)
+    refused |= tombstones.erased(names)
+    allowed, denied, writes = [], [], []
+    for row in asked:
+        if row["uid"] not in there:
+            continue
+        if row.get("customer") and judged.canonicals[row["customer"]] in refused:
+            denied.append(row)
+            writes.append(_write(row, {"score": ""}, {}))
+        else:
+            allowed.append(row)
+            writes.append(_write(row, {}, {"score": scores[row["uid"]]}))
+    writes += [_write(row, {}, {"due": now + _MISSING_AGAIN}) for row in late]
+    Lead.rows().bulk_write(writes)
+    lost = [row for row in denied if row.get("score")]
+    if lost:
+        tell_removed(lost)
+    if allowed:
+        told = (messages.lead_score({**row, "score": scores[row["uid"]]}) for row in allowed)
+        event = events_pb2.LeadsScored(scores=map(messages.lead_score_state, told))
+        event.change_time.FromDatetime(now)
+        tell([(event, {row["customer"] for row in allowed if row.get("customer")})])
+    return len(allowed)
+
+
+def _write(row: Row, unset: Row, changes: Row) -> UpdateOne:
+    gone = {"lease": "", **({} if "due" in changes else {"due": ""}), **unset}
+    update: Row = {"$unset": gone, "$inc": {"changes": 1}}
+    if changes:
+        update["$set"] = changes
+    return UpdateOne({"uid": row["uid"], "changes": row["changes"]}, update)
+
+
+def _values(champion: Model, told: "Told", decision: Decision | None, now: datetime) -> Row:
+    return {
+        "probability": told.probability,
+        "low": told.low,
+        "high": told.high,
+        "percentile": told.percentile,
+        "reasons": [{"fact": fact, "points": points, "text": text} for fact, points, text in told.reasons],
+        "model": champion.uid,
+        "model_time": champion.as_of,
+        **({"decision": decision.name} if decision else {}),
+        "score_time": now,
+    }

@@ -1,0 +1,104 @@
+"""The steps of a job that trains a model of lead conversion: what the program is told, and what comes of its result."""
+
+import json
+from typing import Any
+
+from chassis import tenancy
+from chassis.lifecycle import Stopping
+from docstore import Row, aliases
+from docstore.blobs import BlobStore
+from eventing import tombstones
+from scoring import decisions, parquet
+from scoring.domain import gates, lead_gates
+from scoring.settings import ScoringSettings
+from scoring.store import Lead, Model, ScoringJob
+from scoring.store.jobs import COMPUTING
+from scoring.store.models import ARTEFACT, LEAD_CONVERSION
+from scoring.usecases import lead_scoring, models
+from scoring.usecases.leased_jobs import RunnerStops, note
+from scoring.usecases.preparing import PREPARED_PERCENT, url
+
+PROGRAM = "scoring.jobs.train_leads"
+MOST = 100_000
+"""Leads that are learned from at most, the newest."""
+_FILE = "leads.parquet"
+_READ = ("uid", "customer", "facts", "points", "create_time", "know_time", "convert_time")
+_POLL_S = 0.2
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Only leads are in them whose 30 days were over at `as_of`, each with its facts of its creation, and none whose
+    customer consent refuses. Raises Unavailable when decisions cannot be had.
+    """
+    note(job, message="Asks consent who may be learned from.", files=True)
+    old_enough = {"create_time": {"$lte": job.as_of - lead_gates.WITHIN}}
+    found = Lead.rows().find(old_enough, dict.fromkeys(_READ, 1), sort=[("create_time", -1), ("_id", -1)], limit=MOST)
+    rows = list(found)
+    refused = _refused(job, settings, {row["customer"] for row in rows if row.get("customer")})
+    kept = [row for row in rows if row.get("customer") not in refused]
+    blobs.put(job.subject, _FILE, parquet.leads(map(_row, kept)))
+    champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
+    spec: dict[str, Any] = {
+        "tenant": tenancy.tenant(),
+        "as_of": job.as_of.isoformat(),
+        "leads": url(settings, job.subject, _FILE),
+        "champion": champion
+        and {
+            "name": champion.name,
+            "role": "champion",
+            "url": url(settings, champion.subject, ARTEFACT),
+            "sha256": champion.artefact_sha256,
+        },
+        "consenting": len(kept) / len(rows) if rows else 1.0,
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, refused=len(rows) - len(kept), message="Trains.")
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Gives the model its place; of a champion it waits until all open leads have its score. Returns what came of it.
+
+    Raises Unavailable when consent does not answer or the process stops, JobFailed when somebody changed the champion
+    meanwhile.
+    """
+    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    models.register(job, description, blobs)
+    made: Model = Model.get(job.uid)
+    if made.state != gates.CHAMPION:
+        stands = "the champion goes on" if job.scorer != made.uid else "the points of leads stand"
+        failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+        return f"The model did not become champion, {stands}: {'; '.join(failed) or 'another one took its place'}."
+    lead_scoring.loaded(made, blobs)
+    while True:
+        done, scored = lead_scoring.scanned()
+        note(job, scored=scored)
+        if done:
+            return f"{scored} open leads have new scores of {made.name}."
+        if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
+            raise RunnerStops
+
+
+def _refused(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> set[str]:
+    """Those of the customers whom consent refuses, or who were erased."""
+    names = sorted(customers)
+    refused: set[str] = set()
+    for start in range(0, len(names), decisions.BATCH):
+        some = names[start : start + decisions.BATCH]
+        canonicals = aliases.resolve(some)
+        decided = decisions.decide(settings, sorted(set(canonicals.values())))
+        refused |= {name for name in some if not decided[canonicals[name]].allowed} | tombstones.erased(some)
+        note(job, percent=PREPARED_PERCENT * (start + len(some)) // len(names))
+    return refused
+
+
+def _row(row: Row) -> Row:
+    return {
+        "lead": row["uid"],
+        "customer": row.get("customer") or "",
+        "create_time": row["create_time"],
+        "know_time": row["know_time"],
+        "converted": lead_gates.converted(row["create_time"], row.get("convert_time")),
+        "points": row["points"],
+        "facts": row["facts"],
+    }

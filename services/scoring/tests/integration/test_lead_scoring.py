@@ -1,0 +1,340 @@
+"""Leads from sales' events to a score with its reasons, model and ground; and back when the person wants it gone."""
+
+import random
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from rapport.consent.v1 import events_pb2 as consent_events_pb2
+from rapport.sales.v1 import events_pb2 as sales_events_pb2
+from rapport.scoring.v1 import lead_score_pb2, model_pb2, scoring_job_pb2
+
+import docstore
+from chassis import clock, ids
+from docstore import explain
+from docstore.blobs import BlobStore
+from eventing.envelope import Envelope
+from scoring.store import Lead
+from scoring.store.leads import SCORED
+from scoring.usecases import lead_scoring, leads, people
+from scoring.usecases.erasing import erase
+
+from .conftest import Client, customer
+
+SERVICE = "scoring"
+Basis = lead_score_pb2.LeadScore
+JobState = scoring_job_pb2.ScoringJob
+ModelState = model_pb2.Model
+LEADS = {"kind": "KIND_LEAD_CONVERSION"}
+OF_OLD = 620
+
+
+def lead_state(created: datetime, who: str = "", **facts: Any) -> sales_events_pb2.LeadState:
+    """A lead as sales tells of it."""
+    known = {"source": "SOURCE_WEB", "has_email": True, "create_time": created, "know_time": created} | facts
+    return sales_events_pb2.LeadState(
+        lead=f"leads/{ids.uuid7()}", customer=who, state="STATE_OPEN", facts=known, initial_score=13
+    )
+
+
+def told(tenant: str, sequence: int = 1) -> Envelope:
+    """How an event of a lead comes."""
+    return Envelope(
+        id=ids.uuid7(), type="t", source="//rapport/sales", subject="leads/l", tenant=tenant, time=clock.now(),
+        datasubjects=(), sequence=(sequence, 0), body=b"",
+    )  # fmt: skip
+
+
+def history(client: Client, number: int = OF_OLD, seed: int = 1) -> None:
+    """Leads of the last months: those who left a phone number and wrote much convert; points mean nothing."""
+    chance = random.Random(seed)
+    start = docstore.whole_milliseconds(clock.now() - timedelta(days=300))
+    rows = []
+    for place in range(number):
+        phone, length = chance.random() < 0.4, chance.randrange(800)
+        facts = {
+            "source": chance.choice(["SOURCE_WEB", "SOURCE_REFERRAL"]),
+            "has_company": chance.random() < 0.5,
+            "employee_count": chance.choice([0, 5, 60]),
+            "has_budget": chance.random() < 0.3,
+            "region_code": chance.choice(["DE", "FR"]),
+            "has_email": chance.random() < 0.7,
+            "has_phone": phone,
+            "message_length": length,
+            "is_customer": False,
+        }
+        created = start + timedelta(days=240 * place / number)
+        row = {
+            "facts": facts,
+            "points": 10 * facts["has_company"] + 15 * facts["has_budget"],
+            "sequence": [2, 0],
+            "changes": 2,
+            "create_time": created,
+            "know_time": created,
+            "expire_time": clock.real_now() + timedelta(days=1),
+        }
+        if chance.random() < 1 / (1 + 2.718 ** (2.4 - 2.2 * phone - 0.004 * length)):
+            row["convert_time"] = created + timedelta(days=chance.randrange(29))
+        else:
+            row["disqualify_time"] = created + timedelta(days=40)
+        rows.append(row)
+    with client.context():
+        Lead.rows().insert_many(rows)
+
+
+@pytest.fixture(scope="module")
+def trained(channels: Any, jobs: None) -> Client:
+    """A tenant whose model of lead conversion is champion, with one open lead of before it."""
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    client.profiling()
+    history(client)
+    with client.context():
+        docstore.in_transaction(lambda: leads.note(lead_state(clock.now(), has_phone=True), told(client.tenant)))
+    job = client.score(**LEADS)
+    assert "have new scores" in job.message, job.message
+    return client
+
+
+@pytest.fixture
+def score(trained: Client, settings: Any, store: BlobStore) -> Callable[[], int]:
+    """Scores what is due, as role `run` does."""
+    return lambda: lead_scoring.score_waiting(settings, store)
+
+
+@pytest.fixture
+def client(trained: Client) -> Client:
+    """Here all tests but those that say so share one tenant, whose model took some seconds."""
+    return trained
+
+
+def scores(client: Client) -> dict[str, Any]:
+    return {score.lead: score for score in client.ListLeadScores(page_size=1000).lead_scores}
+
+
+def events(client: Client) -> list[Any]:
+    return [event for event in client.told() if event.DESCRIPTOR.name == "LeadsScored"]
+
+
+def create(hear: Any, state: sales_events_pb2.LeadState) -> str:
+    hear(sales_events_pb2.LeadCreated(lead=state), *([state.customer] if state.customer else ()), subject=state.lead)
+    return state.lead
+
+
+def test_the_model_finds_what_was_planted_and_beats_the_points(client) -> None:
+    (model,) = client.ListModels(filter="kind = KIND_LEAD_CONVERSION AND state = STATE_CHAMPION").models
+    assert [gate.name for gate in model.gates if gate.passed] == [
+        *("minimum_data", "consenting_share", "baseline", "points", "calibration")
+    ]
+    chosen = model.metrics["chosen"]
+    auc, points = model.metrics["test"][chosen]["auc"], model.metrics["points_auc"]
+    assert auc > 0.72 > 0.6 > points, (auc, points)
+    assert {"logistic", "catboost", "average", "base_rate"} == set(model.metrics["test"])
+    assert (model.customer_count, len(model.artefact_sha256), len(model.calibration)) == (OF_OLD, 64, 10)
+    assert {"source", "message_length", "has_phone"} < {each.name for each in model.features}
+    for format in ("html", "markdown"):
+        assert "Lead conversion" in client.GetModelCard(name=model.name, format=format).data.decode()
+    # The open lead of before was scored with the promotion.
+    (job,) = client.ListScoringJobs().scoring_jobs[-1:]
+    assert (job.kind, job.scored_count, job.horizon_weeks) == (ModelState.KIND_LEAD_CONVERSION, 1, 0)
+    assert job.model == model.name
+
+
+def test_a_score_names_its_reasons_its_model_and_its_ground(client, hear, score) -> None:
+    now = clock.now()
+    eager = create(hear, lead_state(now, has_phone=True, message_length=700))
+    silent = create(hear, lead_state(now))
+    assert score() == 2
+    found = client.GetLeadScore(name=f"{eager}/score")
+    assert found.probability.low < found.probability.value < found.probability.high
+    assert found.probability.value > 0.5 > client.GetLeadScore(name=f"{silent}/score").probability.value
+    assert found.probability.percentile > 80
+    first = found.reasons[0]
+    assert {reason.fact for reason in found.reasons[:2]} == {"has_phone", "message_length"}
+    assert first.points > 5
+    assert f"raises the chance of conversion by {first.points:.0f} points" in first.text
+    assert (found.basis, found.decision) == (Basis.BASIS_PRECONTRACTUAL_REQUEST, "")
+    assert found.model_time.ToDatetime() < found.score_time.ToDatetime()
+    (event,) = events(client)[-1:]
+    (state,) = [each for each in event.scores if each.lead == eager]
+    assert list(state.reasons) == [reason.text for reason in found.reasons]
+    assert (state.probability, state.model) == (found.probability.value, found.model)
+    listed = [each.probability.value for each in client.ListLeadScores(page_size=1000).lead_scores]
+    assert listed == sorted(listed, reverse=True)
+    first_page = client.ListLeadScores(page_size=1)
+    rest = client.ListLeadScores(page_size=1000, page_token=first_page.next_page_token)
+    assert [each.probability.value for each in (*first_page.lead_scores, *rest.lead_scores)] == listed
+
+
+def test_a_known_customer_is_scored_under_a_decision_or_not_at_all(client, hear, score) -> None:
+    agrees, objects = customer(), customer()
+    client.objects(objects)
+    allowed, refused = (create(hear, lead_state(clock.now(), who)) for who in (agrees, objects))
+    assert score() == 2
+    found = client.GetLeadScore(name=f"{allowed}/score")
+    assert (found.basis, found.customer) == (Basis.BASIS_CONSENT_DECISION, agrees)
+    assert found.decision.startswith("decisions/")
+    reason, message, _ = client.refused("GetLeadScore", name=f"{refused}/score")
+    assert reason == "LEAD_NOT_SCORED"
+    assert "objects" in message
+    # Once the lead is known to be somebody who refuses, its score goes.
+    anonymous = lead_state(clock.now())
+    create(hear, anonymous)
+    score()
+    assert anonymous.lead in scores(client)
+    anonymous.customer = objects
+    hear(sales_events_pb2.LeadUpdated(lead=anonymous), objects, subject=anonymous.lead, sequence=2)
+    score()
+    assert anonymous.lead not in scores(client)
+    assert list(events(client)[-1].removed_leads) == [anonymous.lead]
+
+
+def test_an_objection_takes_scores_and_rows_and_later_leads_are_not_kept(client, hear, score) -> None:
+    who = customer()
+    state = lead_state(clock.now(), who)
+    create(hear, state)
+    score()
+    assert state.lead in scores(client)
+    saying = {"customer": who, "purpose": "purposes/profiling", "channel": "CHANNEL_NONE", "consent": "consents/c"}
+    hear(consent_events_pb2.ConsentWithdrawn(consent=saying), who, subject="consents/c")
+    assert list(events(client)[-1].removed_leads) == [state.lead]
+    later = lead_state(clock.now(), who)
+    create(hear, later)
+    hear(sales_events_pb2.LeadConverted(lead=state), who, subject=state.lead, sequence=3)
+    with client.context():
+        assert Lead.rows().find_one({"customer": who}) is None
+    hear(consent_events_pb2.ConsentGranted(consent=saying), who, subject="consents/c", sequence=2)
+    again = create(hear, lead_state(clock.now(), who))
+    score()
+    assert again in scores(client)
+
+
+def test_somebody_merged_with_an_objector_has_no_leads_here(client, hear, score) -> None:
+    one, other = customer(), customer()
+    lead = create(hear, lead_state(clock.now(), one))
+    score()
+    assert lead in scores(client)
+    with client.context():
+        docstore.in_transaction(lambda: people.object_to_profiling(other, "consents/c", clock.now()))
+        change = docstore.aliases.AliasChange(other, one, (1, 0))
+        docstore.in_transaction(lambda: people.follow_alias(change))
+    assert lead not in scores(client)
+
+
+def test_the_erased_leave_nothing_and_nothing_brings_them_back(client, hear, score, settings, store) -> None:
+    who = customer()
+    theirs, nameless = lead_state(clock.now(), who), lead_state(clock.now())
+    for state in (theirs, nameless):
+        create(hear, state)
+    score()
+    assert {theirs.lead, nameless.lead} <= scores(client).keys()
+    with client.context():
+        assert erase([who], settings, store)["leads"] == (1, 0)
+    # Sales knows the other one's address: it tells by name.
+    erased = hear(sales_events_pb2.LeadsErased(leads=[theirs.lead, nameless.lead]))
+    hear(sales_events_pb2.LeadsErased(leads=[theirs.lead, nameless.lead]), again=erased)
+    for state in (theirs, nameless):
+        hear(sales_events_pb2.LeadConverted(lead=state), subject=state.lead, sequence=9)
+    score()
+    assert not {theirs.lead, nameless.lead} & scores(client).keys()
+    with client.context():
+        wanted = [state.lead.partition("/")[2] for state in (theirs, nameless)]
+        assert Lead.rows().find_one({"uid": {"$in": wanted}}) is None
+
+
+def test_events_in_disorder_and_twice_make_one_lead(client, hear, score) -> None:
+    state, who = lead_state(clock.now() - timedelta(days=1), employee_count=40), customer()
+    closed = sales_events_pb2.LeadConverted(lead=state, convert_time=clock.now())
+    first = hear(closed, subject=state.lead, sequence=3)
+    later = sales_events_pb2.LeadState.FromString(state.SerializeToString())
+    later.customer = who
+    hear(sales_events_pb2.LeadUpdated(lead=later), who, subject=state.lead, sequence=2)
+    created = hear(sales_events_pb2.LeadCreated(lead=state), subject=state.lead)
+    hear(sales_events_pb2.LeadCreated(lead=state), again=created)
+    hear(closed, again=first)
+    with client.context():
+        (row,) = Lead.rows().find({"uid": state.lead.partition("/")[2]})
+    assert row["facts"]["employee_count"] == 40
+    assert (row["convert_time"], row.get("open")) == (docstore.whole_milliseconds(closed.convert_time.ToDatetime(clock.now().tzinfo)), None)  # fmt: skip # noqa: E501
+    assert row["sequence"] == [3, 0]
+    assert score() == 0, "closed leads are not scored"
+
+
+def test_scores_are_seen_by_their_own_tenant_only(channels, client) -> None:
+    other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    assert scores(client)
+    assert scores(other) == {}
+    assert other.refused("GetLeadScore", name=f"{next(iter(scores(client)))}/score")[0] == "LEAD_NOT_SCORED"
+
+
+def test_without_a_word_of_its_facts_a_lead_is_left_alone(client, hear, score) -> None:
+    state = sales_events_pb2.LeadState(lead=f"leads/{ids.uuid7()}", state="STATE_OPEN")
+    create(hear, state)
+    assert score() == 0
+
+
+def test_too_little_data_leaves_the_points_and_says_what_is_missing(channels, jobs, settings, store) -> None:
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    history(client, 120)
+    job = client.score(**LEADS)
+    assert "there are 120 leads older than 30 days, at least 200 are needed" in job.message
+    assert "the points of leads stand" in job.message
+    model = client.GetModel(name=job.model)
+    assert ModelState.State.Name(model.state) == "STATE_REJECTED"
+    with client.context():
+        docstore.in_transaction(lambda: leads.note(lead_state(clock.now()), told(client.tenant)))
+    assert lead_scoring.score_waiting(settings, store) == 1
+    assert scores(client) == {}
+
+
+def test_a_model_promoted_by_hand_scores_all_open_leads_anew(client, hear, score) -> None:
+    lead = create(hear, lead_state(clock.now()))
+    score()
+    before = scores(client)[lead].model
+    job = client.score(**LEADS)
+    (other,) = client.ListModels(filter="kind = KIND_LEAD_CONVERSION AND state = STATE_CHALLENGER").models
+    assert "the champion goes on" in job.message
+    assert job.model == before != other.name
+    client.PromoteModel(name=other.name, reason="To see.")
+    while score():
+        continue
+    now = scores(client)
+    assert now[lead].model == other.name
+    with client.context():
+        still_open = {f"leads/{row['uid']}" for row in Lead.rows().find({"open": True}, {"uid": 1})}
+    assert {now[name].model for name in now if name in still_open} == {other.name}
+    assert client.RollBackModel(name=other.name, reason="Enough.").name == before
+    while score():
+        continue
+    assert scores(client)[lead].model == before
+
+
+def test_the_models_of_purchases_do_not_mind(client) -> None:
+    client.buys(customer(), 0, 7, 14)
+    client.score()
+    kinds = {model.kind for model in client.ListModels(filter="state = STATE_CHAMPION").models}
+    assert kinds == {ModelState.KIND_LIFETIME_VALUE, ModelState.KIND_LEAD_CONVERSION}
+
+
+@pytest.mark.parametrize(
+    ("terms", "field"),
+    [
+        ({"kind": "KIND_CHURN"}, "kind"),
+        (LEADS | {"horizon_weeks": 4}, "horizon_weeks"),
+        (LEADS | {"annual_discount_basis_points": 0}, "annual_discount_basis_points"),
+    ],
+)
+def test_what_a_job_cannot_do_is_refused(client, terms, field) -> None:
+    reason, _, fields = client.refused("CreateScoringJob", scoring_job=terms)
+    assert (reason, fields) == ("INVALID_SCORING_JOB", [f"scoring_job.{field}"])
+
+
+def test_every_query_has_its_index(client) -> None:
+    with client.context():
+        by_probability = [("score.probability", -1), ("_id", -1)]
+        explain.assert_indexed(Lead, SCORED, by_probability, limit=3, max_keys=4)
+        explain.assert_indexed(Lead, {"open": True}, [("_id", 1)], limit=3, max_keys=6)
+        explain.assert_indexed(Lead, {"customer": {"$in": ["customers/a", "customers/b"]}}, max_keys=4)
+        old = {"create_time": {"$lte": clock.now()}}
+        explain.assert_indexed(Lead, old, [("create_time", -1), ("_id", -1)], limit=10, max_keys=12)
