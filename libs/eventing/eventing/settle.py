@@ -100,7 +100,8 @@ class Settler:
             outcomes = self._delivery.process([_read(each) for each in waiting], goes_on)
             settled = list(zip(waiting, outcomes, strict=True))
             waiting = [message for message, outcome in settled if outcome.settle is Settle.HELD]
-            for message, outcome in settled:
+            # What is done first: a copy may have to wait for the broker.
+            for message, outcome in sorted(settled, key=lambda each: each[1].settle is not Settle.DONE):
                 if outcome.settle is not Settle.HELD:
                     self._settle(message, queue, outcome)
             if waiting and goes_on():

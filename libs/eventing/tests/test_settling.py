@@ -14,6 +14,7 @@ from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from eventing.delivery import Delivery
 from eventing.settle import Copies, Settler
+from localrun.ports import free_port
 from testkit import eventually
 
 SERVICE = "sample"
@@ -84,6 +85,21 @@ def test_one_that_must_be_held_holds_up_none_of_those_it_came_with(bus, connect,
         handling.result(20)
     assert messages[1].acknowledged
     assert collected(envelopes) == [1, 1, 1]
+
+
+def test_a_copy_that_cannot_be_made_keeps_no_neighbour_from_being_acknowledged(bus, connect, settings_for, stopping):
+    bus.publish(fact("fail"), fact())
+    _, messages = connect(2)
+    nowhere = Copies(f"amqp://127.0.0.1:{free_port()}/")
+    with Probe(settings_for("sample", role="work")) as probe, ThreadPoolExecutor(1) as pool:
+        settler = Settler(Delivery("sample", Handlers), nowhere, stopping, probe)
+        handling = pool.submit(settler.handle, messages, "sample")
+        try:
+            eventually(lambda: messages[1].acknowledged)
+        finally:
+            stopping.set()
+        handling.result(20)
+    assert not messages[0].acknowledged
 
 
 def test_whoever_stops_begins_none_of_those_that_are_left(bus, connect, settler, stopping, tmp_path):
