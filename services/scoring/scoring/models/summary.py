@@ -164,7 +164,7 @@ def thinned(counts: Ints, most: int) -> Ints:
 
 
 def _packed(key: Ints, amount: Ints) -> tuple[Ints, Ints] | None:
-    """Both, ordered by key, then amount, if both fit into one integer: that sorts several times as fast as places do."""
+    """Both, by key, then amount, if both fit into one integer: that sorts several times as fast as places do."""
     least = int(amount.min())
     bits = (int(amount.max()) - least).bit_length()
     if int(key.max()).bit_length() + bits > _WORD_BITS:
