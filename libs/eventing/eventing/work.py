@@ -7,6 +7,7 @@ acknowledgement on SIGTERM; `_QueueConsumer` and `_Deliver` stop all three.
 """
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _BROKER_PATIENCE_S = 120.0
 _HEARTBEAT_S = 20
+_REDELIVERED_WITHIN_S = 0.5
 
 
 class BrokerGone(Exception):  # noqa: N818
@@ -149,9 +151,8 @@ class _QueueConsumer(QueueConsumer):
 
     def _deliver(self, provider: Any, message: Any) -> None:
         self.in_flight += 1
-        provider.waiting.append(message)
         # Its own green thread: a full pool must not keep the connection from its heartbeats.
-        self.container.spawn_managed_thread(provider.handle_waiting, identifier="deliver")
+        self.container.spawn_managed_thread(partial(provider.accept, message), identifier="deliver")
 
 
 class _Deliver(Consumer):
@@ -164,7 +165,18 @@ class _Deliver(Consumer):
         self.waiting: deque[Any] = deque()
         self._free = threading.Semaphore(BATCHES)
 
-    def handle_waiting(self) -> None:
+    def accept(self, message: Any) -> None:
+        """Handles a message with those that wait by the time a batch may begin.
+
+        A redelivered one may be one that crashes the process, each time: it comes after a random part of a second, for
+        its neighbours to get past it sooner or later.
+        """
+        if _redelivered(message):
+            time.sleep(random.uniform(0, _REDELIVERED_WITHIN_S))
+        self.waiting.append(message)
+        self._handle_waiting()
+
+    def _handle_waiting(self) -> None:
         """Once a batch may begin, runs the method with what waits by then, which may be nothing any more."""
         with self._free:
             while batch := self._batch():
