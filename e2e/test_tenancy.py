@@ -96,7 +96,8 @@ def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> t
     sent = tenant.api.send(call.verb, call.path, call.body, call.query)
     error: Json = {} if sent.ok else sent.json()["error"]
     message = error.get("message", "")
-    for name in names.values():
+    # The longest first: one name may begin with another.
+    for name in sorted(names.values(), key=len, reverse=True):
         message = message.replace(name, "NAME")
     reason = next((detail["reason"] for detail in error.get("details", []) if "reason" in detail), "")
     return sent.status_code, reason, message

@@ -76,4 +76,5 @@ class LeadJobSpec(ProgramSpec):
         "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
     )
     champion: KnownModel | None = Field(default=None, description="The model that scores now.")
+    previous: KnownModel | None = Field(default=None, description="Comes back if the champion fails.")
     consenting: float = Field(ge=0, le=1, description="Share of the leads that may be learned from.")

@@ -16,11 +16,12 @@ import numpy as np
 
 from scoring.domain import lead_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
-from scoring.jobs import program
+from scoring.jobs import lead_watch, program
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
+from scoring.jobs.lead_watch import Known, Watched
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.spec import LeadJobSpec
+from scoring.jobs.spec import KnownModel, LeadJobSpec
 from scoring.models import classifier, lead_conversion
 from scoring.models.classifier import TableError, Training
 from scoring.models.classifier.classifier import BASE_RATE
@@ -56,16 +57,19 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     executor = InProcess()
     reporter.place = executor.place
     reporter.done("inspect", 1, 1)
-    champion = _champion(spec)
+    watched = lead_watch.watch(leads, _stored(spec.champion), _stored(spec.previous))
     learn, test = _split(leads)
     try:
         trained, final = executor.run(lead_conversion.fit, [leads.take(learn), leads], _counting(reporter, total=2))
     except TableError as error:
         raise program.UnusableError(f"the leads cannot be learned from: {error}") from error
     data = _known(leads, learn, test)
-    trial = _trial(trained, leads.take(test), champion) if lead_gates.known(data).passed else None
-    verdict = lead_gates.judge(data, trial.figures if trial else None, spec.consenting, _name(spec))
-    output.write_json(MODEL, _described(spec, leads, final, trial, verdict))
+    standing = watched.standing
+    trial = None
+    if lead_gates.known(data).passed:
+        trial = _trial(trained, leads.take(test), standing.model if standing else None)
+    verdict = lead_gates.judge(data, trial.figures if trial else None, spec.consenting, _name(standing))
+    output.write_json(MODEL, _described(spec, leads, final, trial, verdict, watched))
     output.write_json(SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})
     reporter.end(State.SUCCEEDED, "")
 
@@ -77,6 +81,7 @@ class _Trial:
     figures: lead_gates.Trial
     metrics: dict[str, Any]
     test: dict[str, Any]
+    promised: float
 
 
 def _leads(rows: list[dict[str, Any]]) -> Leads:
@@ -90,14 +95,14 @@ def _leads(rows: list[dict[str, Any]]) -> Leads:
     return Leads(table, instants["create_time"], converted, points)
 
 
-def _champion(spec: LeadJobSpec) -> LeadConversion | None:
-    if spec.champion is None:
+def _stored(known: KnownModel | None) -> Known | None:
+    if known is None:
         return None
-    with opened(spec.champion.url) as file:
-        if sha256(file) != spec.champion.sha256:
-            raise program.UnusableError(f"the stored form of {spec.champion.name} is damaged: promote another model")
-    with opened(spec.champion.url) as file:
-        return lead_conversion.load(json.load(file))
+    with opened(known.url) as file:
+        if sha256(file) != known.sha256:
+            raise program.UnusableError(f"the stored form of {known.name} is damaged: promote another model")
+    with opened(known.url) as file:
+        return Known(known.name, lead_conversion.load(json.load(file)))
 
 
 def _split(leads: Leads) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, np.dtype[np.int64]]]:
@@ -162,7 +167,9 @@ def _trial(trained: Training, test: Leads, champion: LeadConversion | None) -> _
         "miscalibration": _round(of_mine.ece.value),
         "customers": len(test),
     }
-    return _Trial(figures, metrics, kept)
+    promised = lead_watch.error_share(test, mine).value
+    kept["promised"] = {str(lead_conversion.HORIZON_DAYS): promised}
+    return _Trial(figures, metrics, kept, promised)
 
 
 def _compared(champion: LeadConversion, leads: Leads, mine: Floats) -> classifier.Comparison:
@@ -177,10 +184,17 @@ def _figures(found: classifier.Metrics) -> dict[str, Any]:
 
 
 def _described(
-    spec: LeadJobSpec, leads: Leads, final: Training, trial: _Trial | None, verdict: Verdict
+    spec: LeadJobSpec, leads: Leads, final: Training, trial: _Trial | None, verdict: Verdict, watched: Watched
 ) -> dict[str, Any]:
     """What the registry keeps (`usecases.models.register`)."""
-    model = lead_conversion.of(final, leads)
+    told = classifier.predict(final.classifier, leads.table).probability
+    model = LeadConversion(
+        final.classifier,
+        lead_conversion.reference_of(final),
+        int(leads.created.max().astype(np.int64)) if len(leads) else 0,
+        trial.promised if trial else None,
+        lead_watch.histograms(leads, told),
+    )
     artefact = lead_conversion.dump(model)
     messages = [finding.message for finding in final.findings]
     if verdict.state != CHAMPION and not spec.champion:
@@ -210,11 +224,11 @@ def _described(
         "judgement": {
             "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
             "test": trial.test if trial else {},
-            "champion": _name(spec),
-            "standing": _name(spec),
-            "rollback": {"falls": False, "message": ""},
-            "outcomes": [],
-            "drifts": [],
+            "champion": _name(spec.champion),
+            "standing": _name(watched.standing),
+            "rollback": {"falls": watched.falls, "message": watched.message},
+            "outcomes": watched.outcomes,
+            "drifts": watched.drifts,
             "features": lead_conversion.FEATURES,
             "consenting": spec.consenting,
             "artefact": artefact,
@@ -233,8 +247,8 @@ def _counting(reporter: Reporter, total: int) -> Any:
     return count
 
 
-def _name(spec: LeadJobSpec) -> str:
-    return spec.champion.name if spec.champion else ""
+def _name(known: KnownModel | Known | None) -> str:
+    return known.name if known else ""
 
 
 def _interval(found: Difference) -> Interval:

@@ -6,7 +6,7 @@ is chosen on rows that none had seen (`classifier.train`). A lead without a fact
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scoring.domain.lead_gates import WITHIN
 from scoring.models import classifier
 from scoring.models.classifier import Classifier, Column, Kind, Table, Training
+from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 
 COLUMNS = (
@@ -74,6 +75,10 @@ class LeadConversion:
     """Quantiles, 0 to 1 in steps of half a percent."""
     newest: int
     """When the newest lead it learned from was created, in microseconds since 1970."""
+    promised: float | None
+    """Squared error on the leads it was tested on, as a share of that of telling all the same; None if not tested."""
+    histograms: Mapping[str, Histogram]
+    """How the leads it learned from lie, by fact, and what it tells of them."""
 
     def tell(self, facts: Sequence[Mapping[str, Any]]) -> list[Told]:
         """What is to be told of leads with these facts (see `table_of`)."""
@@ -122,14 +127,11 @@ def fit(leads: Leads) -> Training:
     return classifier.train(leads.table, leads.converted, leads.created, HORIZON_DAYS, OUTCOME)
 
 
-def of(training: Training, leads: Leads) -> LeadConversion:
-    """What scores, trained on these leads: the classifier, and how its out-of-fold probabilities lie."""
+def reference_of(training: Training) -> tuple[float, ...]:
+    """How the probabilities of leads lie that the model had not seen: `LeadConversion.reference`."""
     seen = training.out_of_fold
-    chosen = training.classifier.chosen
-    told = seen.probability[chosen] if seen else np.array([training.classifier.base_rate.probability])
-    reference = tuple(float(f"{q:.9g}") for q in np.quantile(told, _QUANTILES))
-    newest = int(leads.created.max().astype(np.int64)) if len(leads) else 0
-    return LeadConversion(training.classifier, reference, newest)
+    told = seen.probability[training.classifier.chosen] if seen else [training.classifier.base_rate.probability]
+    return tuple(float(f"{q:.9g}") for q in np.quantile(told, _QUANTILES))
 
 
 def dump(model: LeadConversion) -> dict[str, Any]:
@@ -138,13 +140,18 @@ def dump(model: LeadConversion) -> dict[str, Any]:
         "classifier": base64.b64encode(classifier.to_bytes(model.classifier)).decode(),
         "reference": list(model.reference),
         "newest": model.newest,
+        "promised": model.promised,
+        "histograms": {name: asdict(found) for name, found in model.histograms.items()},
     }
 
 
 def load(stored: Mapping[str, Any]) -> LeadConversion:
     """The model that was dumped. Raises ArtefactError where it is damaged."""
     whole = classifier.from_bytes(base64.b64decode(stored["classifier"]))
-    return LeadConversion(whole, tuple(stored["reference"]), stored["newest"])
+    histograms = {
+        name: Histogram(tuple(found["edges"]), tuple(found["counts"])) for name, found in stored["histograms"].items()
+    }
+    return LeadConversion(whole, tuple(stored["reference"]), stored["newest"], stored["promised"], histograms)
 
 
 def _value(column: Column, value: Any) -> Any:

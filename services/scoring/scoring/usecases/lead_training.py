@@ -39,17 +39,18 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     refused = _refused(job, settings, {row["customer"] for row in rows if row.get("customer")})
     kept = [row for row in rows if row.get("customer") not in refused]
     blobs.put(job.subject, _FILE, parquet.leads(map(_row, kept)))
-    champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
     spec: dict[str, Any] = {
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
         "leads": url(settings, job.subject, _FILE),
-        "champion": champion
-        and {
-            "name": champion.name,
-            "role": "champion",
-            "url": url(settings, champion.subject, ARTEFACT),
-            "sha256": champion.artefact_sha256,
+        **{
+            role: {
+                "name": model.name,
+                "role": role,
+                "url": url(settings, model.subject, ARTEFACT),
+                "sha256": model.artefact_sha256,
+            }
+            for role, model in _known()
         },
         "consenting": len(kept) / len(rows) if rows else 1.0,
     }
@@ -67,6 +68,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     made: Model = Model.get(job.uid)
     if made.state != gates.CHAMPION:
         stands = "the champion goes on" if job.scorer != made.uid else "the points of leads stand"
+        if description["judgement"]["rollback"]["falls"]:
+            stands = f"{job.model} comes back: {description['judgement']['rollback']['message']}"
         failed = [gate["message"] for gate in made.gates if not gate["passed"]]
         return f"The model did not become champion, {stands}: {'; '.join(failed) or 'another one took its place'}."
     lead_scoring.loaded(made, blobs)
@@ -77,6 +80,15 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
             return f"{scored} open leads have new scores of {made.name}."
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
+
+
+def _known() -> list[tuple[str, Model]]:
+    """The models a job measures, each with its role."""
+    champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
+    if champion is None:
+        return []
+    before = Model.get_many([champion.previous]).values() if champion.previous else ()
+    return [("champion", champion), *(("previous", model) for model in before)]
 
 
 def _refused(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> set[str]:

@@ -145,6 +145,7 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
         assert champion is not None
         standing = board[_uid(told["standing"])]
         _take_back(champion, standing, told["rollback"]["message"], job=job.name)
+        _score_anew(job.kind)
     if standing is not None:
         _note_drift(standing, job, told["drifts"])
     made = [_candidate(job, description, hashes)]

@@ -1,5 +1,8 @@
 """The program that trains on leads: what it refuses, what it says of nothing, and that it ends alike."""
 
+import hashlib
+import json
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,11 +33,13 @@ def row(place: int, **changes: Any) -> dict[str, Any]:
     return known | changes
 
 
-def trained(folder: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def trained(folder: Path, rows: list[dict[str, Any]], **known_models: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     leads, output = folder / "leads.parquet", Folder(str(folder / "result"))
     leads.write_bytes(parquet.leads(rows))
-    spec = LeadJobSpec(tenant="acme", as_of=NOON, leads=str(leads), consenting=1.0, output=str(folder / "result"))
+    spec = LeadJobSpec(
+        tenant="acme", as_of=NOON, leads=str(leads), consenting=1.0, output=str(folder / "result"), **known_models
+    )
     train_leads.run(spec, output, Reporter(output))
     found = output.read_json(train_leads.MODEL)
     assert found is not None
@@ -61,3 +66,43 @@ def test_equal_leads_in_another_order_make_an_equal_model(tmp_path) -> None:
     assert one["version"] == other["version"]
     assert one["judgement"] == other["judgement"]
     assert one["judgement"]["candidate"]["state"] == "REJECTED", "nothing was planted"
+
+
+def known(folder: Path, name: str, role: str) -> dict[str, str]:
+    """A model that an earlier job made in the folder, as a later one is told of it."""
+    stored = folder / f"{role}.json"
+    made = Folder(str(folder / "result")).read_json(train_leads.MODEL)
+    assert made is not None
+    stored.write_text(json.dumps(made["judgement"]["artefact"]))
+    return {"name": name, "role": role, "url": str(stored), "sha256": hashlib.sha256(stored.read_bytes()).hexdigest()}
+
+
+def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before(tmp_path) -> None:
+    """Whom the champion takes for likely no longer is: what the one before learned holds again."""
+
+    def told(place: int, *, turned: bool) -> dict[str, Any]:
+        chance = random.Random(place)
+        phone = chance.random() < 0.5
+        likely = phone != turned
+        facts = {"source": "SOURCE_WEB", "has_phone": phone, "message_length": chance.randrange(500)}
+        return row(place, facts=facts, converted=chance.random() < (0.7 if likely else 0.1))
+
+    trained(tmp_path / "one", [told(place, turned=False) for place in range(500)])
+    trained(tmp_path / "two", [told(place, turned=True) for place in range(500)])
+    before = known(tmp_path / "one", "models/one", "previous")
+    champion = known(tmp_path / "two", "models/two", "champion")
+    both = [told(place, turned=place < 500) for place in range(700)]
+    found = trained(tmp_path / "three", both, champion=champion, previous=before)["judgement"]
+    (outcome,) = found["outcomes"]
+    assert (outcome["model"], outcome["customers"], outcome["degraded"]) == ("models/two", 200, True)
+    assert outcome["error"]["low"] > 1 > outcome["promised"]
+    assert found["rollback"]["falls"]
+    assert "the model before it has" in found["rollback"]["message"]
+    assert (found["champion"], found["standing"]) == ("models/two", "models/one")
+    steady = trained(tmp_path / "four", [told(place, turned=True) for place in range(700)], champion=champion)
+    (outcome,) = steady["judgement"]["outcomes"]
+    assert not outcome["degraded"]
+    assert not steady["judgement"]["rollback"]["falls"]
+    drifts = {drift["feature"]: drift["drifted"] for drift in steady["judgement"]["drifts"]}
+    assert {"has_phone", "message_length", "probability"} <= drifts.keys()
+    assert not any(drifts.values())

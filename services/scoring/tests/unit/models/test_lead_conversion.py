@@ -41,7 +41,10 @@ def generated(number: int, seed: int) -> tuple[list[dict], Leads]:
 @pytest.fixture(scope="module")
 def model() -> lead_conversion.LeadConversion:
     leads = generated(600, 1)[1]
-    return lead_conversion.of(lead_conversion.fit(leads), leads)
+    training = lead_conversion.fit(leads)
+    return lead_conversion.LeadConversion(
+        training.classifier, lead_conversion.reference_of(training), newest=0, promised=0.8, histograms={}
+    )
 
 
 def test_the_planted_signal_is_found_and_named(model) -> None:
