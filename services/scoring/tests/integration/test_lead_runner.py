@@ -11,6 +11,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 from rapport.sales.v1 import events_pb2 as sales_events_pb2
 from rapport.scoring.v1 import events_pb2
+from rapport.scoring.v1.model_pb2 import Model
 
 import docstore
 from chassis import clock, ids
@@ -20,6 +21,7 @@ from localrun.ports import free_port
 from scoring.store import ScoringJob
 from testkit import eventually
 
+from .conftest import customer
 from .test_lead_scoring import LEADS, JobState, history, lead_state
 
 SERVICE = "scoring"
@@ -103,4 +105,9 @@ def test_a_killed_runner_s_training_is_gone_on_with_and_new_leads_are_scored_at_
         (scored,) = event.scores
         assert (scored.lead, scored.model) == (state.lead, job.model)
         assert scored.probability == client.GetLeadScore(name=f"{state.lead}/score").probability.value
+    # Models of purchases have a champion of their own.
+    client.buys(customer(), 0, 7, 14)
+    client.score()
+    kinds = {model.kind for model in client.ListModels(filter="state = STATE_CHAMPION").models}
+    assert kinds == {Model.KIND_LIFETIME_VALUE, Model.KIND_LEAD_CONVERSION}
     assert [each.stop() for each in (run, *others)] == [0, 0, 0]
