@@ -11,7 +11,7 @@ from docstore.documents import InstantField
 from docstore.records import Record
 
 KEPT = timedelta(days=1_095)
-"""From a lead's creation on, on the real clock."""
+"""Since a lead was first heard of, on the real clock: the business clock of a test platform may stand anywhere."""
 SCAN = "leads"
 _OPEN: dict[str, Any] = {"open": True}
 SCORED: dict[str, Any] = {"score.probability": {"$exists": True}}

@@ -112,16 +112,15 @@ def name_of(uid: str) -> str:
 
 def _first(state: events_pb2.LeadState) -> dict[str, Any]:
     facts = state.facts
-    created = facts.create_time.ToDatetime(UTC)
     return {
         "facts": {
             "source": lead_pb2.Lead.Source.Name(facts.source),
             **{name: getattr(facts, name) for name in _FACTS},
         },
         "points": state.initial_score,
-        "create_time": created,
+        "create_time": facts.create_time.ToDatetime(UTC),
         "know_time": facts.know_time.ToDatetime(UTC),
-        "expire_time": created + KEPT,
+        "expire_time": clock.real_now() + KEPT,
     }
 
 

@@ -306,6 +306,22 @@ def test_too_little_data_leaves_the_points_and_says_what_is_missing(channels, se
     assert scores(client) == {}
 
 
+def test_who_objects_is_in_no_training(channels, settings, store) -> None:
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    client.profiling()
+    history(client, 250)
+    people_ = [customer() for _ in range(20)]
+    with client.context():
+        rows = list(Lead.rows().find({}, {"uid": 1}, limit=40))
+        for place, row in enumerate(rows):
+            Lead.rows().update_one({"uid": row["uid"]}, {"$set": {"customer": people_[place % 20]}})
+    for who in people_[:5]:
+        client.objects(who)
+    job = train(client, settings, store)
+    model = client.GetModel(name=job.model)
+    assert (job.refused_count, model.customer_count, model.consenting_share) == (10, 240, 240 / 250)
+
+
 def test_a_model_promoted_by_hand_scores_all_open_leads_anew(client, hear, score, settings, store) -> None:
     lead = create(hear, lead_state(clock.now()))
     score()
