@@ -25,8 +25,8 @@ from testkit.servers import running_broker, running_mongodb
 
 # Those that take longest go first; the last group runs after the others, two at a time, for each starts a platform.
 TOGETHER = (
-    "libs/eventing",
     "services/scoring",
+    "libs/eventing",
     "services/campaigns",
     "services/gateway",
     "libs/localrun",
@@ -47,6 +47,8 @@ LAST_AT_ONCE = 2
 APART = (
     "libs/eventing/tests/test_outages.py",
     "services/scoring/tests/integration/jobs",
+    "services/scoring/tests/unit",
+    "libs/eventing/tests/test_erasing.py",
     "e2e/test_story.py",
     "e2e/test_privacy.py",
 )
