@@ -42,8 +42,10 @@ MODELS_MOST = 16
 LEASE_S = 60.0
 _SCANS = 4
 _AGAIN_S = 1.0
-_MISSING_AGAIN = timedelta(minutes=10)
-"""When leads of known customers are looked at again while there is no purpose to ask consent about."""
+_SILENT = timedelta(seconds=2)
+"""When leads of known customers are looked at again while consent does not answer."""
+_PURPOSELESS = timedelta(minutes=10)
+"""The same while there is no purpose to ask consent about."""
 _READ = ("uid", "customer", "facts", "changes", "open", "score.probability", "score.model")
 
 logger = logging.getLogger(__name__)
@@ -138,11 +140,15 @@ def _step(settings: ScoringSettings, blobs: BlobStore, leased: Row) -> int:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What becomes of some leads: canonical customers, consent's decisions by these, and leads of no answer yet."""
+    """What becomes of some leads: canonical customers and consent's decisions by these.
+
+    later: uids of leads nothing was decided about yet, to be looked at again after `pause`.
+    """
 
     canonicals: Mapping[str, str]
     decided: Mapping[str, Decision]
-    later: frozenset[str]
+    later: frozenset[str] = frozenset()
+    pause: timedelta = _SILENT
 
     def decision(self, row: Row) -> Decision | None:
         """The decision about the lead's customer; None where none is known."""
@@ -150,7 +156,7 @@ class _Judged:
 
 
 def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> int:
-    """Scores leads of the current tenant; returns how many. Raises Unavailable when consent does not answer."""
+    """Scores leads of the current tenant; returns how many. Raises Unavailable when decisions are too old by then."""
     champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
     if champion is None:
         _settle(rows)
@@ -169,14 +175,14 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
 def _judged(settings: ScoringSettings, rows: Sequence[Row]) -> _Judged:
     canonicals = aliases.resolve({row["customer"] for row in rows if row.get("customer")})
     if not canonicals:
-        return _Judged({}, {}, frozenset())
+        return _Judged({}, {})
     try:
-        decided = decisions.decide(settings, sorted(set(canonicals.values())))
-    except FailedPrecondition as error:
-        # Nobody can be asked about: whoever names no customer is scored all the same.
-        logger.warning("leads of customers are not scored: %s", error.reason)
-        return _Judged(canonicals, {}, frozenset(row["uid"] for row in rows if row.get("customer")))
-    return _Judged(canonicals, decided, frozenset())
+        return _Judged(canonicals, decisions.decide(settings, sorted(set(canonicals.values()))))
+    except (FailedPrecondition, Unavailable) as error:
+        # Whoever names no customer does not wait for consent.
+        logger.warning("leads of known customers wait: %s", error.reason)
+        later = frozenset(row["uid"] for row in rows if row.get("customer"))
+        return _Judged(canonicals, {}, later, _SILENT if isinstance(error, Unavailable) else _PURPOSELESS)
 
 
 def _settle(rows: Sequence[Row]) -> None:
@@ -193,6 +199,8 @@ def _store(asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row],
     open_ones = {"uid": {"$in": [row["uid"] for row in asked]}, "open": True}
     changes = {row["uid"]: row["changes"] for row in Lead.rows().find(open_ones, {"uid": 1, "changes": 1})}
     there = {row["uid"] for row in asked if changes.get(row["uid"]) == row["changes"]}
+    # Somebody scored them meanwhile, perhaps with the champion of before.
+    again = changes.keys() - there
     names = {judged.canonicals[row["customer"]] for row in asked if row.get("customer")}
     refused = {name for name in names if not judged.decided[name].allowed} | objecting(names)
     refused |= tombstones.erased(names)
@@ -206,7 +214,8 @@ def _store(asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row],
         else:
             allowed.append(row)
             writes.append(_write(row, {}, {"score": scores[row["uid"]]}))
-    writes += [_write(row, {}, {"due": now + _MISSING_AGAIN}) for row in late]
+    writes += [_write(row, {}, {"due": now + judged.pause}) for row in late]
+    writes += [UpdateOne({"uid": uid}, {"$set": {"due": now}, "$unset": {"lease": ""}}) for uid in again]
     Lead.rows().bulk_write(writes)
     lost = [row for row in denied if row.get("score")]
     if lost:

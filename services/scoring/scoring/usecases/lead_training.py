@@ -60,8 +60,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Gives the model its place; of a champion it waits until all open leads have its score. Returns what came of it.
 
-    Raises Unavailable when consent does not answer or the process stops, JobFailed when somebody changed the champion
-    meanwhile.
+    Raises Unavailable when the process stops, JobFailed when somebody changed the champion meanwhile.
     """
     description = json.loads(blobs.get(job.result_subject, "model.json"))
     models.register(job, description, blobs)

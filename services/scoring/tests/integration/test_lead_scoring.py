@@ -17,6 +17,7 @@ from chassis import clock, ids
 from docstore import batches, explain
 from docstore.blobs import BlobStore
 from eventing.envelope import Envelope
+from localrun.ports import free_port
 from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
@@ -25,6 +26,7 @@ from scoring.store import Lead
 from scoring.store.leads import SCORED
 from scoring.usecases import lead_scoring, lead_training, leads, people, preparing, running
 from scoring.usecases.erasing import erase
+from testkit import eventually
 
 from .conftest import Client, claimed, customer
 
@@ -206,6 +208,28 @@ def test_a_known_customer_is_scored_under_a_decision_or_not_at_all(client, hear,
     score()
     assert anonymous.lead not in scores(client)
     assert list(events(client)[-1].removed_leads) == [anonymous.lead]
+
+
+def test_while_consent_is_silent_only_leads_of_known_customers_wait(client, hear, score, settings, store) -> None:
+    known, anonymous = (create(hear, lead_state(clock.now(), who)) for who in (customer(), ""))
+    nowhere = settings.model_copy(update={"upstreams": {"consent": f"dns:///127.0.0.1:{free_port()}"}})
+    lead_scoring.score_waiting(nowhere, store)
+    assert anonymous in scores(client)
+    assert known not in scores(client)
+    eventually(lambda: score() and known in scores(client), 10, "the known one is scored when consent answers")
+
+
+def test_a_lead_that_was_scored_meanwhile_is_looked_at_again(client, hear, score, settings, store) -> None:
+    """Whoever began with the champion of before must not have the last word."""
+    lead = create(hear, lead_state(clock.now()))
+    with client.context():
+        (row,) = Lead.rows().find({"uid": lead.partition("/")[2]})
+        lead_scoring._score(settings, store, [row])
+        Lead.rows().update_one({"uid": row["uid"]}, {"$set": {"score.model": "before"}, "$inc": {"changes": 1}})
+        assert lead_scoring._score(settings, store, [row]) == 0
+    assert scores(client)[lead].model == "models/before"
+    assert score() == 1
+    assert scores(client)[lead].model != "models/before"
 
 
 def test_an_objection_takes_scores_and_rows_and_later_leads_are_not_kept(client, hear, score) -> None:
