@@ -23,6 +23,7 @@ from e2e.faults.backlog import GRANTED, WITHDRAWN, statement, told
 from e2e.faults.load import prepare
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
+from eventing.delivery import PREFETCH
 from eventing.envelope import Envelope
 from localrun.layout import Layout
 from testkit.servers import Broker
@@ -64,10 +65,11 @@ def nothing_restarted(platform: Platform) -> Iterator[None]:
 def test_others_write_on_while_a_consumer_is_down_and_it_catches_up(platform: Platform, tenant: tenants.Tenant) -> None:
     api, broker = tenant.api, Broker(platform.amqp_uri, platform.management_uri)
     with standing_still(platform, "identity-work"):
-        customers = list(backlog.consenting(api, 30))
+        # More than the worker is given at a time.
+        customers = list(backlog.consenting(api, PREFETCH + 20))
         for customer in customers:
             api.post("/v1/consents:withdraw", statement(customer))
-        for queue, least in (("identity", 20), ("identity.urgent", 20)):
+        for queue, least in (("identity", 15), ("identity.urgent", 15)):
             wait_for(lambda q=queue, n=least: backlog.waiting(platform, q) >= n, f"events wait on {queue}", 30)
         assert not any(told(api, customer) for customer in customers)
         # The broker gives the consumer up, as it does by itself after a minute: what it held is delivered again.
