@@ -1,4 +1,4 @@
-"""Looks for texts in everything a platform keeps, decoded: the proof of an erasure (architecture.md section 6).
+"""Looks for texts in everything a platform keeps, decoded: the proof of an erasure.
 
 Decoded are: every document of every collection with what its binary fields hold (protobuf, gzip, zlib, base64), every
 cell of every Parquet file and every other stored file, every message of every queue (retries and dead letters
