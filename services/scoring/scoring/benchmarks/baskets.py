@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from scoring.benchmarks.datasets import DataFolder, MissingData
+from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
 from scoring.models.baskets import Baskets, Rules, derive, evaluate, frequent, least_count
 from scoring.models.summary import Ints
@@ -22,14 +22,7 @@ HOLDOUT_DAYS = 90
 
 def measure(data: DataFolder) -> Iterator[Line]:
     """Both data sets; what is missing is raised after the lines of the other one."""
-    missing = None
-    for lines in (_groceries, _online_retail):
-        try:
-            yield from lines(data)
-        except MissingData as error:
-            missing = error
-    if missing:
-        raise missing
+    yield from from_each(data, _groceries, _online_retail)
 
 
 def _groceries(data: DataFolder) -> Iterator[Line]:

@@ -1,14 +1,17 @@
 """Where the public data sets lie. They are not part of the project: a task whose data are missing says which file."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from scoring.benchmarks.lines import Line
 
 
 class MissingData(Exception):  # noqa: N818
-    """A data set is not in the folder."""
+    """Files of a data set are not in the folder."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"not found: {path}")
-        self.path = path
+    def __init__(self, *paths: Path) -> None:
+        super().__init__(f"not found: {', '.join(map(str, paths))}")
+        self.paths = paths
 
 
 class DataFolder:
@@ -23,3 +26,15 @@ class DataFolder:
         if not path.is_file():
             raise MissingData(path)
         return path
+
+
+def from_each(data: DataFolder, *parts: Callable[[DataFolder], Iterator[Line]]) -> Iterator[Line]:
+    """The lines of every part whose data are there; then raises MissingData for those whose are not."""
+    missing: list[Path] = []
+    for part in parts:
+        try:
+            yield from part(data)
+        except MissingData as error:
+            missing += error.paths
+    if missing:
+        raise MissingData(*missing)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]
 
-from scoring.benchmarks.datasets import DataFolder, MissingData
+from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
 from scoring.models.offers import OfferModel, Purchases, Ranking, fit, rank, top
 from scoring.models.summary import Ints
@@ -28,14 +28,7 @@ Scorer = Callable[[sparse.csr_array], NDArray[np.float64]]
 
 def measure(data: DataFolder) -> Iterator[Line]:
     """Both data sets; what is missing is raised after the lines of the other one."""
-    missing = None
-    for lines in (_online_retail, _movielens):
-        try:
-            yield from lines(data)
-        except MissingData as error:
-            missing = error
-    if missing:
-        raise missing
+    yield from from_each(data, _online_retail, _movielens)
 
 
 def _online_retail(data: DataFolder) -> Iterator[Line]:

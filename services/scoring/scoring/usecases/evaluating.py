@@ -51,7 +51,10 @@ def evaluate_due(owner: str = "") -> int:
 def evaluate_all(owner: str = "") -> None:
     """Takes in everything the current tenant's segments wait for, by itself or by waiting for who keeps them."""
     deadline = time.monotonic() + _PATIENCE_S
-    while _has_work() and time.monotonic() < deadline:
+    while _has_work():
+        if time.monotonic() >= deadline:
+            logger.warning("segments are behind after %.0f s of waiting; they follow by themselves", _PATIENCE_S)
+            return
         if not keep(owner):
             time.sleep(0.05)
 
