@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -45,10 +46,20 @@ class Cluster:
     head: subprocess.Popen[bytes]
 
     def jobs(self) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = requests.get(
-            f"{self.dashboard}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10
-        ).json()
+        found: list[dict[str, object]] = self._read("/api/jobs/")
         return found
+
+    def nodes(self) -> int:
+        """How many have joined and live."""
+        with suppress(requests.RequestException):
+            summary = self._read("/nodes?view=summary")["data"]["summary"]
+            return sum(node["raylet"].get("state") == "ALIVE" for node in summary)
+        return 0
+
+    def _read(self, path: str) -> Any:
+        answer = requests.get(self.dashboard + path, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
 
 def free_port(address: str) -> int:
@@ -128,8 +139,9 @@ def cluster() -> Iterator[Cluster]:
         try:
             eventually(lambda: listens(HEAD, gcs), timeout=60)
             nodes.append(start(SECOND, scratch, f"--address={HEAD}:{gcs}"))
-            eventually(lambda: listens(HEAD, dashboard), timeout=60)
-            yield Cluster(f"{HEAD}:{gcs}", f"http://{HEAD}:{dashboard}", head)
+            cluster = Cluster(f"{HEAD}:{gcs}", f"http://{HEAD}:{dashboard}", head)
+            eventually(lambda: cluster.nodes() == len(nodes), timeout=60)
+            yield cluster
         finally:
             for node in nodes:
                 if node.poll() is None:
