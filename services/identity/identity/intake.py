@@ -86,9 +86,7 @@ def amount(event: TrackingEvent, default_currency: str) -> Amount | None:
         return None
     named = _given(event, "currency")
     currency = named.string_value.strip().upper() if named else default_currency
-    decimals = money.check_currency(currency)
-    minor = (number.scaleb(decimals)).quantize(Decimal(1), rounding=ROUND_HALF_EVEN)
-    return Amount(currency, int(minor))
+    return Amount(currency, minor_units(number, currency))
 
 
 def order_id(event: TrackingEvent) -> str | None:
@@ -100,6 +98,22 @@ def order_id(event: TrackingEvent) -> str | None:
     if kind == "number_value" and value.number_value.is_integer():
         return str(int(value.number_value))
     return value.string_value[:ID_MAX] or None
+
+
+def decimal(value: object) -> Decimal | None:
+    """A number, or a text that is one, such as 12.50; None for anything else, and beyond AMOUNT_MAX."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = Decimal(value.strip() if isinstance(value, str) else repr(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number) <= AMOUNT_MAX else None
+
+
+def minor_units(number: Decimal, currency: str) -> int:
+    """Rounded half to even to the currency's minor unit. Raises InvalidArgument CURRENCY_UNKNOWN."""
+    return int(number.scaleb(money.check_currency(currency)).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
 def _json(event: TrackingEvent) -> str:
@@ -261,16 +275,7 @@ def _given(event: TrackingEvent, name: str) -> Value | None:
 
 def _number(value: Value) -> Decimal | None:
     kind = value.WhichOneof("kind")
-    try:
-        if kind == "number_value":
-            number = Decimal(repr(value.number_value))
-        elif kind == "string_value":
-            number = Decimal(value.string_value.strip())
-        else:
-            return None
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and abs(number) <= AMOUNT_MAX else None
+    return decimal(getattr(value, kind)) if kind in ("number_value", "string_value") else None
 
 
 def _nul(name: str, value: str) -> Refusal | None:

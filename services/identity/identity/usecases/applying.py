@@ -23,7 +23,7 @@ import docstore
 from chassis import clock, metric_names, money, telemetry
 from chassis.errors import Aborted, Unavailable
 from eventing import tombstones
-from identity import intake, messages
+from identity import intake, messages, tracked_products
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.domain.resolution import Evidence
 from identity.settings import IdentitySettings
@@ -258,6 +258,10 @@ def _tracked(batch: IngestionBatch, event: TrackingEvent, row: Mapping[str, Any]
         order_id=row.get("order_id", ""),
         kind=TrackingEvent.Kind.Name(event.kind),
     )
+    if event.kind == TrackingEvent.KIND_TRACK and event.event in tracked_products.EVENTS:
+        # Entries that were there before come without their details.
+        properties = row.get("details") or messages.plain(event.properties)
+        tracked_products.tell(properties, row.get("currency_code", ""), tracked)
     if "currency_code" in row:
         tracked.amount.CopyFrom(money.from_minor(row["amount_minor"], row["currency_code"]))
     return tracked

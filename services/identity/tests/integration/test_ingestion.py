@@ -8,9 +8,12 @@ from datetime import timedelta
 
 import pytest
 from google.protobuf.json_format import MessageToDict
+from rapport.identity.v1 import events_pb2
 
 from chassis import clock
+from chassis.errors import Aborted
 from identity.store import IngestionBatch
+from identity.usecases import applying
 
 from .conftest import NOW, identify, track
 
@@ -149,6 +152,30 @@ def test_repeats_are_dropped_within_and_across_batches(client):
         told = [entry for row in IngestionBatch.rows().find({}) for entry in row["outbox"]]
     assert [entry["type"] for entry in told] == ["rapport.identity.v1.EventsTracked"] * 3
     assert all(entry["datasubjects"] for entry in told)
+
+
+@pytest.mark.parametrize("properties", ["from the row in hand", "of a row that was there before"])
+def test_the_products_of_an_order_are_told(client, monkeypatch, properties):
+    if properties == "of a row that was there before":
+        insert = applying.insert_new
+
+        def die_after(rows, batch):
+            """Once: the batch is applied again, and finds its own rows."""
+            insert(rows, batch)
+            monkeypatch.setattr(applying, "insert_new", insert)
+            raise Aborted("CONFLICT", "Try again.")
+
+        monkeypatch.setattr(applying, "insert_new", die_after)
+    products = [{"product_id": "p1", "quantity": 2, "price": 3}, {"name": "No id"}]
+    client.apply(order("m1", "u1", 9, currency="EUR", products=products), track("m2", "u1", properties={"products": 3}))
+    with client.context():
+        (entry,) = [entry for row in IngestionBatch.rows().find({}) for entry in row["outbox"]]
+    bought, other = events_pb2.EventsTracked.FromString(entry["body"]).events
+    (product,) = bought.products
+    assert (product.product_id, product.quantity) == ("p1", 2)
+    assert (product.price.currency_code, product.price.units) == ("EUR", 3)
+    assert bought.left_out_product_count == 1
+    assert (list(other.products), other.left_out_product_count) == ([], 0)
 
 
 def test_a_repeated_request_stores_nothing_again(client):
