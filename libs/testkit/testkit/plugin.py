@@ -3,6 +3,9 @@
     def test_it(database, settings_for): ...          # a fresh database of the service under test
     def test_events(amqp, role): ...                  # a fresh virtual host; roles as processes
 
+More fixtures: `mail_server` and `inbox` (testkit.mails), `refused` (testkit.refusals), `publish`, `captured` and
+`started` (testkit.telling), `travel` (testkit.travel).
+
 A module names the service under test: `SERVICE = "consent"`; its settings class is the one in
 `<service>.settings`, its collections those of `<service>.migrate`.
 """
@@ -28,6 +31,8 @@ from testkit import failpoints
 from testkit.keys import TEST_KEYRING
 from testkit.roles import RoleProcess
 from testkit.servers import Broker, running_broker, running_mongodb
+
+pytest_plugins = ["testkit.mails", "testkit.refusals", "testkit.telling", "testkit.travel"]
 
 SettingsFor = Callable[..., Settings]
 

@@ -1,49 +1,31 @@
-import asyncio
-import json
-import secrets
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
-import pymongo
 import pytest
-from aiosmtpd.controller import Controller
 from google.protobuf.message import Message as Proto
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from pydantic import SecretStr
 from rapport.campaigns.v1 import campaigns_service_pb2, campaigns_service_pb2_grpc, message_pb2
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, events_pb2, purpose_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
 
-import docstore
 from campaigns.handlers import Handlers
 from campaigns.servicer import CampaignsServicer
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Message
 from campaigns.usecases import advancing, sending, unsubscribing
 from chassis import client as chassis_client
-from chassis import clock, ids, server, tenancy
+from chassis import server, tenancy
 from chassis.keys import keyring
 from chassis.smtp import Mailer
-from eventing.delivery import Delivery
-from eventing.delivery import Message as Delivered
-from eventing.envelope import Envelope
-from eventing.subscribe import subscriptions
 from localrun.ports import free_port
-from testkit.keys import TEST_KEYRING
-from testkit.plugin import settings_class
+from testkit.neighbours import serving
 from testkit.roles import RoleProcess
+from testkit.telling import enveloped, handle
 
 EMAIL = purpose_pb2.CHANNEL_EMAIL
 FORM = consent_pb2.Evidence(method="METHOD_FORM")
@@ -51,66 +33,12 @@ SEGMENT = "segments/at-risk"
 PURPOSE = "purposes/news"
 
 
-class MailServer:
-    """Keeps what it is given; answers as told by recipient, and not at all while it hangs."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, EmailMessage]] = []
-        self.answers: dict[str, str] = {}
-        self.hangs = threading.Event()
-
-    async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 - aiosmtpd calls it
-        (recipient,) = envelope.rcpt_tos
-        self.received.append((recipient, message_from_bytes(envelope.content, policy=policy.default)))
-        while self.hangs.is_set():
-            await asyncio.sleep(0.02)
-        return self.answers.get(recipient, "250 OK")
-
-    def to(self, recipient: str) -> list[EmailMessage]:
-        """The mails a recipient got, repeats included."""
-        return [mail for address, mail in list(self.received) if address == recipient]
-
-
-@pytest.fixture(scope="module")
-def mail_server() -> Iterator[tuple[MailServer, int]]:
-    handler, port = MailServer(), free_port()
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield handler, port
-    handler.hangs.clear()
-    controller.stop()
-
-
-@pytest.fixture
-def inbox(mail_server) -> Iterator[MailServer]:
-    yield mail_server[0]
-    mail_server[0].answers.clear()
-    mail_server[0].hangs.clear()
-
-
 @pytest.fixture(scope="session")
 def consent_process(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
     """The real consent service, on a database of its own."""
     folder = tmp_path_factory.mktemp("consent")
-    settings = settings_class("consent")(
-        service="consent",
-        environment="test",
-        bind_host="127.0.0.1",
-        grpc_port=free_port(),
-        mongodb_uri=mongodb,
-        database=f"test_consent_{secrets.token_hex(4)}",
-        keys=TEST_KEYRING,
-        blob_url=f"file://{folder}",
-        mail_from="Shop <no-reply@shop.example>",
-        drain_s=0.2,
-    )
-    RoleProcess(settings.model_copy(update={"role": "migrate"}), folder / "migrate.log").run()
-    process = RoleProcess(settings, folder / "serve.log").start().wait_ready()
-    yield process
-    if process.process.poll() is None:
-        process.kill()
-    with pymongo.MongoClient(mongodb) as servers:
-        servers.drop_database(settings.database)
+    with serving("consent", mongodb, folder, mail_from="Shop <no-reply@shop.example>") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -235,23 +163,10 @@ class Client:
     def mail(step: str, template: str = "templates/hello") -> dict:
         return {"id": step, "send": {"template": template, "purpose": PURPOSE}}
 
-    def tell(
-        self, event: Proto, subject: str = "things/1", event_id: str = "", sequence: int = 1, **values: Any
-    ) -> str:
-        """Hands an event to the handlers, as the worker does; returns its id."""
-        envelope = Envelope(
-            id=event_id or ids.uuid7(),
-            type=event.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=self.tenant,
-            time=clock.now(),
-            sequence=(sequence, 0),
-            body=event.SerializeToString(),
-        )
-        (found,) = subscriptions(Handlers)[envelope.type]
-        with self.context():
-            docstore.in_transaction(lambda: getattr(Handlers(), found.method)(event, envelope))
+    def tell(self, event: Proto, subject: str = "things/1", event_id: str = "", sequence: int = 1) -> str:
+        """Hands an event to the handlers; returns its id."""
+        envelope = enveloped(event, self.tenant, subject=subject, event_id=event_id, sequence=sequence)
+        handle(Handlers, envelope)
         return envelope.id
 
     def know(self, *customers: str, **fields: str) -> None:
@@ -316,30 +231,6 @@ def ready(client: Client) -> Client:
 
 
 @pytest.fixture
-def hear(client: Client) -> Callable[..., None]:
-    """Hears an event as the worker does: what comes late, again, or about erased people is left out."""
-    delivery = Delivery("campaigns", Handlers)
-
-    def event(message: Proto, subject: str, *about: str, sequence: int = 1) -> None:
-        told = Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=client.tenant,
-            time=clock.now(),
-            datasubjects=about,
-            sequence=(sequence, 0),
-            body=message.SerializeToString(),
-        )
-        properties = told.to_properties()
-        (outcome,) = delivery.process([Delivered(properties.pop("headers"), properties, told.body)])
-        assert outcome.settle.value == "done"
-
-    return event
-
-
-@pytest.fixture
 def work(settings: CampaignsSettings) -> Callable[[], None]:
     """Does in this process what `run` does, until nothing is due."""
 
@@ -350,36 +241,6 @@ def work(settings: CampaignsSettings) -> Callable[[], None]:
             unsubscribing.tell_consent(settings)
 
     return until_idle
-
-
-class Travel:
-    """Moves the business clock of this process, and of those that share its clock file."""
-
-    def __init__(self, settings: CampaignsSettings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, **delta: float) -> None:
-        self._set(self._offset + timedelta(**delta))
-
-    def to(self, instant: datetime) -> None:
-        """Makes it `instant`."""
-        self._set(instant.astimezone(UTC) - datetime.now(UTC))
-
-    def _set(self, offset: timedelta) -> None:
-        self._offset = offset
-        path: Path = self._settings.clock_file
-        aside = path.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": offset.total_seconds()}))
-        aside.replace(path)
-        clock.configure(self._settings)
-
-
-@pytest.fixture
-def travel(settings: CampaignsSettings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
 
 
 @pytest.fixture
@@ -401,37 +262,3 @@ def stored(client: Client) -> Callable[[str], list[dict[str, Any]]]:
             return list(Message.rows().find({"customer": customer}))
 
     return rows
-
-
-@pytest.fixture
-def refused() -> Callable[..., Any]:
-    """`with refused("REASON") as error:` expects a refusal; `error` then tells its details."""
-    return _Refused
-
-
-class _Refused:
-    def __init__(self, reason: str, code: grpc.StatusCode | None = None) -> None:
-        self._reason = reason
-        self._code = code
-        self.details = SimpleNamespace(violations={})
-
-    def __enter__(self) -> SimpleNamespace:
-        return self.details
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            raise AssertionError(f"expected a refusal with {self._reason}, got none")
-        if not isinstance(error, grpc.RpcError):
-            return False
-        status: status_pb2.Status = rpc_status.from_call(error)
-        assert status is not None, error
-        info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        for detail in status.details:
-            detail.Unpack(info)
-            if detail.Unpack(request):
-                self.details.violations = {each.field: each.description for each in request.field_violations}
-        assert info.reason == self._reason, status
-        assert info.domain == "campaigns.rapport"
-        if self._code is not None:
-            assert error.code() is self._code
-        return True

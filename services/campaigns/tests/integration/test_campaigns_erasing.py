@@ -212,7 +212,7 @@ def test_the_role_run_erases(ready, runner, hear) -> None:
     ready.know(person, given_name="Planted")
     ready.enter(person)
     request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/2", customers=[person])
-    hear(request, "erasureRequests/2", person)
+    hear(request, person, subject="erasureRequests/2")
     process = runner().start().wait_ready()
     eventually(lambda: holding(ready, person) | holding(ready, "Planted") == set(), 20, "the first sweep")
     assert process.stop() == 0
@@ -228,15 +228,15 @@ def test_consent_asks_the_role_run_erases_and_answers_and_nobody_comes_back(
     ready.enter(person, other)
     hear(
         consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[person]),
-        "erasureRequests/1",
         person,
+        subject="erasureRequests/1",
     )
     work()
     assert (inbox.to(ready.address(person)), len(inbox.to(ready.address(other)))) == ([], 1)
     assert ready.states() == {"REFUSED ERASED": 1, "SENT": 1}
     assert erasing.step(settings, erase, events_pb2.SubjectErased)
     assert holding(ready, person) == set()
-    hear(ticketing_events_pb2.ComplaintOpened(complaint={"ticket": "tickets/1", "customer": person}), "t", person)
+    hear(ticketing_events_pb2.ComplaintOpened(complaint={"ticket": "tickets/1", "customer": person}), person)
     with ready.context():
         (task,) = ErasureTask.rows().find({})
         (told,) = [entry for entry in task["outbox"] if entry["type"] == "rapport.campaigns.v1.SubjectErased"]

@@ -1,82 +1,22 @@
 """The roles as processes: killed where it hurts, fed with repeats and disorder; real servers throughout."""
 
-import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-import pika
 import pytest
-from pydantic import SecretStr
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
 
 from campaigns.store import Message, messages
 from campaigns.usecases import sending
-from chassis import ids
-from contracts import descriptors
-from eventing import names, topology
-from eventing.envelope import Envelope
-from localrun.ports import free_port
 from testkit import eventually
+from testkit.telling import decoded
 
 SERVICE = "campaigns"
 SEGMENT = "segments/at-risk"
-
-
-@pytest.fixture(scope="module")
-def topology_file(amqp: str, tmp_path_factory: pytest.TempPathFactory):
-    manifest = topology.manifest([SERVICE])
-    topology.declare(amqp, manifest)
-    path = tmp_path_factory.mktemp("topology") / "topology.json"
-    path.write_text(json.dumps(manifest))
-    return path
-
-
-@pytest.fixture
-def broker(amqp: str, topology_file) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
-    connection = pika.BlockingConnection(pika.URLParameters(amqp))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    yield channel
-    connection.close()
-
-
-@pytest.fixture
-def publish(broker, client) -> Callable[..., Envelope]:
-    """Publishes an event, or one published before once more."""
-
-    def tell(message, subject: str, sequence: int = 1, event: Envelope | None = None) -> Envelope:
-        event = event or Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=client.tenant,
-            time=datetime.now(UTC),
-            sequence=(sequence, 0),
-            body=message.SerializeToString(),
-        )
-        properties = pika.BasicProperties(**event.to_properties())
-        broker.basic_publish(names.EVENTS_EXCHANGE, event.type, event.body, properties, mandatory=True)
-        return event
-
-    return tell
-
-
-@pytest.fixture
-def started(role, settings, amqp, topology_file):
-    """Starts a role of the service on this module's database and broker."""
-
-    def start(name: str):
-        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port()}
-        changes |= {"topology_file": topology_file, "amqp_uri": SecretStr(amqp)}
-        return role(settings.model_copy(update=changes)).start().wait_ready()
-
-    return start
 
 
 @pytest.fixture
@@ -207,12 +147,13 @@ def test_repeats_and_disorder_of_events_change_nothing(ready, publish, started, 
     alias = {"customer": people[7], "canonical_customer": people[6]}
     told.append((identity_events_pb2.CustomerMerged(alias=alias), people[7], 1))
     chance.shuffle(told)
-    sent = [publish(*each) for each in told]
+    sent = [publish(event, subject=subject, sequence=version) for event, subject, version in told]
     for event in chance.sample(sent, len(sent)):
-        publish(None, "", event=event)
+        publish(event)
     worker = started("work")
     marker = ready.customer()
-    publish(identity_events_pb2.CustomerUpdated(customer={"customer": marker, "email": "m@example.com"}), marker)
+    contact = {"customer": marker, "email": "m@example.com"}
+    publish(identity_events_pb2.CustomerUpdated(customer=contact), subject=marker)
     eventually(lambda: known(ready, [marker]), 30, "all is handled")
     eventually(lambda: len(ready.entries()) == 8 and known(ready, people), 30, "all are in")
     work()
@@ -242,17 +183,16 @@ def test_a_withdrawal_overtakes_a_backlog(ready, publish, started, work, travel)
     state = {"email": "x@example.com"}
     for _ in range(500):
         other = ready.customer()
-        publish(identity_events_pb2.CustomerUpdated(customer=state | {"customer": other}), other)
+        publish(identity_events_pb2.CustomerUpdated(customer=state | {"customer": other}), subject=other)
     consent = {"consent": "consents/1", "customer": person, "purpose": "purposes/news", "channel": 1}
-    publish(consent_events_pb2.ConsentWithdrawn(consent=consent), "consents/1")
+    publish(consent_events_pb2.ConsentWithdrawn(consent=consent), subject="consents/1")
     worker = started("work")
     eventually(lambda: ready.states() == {"REFUSED WITHDRAWN": 1}, 20, "it is cancelled")
     assert worker.stop() == 0
 
 
-def test_what_happened_is_told(ready, broker, started, work) -> None:
-    queue = broker.queue_declare("", exclusive=True).method.queue
-    broker.queue_bind(queue, names.EVENTS_EXCHANGE, "rapport.campaigns.v1.#")
+def test_what_happened_is_told(ready, captured, started, work) -> None:
+    told = captured("rapport.campaigns.v1.MessageSent")
     person = ready.customer()
     ready.know(person)
     ready.grant(person)
@@ -260,21 +200,9 @@ def test_what_happened_is_told(ready, broker, started, work) -> None:
     work()
     (message,) = ready.messages()
     started("relay")
-    told: list[Envelope] = []
-
-    def arrived() -> bool:
-        while not told:
-            method, properties, body = broker.basic_get(queue, auto_ack=True)
-            if not method:
-                return False
-            event = Envelope.from_amqp(properties.headers, {"content_type": properties.content_type}, body)
-            if event.tenant == ready.tenant:
-                told.append(event)
-        return True
-
-    eventually(arrived, 30, "the event")
-    event = descriptors.message_class(told[0].type).FromString(told[0].body)
-    assert told[0].datasubjects == (person,)
+    envelope = eventually(told, 30, "the event")[0]
+    event = decoded(envelope)
+    assert envelope.datasubjects == (person,)
     assert (event.message.message, event.message.customer, event.decision) == (message.name, person, message.decision)
 
 

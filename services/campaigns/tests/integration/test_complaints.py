@@ -21,7 +21,7 @@ def complaint(hear):
     def tell(customer: str, *, is_open: bool, ticket: str = "tickets/1", sequence: int = 1) -> None:
         message = ticketing_events_pb2.ComplaintOpened if is_open else ticketing_events_pb2.ComplaintClosed
         event = message(complaint={"ticket": ticket, "customer": customer, "open": is_open})
-        hear(event, ticket, customer, sequence=sequence)
+        hear(event, customer, subject=ticket, sequence=sequence)
 
     return tell
 
