@@ -1,4 +1,4 @@
-"""What is kept of the events of a customer: their times, amounts and a hash of their ids; nothing else.
+"""What is kept of the events of a customer: their times, amounts and hashes of their ids and orders; nothing else.
 
 One series for each event name, source and currency. Whatever order events arrive in, and however often, the series
 are the same: of a series the newest `EVENTS_MAX` of the last `KEPT_DAYS` are kept, and as long as one is, it counts
@@ -8,7 +8,7 @@ are stored.
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from scoring.domain.conditions import EVENTS_MAX, TEXT_MAX
 
@@ -20,7 +20,10 @@ _DAY_MS = 86_400_000
 
 
 class Happening(NamedTuple):
-    """One event. time: milliseconds since 1970, UTC. amount: minor units of currency; neither for events without."""
+    """One event. time: milliseconds since 1970, UTC. amount: minor units of currency; neither for events without.
+
+    order: `order_of` what it belongs to.
+    """
 
     event: str
     source: str
@@ -28,12 +31,14 @@ class Happening(NamedTuple):
     time: int
     amount: int
     id: int
+    order: int = 0
 
 
 class Series(TypedDict):
-    """Events of one name, source and currency. `t`, `a` and `i` belong together, oldest first (ties by id).
+    """Events of one name, source and currency. `t`, `a`, `i` and `o` belong together, oldest first (ties by id).
 
-    t: times. a: amounts in minor units. i: ids. n: how many there ever were. sum: their amounts. first, last: times.
+    t: times. a: amounts in minor units. i: ids. o: orders, where any event has one. n: how many there ever were.
+    sum: their amounts. first, last: times.
     """
 
     e: str
@@ -42,6 +47,7 @@ class Series(TypedDict):
     t: list[int]
     a: list[int]
     i: list[int]
+    o: NotRequired[list[int]]
     n: int
     sum: int
     first: int
@@ -50,8 +56,16 @@ class Series(TypedDict):
 
 def id_of(source: str, message_id: str) -> int:
     """A number that stands for an event: 63 bits of a hash of what makes it unique."""
-    digest = hashlib.blake2b(f"{source}\x1f{message_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return _hashed(f"{source}\x1f{message_id}")
+
+
+def order_of(order_id: str) -> int:
+    """A number that stands for an order, in the same way; 0 for none. All sources of a tenant name orders alike."""
+    return _hashed(order_id) if order_id else 0
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def name_of(text: str) -> str:
@@ -79,14 +93,15 @@ def _empty(event: str, source: str, currency: str) -> Series:
 
 
 def _grown(series: Series, happenings: Iterable[Happening], now: int) -> Series:
-    rows = list(zip(series["t"], series["i"], series["a"], strict=True))
+    orders = series.get("o") or [0] * len(series["t"])
+    rows = list(zip(series["t"], series["i"], series["a"], orders, strict=True))
     known = set(series["i"])
     new = Series(**series)
     for happening in happenings:
         if happening.id in known:
             continue
         known.add(happening.id)
-        rows.append((happening.time, happening.id, happening.amount))
+        rows.append((happening.time, happening.id, happening.amount, happening.order))
         new["n"] += 1
         new["sum"] += happening.amount
         new["first"] = min(new["first"], happening.time)
@@ -94,7 +109,11 @@ def _grown(series: Series, happenings: Iterable[Happening], now: int) -> Series:
     rows.sort()
     oldest = now - KEPT_DAYS * _DAY_MS
     rows = [row for row in rows[-EVENTS_MAX:] if row[0] > oldest]
-    new["t"] = [time for time, _, _ in rows]
-    new["i"] = [identity for _, identity, _ in rows]
-    new["a"] = [amount for _, _, amount in rows]
+    new["t"] = [row[0] for row in rows]
+    new["i"] = [row[1] for row in rows]
+    new["a"] = [row[2] for row in rows]
+    if any(row[3] for row in rows):
+        new["o"] = [row[3] for row in rows]
+    else:
+        new.pop("o", None)
     return new

@@ -53,8 +53,8 @@ class Profile(Record):
 class SegmentSignal(Record):
     """News that are to be taken into profiles, or reason to look at some again; in order of rank, then of uid.
 
-    events: {c: customer's uid, e, s, y (currency), t, a, i}, see `domain.happenings`. states: {customer, kind,
-    sequence, ...}. customers: names of those to look at. cause: why, as `SegmentLeft.Cause`.
+    events: {c: customer's name, e, s, y (currency), t, a, i, o (if any)}, see `domain.happenings`. states: {customer,
+    kind, sequence, ...}. customers: names of those to look at. cause: why, as `SegmentLeft.Cause`.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "segment_signals", "indexes": [["tenant", "rank", "id"]]}

@@ -161,7 +161,8 @@ def _news(signals: Iterable[Row]) -> dict[str, News]:
     for signal in signals:
         for event in signal.get("events", ()):
             news = found[event["c"]]
-            news.events.append(Happening(event["e"], event["s"], event["y"], event["t"], event["a"], event["i"]))
+            known = (event["e"], event["s"], event["y"], event["t"], event["a"], event["i"], event.get("o", 0))
+            news.events.append(Happening(*known))
             news.causes.add(signal["cause"])
             if news.keys is not None:
                 news.keys.add(f"event:{event['e']}")

@@ -15,7 +15,7 @@ from rapport.scoring.v1.events_pb2 import SegmentLeft
 from chassis import money
 from docstore import Row
 from scoring.domain.conditions import GRANTED, NONE, REFUSED, TRAIT_PREFIX
-from scoring.domain.happenings import id_of, name_of
+from scoring.domain.happenings import id_of, name_of, order_of
 from scoring.store import SegmentSignal
 
 CONSENT, CUSTOMER = "consent", "customer"
@@ -109,7 +109,7 @@ def _stage(
 
 def _happening(event: events_pb2.TrackedEvent) -> Row:
     has_amount = event.HasField("amount")
-    return {
+    row = {
         "c": event.customer,
         "e": name_of(event.event),
         "s": name_of(event.source),
@@ -118,3 +118,6 @@ def _happening(event: events_pb2.TrackedEvent) -> Row:
         "a": money.to_minor(event.amount) if has_amount else 0,
         "i": id_of(event.source, event.message_id),
     }
+    if has_amount and event.order_id:
+        row["o"] = order_of(event.order_id)
+    return row

@@ -1,0 +1,191 @@
+"""The declared features of one customer, from what the worker has taken in event by event: the series of its profile.
+
+Light: no numpy. The meaning is that of `features.declared`; `features.table` computes the same in bulk.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from itertools import pairwise
+from math import nan
+from typing import NamedTuple
+
+from scoring.domain.conditions import EVENTS_MAX
+from scoring.domain.happenings import SERIES_MAX, Series
+from scoring.features.declared import FEATURES, KINDS, LONGEST, OTHER, PURCHASE, REFUND, Aggregation, Feature, kind_of
+
+DAY_US = 86_400_000_000
+
+
+class Event(NamedTuple):
+    """One event. time: microseconds since 1970, UTC. amount: minor units of the main currency. order: 0 for none."""
+
+    kind: int
+    time: int
+    amount: int = 0
+    order: int = 0
+
+
+Convert = Callable[[int, str, int], int | None]
+"""An amount in minor units, its currency and its time (microseconds) to minor units of the main currency; or None."""
+
+
+def row(profiles: Iterable[Sequence[Series]], at: int, convert: Convert) -> dict[str, float]:
+    """One value per declared feature as of the instant `at` (microseconds), at most 35 days ago.
+
+    profiles: the series of each profile that belongs to the customer. Profiles keep a bounded number of events
+    (`domain.happenings`): a feature whose window reaches back past them is NaN, as one without a value is.
+    """
+    events: list[Event] = []
+    whole_from = dict.fromkeys(KINDS, 0)
+    for series in profiles:
+        for each in series:
+            kind = kind_of(each["e"], has_amount=bool(each["c"]))
+            if len(each["t"]) >= EVENTS_MAX:
+                whole_from[kind] = max(whole_from[kind], each["t"][0] * 1000 + 1)
+            events += _events(each, kind, convert)
+        if len(series) >= SERIES_MAX:
+            forgotten = min(each["last"] for each in series) * 1000 + 1
+            whole_from = {kind: max(since, forgotten) for kind, since in whole_from.items()}
+    values = row_of(events, at)
+    return {feature.name: values[feature.name] if _whole(feature, at, whole_from) else nan for feature in FEATURES}
+
+
+def row_of(events: Iterable[Event], at: int) -> dict[str, float]:
+    """The same of all events of a customer, in any order, repeats already removed."""
+    view = _View(events, at)
+    return {feature.name: _VALUES[feature.aggregation](view, feature) for feature in FEATURES}
+
+
+def _events(series: Series, kind: int, convert: Convert) -> Iterable[Event]:
+    orders = series.get("o") or [0] * len(series["t"])
+    for time, amount, order in zip(series["t"], series["a"], orders, strict=True):
+        converted = 0 if kind == OTHER else convert(amount, series["c"], time * 1000)
+        if converted is not None:
+            yield Event(kind, time * 1000, converted, order)
+
+
+def _whole(feature: Feature, at: int, whole_from: dict[int, int]) -> bool:
+    """Whether all events that the feature is made of were kept."""
+    since = max(whole_from[kind] for kind in feature.kinds)
+    if feature.aggregation is Aggregation.DAYS_SINCE_LAST:
+        return since <= at
+    # What is left of a purchase depends on older ones of its order.
+    reach = LONGEST if feature.kinds == (PURCHASE, REFUND) else feature.window
+    return since <= at - _us(reach)
+
+
+def _us(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+class _View:
+    """The events of the longest window, oldest first, and what is left of the purchases."""
+
+    def __init__(self, events: Iterable[Event], at: int) -> None:
+        self.at = at
+        known = [_positive(event) for event in events if at - _us(LONGEST) <= event.time < at]
+        known.sort(key=lambda event: (event.time, event.amount))
+        self._by_kinds = {kinds: [e for e in known if e.kind in kinds] for kinds in _KINDS_ASKED}
+        self._left = _left(known)
+
+    def times(self, feature: Feature, window: timedelta | None = None) -> list[int]:
+        """Times of the events a feature is made of, ascending."""
+        found = [event.time for event in self._by_kinds[feature.kinds]]
+        return found[bisect_left(found, self.at - _us(window or feature.window)) :]
+
+    def days(self, feature: Feature) -> list[int]:
+        """The UTC days with such an event, ascending."""
+        return list(dict.fromkeys(time // DAY_US for time in self.times(feature)))
+
+    def purchases(self, feature: Feature) -> list[tuple[int, int]]:
+        """Of each purchase of a feature's window what was paid and what is left."""
+        begin = self.at - _us(feature.window)
+        return [(paid, left) for time, paid, left in self._left if time >= begin]
+
+
+_KINDS_ASKED = {feature.kinds for feature in FEATURES}
+
+
+def _positive(event: Event) -> Event:
+    if event.kind == PURCHASE and event.amount < 0:
+        return event._replace(kind=REFUND, amount=-event.amount)
+    return event._replace(amount=abs(event.amount)) if event.kind == REFUND else event
+
+
+def _left(events: Iterable[Event]) -> list[tuple[int, int, int]]:
+    """Time of each purchase, what was paid and what is left of it. events: oldest first."""
+    refunded: dict[int, int] = defaultdict(int)
+    bought = []
+    for event in events:
+        if event.kind == REFUND and event.order:
+            refunded[event.order] += event.amount
+        elif event.kind == PURCHASE:
+            bought.append(event)
+    found = []
+    for event in bought:
+        back = min(event.amount, refunded[event.order]) if event.order else 0
+        refunded[event.order] -= back
+        found.append((event.time, event.amount, event.amount - back))
+    return found
+
+
+def _ratio(above: float, below: float) -> float:
+    return above / below if below > 0 else nan
+
+
+def _mean_value(view: _View, feature: Feature) -> float:
+    worth = [left for _, left in view.purchases(feature) if left > 0]
+    return _ratio(sum(worth), len(worth))
+
+
+def _refunded_share(view: _View, feature: Feature) -> float:
+    paid = sum(paid for paid, _ in view.purchases(feature))
+    return _ratio(paid - sum(left for _, left in view.purchases(feature)), paid)
+
+
+def _since_last(view: _View, feature: Feature) -> float:
+    times = view.times(feature)
+    return (view.at - times[-1]) / DAY_US if times else nan
+
+
+def _since_first(view: _View, feature: Feature) -> float:
+    times = view.times(feature)
+    return (view.at - times[0]) / DAY_US if times else nan
+
+
+def _gaps(view: _View, feature: Feature) -> list[int]:
+    return [after - before for before, after in pairwise(view.days(feature))]
+
+
+def _mean_gap(view: _View, feature: Feature) -> float:
+    gaps = _gaps(view, feature)
+    return _ratio(sum(gaps), len(gaps))
+
+
+def _last_gap(view: _View, feature: Feature) -> float:
+    gaps = _gaps(view, feature)
+    return float(gaps[-1]) if gaps else nan
+
+
+def _rate_ratio(view: _View, feature: Feature) -> float:
+    assert feature.recent is not None
+    newest = len(view.times(feature, feature.recent))
+    earlier = len(view.times(feature)) - newest
+    return _ratio(newest / feature.recent.days, earlier / (feature.window - feature.recent).days)
+
+
+_VALUES: dict[Aggregation, Callable[[_View, Feature], float]] = {
+    Aggregation.COUNT: lambda view, feature: float(len(view.times(feature))),
+    Aggregation.REVENUE: lambda view, feature: float(sum(left for _, left in view.purchases(feature))),
+    Aggregation.MEAN_VALUE: _mean_value,
+    Aggregation.REFUNDED_SHARE: _refunded_share,
+    Aggregation.DAYS_SINCE_LAST: _since_last,
+    Aggregation.DAYS_SINCE_FIRST: _since_first,
+    Aggregation.DISTINCT_DAYS: lambda view, feature: float(len(view.days(feature))),
+    Aggregation.MEAN_GAP: _mean_gap,
+    Aggregation.LAST_GAP: _last_gap,
+    Aggregation.LATENESS: lambda view, feature: _since_last(view, feature) / _mean_gap(view, feature),
+    Aggregation.RATE_RATIO: _rate_ratio,
+}
