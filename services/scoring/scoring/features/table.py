@@ -91,7 +91,9 @@ class _View:
 
     def purchases(self, feature: Feature) -> Flags:
         """The purchases of a feature's window."""
-        return np.logical_and(self.chosen(feature), self.events.kind == PURCHASE)
+        chosen = self.chosen(feature)
+        chosen &= self.events.kind == PURCHASE
+        return chosen
 
     @cached_property
     def left(self) -> Ints:
@@ -187,7 +189,8 @@ def _distinct_days(view: _View, feature: Feature) -> Floats:
 
 
 def _lateness(view: _View, feature: Feature) -> Floats:
-    return np.divide(view.since(feature, first=False), view.gaps(feature)[0])
+    lateness: Floats = view.since(feature, first=False) / view.gaps(feature)[0]
+    return lateness
 
 
 def _rate_ratio(view: _View, feature: Feature) -> Floats:
