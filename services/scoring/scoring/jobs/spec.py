@@ -66,15 +66,20 @@ class JobSpec(ProgramSpec):
     )
 
 
-class LeadJobSpec(ProgramSpec):
-    """One training of a tenant's model of lead conversion."""
+class PropensitySpec(ProgramSpec):
+    """What every training of a model of propensity is told."""
 
     tenant: str = Field(min_length=1)
-    as_of: AwareDatetime = Field(description="The leads were old enough then for their label to be known.")
+    as_of: AwareDatetime = Field(description="Outcomes that were known then count.")
+    champion: KnownModel | None = Field(default=None, description="The model that scores now.")
+    previous: KnownModel | None = Field(default=None, description="Comes back if the champion fails.")
+    consenting: float = Field(ge=0, le=1, description="Share of those that may be learned from.")
+
+
+class LeadJobSpec(PropensitySpec):
+    """One training of a tenant's model of lead conversion."""
+
     leads: str = Field(
         description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
         "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
     )
-    champion: KnownModel | None = Field(default=None, description="The model that scores now.")
-    previous: KnownModel | None = Field(default=None, description="Comes back if the champion fails.")
-    consenting: float = Field(ge=0, le=1, description="Share of the leads that may be learned from.")

@@ -34,7 +34,8 @@ from scoring.store.scores import tell
 from scoring.usecases.leads import tell_removed
 
 if TYPE_CHECKING:
-    from scoring.models.lead_conversion import LeadConversion, Told
+    from scoring.models.lead_conversion import Told
+    from scoring.models.propensity import Propensity
 
 AT_ONCE = 200
 MODELS_MOST = 16
@@ -51,7 +52,7 @@ _READ = ("uid", "customer", "facts", "changes", "open", "score.probability", "sc
 logger = logging.getLogger(__name__)
 
 
-def loaded(model: Model, blobs: BlobStore) -> "LeadConversion":
+def loaded(model: Model, blobs: BlobStore) -> "Propensity":
     """The model of that document of the current tenant; from memory but for the first time.
 
     Raises Internal MODEL_DAMAGED.
@@ -60,14 +61,14 @@ def loaded(model: Model, blobs: BlobStore) -> "LeadConversion":
 
 
 @lru_cache(maxsize=MODELS_MOST)
-def _loaded(blobs: BlobStore, _tenant: str, subject: str, sha256: str) -> "LeadConversion":
+def _loaded(blobs: BlobStore, _tenant: str, subject: str, sha256: str) -> "Propensity":
     # numpy and CatBoost come with it: only this role loads them, and only once there is a champion.
-    from scoring.models import lead_conversion
+    from scoring.models import propensity
 
     body = blobs.get(subject, ARTEFACT)
     if hashlib.sha256(body).hexdigest() != sha256:
         raise Internal("MODEL_DAMAGED", f"The stored form of {subject} is not what was stored.")
-    return lead_conversion.load(json.loads(body))
+    return propensity.load(json.loads(body))
 
 
 def warm_up() -> None:
@@ -163,13 +164,19 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
         return 0
     judged = _judged(settings, rows)
     asked = [row for row in rows if row["uid"] not in judged.later]
-    told = loaded(champion, blobs).tell([row["facts"] for row in asked]) if asked else []
+    told = _told(loaded(champion, blobs), asked) if asked else []
     now = docstore.whole_milliseconds(clock.now())
     scores = {
         row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, told, strict=True)
     }
     late = [row for row in rows if row["uid"] in judged.later]
     return docstore.in_transaction(lambda: _store(asked, late, scores, judged, now))
+
+
+def _told(model: "Propensity", rows: Sequence[Row]) -> "list[Told]":
+    from scoring.models import lead_conversion
+
+    return lead_conversion.tell(model, [row["facts"] for row in rows])
 
 
 def _judged(settings: ScoringSettings, rows: Sequence[Row]) -> _Judged:

@@ -3,19 +3,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scoring.domain import lead_gates
+from scoring.domain import lead_gates, propensity_gates
 from scoring.domain.gates import Interval
-from scoring.domain.lead_gates import Known, Trial
+from scoring.domain.lead_gates import WORDS
+from scoring.domain.propensity_gates import Known, Trial
 
-ENOUGH = Known(leads=600, train_conversions=80, train_others=250, test_conversions=40, test_others=140)
+ENOUGH = Known(rows=600, train_events=80, train_others=250, test_events=40, test_others=140)
 BETTER = Interval(-0.2, -0.3, -0.1)
 GOOD = Trial(
     auc=0.8,
-    points_auc=0.6,
-    against_points=Interval(0.2, 0.1, 0.3),
+    rival_auc=0.6,
+    against_rival=Interval(0.2, 0.1, 0.3),
     against_base_rate=BETTER,
     against_champion=None,
-    new_conversions=40,
+    new_events=40,
     new_others=140,
     calibration_error=0.04,
     chance=0.06,
@@ -24,7 +25,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 def judged(trial: Trial | None = GOOD, data: Known = ENOUGH, consenting: float = 1.0, champion: str = "") -> tuple:
-    verdict = lead_gates.judge(data, trial, consenting, champion)
+    verdict = propensity_gates.judge(data, trial, consenting, champion, WORDS)
     return verdict.state, [gate.name for gate in verdict.gates if not gate.passed]
 
 
@@ -35,7 +36,7 @@ def test_a_model_that_passes_everything_is_champion() -> None:
 @pytest.mark.parametrize(
     ("change", "failed"),
     [
-        ({"against_points": Interval(0.05, -0.01, 0.11)}, "points"),
+        ({"against_rival": Interval(0.05, -0.01, 0.11)}, "points"),
         ({"against_base_rate": Interval(-0.01, -0.03, 0.01)}, "baseline"),
         ({"calibration_error": 0.2}, "calibration"),
     ],
@@ -54,18 +55,18 @@ def test_beside_a_champion_a_model_needs_proof() -> None:
 
 
 def test_without_leads_that_are_new_to_the_champion_nothing_is_proved() -> None:
-    few = replace(GOOD, new_conversions=3)
+    few = replace(GOOD, new_events=3)
     assert judged(few, champion="models/c") == ("CHALLENGER", ["champion"])
-    assert lead_gates.judge(ENOUGH, few, 1.0, "models/c").gates[-1].message == (
+    assert propensity_gates.judge(ENOUGH, few, 1.0, "models/c", WORDS).gates[-1].message == (
         "of the leads that the champion models/c has not learned from 3 were converted and 140 not; "
         "at least 20 of each are needed to compare"
     )
 
 
 def test_too_little_data_says_what_is_missing() -> None:
-    few = replace(ENOUGH, leads=150, test_conversions=3)
+    few = replace(ENOUGH, rows=150, test_events=3)
     assert judged(None, few) == ("REJECTED", ["minimum_data"])
-    assert lead_gates.known(few).message == (
+    assert propensity_gates.known(few, WORDS).message == (
         "there are 150 leads older than 30 days, at least 200 are needed; "
         "3 converted leads to be tested on, at least 20 are needed"
     )

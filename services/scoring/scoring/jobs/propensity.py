@@ -1,0 +1,272 @@
+"""What jobs that train a model of propensity share: the test on the newest rows, the gates, what the registry is told.
+
+What is tested was trained only on rows whose outcomes were known when the test's rows began; what then scores is
+trained on all. Beside it stand the share of all, what ranks rows without a model, and the champion.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from scoring.domain import propensity_gates
+from scoring.domain.gates import CHAMPION, Interval, Verdict
+from scoring.domain.propensity_gates import Trial, Words
+from scoring.jobs import program, propensity_watch
+from scoring.jobs.executor import InProcess
+from scoring.jobs.files import fingerprint, opened, sha256
+from scoring.jobs.progress import Reporter
+from scoring.jobs.propensity_watch import Known, Watched
+from scoring.jobs.spec import KnownModel, PropensitySpec
+from scoring.models import classifier, propensity
+from scoring.models.classifier import TableError, Training
+from scoring.models.classifier.classifier import BASE_RATE
+from scoring.models.classifier.comparison import Difference
+from scoring.models.classifier.metrics import calibration_curve
+from scoring.models.fitting import Floats
+from scoring.models.propensity import Labelled, Propensity
+from scoring.models.summary import Ints
+
+_TENTHS = 10
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What is told, and how it is called."""
+
+    name: str
+    """Of the model's parameters."""
+    outcome: str
+    """What reasons say is raised or lowered."""
+    horizon_days: int
+    """Within how long of a row's date its outcome is known."""
+    features: dict[str, int]
+    """Name -> version of the definition."""
+    words: Words
+    without: str
+    """What holds until a first model passes its gates."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """What was measured on the rows of the test. kept: as models keep it."""
+
+    figures: Trial
+    metrics: dict[str, Any]
+    kept: dict[str, Any]
+    promised: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model, how it was judged, and what became of the one that scores now."""
+
+    training: Training
+    model: Propensity
+    test: Test | None
+    verdict: Verdict
+    watched: Watched
+
+    @property
+    def scorer(self) -> Propensity | None:
+        """The model that scores from now on; None while none has passed its gates."""
+        if self.verdict.state == CHAMPION:
+            return self.model
+        return self.watched.standing.model if self.watched.standing else None
+
+
+def train(
+    data: Labelled, learn: Ints, test: Ints, newest: int, purpose: Purpose, spec: PropensitySpec, reporter: Reporter
+) -> Trained:
+    """Trains on the rows `learn` for the test on the rows `test`, and on all. newest: see `Propensity.newest`.
+
+    Raises UnusableError for rows that nothing may be learned from, or a stored model that is damaged.
+    """
+    watched = propensity_watch.watch(data, purpose.horizon_days, _stored(spec.champion), _stored(spec.previous))
+    executor = InProcess()
+    reporter.place = executor.place
+
+    def fit(rows: Labelled) -> Training:
+        return classifier.train(rows.table, rows.labels, rows.dates, purpose.horizon_days, purpose.outcome)
+
+    try:
+        trained, final = executor.run(fit, [data.take(learn), data], _counting(reporter, total=2))
+    except TableError as error:
+        raise program.UnusableError(f"the {purpose.words.rows} cannot be learned from: {error}") from error
+    known = _known(data, learn, test)
+    standing = watched.standing
+    found = None
+    if propensity_gates.known(known, purpose.words).passed:
+        found = _test(trained, data.take(test), standing.model if standing else None, purpose)
+    figures = found.figures if found else None
+    verdict = propensity_gates.judge(known, figures, spec.consenting, _name(standing), purpose.words)
+    told = classifier.predict(final.classifier, data.table).probability
+    model = Propensity(
+        final.classifier,
+        propensity.reference_of(final),
+        newest,
+        found.promised if found else None,
+        propensity_watch.histograms(data, told),
+    )
+    return Trained(final, model, found, verdict, watched)
+
+
+def described(trained: Trained, data: Labelled, purpose: Purpose, spec: PropensitySpec, version: str) -> dict[str, Any]:
+    """What the registry keeps (`usecases.models.register`). version: of the program that trained it."""
+    final, test, watched = trained.training, trained.test, trained.watched
+    artefact = propensity.dump(trained.model)
+    messages = [finding.message for finding in final.findings]
+    if trained.verdict.state != CHAMPION and not spec.champion:
+        messages.insert(0, f"no model has passed its gates yet: {purpose.without}")
+    candidates = {name: one.setting for name, one in final.classifier.candidates.items()}
+    parameters = {
+        purpose.name: {
+            "model": final.classifier.chosen,
+            "base_rate": _round(final.classifier.base_rate.probability),
+            "horizon_days": purpose.horizon_days,
+            **{name: setting for name, setting in candidates.items() if setting is not None},
+        }
+    }
+    moments = [None, None] if not len(data) else [_instant(data.dates.min()), _instant(data.dates.max())]
+    return {
+        "tenant": spec.tenant,
+        "version": fingerprint(version, artefact),
+        "as_of": spec.as_of.astimezone(UTC).isoformat(),
+        "currency": None,
+        "window_start": moments[0],
+        "window_end": moments[1],
+        "customers": len(data),
+        "purchases": int(data.labels.sum()),
+        "parameters": parameters,
+        "metrics": test.metrics if test else {},
+        "fallback": False,
+        "message": "; ".join(messages),
+        "judgement": {
+            "candidate": {
+                "state": trained.verdict.state,
+                "gates": [gate.to_dict() for gate in trained.verdict.gates],
+            },
+            "test": test.kept if test else {},
+            "champion": _name(spec.champion),
+            "standing": _name(watched.standing),
+            "rollback": {"falls": watched.falls, "message": watched.message},
+            "outcomes": watched.outcomes,
+            "drifts": watched.drifts,
+            "features": purpose.features,
+            "consenting": spec.consenting,
+            "artefact": artefact,
+        },
+    }
+
+
+def _stored(known: KnownModel | None) -> Known | None:
+    if known is None:
+        return None
+    with opened(known.url) as file:
+        if sha256(file) != known.sha256:
+            raise program.UnusableError(f"the stored form of {known.name} is damaged: promote another model")
+    with opened(known.url) as file:
+        return Known(known.name, propensity.load(json.load(file)))
+
+
+def _known(data: Labelled, learn: Ints, test: Ints) -> propensity_gates.Known:
+    counts = [int(value) for rows in (learn, test) for value in _counts(data.labels[rows])]
+    return propensity_gates.Known(len(data), *counts)
+
+
+def _counts(labels: Floats) -> tuple[float, float]:
+    return labels.sum(), len(labels) - labels.sum()
+
+
+def _test(trained: Training, test: Labelled, champion: Propensity | None, purpose: Purpose) -> Test:
+    chosen = trained.classifier.chosen
+    told = {
+        name: classifier.predict(trained.classifier, test.table, candidate=name).probability
+        for name in trained.classifier.candidates
+    } | {BASE_RATE: np.full(len(test), trained.classifier.base_rate.probability)}
+    mine = told[chosen]
+    measured = {name: classifier.measure(test.labels, probability) for name, probability in told.items()}
+    against_rival = classifier.compare(test.labels, test.rival, mine).auc
+    of_mine = measured[chosen]
+    assert of_mine is not None
+    # The champion has learned from some of the tested rows, or from all: held against these it would be flattered.
+    new = np.flatnonzero(test.dates > np.datetime64(champion.newest if champion else 0, "us"))
+    new_events, new_others = map(int, _counts(test.labels[new]))
+    figures = Trial(
+        auc=against_rival.challenger,
+        rival_auc=against_rival.champion,
+        against_rival=_interval(against_rival),
+        against_base_rate=_share(classifier.compare(test.labels, told[BASE_RATE], mine).log_loss),
+        against_champion=_share(_compared(champion, test.take(new), mine[new]).log_loss)
+        if champion and propensity_gates.comparable(new_events, new_others)
+        else None,
+        new_events=new_events,
+        new_others=new_others,
+        calibration_error=of_mine.ece.value,
+        chance=of_mine.ece_by_chance,
+    )
+    words = purpose.words
+    metrics = {
+        "chosen": chosen,
+        "test": {name: _figures(found) for name, found in measured.items() if found is not None},
+        f"{words.rival}_auc": _round(figures.rival_auc),
+        f"test_{words.rows}": len(test),
+        f"test_{words.counted}": int(test.labels.sum()),
+    }
+    kept = {
+        "deciles": [
+            {"expected": _round(each.predicted), "actual": _round(each.observed), "customers": each.rows}
+            for each in calibration_curve(test.labels, mine, _TENTHS)
+        ],
+        "miscalibration": _round(of_mine.ece.value),
+        "customers": len(test),
+    }
+    promised = propensity_watch.error_share(test, mine, purpose.horizon_days).value
+    kept["promised"] = {str(purpose.horizon_days): promised}
+    return Test(figures, metrics, kept, promised)
+
+
+def _compared(champion: Propensity, data: Labelled, mine: Floats) -> classifier.Comparison:
+    return classifier.compare(data.labels, champion.probability(data.table), mine)
+
+
+def _figures(found: classifier.Metrics) -> dict[str, Any]:
+    named = ("auc", "average_precision", "brier", "log_loss", "lift", "ece")
+    return {name: _round(getattr(found, name).value) for name in named} | {
+        "auc_interval": [_round(found.auc.low), _round(found.auc.high)]
+    }
+
+
+def _counting(reporter: Reporter, total: int) -> Callable[[Training], None]:
+    finished = 0
+
+    def count(_training: Training) -> None:
+        nonlocal finished
+        finished += 1
+        reporter.done("fit", finished, total)
+
+    return count
+
+
+def _name(known: KnownModel | Known | None) -> str:
+    return known.name if known else ""
+
+
+def _interval(found: Difference) -> Interval:
+    return Interval(_round(found.value), _round(found.low), _round(found.high))
+
+
+def _share(found: Difference) -> Interval:
+    """As a share of the loss it is held against."""
+    return Interval(*(_round(value / found.champion) for value in (found.value, found.low, found.high)))
+
+
+def _instant(moment: Any) -> str:
+    return datetime.fromtimestamp(int(moment.astype(np.int64)) / 1e6, UTC).isoformat()
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")

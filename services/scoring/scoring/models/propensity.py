@@ -1,0 +1,89 @@
+"""How probable an outcome is of each of a tenant's rows: a trained classifier, and what judges and watches it.
+
+Boosted trees (Prokhorenkova et al. 2018, CatBoost), logistic regression and their average, calibrated; which one tells
+is chosen on rows that none had seen (`classifier.train`).
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.models import classifier
+from scoring.models.classifier import Classifier, Table, Training
+from scoring.models.drift import Histogram
+from scoring.models.fitting import Floats
+from scoring.models.summary import Ints
+
+_QUANTILES = np.linspace(0, 1, 201)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows whose outcome is known, in any order. rival: what ranks each without a model, 0 to 1, more for likelier."""
+
+    table: Table
+    dates: NDArray[np.datetime64]
+    labels: Floats
+    rival: Floats
+
+    def take(self, rows: Ints) -> "Labelled":
+        """Some of them."""
+        return Labelled(self.table.take(rows), self.dates[rows], self.labels[rows], self.rival[rows])
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+@dataclass(frozen=True)
+class Propensity:
+    """A trained model with the probabilities it gave rows it had not seen, for percentiles."""
+
+    classifier: Classifier
+    reference: tuple[float, ...]
+    """Quantiles, 0 to 1 in steps of half a percent."""
+    newest: int
+    """Rows of later dates than this (microseconds since 1970) have outcomes it has not learned from."""
+    promised: float | None
+    """Squared error on the rows it was tested on, as a share of that of telling all the same; None if not tested."""
+    histograms: Mapping[str, Histogram]
+    """How the rows it learned from lie, by column, and what it tells of them."""
+
+    def probability(self, table: Table) -> Floats:
+        """Of each row to have the outcome."""
+        return classifier.predict(self.classifier, table).probability
+
+    def percentile(self, probability: Floats) -> Floats:
+        """The share of the rows it learned from with such a probability or a lower one, 0 to 100."""
+        below = np.searchsorted(np.array(self.reference), probability, side="right")
+        return np.minimum(100.0, below / len(self.reference) * 100)
+
+
+def reference_of(training: Training) -> tuple[float, ...]:
+    """How the probabilities of rows lie that the model had not seen: `Propensity.reference`."""
+    seen = training.out_of_fold
+    told = seen.probability[training.classifier.chosen] if seen else [training.classifier.base_rate.probability]
+    return tuple(float(f"{q:.9g}") for q in np.quantile(told, _QUANTILES))
+
+
+def dump(model: Propensity) -> dict[str, Any]:
+    """The model whole, as JSON holds it."""
+    return {
+        "classifier": base64.b64encode(classifier.to_bytes(model.classifier)).decode(),
+        "reference": list(model.reference),
+        "newest": model.newest,
+        "promised": model.promised,
+        "histograms": {name: asdict(found) for name, found in model.histograms.items()},
+    }
+
+
+def load(stored: Mapping[str, Any]) -> Propensity:
+    """The model that was dumped. Raises ArtefactError where it is damaged."""
+    whole = classifier.from_bytes(base64.b64decode(stored["classifier"]))
+    histograms = {
+        name: Histogram(tuple(found["edges"]), tuple(found["counts"])) for name, found in stored["histograms"].items()
+    }
+    return Propensity(whole, tuple(stored["reference"]), stored["newest"], stored["promised"], histograms)
