@@ -13,7 +13,8 @@ from scoring.models.gamma_gamma import GammaGamma, correlation
 from scoring.models.lifetime_value import Choice
 from scoring.models.purchase_model import PurchaseModel
 from scoring.models.reasons import Usual
-from scoring.models.rfm import Bounds
+from scoring.models.rfm import Bounds, Scales
+from scoring.models.scorecard import Basis
 from scoring.models.selection import PROFILED_GROUPS, Selection, Split
 from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
 
@@ -42,6 +43,12 @@ class Fitted:
     first_day: int | None
     last_day: int | None
     metrics: dict[str, Any]
+
+    @property
+    def basis(self) -> Basis:
+        """What scores a customer."""
+        scales = Scales(self.recency, self.frequency, self.monetary)
+        return Basis(self.choice, scales, self.usual, self.horizon_weeks, self.discount)
 
     @property
     def parameters(self) -> dict[str, Any]:

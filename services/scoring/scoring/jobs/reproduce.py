@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -54,10 +53,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
         return None
     judgement = model["judgement"]
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
-    computed = scores.columns(_summary(row, fitted.as_of_day), fitted)
-    table = pa.table([[customer], *(computed[field.name] for field in scores.SCHEMA if field.name != "customer")],
-                     schema=scores.SCHEMA)  # fmt: skip
-    return Reproduced(row, table.to_pylist()[0])
+    (computed,) = scores.rows([customer], _summary(row, fitted.as_of_day), fitted.basis, fitted.as_of_day)
+    return Reproduced(row, computed)
 
 
 def _row(result: Folder, customer: str) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """The last task of a job: scores of one partition, written to `scores-<n>.parquet`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ from scoring.jobs.columns import column, texts
 from scoring.jobs.files import Folder
 from scoring.jobs.fit import Fitted
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
-from scoring.models import lifetime_value, reasons, rfm
+from scoring.models import rfm, scorecard
 from scoring.models.reasons import Reasons
-from scoring.models.rfm import Scales
+from scoring.models.rfm import Scales, Scored
+from scoring.models.scorecard import Basis
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 _FINGERPRINT = b"rapport.fingerprint"
@@ -101,24 +103,22 @@ def _finished(output: Folder, part: ScorePart) -> int | None:
 
 def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
     """All columns but the customer's name, from those of the summary."""
-    x = of["days"] - 1
-    recency, age = of["last_day"] - of["first_day"], fitted.as_of_day - of["first_day"]
-    models = fitted.choice
-    seen = lifetime_value.outlook(models.purchases, x, recency, age, fitted.horizon_weeks, fitted.discount)
-    found = lifetime_value.predict(seen, models.spend, x, of["repeat_revenue"])
-    usual = lifetime_value.usual_discounted(models.purchases, age, fitted.horizon_weeks, fitted.discount)
-    spend = models.spend.expected_spend(x, of["repeat_revenue"])
+    return columns_by(of, fitted.basis, fitted.as_of_day)
+
+
+def columns_by(of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> dict[str, Any]:
+    """The same, by what is not of this job."""
+    card = scorecard.scored(of, basis, as_of_day)
+    found = card.prediction
     return {
-        "recency_weeks": np.round(recency / DAYS_PER_WEEK, 6),
-        "frequency": x,
-        "age_weeks": np.round(age / DAYS_PER_WEEK, 6),
-        "monetary_minor": _mean(of["repeat_revenue"], x),
+        "recency_weeks": np.round(card.recency_days / DAYS_PER_WEEK, 6),
+        "frequency": card.x,
+        "age_weeks": np.round(card.age_days / DAYS_PER_WEEK, 6),
+        "monetary_minor": scorecard.mean_per_day(of["repeat_revenue"], card.x),
         "repeat_revenue_minor": of["repeat_revenue"],
         "purchases": of["purchases"],
         "revenue_minor": of["revenue"],
-        **rfm_columns(
-            Scales(fitted.recency, fitted.frequency, fitted.monetary), recency - age, of["days"], of["revenue"]
-        ),
+        **_classes(card.classes),
         "p_alive": found.p_alive,
         "p_alive_low": found.p_alive_low,
         "p_alive_high": found.p_alive_high,
@@ -128,22 +128,27 @@ def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
         "lifetime_value_minor": found.value_minor,
         "lifetime_value_minor_low": found.value_low_minor,
         "lifetime_value_minor_high": found.value_high_minor,
-        "reasons": _texts(reasons.explain(fitted.usual, seen, usual, spend, x, recency, age, of["revenue"])),
+        "reasons": _texts(card.reasons),
     }
+
+
+def rows(customers: Sequence[str], of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> list[dict[str, Any]]:
+    """What a file of scores has of these customers, row by row."""
+    found = columns_by(of, basis, as_of_day) | {"customer": texts(customers)}
+    told: list[dict[str, Any]] = pa.table([found[field.name] for field in SCHEMA], schema=SCHEMA).to_pylist()
+    return told
 
 
 def rfm_columns(scales: Scales, recency: Ints, days: Ints, revenue: Ints) -> dict[str, pa.Array]:
     """Scores and segments as they are written."""
-    scored = scales.scored(recency, days, revenue)
+    return _classes(scales.scored(recency, days, revenue))
+
+
+def _classes(scored: Scored) -> dict[str, pa.Array]:
     return {
         **{name: column(getattr(scored, name).astype(np.int32)) for name in ("r", "f", "m")},
         "rfm_segment": texts(rfm.SEGMENT_NAMES).take(column(scored.segment)),
     }
-
-
-def _mean(total: Ints, count: Ints) -> Ints:
-    """In integers, halves rounded up; 0 of nothing."""
-    return np.where(count > 0, (2 * total + count) // (2 * np.maximum(count, 1)), 0)
 
 
 def _texts(found: Reasons) -> pa.ListArray:
