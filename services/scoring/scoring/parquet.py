@@ -16,23 +16,37 @@ def purchases(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = (
     Columns: customer (resource name), order_id, event_time (UTC, microseconds), amount_minor, currency.
     """
     import pyarrow as pa
+
+    types = (pa.string(), pa.string(), pa.timestamp("us", tz="UTC"), pa.int64(), pa.string())
+    return _with_earlier(pa.schema(zip(PURCHASE_COLUMNS, types, strict=True)), rows, earlier)
+
+
+LINE_COLUMNS = ("customer", "purchase", "event_time", "product", "quantity", "price_minor", "currency")
+
+
+def order_lines(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = ()) -> bytes:
+    """A file of what was bought: the lines of `earlier` files, then `rows`, which hold the values of LINE_COLUMNS.
+
+    Columns: customer (resource name), purchase (uid of its event), event_time (UTC, microseconds), product (its id),
+    quantity, price_minor and currency (of one; null where no price is known).
+    """
+    import pyarrow as pa
+
+    text = pa.string()
+    types = (text, text, pa.timestamp("us", tz="UTC"), text, pa.float64(), pa.int64(), text)
+    return _with_earlier(pa.schema(zip(LINE_COLUMNS, types, strict=True)), rows, earlier)
+
+
+def _with_earlier(schema: Any, rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO]) -> bytes:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            ("customer", pa.string()),
-            ("order_id", pa.string()),
-            ("event_time", pa.timestamp("us", tz="UTC")),
-            ("amount_minor", pa.int64()),
-            ("currency", pa.string()),
-        ]
-    )
     out = io.BytesIO()
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for file in earlier:
-            for batch in pq.ParquetFile(file).iter_batches(columns=list(PURCHASE_COLUMNS)):
+            for batch in pq.ParquetFile(file).iter_batches(columns=schema.names):
                 writer.write_batch(batch.cast(schema))
-        values = [{column: row[column] for column in PURCHASE_COLUMNS} for row in rows]
+        values = [{column: row[column] for column in schema.names} for row in rows]
         if values:
             writer.write_table(pa.Table.from_pylist(values, schema))
     return out.getvalue()
@@ -103,7 +117,7 @@ def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
 
 @dataclass(frozen=True)
 class Rest:
-    """What is left of a file of purchases. currencies: code -> {rows, amount_minor}."""
+    """What is left of a file of purchases or lines. currencies: of purchases, code -> {rows, amount_minor}."""
 
     content: bytes
     rows: int
@@ -128,7 +142,7 @@ def names_any(file: BinaryIO, customers: Collection[str]) -> bool:
 
 
 def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
-    """A file of purchases without those of some customers; None when it has none of them."""
+    """A file of purchases or lines without those of some customers; None when it has none of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -145,6 +159,8 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
             kept = batch.filter(pc.invert(pc.is_in(batch.column("customer"), value_set=wanted)))
             writer.write_batch(kept)
             rows, removed = rows + len(kept), removed + len(batch) - len(kept)
+            if "amount_minor" not in kept.schema.names:
+                continue
             sums = pa.table([kept.column("currency"), kept.column("amount_minor")], ["currency", "amount"])
             for found in sums.group_by("currency").aggregate([("amount", "count"), ("amount", "sum")]).to_pylist():
                 total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})

@@ -9,13 +9,16 @@ from docstore.documents import InstantField
 from docstore.records import Record
 from eventing.records import GUARD_RETENTION
 
-PURCHASES = "purchases"
+PURCHASES, ORDER_LINES = "purchases", "order_lines"
+FILE_KINDS = (PURCHASES, ORDER_LINES)
+"""What there are files of. One process at a time writes a tenant's: the manifest of purchases has the lease for all."""
 
 
 class StagedPurchase(Record):
     """One purchase; once it is in a file only its uid stays, for as long as its event may come again.
 
     staged: True until it is in a file that the manifest names; then its values are dropped and `flush_time` is set.
+    lines: what was bought, each as {product, quantity, price_minor, currency}; the last two are None without a price.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -31,10 +34,11 @@ class StagedPurchase(Record):
     event_time: Any = InstantField()
     amount_minor: Any = me.LongField()
     currency: Any = me.StringField()
+    lines: Any = me.ListField(me.DictField())
     stage_time: Any = InstantField()
     flush_time: Any = InstantField()
 
-    VALUES: ClassVar[tuple[str, ...]] = ("customer", "order_id", "event_time", "amount_minor", "currency")
+    VALUES: ClassVar[tuple[str, ...]] = ("customer", "order_id", "event_time", "amount_minor", "currency", "lines")
 
     @staticmethod
     def uid_of(source: str, message_id: str) -> str:
@@ -43,9 +47,10 @@ class StagedPurchase(Record):
 
 
 class FeatureManifest(Record):
-    """The files that hold a tenant's purchases; its uid is `purchases`. What it does not name does not exist.
+    """The files of one kind that a tenant has; its uid is the kind. What it does not name does not exist.
 
-    files: name, bucket, rows, `currencies` (code -> {rows, amount_minor}); leased by the runner that writes.
+    files: name, bucket, rows, and of purchases `currencies` (code -> {rows, amount_minor}). That of purchases is leased
+    by the runner that writes.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests"}
@@ -54,15 +59,21 @@ class FeatureManifest(Record):
     lease: Any = me.DictField()
 
 
-def subject_of(bucket: int) -> str:
-    """Where the blob store keeps a bucket's files."""
-    return f"features/{PURCHASES}/bucket-{bucket:02d}"
+def subject_of(bucket: int, kind: str = PURCHASES) -> str:
+    """Where the blob store keeps a bucket's files of a kind."""
+    return f"features/{kind}/bucket-{bucket:02d}"
 
 
-def manifest_files() -> list[dict[str, Any]]:
-    """The files that count for the current tenant."""
-    row = FeatureManifest.rows().find_one({"uid": PURCHASES}, {"files": 1})
+def manifest_files(kind: str = PURCHASES) -> list[dict[str, Any]]:
+    """The files of a kind that count for the current tenant."""
+    row = FeatureManifest.rows().find_one({"uid": kind}, {"files": 1})
     return list(row["files"]) if row else []
+
+
+def named_files() -> set[str]:
+    """Names of the current tenant's files, of all kinds."""
+    rows = FeatureManifest.rows().find({"uid": {"$in": list(FILE_KINDS)}}, {"files.name": 1})
+    return {file["name"] for row in rows for file in row["files"]}
 
 
 def staged_totals() -> dict[str, tuple[int, int]]:

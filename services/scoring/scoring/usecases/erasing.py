@@ -5,6 +5,7 @@ on nobody reads the old one), and the old one is deleted. A job that has begun t
 program must find its files. What it computed is stored without the person, whose rows have lost their name.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
@@ -12,14 +13,14 @@ import docstore
 from chassis import ids
 from chassis.errors import Unavailable
 from chassis.inputs import uid
-from docstore import Row, aliases, batches, leases
+from docstore import Row, aliases, batches
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
-from scoring.store import FeatureManifest, Objection, ScoringJob, StagedPurchase
-from scoring.store.features import manifest_files, subject_of
+from scoring.store import Objection, ScoringJob, StagedPurchase
+from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
 from scoring.usecases import flushing, leads, memberships, running, signals
 
@@ -37,13 +38,14 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
     objections = Objection.rows().delete_many({"uid": {"$in": uids}}).deleted_count
     known = aliases.forget(customers)
     told_leads = leads.erase(customers)
-    purchases = _erase_from_files(customers, settings, blobs)
+    removed = _erase_from_files(customers, settings, blobs)
     return {
         **{kind: (number, 0) for kind, number in forgotten.items()},
         "objections": (objections, 0),
         "leads": (told_leads, 0),
         "customerAliases": (known, 0),
-        "purchases": (purchases, 0),
+        "purchases": (removed[PURCHASES], 0),
+        "orderLines": (removed[ORDER_LINES], 0),
     }
 
 
@@ -54,54 +56,60 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
     return memberships.forget(uids)
 
 
-def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> int:
-    """Erases purchases, on the stage and in files; returns how many."""
+def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> Counter[str]:
+    """Erases purchases and their lines, on the stage and in files; returns how many of each kind."""
     buckets = {bucket_of(customer) for customer in customers}
     with flushing.writing(settings) as leased:
         if leased is None:
             raise Unavailable("FILES_BUSY", "Another process writes the purchases; this is tried again.")
         # Here nobody has staged rows in hand: a flush that lost its lease cannot name its files.
         staged = {"staged": True, "customer": {"$in": list(customers)}}
-        removed = StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
-        removed += _write_anew(leased, buckets, customers, blobs)
+        removed = _write_anew(leased, buckets, customers, blobs)
+        lines = StagedPurchase.rows().find(staged, {"lines.quantity": 1}, hint="staged")
+        removed[ORDER_LINES] += sum(len(row.get("lines") or ()) for row in lines)
+        removed[PURCHASES] += StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
         _settle_jobs(customers, blobs)
         for bucket in buckets:
             _delete_unnamed(bucket, blobs)
     return removed
 
 
-def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str], blobs: BlobStore) -> int:
-    """Puts files without the customers in the place of those with them; returns how many purchases went."""
-    head = FeatureManifest.rows().find_one(leases.held(leased))
-    files: list[Row] = []
-    removed = 0
-    for file in head["files"] if head else ():
-        rest = None
-        if file["bucket"] in buckets:
-            if not flushing.goes_on_writing(leased):
-                raise Unavailable("FILES_BUSY", "Another process took over the files; this is tried again.")
-            with blobs.open(subject_of(file["bucket"]), file["name"]) as opened:
-                rest = parquet.without(opened, customers)
-        if rest is None:
-            files.append(file)
-            continue
-        removed += rest.removed
-        if rest.rows:
-            name = f"{ids.uuid7()}.parquet"
-            blobs.put(subject_of(file["bucket"]), name, rest.content)
-            files.append({"name": name, "bucket": file["bucket"], "rows": rest.rows, "currencies": rest.currencies})
-    if head and removed:
-        flushing.switch(leased, head["revision"], files)
+def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str], blobs: BlobStore) -> Counter[str]:
+    """Puts files without the customers in the place of those with them; returns how many rows of each kind went."""
+    changed = flushing.heads(leased)
+    removed: Counter[str] = Counter()
+    for kind, head in changed.items():
+        files: list[Row] = []
+        for file in head.files:
+            subject, rest = subject_of(file["bucket"], kind), None
+            if file["bucket"] in buckets:
+                if not flushing.goes_on_writing(leased):
+                    raise Unavailable("FILES_BUSY", "Another process took over the files; this is tried again.")
+                with blobs.open(subject, file["name"]) as opened:
+                    rest = parquet.without(opened, customers)
+            if rest is None:
+                files.append(file)
+                continue
+            removed[kind] += rest.removed
+            if rest.rows:
+                name = f"{ids.uuid7()}.parquet"
+                blobs.put(subject, name, rest.content)
+                totals = {"currencies": rest.currencies} if kind == PURCHASES else {}
+                files.append({"name": name, "bucket": file["bucket"], "rows": rest.rows, **totals})
+        head.files = files
+    if removed:
+        docstore.in_transaction(lambda: flushing.switch(leased, changed))
     return removed
 
 
 def _delete_unnamed(bucket: int, blobs: BlobStore) -> None:
-    """Deletes the bucket's files that the manifest does not name, and what killed writers left; only while writing."""
-    named = {file["name"] for file in manifest_files()}
-    for name in blobs.list(subject_of(bucket)):
-        if name not in named:
-            blobs.delete(subject_of(bucket), name)
-    blobs.delete_unfinished(subject_of(bucket))
+    """Deletes the bucket's files that no manifest names, and what killed writers left; only while writing."""
+    named = named_files()
+    for subject in (subject_of(bucket, kind) for kind in FILE_KINDS):
+        for name in blobs.list(subject):
+            if name not in named:
+                blobs.delete(subject, name)
+        blobs.delete_unfinished(subject)
 
 
 def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
@@ -136,7 +144,7 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
 
 def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:
     """Whether a job that computes has the people in what it reads; else they are in nothing it makes either."""
-    named = {file["name"] for file in manifest_files()}
+    named = named_files()
     if any(PurePosixPath(url).name not in named for url in job.spec.get("inputs", ())):
         return True
     for name in _parquet_files(blobs, job.subject):

@@ -1,16 +1,19 @@
-"""Writes staged purchases into immutable files. The manifest is the commit point: what it does not name does not exist.
+"""Writes staged purchases, and their lines, into immutable files. What no manifest names does not exist.
 
-A file is written first; then one transaction names it in the manifest and takes its rows off the stage. A crash before
-that transaction leaves a file nobody reads, which `remove_orphans` deletes later, and the rows staged. One process
-writes for a tenant at a time; one that lost its lease cannot commit.
+Files are written first; then one transaction names them in the manifests and takes their rows off the stage. A crash
+before it leaves files nobody reads, which `remove_orphans` deletes later, and the rows staged. One process writes for a
+tenant at a time; one that lost its lease cannot commit.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, BinaryIO
+
+from pymongo import UpdateOne
 
 import docstore
 from chassis import clock, ids
@@ -20,7 +23,7 @@ from scoring import parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoringJob, StagedPurchase
-from scoring.store.features import PURCHASES, manifest_files, subject_of
+from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE
 
 _LEASE_S = 30.0
@@ -32,9 +35,22 @@ ORPHAN_AGE = timedelta(hours=24)
 
 logger = logging.getLogger(__name__)
 
+_WRITE: dict[str, Callable[[list[Row], Iterable[BinaryIO]], bytes]] = {
+    PURCHASES: lambda rows, earlier: parquet.purchases(rows, earlier),
+    ORDER_LINES: lambda rows, earlier: parquet.order_lines(rows, earlier),
+}
+
 
 class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
     """Somebody else writes this tenant's files now; nothing was changed."""
+
+
+@dataclass
+class Head:
+    """The files of one kind, and which revision of the manifest names them."""
+
+    revision: int
+    files: list[Row]
 
 
 def waiting_tenants(settings: ScoringSettings) -> list[str]:
@@ -94,7 +110,9 @@ def flush(settings: ScoringSettings, blobs: BlobStore) -> int | None:
 def writing(settings: ScoringSettings) -> Iterator[Row | None]:
     """Keeps other processes from writing the current tenant's files; None while another one does."""
     rows = FeatureManifest.rows()
-    rows.update_one({"uid": PURCHASES}, {"$setOnInsert": {"revision": 0, "files": []}}, upsert=True)
+    rows.bulk_write(
+        UpdateOne({"uid": kind}, {"$setOnInsert": {"revision": 0, "files": []}}, upsert=True) for kind in FILE_KINDS
+    )
     leased = leases.claim(rows, {"uid": PURCHASES}, _LEASE_S, settings.instance)
     try:
         yield leased
@@ -108,26 +126,39 @@ def goes_on_writing(leased: Row) -> bool:
     return leases.renew(FeatureManifest.rows(), leased, _LEASE_S)
 
 
-def switch(leased: Row, revision: int, files: list[Row]) -> None:
-    """Makes these the files that count, in place of those of that revision. Raises LeaseLost."""
-    guard = {**leases.held(leased), "revision": revision}
-    update = {"$set": {"files": files, "revision": revision + 1}}
-    if FeatureManifest.rows().update_one(guard, update).matched_count != 1:
+def heads(leased: Row) -> dict[str, Head]:
+    """The tenant's files by kind. Raises LeaseLost."""
+    rows = FeatureManifest.rows()
+    if rows.find_one(leases.held(leased), {"_id": 1}) is None:
         raise LeaseLost
+    found = rows.find({"uid": {"$in": list(FILE_KINDS)}}, {"uid": 1, "revision": 1, "files": 1})
+    return {row["uid"]: Head(row["revision"], list(row["files"])) for row in found}
+
+
+def switch(leased: Row, changed: Mapping[str, Head]) -> None:
+    """Makes these the files that count, in place of those of their revisions; part of a transaction.
+
+    Those of purchases are always among them: their manifest has the lease. Raises LeaseLost.
+    """
+    for kind, head in changed.items():
+        guard = {"uid": kind, "revision": head.revision, **(leases.held(leased) if kind == PURCHASES else {})}
+        update = {"$set": {"files": head.files, "revision": head.revision + 1}}
+        if FeatureManifest.rows().update_one(guard, update).matched_count != 1:
+            raise LeaseLost
 
 
 def remove_orphans(blobs: BlobStore, older_than: timedelta = ORPHAN_AGE) -> int:
     """Deletes the current tenant's files that the manifest does not name, unless a job may read them; how many."""
     if ScoringJob.rows().find_one(ACTIVE, {"uid": 1}):
         return 0
-    named = {file["name"] for file in manifest_files()}
+    named = named_files()
     removed = 0
-    for bucket in range(BUCKETS):
-        for name in blobs.list(subject_of(bucket)):
+    for subject in (subject_of(bucket, kind) for kind in FILE_KINDS for bucket in range(BUCKETS)):
+        for name in blobs.list(subject):
             # The name tells when it was made: a file that young may be about to be committed.
             old = clock.real_now() - ids.time_of(name.removesuffix(".parquet")) >= older_than
             if old and name not in named:
-                removed += blobs.delete(subject_of(bucket), name)
+                removed += blobs.delete(subject, name)
     return removed
 
 
@@ -138,39 +169,50 @@ def _flush_once(limit: int, blobs: BlobStore, leased: Row) -> int:
         by_bucket[bucket_of(row["customer"])].append(row)
     if not by_bucket:
         return 0
-    head = FeatureManifest.rows().find_one(leases.held(leased))
-    if head is None:
-        raise LeaseLost
-    files = list(head["files"])
+    changed = heads(leased)
     for bucket, rows in sorted(by_bucket.items()):
-        files = _with_file_of(bucket, rows, files, blobs)
+        for kind, of_kind in ((PURCHASES, rows), (ORDER_LINES, list(_lines(rows)))):
+            if of_kind:
+                changed[kind].files = _with_file_of(kind, bucket, of_kind, changed[kind].files, blobs)
     uids = [row["uid"] for rows in by_bucket.values() for row in rows]
-    docstore.in_transaction(lambda: _commit(leased, head["revision"], files, uids))
+    docstore.in_transaction(lambda: _commit(leased, changed, uids))
     return len(uids)
 
 
-def _commit(leased: Row, revision: int, files: list[Row], uids: list[str]) -> None:
-    switch(leased, revision, files)
+def _lines(purchases: Iterable[Row]) -> Iterator[Row]:
+    """What was bought, one row a line."""
+    for row in purchases:
+        for line in row.get("lines") or ():
+            yield {"customer": row["customer"], "purchase": row["uid"], "event_time": row["event_time"], **line}
+
+
+def _commit(leased: Row, changed: Mapping[str, Head], uids: list[str]) -> None:
+    switch(leased, changed)
     flushed = {"flush_time": clock.real_now()}
     dropped: dict[str, Any] = dict.fromkeys(("staged", "stage_time", *StagedPurchase.VALUES), "")
     StagedPurchase.rows().update_many({"uid": {"$in": uids}}, {"$set": flushed, "$unset": dropped})
 
 
-def _with_file_of(bucket: int, rows: list[Row], files: list[Row], blobs: BlobStore) -> list[Row]:
-    """The manifest's files with one more, written now; it takes the place of the small ones when they are many."""
+def _with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blobs: BlobStore) -> list[Row]:
+    """The files of a kind with one more, written now; it takes the place of the small ones when they are many."""
     small = [file for file in files if file["bucket"] == bucket and file["rows"] < _SMALL_ROWS]
     replaced = small if len(small) >= _SMALL_FILES else []
-    subject, name = subject_of(bucket), f"{ids.uuid7()}.parquet"
-    blobs.put(subject, name, parquet.purchases(rows, _opened(blobs, subject, replaced)))
+    subject, name = subject_of(bucket, kind), f"{ids.uuid7()}.parquet"
+    blobs.put(subject, name, _WRITE[kind](rows, _opened(blobs, subject, replaced)))
+    added: Row = {"name": name, "bucket": bucket, "rows": len(rows) + sum(file["rows"] for file in replaced)}
+    if kind == PURCHASES:
+        added["currencies"] = _totals(rows, replaced)
+    gone = {file["name"] for file in replaced}
+    return [*(file for file in files if file["name"] not in gone), added]
+
+
+def _totals(rows: list[Row], replaced: list[Row]) -> dict[str, dict[str, int]]:
     currencies: dict[str, dict[str, int]] = {}
     for code, number, amount in (*_totals_of_files(replaced), *((r["currency"], 1, r["amount_minor"]) for r in rows)):
         total = currencies.setdefault(code, {"rows": 0, "amount_minor": 0})
         total["rows"] += number
         total["amount_minor"] += amount
-    count = len(rows) + sum(file["rows"] for file in replaced)
-    gone = {file["name"] for file in replaced}
-    kept = [file for file in files if file["name"] not in gone]
-    return [*kept, {"name": name, "bucket": bucket, "rows": count, "currencies": currencies}]
+    return currencies
 
 
 def _opened(blobs: BlobStore, subject: str, files: Iterable[Row]) -> Iterator[BinaryIO]:

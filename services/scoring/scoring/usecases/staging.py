@@ -1,4 +1,4 @@
-"""Takes purchases out of the events identity tells."""
+"""Takes purchases, with what was bought, out of the events identity tells."""
 
 from collections.abc import Collection
 from datetime import UTC
@@ -8,6 +8,7 @@ from rapport.identity.v1 import events_pb2
 
 import docstore
 from chassis import clock, money
+from docstore import Row
 from scoring.domain.purchases import is_purchase
 from scoring.store import StagedPurchase
 
@@ -29,6 +30,7 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
                     "event_time": docstore.whole_milliseconds(event.event_time.ToDatetime(UTC)),
                     "amount_minor": money.to_minor(event.amount),
                     "currency": event.amount.currency_code,
+                    "lines": [_line(product) for product in event.products],
                     "stage_time": now,
                 }
             },
@@ -39,3 +41,13 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
     ]
     result = StagedPurchase.rows().bulk_write(operations)
     return result.upserted_count if result else 0
+
+
+def _line(product: events_pb2.TrackedProduct) -> Row:
+    priced = product.HasField("price")
+    return {
+        "product": product.product_id,
+        "quantity": product.quantity,
+        "price_minor": money.to_minor(product.price) if priced else None,
+        "currency": product.price.currency_code if priced else None,
+    }

@@ -178,7 +178,7 @@ def customer() -> str:
 def purchase(
     name: str, day: int, amount: int = 1999, currency: str = "USD", **fields: Any
 ) -> identity_events_pb2.TrackedEvent:
-    """An event as identity tells it, of its own message id and order."""
+    """An event as identity tells it, of its own message id and order; `products` are those of its lines."""
     unique = uuid.uuid4().hex
     values = {"customer": name, "event": "Order Completed", "source": "shop", "kind": "KIND_TRACK"}
     event = identity_events_pb2.TrackedEvent(

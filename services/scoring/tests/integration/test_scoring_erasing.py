@@ -20,7 +20,7 @@ from eventing import erasing, sweeping
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
 from scoring.store import Lead, ScoringJob, StagedPurchase
-from scoring.store.features import manifest_files, subject_of
+from scoring.store.features import FILE_KINDS, ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import flushing, people, preparing, running, signals, storing
 from scoring.usecases.erasing import erase
@@ -86,6 +86,24 @@ def rows_by_customer(store) -> dict[str, list[tuple]]:
     return {name: sorted(bought) for name, bought in found.items()}
 
 
+def lines_by_customer(store) -> dict[str, list[tuple]]:
+    """All lines in files: customer -> the cells of each, sorted."""
+    found: dict[str, list[tuple]] = {}
+    for file in manifest_files(ORDER_LINES):
+        with store.open(subject_of(file["bucket"], ORDER_LINES), file["name"]) as opened:
+            rows = pq.read_table(opened).to_pylist()
+        assert len(rows) == file["rows"]
+        for row in rows:
+            found.setdefault(row.pop("customer"), []).append(tuple(row.values()))
+    return {name: sorted(bought, key=repr) for name, bought in found.items()}
+
+
+def marked(name: str, day: int) -> identity_events_pb2.TrackedEvent:
+    """A purchase of two products that are the person's own, one of them by its name."""
+    ids = (f"planted-{name[-6:]}", "p1")
+    return purchase(name, day, order_id=ids[0], products=[{"product_id": uid, "quantity": 1} for uid in ids])
+
+
 def neighbours(count: int) -> list[str]:
     """Customers of one bucket."""
     first = customer()
@@ -101,11 +119,11 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     also = customer()
     everybody = [gone, alone, also, *stay]
     for round_number in range(3):  # several files of one bucket
-        client.stage([purchase(name, day, order_id=f"planted-{name[-6:]}") for name in everybody for day in range(4)])
+        client.stage([marked(name, day) for name in everybody for day in range(4)])
         client.buys(gone, round_number, amount=5, currency="JPY")
         with client.context():
             flushing.flush(settings, store)
-    client.stage([purchase(name, 9, order_id=f"planted-{name[-6:]}") for name in (gone, *stay)])
+    client.stage([marked(name, 9) for name in (gone, *stay)])
     plant(client, [score_row(name, reasons=[f"planted-{name[-6:]}"]) for name in (gone, *stay)])
     client.segment("purchases >= 1")
     happened = [purchase(name, 1, event=f"planted-{name[-6:]}") for name in (gone, *stay)]
@@ -119,7 +137,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(alone, gone, (1, 0))))
         lead = {"facts": {"source": "SOURCE_WEB"}, "changes": 1}
         Lead.rows().insert_many({"customer": name, **lead} for name in (gone, *stay))
-        before = rows_by_customer(store)
+        before, lines = rows_by_customer(store), lines_by_customer(store)
         ended = {"outcome": "SUCCEEDED", "state": batches.DONE, "end_time": START}
         for job, state in (("ended", ended), ("parked", {"state": "FAILED"})):
             values = {"as_of": START, "horizon_weeks": 1, "discount_basis_points": 0, "files": True} | state
@@ -137,12 +155,14 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
-    told["leads"] = 1
+    told |= {"leads": 1, "orderLines": 74}
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}
-        on_disk = set(store.list(subject_of(bucket_of(gone))))
-        assert on_disk == {file["name"] for file in manifest_files() if file["bucket"] == bucket_of(gone)}
+        assert lines_by_customer(store) == {name: lines[name] for name in stay}
+        for kind in FILE_KINDS:
+            on_disk = set(store.list(subject_of(bucket_of(gone), kind)))
+            assert on_disk == {file["name"] for file in manifest_files(kind) if file["bucket"] == bucket_of(gone)}
         assert ScoringJob.rows().find_one({"uid": "parked"})["phase"] == "PREPARING"
     left = client.SummarizePurchases()
     assert (known.purchase_count, left.purchase_count) == (79, 39)

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from chassis import clock
+from chassis import clock, money
 from docstore import leases
 from scoring import parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.store import FeatureManifest, StagedPurchase
-from scoring.store.features import PURCHASES, manifest_files, subject_of
+from scoring.store.features import ORDER_LINES, PURCHASES, manifest_files, subject_of
 from scoring.usecases import flushing
 
 from .conftest import START, Client, customer, purchase
@@ -31,6 +31,18 @@ def in_files(store) -> list[dict]:
 
 def on_disk(store) -> int:
     return sum(len(store.list(subject_of(bucket))) for bucket in range(BUCKETS))
+
+
+def lines_in_files(store) -> list[tuple]:
+    """(customer, purchase, time, product, quantity, price, currency) of every line of every file."""
+    rows: list[tuple] = []
+    for file in manifest_files(ORDER_LINES):
+        with store.open(subject_of(file["bucket"], ORDER_LINES), file["name"]) as opened:
+            found = parquet.values(opened, parquet.LINE_COLUMNS)
+        assert {bucket_of(name) for name in found["customer"]} == {file["bucket"]}
+        assert len(found["customer"]) == file["rows"]
+        rows += zip(*found.values(), strict=True)
+    return rows
 
 
 def known(client: Client) -> tuple[int, list[tuple[str, int, int]]]:
@@ -72,6 +84,31 @@ def test_flushing_moves_all_rows_into_files_of_their_customers_bucket(client, se
     assert known(client) == before
     # What stays of a row is that its event was there.
     assert {frozenset(row) for row in left} == {frozenset({"_id", "uid", "tenant", "flush_time"})}
+
+
+def test_lines_move_into_files_of_their_own_with_their_purchase(client, settings, store) -> None:
+    price = money.from_minor(250, "EUR")
+    anna, bert = customer(), customer()
+    both = purchase(anna, 1, products=[{"product_id": "p1", "quantity": 2, "price": price}, {"product_id": "p2"}])
+    for number in range(20):  # past the number from which on small files become one
+        one = purchase(bert, number, products=[{"product_id": "p2", "quantity": 1.5}])
+        assert client.stage([both, one, purchase(anna, 2)]) == (3 if number == 0 else 2)
+        with client.context():
+            flushing.flush(settings, store)
+    with client.context():
+        rows = lines_in_files(store)
+        files = manifest_files(ORDER_LINES)
+        assert all("currencies" not in file for file in files)
+        assert len([file for file in files if file["bucket"] == bucket_of(bert)]) <= 17
+        assert len(in_files(store)) == 41, "purchases without lines are there, too"
+        stay = {frozenset(row) for row in StagedPurchase.rows().find({})}
+    assert stay == {frozenset({"_id", "uid", "tenant", "flush_time"})}
+    of_anna = {row[3:] for row in rows if row[0] == anna}
+    assert of_anna == {("p1", 2.0, 250, "EUR"), ("p2", 0.0, None, None)}
+    assert len({row[1] for row in rows if row[0] == anna}) == 1, "lines of one purchase name it alike"
+    assert sorted(row[2:] for row in rows if row[0] == bert) == [
+        (START + timedelta(days=number), "p2", 1.5, None, None) for number in range(20)
+    ]
 
 
 def test_an_event_that_comes_again_after_its_row_was_flushed_is_known(client, settings, store) -> None:
