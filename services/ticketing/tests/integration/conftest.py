@@ -1,30 +1,23 @@
-import contextlib
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message as Proto
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from pydantic import SecretStr
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_grpc
 
 import docstore
-from chassis import clock, ids, server, tenancy
+from chassis import server, tenancy
 from chassis.keys import keyring
 from contracts import descriptors
-from eventing.envelope import Envelope
-from eventing.subscribe import subscriptions
 from localrun.ports import free_port
 from testkit.roles import RoleProcess
+from testkit.telling import enveloped, handle
 from ticketing.handlers import Handlers
 from ticketing.servicer import TicketingServicer
 from ticketing.settings import TicketingSettings
@@ -129,20 +122,8 @@ class Client:
         return self.GetTicket(name=ticket.name)
 
     def tell(self, event: Proto, subject: str, sequence: int = 1) -> None:
-        """Hands an event to the handlers, as the worker does."""
-        envelope = Envelope(
-            id=ids.uuid7(),
-            type=event.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=self.tenant,
-            time=clock.now(),
-            sequence=(sequence, 0),
-            body=event.SerializeToString(),
-        )
-        (found,) = subscriptions(Handlers)[envelope.type]
-        with self.context():
-            docstore.in_transaction(lambda: getattr(Handlers(), found.method)(event, envelope))
+        """Hands an event to the handlers."""
+        handle(Handlers, enveloped(event, self.tenant, subject=subject, sequence=sequence))
 
     def merge(self, customer: str, into: str, sequence: int = 1) -> None:
         alias = {"customer": customer, "canonical_customer": into}
@@ -186,36 +167,6 @@ def work(settings: TicketingSettings) -> Callable[[], None]:
     return until_idle
 
 
-class Travel:
-    """Moves the business clock of this process, and of those that share its clock file."""
-
-    def __init__(self, settings: TicketingSettings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, **delta: float) -> None:
-        self._set(self._offset + timedelta(**delta))
-
-    def to(self, instant: datetime) -> None:
-        """Makes it `instant`."""
-        self._set(instant.astimezone(UTC) - datetime.now(UTC))
-
-    def _set(self, offset: timedelta) -> None:
-        self._offset = offset
-        path: Path = self._settings.clock_file
-        aside = path.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": offset.total_seconds()}))
-        aside.replace(path)
-        clock.configure(self._settings)
-
-
-@pytest.fixture
-def travel(settings: TicketingSettings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
-
-
 @pytest.fixture
 def runner(role, settings: TicketingSettings, amqp: str):
     """Makes a runner process; start it with `.start().wait_ready()`."""
@@ -225,25 +176,3 @@ def runner(role, settings: TicketingSettings, amqp: str):
         return role(settings.model_copy(update=changes))
 
     return make
-
-
-@pytest.fixture
-def refused() -> Callable[..., AbstractContextManager[Any]]:
-    """`with refused("REASON") as error:` expects a refusal; `error` then tells its details."""
-    return _refused
-
-
-@contextlib.contextmanager
-def _refused(reason: str, code: grpc.StatusCode | None = None) -> Iterator[Any]:
-    details = SimpleNamespace(violations={})
-    with pytest.raises(grpc.RpcError) as caught:
-        yield details
-    status: status_pb2.Status = rpc_status.from_call(caught.value)
-    assert status is not None, caught.value
-    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details:
-        detail.Unpack(info)
-        if detail.Unpack(request):
-            details.violations = {each.field: each.description for each in request.field_violations}
-    assert info.reason == reason, status
-    assert code is None or caught.value.code() is code

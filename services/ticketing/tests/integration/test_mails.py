@@ -1,21 +1,17 @@
 """Mails come in and answers go out, with the real identity service and a real SMTP server."""
 
-import asyncio
-import secrets
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
+from email import policy
 from email.message import EmailMessage
 from typing import Any
 
 import grpc
 import pymongo
 import pytest
-from aiosmtpd.controller import Controller
 from rapport.access.v1 import events_pb2 as access_events_pb2
 from rapport.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 
@@ -29,8 +25,7 @@ from identity.store import erasures
 from identity.traits import email_identifier
 from localrun.ports import free_port
 from testkit import eventually
-from testkit.keys import TEST_KEYRING
-from testkit.plugin import settings_class
+from testkit.neighbours import serving
 from testkit.roles import RoleProcess
 from ticketing import sending
 from ticketing.domain import mail_limits
@@ -42,64 +37,11 @@ from ticketing.usecases.erasing import erase
 SERVICE = "ticketing"
 
 
-class MailServer:
-    """Keeps what it is given; answers as told by recipient, and not at all while it hangs."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, EmailMessage]] = []
-        self.answers: dict[str, str] = {}
-        self.hangs = threading.Event()
-
-    async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 - aiosmtpd calls it
-        (recipient,) = envelope.rcpt_tos
-        self.received.append((recipient, message_from_bytes(envelope.content, policy=policy.default)))
-        while self.hangs.is_set():
-            await asyncio.sleep(0.02)
-        return self.answers.get(recipient, "250 OK")
-
-    def to(self, recipient: str) -> list[EmailMessage]:
-        """The mails a recipient got, repeats included."""
-        return [mail for address, mail in list(self.received) if address == recipient]
-
-
-@pytest.fixture(scope="module")
-def mail_server() -> Iterator[tuple[MailServer, int]]:
-    handler, port = MailServer(), free_port()
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield handler, port
-    handler.hangs.clear()
-    controller.stop()
-
-
-@pytest.fixture
-def inbox(mail_server) -> Iterator[MailServer]:
-    yield mail_server[0]
-    mail_server[0].answers.clear()
-    mail_server[0].hangs.clear()
-
-
 @pytest.fixture(scope="module")
 def identity(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
     """The real identity service, on a database of its own."""
-    folder = tmp_path_factory.mktemp("identity")
-    settings = settings_class("identity")(
-        service="identity",
-        environment="test",
-        bind_host="127.0.0.1",
-        grpc_port=free_port(),
-        mongodb_uri=mongodb,
-        database=f"test_identity_{secrets.token_hex(4)}",
-        keys=TEST_KEYRING,
-        drain_s=0.2,
-    )
-    RoleProcess(settings.model_copy(update={"role": "migrate"}), folder / "migrate.log").run()
-    process = RoleProcess(settings, folder / "serve.log").start().wait_ready()
-    yield process
-    if process.process.poll() is None:
-        process.kill()
-    with pymongo.MongoClient(mongodb) as servers:
-        servers.drop_database(settings.database)
+    with serving("identity", mongodb, tmp_path_factory.mktemp("identity")) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
