@@ -169,4 +169,19 @@ BREAKAGES = (
         "    return",
         "services/scoring/tests/integration/test_segments_live.py::test_two_changes_at_once_cannot_make_a_circle",
     ),
+    Breakage(
+        "Who is held out of a journey gets no message of it",
+        "services/campaigns/campaigns/usecases/sending.py",
+        "        if message.held_out:",
+        "        if False:",
+        "services/campaigns/tests/integration/test_holding_out.py::"
+        "test_who_is_held_out_is_decided_on_like_all_others_and_gets_no_mail",
+    ),
+    Breakage(
+        "Another share held out moves only those it must",
+        "services/campaigns/campaigns/domain/holdout.py",
+        '"\\n".join((tenant, journey, customer, salt))',
+        '"\\n".join((tenant, journey, customer, salt, str(percent)))',
+        "services/campaigns/tests/unit/test_holdout.py::test_another_percentage_moves_only_those_it_must",
+    ),
 )

@@ -9,6 +9,7 @@ from rapport.campaigns.v1 import journey_pb2, template_pb2
 
 from campaigns import rendering
 from campaigns.domain import journeys as rules
+from campaigns.domain.holdout import PERCENT_MAX
 from campaigns.rendering import Texts
 from campaigns.store import Content, Variable
 from chassis.errors import InvalidArgument, Violation
@@ -96,6 +97,13 @@ def trigger(message: journey_pb2.Trigger) -> tuple[str, str]:
             )
         return "event", message.event
     raise refusal("JOURNEY_INVALID", "journey.trigger", "Name a segment, as segments/{id}, or an event.")
+
+
+def holdout_percent(percent: int) -> int:
+    """How many of a hundred are held out of a journey. Raises InvalidArgument INVALID_HOLDOUT."""
+    if not 0 <= percent <= PERCENT_MAX:
+        raise refusal("INVALID_HOLDOUT", "journey.holdout_percent", f"0 to {PERCENT_MAX}.")
+    return percent
 
 
 def steps(messages: Iterable[journey_pb2.Step]) -> rules.Definition:

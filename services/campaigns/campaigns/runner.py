@@ -9,18 +9,21 @@ from rapport.campaigns.v1 import events_pb2
 
 import docstore
 from campaigns.settings import CampaignsSettings
+from campaigns.store import EntryNotice
 from campaigns.usecases import advancing, sending, unsubscribing
 from campaigns.usecases.erasing import erase
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer
+from docstore import batches
 from eventing import erasing
 from eventing.readiness import wait_migrated
 
 IDLE_S = 0.4
 """How long a loop that found nothing to do waits."""
 _FAILED_S = 2.0
+TIDY_EVERY_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
     threads = [
         threading.Thread(target=_until, args=(stopping, lambda: advancing.advance(settings)), name="advance"),
         threading.Thread(target=_until, args=(stopping, lambda: unsubscribing.tell_consent(settings)), name="tell"),
+        threading.Thread(target=_until, args=(stopping, _tidy), kwargs={"idle_s": TIDY_EVERY_S}, name="tidy"),
         threading.Thread(target=erasing.loop, args=(settings, erase, events_pb2.SubjectErased, stopping), name="erase"),
         *(
             threading.Thread(target=_send_until, args=(settings, stopping), name=f"send-{number}")
@@ -60,13 +64,23 @@ def _send_until(settings: CampaignsSettings, stopping: Stopping) -> None:
         _until(stopping, lambda: sending.send_due(settings, mailer), mailer.close)
 
 
-def _until(stopping: Stopping, work: Callable[[], int], rest: Callable[[], None] = lambda: None) -> None:
+def _tidy() -> int:
+    """Removes what only carried events that are out."""
+    return batches.delete_expired(EntryNotice)
+
+
+def _until(
+    stopping: Stopping,
+    work: Callable[[], int],
+    rest: Callable[[], None] = lambda: None,
+    idle_s: float = IDLE_S,
+) -> None:
     """Works until asked to stop; what a failure left claimed is taken up again when its lease ends."""
     while not stopping.is_set():
         try:
             if work() == 0:
                 rest()
-                stopping.wait(IDLE_S)
+                stopping.wait(idle_s)
         except pymongo.errors.PyMongoError as error:
             logger.warning("the database cannot be used (%s), trying again", type(error).__name__)
             stopping.wait(_FAILED_S)

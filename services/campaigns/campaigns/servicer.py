@@ -39,6 +39,12 @@ _ENTRY_FILTER: Mapping[str, FilterField] = {
     "customer": FilterField("string"),
     "state": FilterField("enum", values=journey_pb2.JourneyEntry.State.keys()[1:]),
     "step": FilterField("string"),
+    "group": FilterField(
+        "enum",
+        path="held_out",
+        values=journey_pb2.JourneyEntry.Group.keys()[1:],
+        convert=lambda group: group == "GROUP_HELD_OUT" or None,
+    ),
     "create_time": FilterField("timestamp"),
 }
 _MESSAGE_FILTER: Mapping[str, FilterField] = {

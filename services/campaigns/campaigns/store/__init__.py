@@ -2,7 +2,7 @@
 
 from campaigns.store.complaints import Complaint
 from campaigns.store.contacts import Contact
-from campaigns.store.entries import JourneyEntry
+from campaigns.store.entries import EntryNotice, JourneyEntry
 from campaigns.store.journeys import Journey, JourneyRevision, Step
 from campaigns.store.messages import Message
 from campaigns.store.policies import SendingPolicy, TenantProfile
@@ -16,6 +16,7 @@ DOCUMENTS = (
     Journey,
     JourneyRevision,
     JourneyEntry,
+    EntryNotice,
     Message,
     Contact,
     Suppression,
@@ -33,6 +34,7 @@ __all__ = [
     "Contact",
     "Content",
     "CustomerAlias",
+    "EntryNotice",
     "Journey",
     "JourneyEntry",
     "JourneyRevision",

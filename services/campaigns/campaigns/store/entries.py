@@ -1,16 +1,19 @@
 """Who goes through a journey, and how far they are."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import mongoengine as me
 from pymongo import UpdateOne
 
+import docstore
+from campaigns.domain.holdout import is_held_out
 from campaigns.store.journeys import Journey
-from docstore import Row, due
+from chassis import tenancy
+from docstore import Row, aliases, due
 from docstore.documents import InstantField
 from docstore.records import Record
 from docstore.tracing import current_traceparent
@@ -41,6 +44,8 @@ class JourneyEntry(Record):
     revision: Any = me.IntField(required=True)
     customer: Any = me.StringField(required=True)
     """Resource name, as it was at the entry."""
+    held_out: Any = me.BooleanField()
+    """True: what the steps send ends where it would be handed over."""
     state: Any = me.StringField(required=True, choices=[ACTIVE, ENDED, SUPERSEDED])
     step: Any = me.StringField()
     due: Any = InstantField()
@@ -53,7 +58,20 @@ class JourneyEntry(Record):
     @property
     def name(self) -> str:
         """The resource name."""
-        return f"journeys/{self.journey}/entries/{self.uid}"
+        return name_of(self.journey, self.uid)
+
+
+def name_of(journey: str, entry: str) -> str:
+    """The resource name of an entry, by uids."""
+    return f"journeys/{journey}/entries/{entry}"
+
+
+class EntryNotice(docstore.Batch):
+    """Carries the event of who entered to the relay; goes when it is out."""
+
+    resource: ClassVar[str] = "entryNotices"
+    kept_for: ClassVar[timedelta] = timedelta(0)
+    meta: ClassVar[dict[str, Any]] = {"collection": "entry_notices"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +83,20 @@ class Occasion:
     snapshot: Mapping[str, Any]
 
 
-def enter(journey: Journey, first_step: str, occasions: Iterable[Occasion], now: datetime) -> None:
-    """Lets people enter a journey; who is in by the same occasion already stays where they are."""
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Somebody who just entered: uid of the entry, customer (resource name), and whether they are held out."""
+
+    entry: str
+    customer: str
+    held_out: bool
+
+
+def enter(journey: Journey, first_step: str, occasions: Collection[Occasion], now: datetime) -> list[Entrant]:
+    """Lets people enter a journey; returns those who did. Who is in by the same occasion already stays as they are.
+
+    Merged customers are one person, who is in the group of the customer that stands for them.
+    """
     shared = {
         "journey": journey.uid,
         "revision": journey.revision,
@@ -76,14 +106,39 @@ def enter(journey: Journey, first_step: str, occasions: Iterable[Occasion], now:
         "create_time": now,
         "traceparent": current_traceparent(),
     }
-    JourneyEntry.rows().bulk_write(
+    held_out = _held_out(journey, {occasion.customer for occasion in occasions})
+    told = list(occasions)
+    written = JourneyEntry.rows().bulk_write(
         UpdateOne(
             {"key": str(uuid.uuid5(_NAMESPACE, f"{journey.uid}\n{occasion.customer}\n{occasion.key}"))},
-            {"$setOnInsert": {**shared, "customer": occasion.customer, "snapshot": dict(occasion.snapshot)}},
+            {
+                "$setOnInsert": {
+                    **shared,
+                    "customer": occasion.customer,
+                    "snapshot": dict(occasion.snapshot),
+                    **({"held_out": True} if occasion.customer in held_out else {}),
+                }
+            },
             upsert=True,
         )
-        for occasion in occasions
+        for occasion in told
     )
+    new = (written.upserted_ids or {}) if written else {}
+    return [
+        Entrant(str(key).partition("/")[2], told[place].customer, told[place].customer in held_out)
+        for place, key in sorted(new.items())
+    ]
+
+
+def _held_out(journey: Journey, customers: Collection[str]) -> set[str]:
+    if not journey.holdout_percent:
+        return set()
+    tenant = tenancy.tenant()
+    return {
+        customer
+        for customer, canonical in aliases.resolve(customers).items()
+        if is_held_out(tenant, journey.uid, canonical, journey.holdout_salt, journey.holdout_percent)
+    }
 
 
 def wake(entries: Collection[str], now: datetime) -> None:

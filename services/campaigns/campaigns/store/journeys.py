@@ -87,3 +87,6 @@ class Journey(Aggregate):
     trigger_kind: Any = me.StringField(required=True, choices=["segment", "event"])
     state: Any = me.StringField(required=True, choices=[DRAFT, ACTIVE, PAUSED])
     revision: Any = me.IntField(required=True)
+    holdout_percent: Any = me.IntField(required=True, default=0)
+    holdout_salt: Any = me.StringField(default="")
+    """Makes the draw of who is held out this journey's own; empty in those of before there was one."""

@@ -13,7 +13,8 @@ from docstore.documents import InstantField
 
 PENDING, SENT, REFUSED = "STATE_PENDING", "STATE_SENT", "STATE_REFUSED"
 DEFERRED, FAILED, SUPPRESSED = "STATE_DEFERRED", "STATE_FAILED", "STATE_SUPPRESSED"
-STATES = (PENDING, SENT, REFUSED, DEFERRED, FAILED, SUPPRESSED)
+HELD_OUT = "STATE_HELD_OUT"
+STATES = (PENDING, SENT, REFUSED, DEFERRED, FAILED, SUPPRESSED, HELD_OUT)
 WAITING = (PENDING, DEFERRED)
 
 WITHDRAWN, UNSUBSCRIBED, ERASED = "WITHDRAWN", "UNSUBSCRIBED", "ERASED"
@@ -24,6 +25,7 @@ class Message(Aggregate):
     """One message.
 
     sealed: the whole mail, encrypted, from just before the first attempt until it was sent or given up.
+    held_out: it goes through all rules and decisions, and ends where it would be written and handed over.
     handover: it was given to the mail server, whose answer is not known yet.
     due: when to try; absent when it has come to an end or its journey is paused (`held`).
     """
@@ -52,6 +54,7 @@ class Message(Aggregate):
     template: Any = me.StringField(required=True)
     purpose: Any = me.StringField(required=True)
     snapshot: Any = me.DictField()
+    held_out: Any = me.BooleanField()
     state: Any = me.StringField(required=True, choices=STATES)
     reason: Any = me.StringField()
     decision: Any = me.StringField()

@@ -106,6 +106,7 @@ class _Walk:
             template=send.template,
             purpose=send.purpose,
             snapshot=row.get("snapshot", {}),
+            held_out=row.get("held_out"),
             state=messages.PENDING,
             header=f"<{ids.uuid7()}@{self._domain}>",
             due=self._now,

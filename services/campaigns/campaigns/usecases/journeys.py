@@ -7,7 +7,7 @@ import docstore
 from campaigns import answers, inputs
 from campaigns.domain import journeys as rules
 from campaigns.store import Journey, JourneyRevision, Step, Template, entries, journeys, messages
-from chassis import clock
+from chassis import clock, ids
 from chassis import inputs as fields
 from chassis.errors import FailedPrecondition, InvalidArgument
 
@@ -15,7 +15,7 @@ from chassis.errors import FailedPrecondition, InvalidArgument
 @docstore.command(None)
 def create(uid: str, message: journey_pb2.Journey) -> Journey:
     """Creates a journey as a draft. Raises AlreadyExists for a taken id, InvalidArgument JOURNEY_INVALID."""
-    journey = Journey.new(uid=uid, state=journeys.DRAFT, revision=1)
+    journey = Journey.new(uid=uid, state=journeys.DRAFT, revision=1, holdout_salt=ids.uuid7())
     definition = _assign(journey, message)
     journey.insert()
     _revision(journey, definition).insert()
@@ -71,6 +71,7 @@ def definition_of(journey: Journey) -> rules.Definition:
 def _assign(journey: Journey, message: journey_pb2.Journey) -> rules.Definition:
     journey.display_name = fields.display_name(message.display_name, "journey.display_name")
     journey.trigger_kind, journey.trigger = inputs.trigger(message.trigger)
+    journey.holdout_percent = inputs.holdout_percent(message.holdout_percent)
     definition = inputs.steps(message.steps)
     _check_templates(definition)
     return definition

@@ -103,6 +103,10 @@ class _Batch:
         if not contacts.reserve(person.canonical, others, message.uid, clock.now(), cap, days):
             self._end(message, messages.SUPPRESSED, "FREQUENCY_CAP", verdict.decision)
             return True
+        if message.held_out:
+            # As late as can be: those held out are people who would have got it.
+            self._end(message, messages.HELD_OUT, decision=verdict.decision)
+            return True
         try:
             ready = self._written_down(message, verdict)
         except rendering.RenderingRefused:
@@ -167,7 +171,7 @@ class _Batch:
 
         self._settle(message, sent, ends=True)
 
-    def _end(self, message: Message, state: str, reason: str, decision: str = "") -> None:
+    def _end(self, message: Message, state: str, reason: str = "", decision: str = "") -> None:
         def ended(found: Message) -> None:
             found.end(state, reason)
             found.decision = decision or found.decision

@@ -91,7 +91,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
     )
     before = {text: holding(ready, text) for text in texts(gone, same, left)}
     assert set.union(*before.values()) == {
-        *("contacts", "messages", "journey_entries", "unsubscribes", "complaints", "customer_aliases")
+        *("contacts", "messages", "journey_entries", "entry_notices", "unsubscribes", "complaints"),
+        "customer_aliases",
     }
     assert all(before.values()), before
     others = {text: holding(ready, text) for text in texts(stays)}
@@ -182,7 +183,7 @@ def test_an_erasure_waits_for_the_mail_server_to_answer(ready, settings, inbox, 
         eventually(lambda: inbox.to(ready.address(person)), 20, "it is under way")
         with ready.context(), pytest.raises(Unavailable, match="at this instant"):
             erase([person])
-        assert holding(ready, person) == {"messages"}
+        assert holding(ready, person) == {"messages", "entry_notices"}, "and what is not sent yet of the entry"
         inbox.hangs.clear()
         sender.join()
     assert erased(person)["messages"] == (0, 1)
@@ -246,5 +247,6 @@ def test_consent_asks_the_role_run_erases_and_answers_and_nobody_comes_back(
         "messages": (0, 1),
         "journeyEntries": (1, 0),
         "contacts": (1, 0),
+        "unsentEvents": (0, 1),
     }
     assert holding(ready, person) == set()
