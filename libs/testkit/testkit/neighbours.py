@@ -37,7 +37,7 @@ def serving(service: str, mongodb: str, folder: Path, **settings: Any) -> Iterat
     process = RoleProcess(made.model_copy(update={"role": "serve"}), folder / "serve.log").start().wait_ready()
     yield process
     if process.process.poll() is None:
-        process.kill()
+        process.stop()
     with pymongo.MongoClient[dict[str, Any]](mongodb) as servers:
         assert made.database
         servers.drop_database(made.database)

@@ -1,25 +1,20 @@
-import json
 import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from pymongo import monitoring
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
 
-from chassis import clock, server, tenancy
+from chassis import server, tenancy
 from chassis.keys import keyring
 from consent.mail import Mail
 from consent.servicer import ConsentServicer
@@ -182,64 +177,3 @@ def commands() -> Commands:
 def public(channel: grpc.Channel) -> Client:
     """A caller without any credential."""
     return Client(channel, "", ())
-
-
-class Travel:
-    """Moves the business clock of this process."""
-
-    def __init__(self, settings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, **delta: float) -> None:
-        self._offset += timedelta(**delta)
-        aside = self._settings.clock_file.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": self._offset.total_seconds()}))
-        aside.replace(self._settings.clock_file)
-        clock.configure(self._settings)
-
-
-@pytest.fixture
-def travel(settings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
-
-
-@pytest.fixture
-def refused() -> Callable[..., Any]:
-    """`with refused("REASON") as error:` expects a refusal; `error` then tells code, info and details."""
-    return _Refused
-
-
-class _Refused:
-    def __init__(self, reason: str, code: grpc.StatusCode | None = None) -> None:
-        self._reason = reason
-        self._code = code
-        self.details = SimpleNamespace()
-
-    def __enter__(self) -> SimpleNamespace:
-        return self.details
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            raise AssertionError(f"expected a refusal with {self._reason}, got none")
-        if not isinstance(error, grpc.RpcError):
-            return False
-        status: status_pb2.Status = rpc_status.from_call(error)
-        assert status is not None, error
-        for detail in status.details:
-            for field, message in (
-                ("info", error_details_pb2.ErrorInfo()),
-                ("bad_request", error_details_pb2.BadRequest()),
-                ("retry", error_details_pb2.RetryInfo()),
-                ("precondition", error_details_pb2.PreconditionFailure()),
-            ):
-                if detail.Unpack(message):
-                    setattr(self.details, field, message)
-        self.details.message = status.message
-        assert self.details.info.reason == self._reason, status
-        assert self.details.info.domain == "consent.rapport"
-        if self._code is not None:
-            assert error.code() is self._code
-        return True

@@ -1,60 +1,16 @@
 """The role `run` as a process, killed where it hurts; a real mail server on loopback."""
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from email import message_from_bytes, policy
-
 import pytest
-from aiosmtpd.controller import Controller
 from rapport.consent.v1 import consent_pb2
 
 from consent.store import OptInMail
 from localrun.ports import free_port
 from testkit import eventually
+from testkit.mails import MailServer
 
 SERVICE = "consent"
 pytestmark = pytest.mark.usefixtures("amqp")
 State = consent_pb2.Consent
-
-
-class MailServer:
-    """Keeps what it is given; answers as told by recipient, and not at all while it hangs."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, bytes]] = []
-        self.answers: dict[str, str] = {}
-        self.hangs = threading.Event()
-
-    async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802 - aiosmtpd calls it
-        (recipient,) = envelope.rcpt_tos
-        self.received.append((recipient, envelope.content))
-        while self.hangs.is_set():
-            await asyncio.sleep(0.02)
-        return self.answers.get(recipient, "250 OK")
-
-    def to(self, recipient: str) -> list[str]:
-        """The Message-IDs of the messages a recipient got, repeats included."""
-        return [
-            message_from_bytes(raw, policy=policy.default)["Message-ID"]
-            for address, raw in list(self.received)
-            if address == recipient
-        ]
-
-
-@pytest.fixture(scope="module")
-def mail_server() -> Iterator[tuple[MailServer, int]]:
-    handler, port = MailServer(), free_port()
-    controller = Controller(handler, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield handler, port
-    handler.hangs.clear()
-    controller.stop()
-
-
-@pytest.fixture(scope="module")
-def inbox(mail_server) -> MailServer:
-    return mail_server[0]
 
 
 @pytest.fixture
@@ -78,6 +34,11 @@ def mail_of(client, consent) -> dict:
         return OptInMail.rows().find_one({"consent": consent.uid})
 
 
+def message_ids(inbox: MailServer, recipient: str) -> list[str]:
+    """Of the mails a recipient got, repeats included."""
+    return [mail["Message-ID"] for mail in inbox.to(recipient)]
+
+
 def test_a_killed_runner_sends_the_same_message_again(client, public, runner, inbox) -> None:
     pending = client.ask(client.customer(), "kill@example.com")
     stored = mail_of(client, pending)
@@ -89,7 +50,7 @@ def test_a_killed_runner_sends_the_same_message_again(client, public, runner, in
     assert mail_of(client, pending)["state"] == "WAITING"
     second = runner().start()
     eventually(lambda: mail_of(client, pending)["state"] == "SENT", 30, "the second attempt")
-    assert inbox.to("kill@example.com") == [stored["message_id"]] * 2
+    assert message_ids(inbox, "kill@example.com") == [stored["message_id"]] * 2
     assert "sealed" not in mail_of(client, pending)
 
     # The link in what arrived works.
@@ -113,7 +74,7 @@ def test_the_runner_sends_seals_retries_and_expires(client, runner, inbox, trave
     inbox.answers.clear()
     travel(minutes=1)
     eventually(lambda: mail_of(client, later)["state"] == "SENT", message="it is tried again")
-    attempts = inbox.to("later@example.com")
+    attempts = message_ids(inbox, "later@example.com")
     assert len(attempts) >= 2
     assert set(attempts) == {mail_of(client, later)["message_id"]}
 
@@ -144,7 +105,7 @@ def test_two_runners_share_the_work_and_one_may_die(client, runner, inbox) -> No
     asked += [client.ask(client.customer(), address) for address in addresses[5:]]
     eventually(lambda: all(mail_of(client, each)["state"] == "SENT" for each in asked), 30, "all are sent")
     for address, consent in zip(addresses, asked, strict=True):
-        assert set(inbox.to(address)) == {mail_of(client, consent)["message_id"]}
+        assert set(message_ids(inbox, address)) == {mail_of(client, consent)["message_id"]}
     found = eventually(
         lambda: (answer := client.VerifyConsentRecords()).unsealed_count == 0 and answer, 20, "all is sealed"
     )
