@@ -1,31 +1,26 @@
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message as Proto
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from rapport.access.v1 import events_pb2 as access_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.sales.v1 import sales_service_pb2, sales_service_pb2_grpc
 
-from chassis import clock, ids, server, tenancy
+from chassis import ids, server, tenancy
 from chassis.keys import keyring
-from eventing.delivery import Delivery, Message
-from eventing.envelope import Envelope
-from eventing.verdicts import Settle
+from eventing.delivery import Delivery
+from eventing.verdicts import DONE
 from localrun.ports import free_port
 from sales.handlers import Handlers
 from sales.servicer import SalesServicer
 from sales.settings import SalesSettings
 from testkit.roles import RoleProcess
+from testkit.telling import delivered, enveloped
 
 
 @pytest.fixture(scope="module")
@@ -82,20 +77,9 @@ class Client:
         self, event: Proto, subject: str = "things/1", event_id: str = "", sequence: int = 1, about: tuple = ()
     ) -> str:
         """Delivers an event, as the worker does; returns its id."""
-        envelope = Envelope(
-            id=event_id or ids.uuid7(),
-            type=event.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=self.tenant,
-            time=clock.now(),
-            sequence=(sequence, 0),
-            datasubjects=tuple(about),
-            body=event.SerializeToString(),
-        )
-        properties = envelope.to_properties()
-        (outcome,) = self._delivery.process([Message(properties.pop("headers"), properties, envelope.body)])
-        assert outcome.settle is Settle.DONE, outcome
+        envelope = enveloped(event, self.tenant, *about, subject=subject, event_id=event_id, sequence=sequence)
+        outcome = delivered(self._delivery, envelope)
+        assert outcome == DONE, outcome
         return envelope.id
 
     def track(self, *events: dict[str, Any], event_id: str = "") -> str:
@@ -158,65 +142,7 @@ def client(client_of) -> Client:
     return client_of()
 
 
-class Travel:
-    """Moves the business clock of this process, and of those that share its clock file."""
-
-    def __init__(self, settings: SalesSettings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, **delta: float) -> None:
-        self._offset += timedelta(**delta)
-        path: Path = self._settings.clock_file
-        aside = path.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": self._offset.total_seconds()}))
-        aside.replace(path)
-        clock.configure(self._settings)
-
-
-@pytest.fixture
-def travel(settings: SalesSettings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
-
-
 @pytest.fixture
 def runner(role, settings: SalesSettings) -> Callable[[], RoleProcess]:
     """Makes a runner process; start it with `.start().wait_ready()`."""
     return lambda: role(settings.model_copy(update={"role": "run", "probe_port": free_port()}))
-
-
-@pytest.fixture
-def refused() -> Callable[..., Any]:
-    """`with refused("REASON") as error:` expects a refusal; `error` then tells its details."""
-    return _Refused
-
-
-class _Refused:
-    def __init__(self, reason: str, code: grpc.StatusCode | None = None) -> None:
-        self._reason = reason
-        self._code = code
-        self.details = SimpleNamespace(violations={}, metadata={})
-
-    def __enter__(self) -> SimpleNamespace:
-        return self.details
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            raise AssertionError(f"expected a refusal with {self._reason}, got none")
-        if not isinstance(error, grpc.RpcError):
-            return False
-        status: status_pb2.Status = rpc_status.from_call(error)
-        assert status is not None, error
-        info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        for detail in status.details:
-            detail.Unpack(info)
-            if detail.Unpack(request):
-                self.details.violations = {each.field: each.description for each in request.field_violations}
-        assert info.reason == self._reason, status
-        assert info.domain == "sales.rapport"
-        self.details.metadata = dict(info.metadata)
-        if self._code is not None:
-            assert error.code() is self._code
-        return True

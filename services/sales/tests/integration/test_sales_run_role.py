@@ -1,87 +1,21 @@
 """The roles as processes: killed where it hurts, fed with repeats and disorder; real servers throughout."""
 
-import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import pika
-import pytest
-from pydantic import SecretStr
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.sales.v1 import events_pb2, promise_pb2
 
-from chassis import clock, ids
-from contracts import descriptors
-from eventing import names, topology
+from chassis import clock
 from eventing.envelope import Envelope
-from localrun.ports import free_port
 from sales.store import LeadDesk, Order, Promise
 from testkit import eventually
-from testkit.roles import RoleProcess
+from testkit.telling import decoded
 
 SERVICE = "sales"
 State = promise_pb2.Promise.State
-
-
-@pytest.fixture(scope="module")
-def topology_file(amqp: str, tmp_path_factory: pytest.TempPathFactory):
-    manifest = topology.manifest([SERVICE])
-    topology.declare(amqp, manifest)
-    path = tmp_path_factory.mktemp("topology") / "topology.json"
-    path.write_text(json.dumps(manifest))
-    return path
-
-
-@pytest.fixture
-def broker(amqp: str, topology_file) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
-    connection = pika.BlockingConnection(pika.URLParameters(amqp))
-    channel = connection.channel()
-    channel.confirm_delivery()
-    yield channel
-    connection.close()
-
-
-@pytest.fixture
-def publish(broker, client) -> Callable[..., Envelope]:
-    """Publishes an event, or one published before once more."""
-
-    def tell(message, subject: str, *about: str, event: Envelope | None = None) -> Envelope:
-        event = event or Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=client.tenant,
-            time=datetime.now(UTC),
-            sequence=(1, 0),
-            datasubjects=about,
-            body=message.SerializeToString(),
-        )
-        properties = pika.BasicProperties(**event.to_properties())
-        broker.basic_publish(names.EVENTS_EXCHANGE, event.type, event.body, properties, mandatory=True)
-        return event
-
-    return tell
-
-
-@pytest.fixture
-def made(role, settings, amqp, topology_file) -> Callable[[str], RoleProcess]:
-    """Makes a role of the service on this module's database and broker, not yet started."""
-
-    def make(name: str) -> RoleProcess:
-        changes = {"role": name, "grpc_port": free_port(), "probe_port": free_port()}
-        changes |= {"topology_file": topology_file, "amqp_uri": SecretStr(amqp)}
-        return role(settings.model_copy(update=changes))
-
-    return make
-
-
-@pytest.fixture
-def started(made) -> Callable[[str], RoleProcess]:
-    return lambda name: made(name).start().wait_ready()
 
 
 def overdue_events(client) -> Counter[int]:
@@ -146,9 +80,9 @@ def test_a_worker_takes_over_orders_told_twice_and_in_disorder(client, publish, 
     for first in range(0, len(events), 25):
         some = events[first : first + 25]
         about = {each["customer"]: None for each in some}
-        told.append(publish(identity_events_pb2.EventsTracked(events=some), f"batches/{first}", *about))
+        told.append(publish(identity_events_pb2.EventsTracked(events=some), *about, subject=f"batches/{first}"))
     for event in told[::2]:
-        publish(None, "", event=event)
+        publish(event)
     worker = started("work")
 
     def refunded() -> int:
@@ -163,9 +97,8 @@ def test_a_worker_takes_over_orders_told_twice_and_in_disorder(client, publish, 
     assert worker.stop() == 0
 
 
-def test_what_happened_is_told_with_whom_it_is_about(client, broker, started) -> None:
-    queue = broker.queue_declare("", exclusive=True).method.queue
-    broker.queue_bind(queue, names.EVENTS_EXCHANGE, "rapport.sales.v1.#")
+def test_what_happened_is_told_with_whom_it_is_about(client, captured, started) -> None:
+    so_far = captured("rapport.sales.v1.#")
     person = client.customer()
     lead = client.lead(customer=person)
     deal = client.ConvertLead(name=lead.name).conversion.opportunity
@@ -173,23 +106,15 @@ def test_what_happened_is_told_with_whom_it_is_about(client, broker, started) ->
     client.track(client.bought(person, 700, "1"))
     client.CreatePromise(promise={"customer": person, "text": "Call", "due_time": {"seconds": 4_000_000_000}})
     process = started("relay")
-    told: dict[str, Envelope] = {}
 
-    def arrived() -> bool:
-        while len(told) < 5:
-            method, properties, body = broker.basic_get(queue, auto_ack=True)
-            if not method:
-                return False
-            event = Envelope.from_amqp(properties.headers, {"content_type": properties.content_type}, body)
-            if event.tenant == client.tenant:
-                told[event.type.rpartition(".")[2]] = event
-        return True
+    def told() -> dict[str, Envelope]:
+        return {event.type.rpartition(".")[2]: event for event in so_far()}
 
-    eventually(arrived, 30, "the events")
-    assert set(told) == {"LeadCreated", "LeadConverted", "OpportunityWon", "OrdersPlaced", "PromiseMade"}
-    assert all(event.datasubjects == (person,) for event in told.values())
-    assert told["OpportunityWon"].subject == deal
-    placed = descriptors.message_class(told["OrdersPlaced"].type).FromString(told["OrdersPlaced"].body)
+    kinds = {"LeadCreated", "LeadConverted", "OpportunityWon", "OrdersPlaced", "PromiseMade"}
+    eventually(lambda: told().keys() == kinds, 30, "the events")
+    assert all(event.datasubjects == (person,) for event in told().values())
+    assert told()["OpportunityWon"].subject == deal
+    placed = decoded(told()["OrdersPlaced"])
     assert placed.orders[0].tracked
     assert process.stop() == 0
 
@@ -199,7 +124,7 @@ def test_an_erasure_is_carried_out_by_run(client, publish, started) -> None:
     client.lead(customer=person, display_name="Planted")
     worker = started("work")
     request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[person])
-    publish(request, "erasureRequests/1", person)
+    publish(request, person, subject="erasureRequests/1")
     runner = started("run")
     eventually(lambda: list(client.ListLeads().leads) == [], 30, "the lead is gone")
     assert (worker.stop(), runner.stop()) == (0, 0)
