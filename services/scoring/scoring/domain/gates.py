@@ -89,7 +89,7 @@ def judge(test: Trial | None, why_not: str, consenting: float | None, champion: 
     `champion` names the model that scores now, empty when none does. A candidate that fails nothing is CHAMPION; one
     that fails only for want of proof against the champion is CHALLENGER; others are REJECTED.
     """
-    gates = [_minimum_data(test, why_not), _consenting(consenting)]
+    gates = [_minimum_data(test, why_not), consenting_share(consenting)]
     if test is None or not gates[0].passed:
         return Verdict(REJECTED, tuple(gates))
     gates += [_baseline(test.against_baseline), _calibration(test)]
@@ -116,7 +116,8 @@ def _minimum_data(test: Trial | None, why_not: str) -> Gate:
     return Gate("minimum_data", enough, value, bound, message)
 
 
-def _consenting(share: float | None) -> Gate:
+def consenting_share(share: float | None) -> Gate:
+    """Whether enough customers may be profiled; None when nobody was asked to be left out."""
     if share is None:
         return Gate("consenting_share", True, 1.0, LEAST_CONSENTING, "nobody was asked to be left out")
     message = f"{share:.0%} of the customers may be profiled; at least {LEAST_CONSENTING:.0%} must"

@@ -3,6 +3,7 @@
 from scoring.models.offers.calibration import Calibration
 from scoring.models.offers.eligibility import NEVER, UNLIMITED, Terms, allocate, eligible, expected_margin
 from scoring.models.offers.history import Purchases
+from scoring.models.offers.listing import Listing, listings
 from scoring.models.offers.model import Candidates, Offer, OfferModel, days_ago
 from scoring.models.offers.ranking import Ranking, rank, top
 from scoring.models.offers.training import fit
@@ -12,6 +13,7 @@ __all__ = [
     "UNLIMITED",
     "Calibration",
     "Candidates",
+    "Listing",
     "Offer",
     "OfferModel",
     "Purchases",
@@ -22,6 +24,7 @@ __all__ = [
     "eligible",
     "expected_margin",
     "fit",
+    "listings",
     "rank",
     "top",
 ]

@@ -19,9 +19,9 @@ from scoring.models.fitting import Floats
 from scoring.models.offers.calibration import Calibration
 from scoring.models.offers.ease import Weights
 from scoring.models.offers.eligibility import NEVER, Terms, eligible, expected_margin
+from scoring.models.offers.explaining import reasons
 from scoring.models.offers.history import Purchases
 from scoring.models.offers.ranking import Bools, Ranking, joined, rank, top
-from scoring.models.offers.wording import Parts, reason
 from scoring.models.summary import Ints
 
 _CUSTOMERS = 500
@@ -127,14 +127,14 @@ class OfferModel:
         history: of one customer, from `history`. titles: what reasons call each item, instead of its id.
         """
         found = self.candidates(history, as_of, terms, least_margin_minor, most)
-        called = self.names if titles is None else titles
+        (whys,) = reasons(self, history, found.item, as_of, self.names if titles is None else titles)
         offers = []
         for place, item in enumerate(found.item[0].tolist()):
             if item >= 0:
                 numbers = (found.probability, found.low, found.high)
                 likely, low, high = (float(one[0, place]) if self.of_new else None for one in numbers)
                 margin = likely * int(terms.margin_minor[item]) if terms and likely is not None else None
-                why = reason(self._parts(item, history, as_of), called, float(self.buyers[item]))
+                why = whys[place]
                 score = float(found.score[0, place])
                 offers.append(Offer(str(self.names[item]), score, likely, low, high, margin, why))
         return tuple(offers)
@@ -161,7 +161,7 @@ class OfferModel:
         self, purchases: Purchases, as_of: int, terms: Terms, by_margin: bool, least: int, most: int
     ) -> tuple[Ints, Floats, Floats, Floats, Floats, Floats]:
         scores, ago = self.scores(purchases, as_of), days_ago(purchases, as_of)
-        likely, low, high = self._probabilities(scores, ago != NEVER)
+        likely, low, high = self.probabilities(scores, ago != NEVER)
         worth = scores.astype(np.float64)
         if by_margin:
             # Probabilities have steps; scores decide within them.
@@ -205,7 +205,11 @@ class OfferModel:
     def _usual(self) -> NDArray[np.float32]:
         return (self.prior * self.popularity).astype(np.float32)
 
-    def _probabilities(self, scores: Scores, owned: Bools) -> tuple[Floats, Floats, Floats]:
+    def usual(self, item: int) -> float:
+        """What popularity adds to everybody's score of the item."""
+        return float(self._usual[item])
+
+    def probabilities(self, scores: Scores, owned: Bools) -> tuple[Floats, Floats, Floats]:
         """Probability and its interval for each item; not a number where there is nothing to tell them from."""
         if self.of_new is None:
             unknown = np.full(scores.shape, np.nan)
@@ -215,19 +219,6 @@ class OfferModel:
             for all_of_them, of_owned in zip(found, self.of_owned.at(scores[owned]), strict=True):
                 all_of_them[owned] = of_owned
         return found
-
-    def _parts(self, item: int, history: Purchases, as_of: int) -> Parts:
-        """What the score of an item is made of."""
-        own = history.item == item
-        often = float(history.often_bought(as_of, self.half_life_days).toarray()[0, item])
-        days = tuple(int(as_of - day) for day in history.day[own])
-        repeat = self.repeat * float(self.rebuying[item]) * often
-        if self.weights is None:
-            return Parts(repeat, float(self._usual[item]), np.zeros(0, np.int64), np.zeros(0), days)
-        last = history.last_bought(as_of, self.half_life_days)
-        others = last.indices.astype(np.int64)
-        shares = last.data.astype(np.float64) * self.weights[others, item]
-        return Parts(repeat, float(self._usual[item]), others, shares, days)
 
 
 def days_ago(purchases: Purchases, as_of: int) -> Ints:

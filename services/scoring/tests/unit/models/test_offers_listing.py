@@ -1,0 +1,72 @@
+"""What is kept of each customer to choose from, and why: equal to what one customer is told by themselves."""
+
+import numpy as np
+
+from scoring.models.offers import NEVER, Purchases, days_ago, fit, listings
+from scoring.models.offers.explaining import together
+from scoring.models.offers.listing import BOUGHT, NEW
+
+END = 20_400
+
+
+def shop() -> Purchases:
+    """Who buys tents buys pegs; everybody buys tea, again and again."""
+    rng = np.random.default_rng(3)
+    names = [f"item{number:02}" for number in range(40)]
+    rows = []
+    for who in range(300):
+        kind = who % 4
+        for _ in range(int(rng.poisson(6)) + 2):
+            # Eight items of the customer's kind, and two that all buy.
+            item = int(rng.integers(0, 8)) * 4 + kind if rng.random() < 0.8 else 36 + int(rng.integers(0, 2))
+            rows.append((who, item, END - 1 - int(rng.integers(0, 300))))
+    customer, item, day = np.array(rows).T
+    return Purchases.of(customer, item, day, names, 300)
+
+
+def test_the_best_new_and_the_best_bought_items_are_listed_with_reasons_that_count_exactly() -> None:
+    given = shop()
+    model = fit(given, END)
+    assert not model.fallback
+    known = given.of_items(np.searchsorted(given.names, model.names))
+    owned = known.owned().toarray() > 0
+    pairs = together(known)
+    np.testing.assert_array_equal(pairs, owned.astype(int).T @ owned.astype(int))
+    seen = shares = 0
+    for listing in listings(model, known, END):
+        for place, codes in enumerate(listing.item):
+            who = listing.first + place
+            seen += 1
+            alone = known.of_customers(np.array([who]))
+            scores, ago = model.scores(alone, END)[0], days_ago(alone, END)[0]
+            there = codes[codes >= 0]
+            for mine, most in ((ago == NEVER, NEW), (ago != NEVER, BOUGHT)):
+                best = np.lexsort((np.arange(len(ago)), -np.round(scores, 6)))
+                assert set(best[mine[best]][:most]) == set(there[mine[there]])
+            np.testing.assert_array_equal(listing.score[place, : len(there)], scores[there])
+            np.testing.assert_array_equal(listing.days_ago[place, : len(there)], ago[there])
+            assert (np.diff(np.round(listing.score[place, : len(there)], 6)) <= 0).all()
+            assert len(listing.reasons[place]) == len(there)
+            assert np.isnan(listing.score[place, len(there) :]).all()
+            if who >= 40:
+                continue
+            for code, why in zip(there, listing.reasons[place], strict=True):
+                told, _, share = why.partition(": ")
+                if share.endswith("bought it, too"):
+                    shares += 1
+                    first = told.removeprefix("because you bought ").split(" and ")[0]
+                    buyers = owned[:, list(model.names).index(first)]
+                    exact = 100 * (buyers & owned[:, code]).sum() / buyers.sum()
+                    assert abs(float(share.split(" %")[0]) - exact) <= 0.5
+    assert seen == 300
+    assert shares > 100
+
+
+def test_where_popularity_stands_in_nothing_is_said_about_other_buyers() -> None:
+    given = shop()
+    model = fit(given, END).by_popularity()
+    known = given.of_items(np.searchsorted(given.names, model.names))
+    whys = {why for listing in listings(model, known, END) for row in listing.reasons for why in row}
+    assert not any("too" in why for why in whys)
+    assert any(why.startswith("because many buy it: ") for why in whys)
+    assert list(listings(fit(Purchases.of(*np.zeros((3, 0), dtype=int), [], 0), END), given, END)) == []
