@@ -1,14 +1,11 @@
 """The access service served in this process, and callers of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import code_pb2, error_details_pb2
-from grpc_status import rpc_status
 from rapport.access.v1 import access_service_pb2 as pb
 from rapport.access.v1 import access_service_pb2_grpc, tenant_pb2
 
@@ -16,17 +13,7 @@ from access.serve import servicers
 from access.settings import Settings
 from chassis import server
 from chassis.keys import keyring
-
-
-@dataclass
-class Refusal:
-    """What a refused call says."""
-
-    code: str
-    reason: str
-    message: str
-    metadata: dict[str, str]
-    violations: dict[str, str] = field(default_factory=dict)
+from testkit.refusals import Refusal, refusal_of
 
 
 class Caller:
@@ -46,18 +33,6 @@ class Caller:
         with pytest.raises(grpc.RpcError) as caught:
             self(method, request)
         return refusal_of(caught.value)
-
-
-def refusal_of(error: grpc.RpcError) -> Refusal:
-    status = rpc_status.from_call(error)
-    assert status is not None, error
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    violations = {}
-    for detail in status.details:
-        detail.Unpack(info)
-        if detail.Unpack(bad):
-            violations = {item.field: item.description for item in bad.field_violations}
-    return Refusal(code_pb2.Code.Name(status.code), info.reason, status.message, dict(info.metadata), violations)
 
 
 @pytest.fixture(scope="module")

@@ -4,15 +4,12 @@ import functools
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import code_pb2, error_details_pb2
-from grpc_status import rpc_status
 from pydantic import SecretStr
 from rapport.identity.v1 import identity_service_pb2 as pb
 from rapport.identity.v1 import identity_service_pb2_grpc, tracking_event_pb2
@@ -25,21 +22,11 @@ from identity.settings import IdentitySettings
 from identity.store import Customer, IngestionBatch, Merge
 from identity.usecases.applying import apply_batch
 from testkit import eventually
+from testkit.refusals import Refusal, refusal_of
 
 from .telling import Teller
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@dataclass
-class Refusal:
-    """What a refused call says."""
-
-    code: str
-    reason: str
-    message: str
-    metadata: dict[str, str]
-    violations: dict[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -72,15 +59,7 @@ class Client:
         """Why a method is refused."""
         with pytest.raises(grpc.RpcError) as caught:
             getattr(self, method)(**fields)
-        status = rpc_status.from_call(caught.value)
-        assert status is not None, caught.value
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        violations = {}
-        for detail in status.details:
-            detail.Unpack(info)
-            if detail.Unpack(bad):
-                violations = {item.field: item.description for item in bad.field_violations}
-        return Refusal(code_pb2.Code.Name(status.code), info.reason, status.message, dict(info.metadata), violations)
+        return refusal_of(caught.value)
 
     def create(self, **fields: Any) -> Any:
         """A customer."""

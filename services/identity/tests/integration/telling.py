@@ -13,13 +13,13 @@ from rapport.scoring.v1 import events_pb2 as scoring
 from rapport.ticketing.v1 import events_pb2 as ticketing
 from rapport.ticketing.v1 import ticket_pb2
 
-from chassis import clock, ids
+from chassis import clock
 from eventing.delivery import Delivery
-from eventing.delivery import Message as Delivered
 from eventing.envelope import Envelope
-from eventing.verdicts import DONE, Outcome
+from eventing.verdicts import DONE
 from identity.handlers import Handlers
 from testkit import eventually
+from testkit.telling import delivered, enveloped
 
 EUR = {"currency_code": "EUR"}
 LABELS = ticket_pb2.Sentiment
@@ -46,27 +46,20 @@ class Teller:
         self._delivery = Delivery("identity", Handlers)
 
     def envelope(self, told: Told) -> Envelope:
-        return Envelope(
-            id=ids.uuid7(),
-            type=told.message.DESCRIPTOR.full_name,
-            source=f"//rapport/{told.service}",
+        return enveloped(
+            told.message,
+            self.tenant,
             subject=told.subject,
-            tenant=self.tenant,
+            sequence=told.version,
             time=self.now - timedelta(days=1) + timedelta(minutes=told.minute),
-            sequence=(told.version, 0),
-            body=told.message.SerializeToString(),
         )
 
     def hear(self, *events: Told | Envelope) -> None:
         for each in events:
             envelope = each if isinstance(each, Envelope) else self.envelope(each)
-            assert eventually(lambda envelope=envelope: self._outcome(envelope)) == DONE, envelope.type
-
-    def _outcome(self, envelope: Envelope) -> Outcome:
-        """HELD while the database is in trouble: the worker tries such a message again."""
-        properties = envelope.to_properties()
-        (outcome,) = self._delivery.process([Delivered(properties["headers"], properties, envelope.body)])
-        return outcome
+            # While the database is in trouble a message is held: the worker tries it again.
+            outcome = eventually(lambda envelope=envelope: delivered(self._delivery, envelope))
+            assert outcome == DONE, envelope.type
 
 
 def ago(**spans):

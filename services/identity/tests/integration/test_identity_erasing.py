@@ -11,14 +11,11 @@ from rapport.identity.v1.identity_service_pb2 import IngestEventsRequest
 from rapport.sales.v1 import events_pb2 as sales_events_pb2
 
 import docstore
-from chassis import clock, ids, tenancy
+from chassis import clock, tenancy
 from docstore import batches
 from eventing import erasing, sweeping, tombstones
-from eventing.delivery import Delivery, Message
-from eventing.envelope import Envelope
 from eventing.erasing import Erased
 from eventing.records import ErasureTask
-from identity.handlers import Handlers
 from identity.store import ErasedIdentifier, IdentifierRow, IngestionBatch, QuarantinedEvent, TimelineEntry
 from identity.usecases import applying, resolving
 from identity.usecases.applying import apply_batch
@@ -98,7 +95,9 @@ def uid(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, sent, apply, erased, holding) -> None:
+def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
+    client, sent, apply, erased, holding, hear
+) -> None:
     ann = {"email": "planted.ann@example.com", "phone": "+14155550123", "name": "Planted Ann"}
     ben = {"email": "other.ben@example.com", "phone": "+14155550199", "name": "Other Ben"}
     sent(
@@ -118,10 +117,9 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, sen
     client.UndoMerge(name=merged.name)
     sent(identify("m8", "planted-1", {"email": "other.ben@example.com"}))  # stopped by what was separated
     assert client.ListMergeConflicts().merge_conflicts
-    delivery = Delivery("identity", Handlers)
     for whose in (person, other):
         order = {"order": f"orders/of-{whose.display_name}", "customer": whose.name, "order_number": "1"}
-        hear(client, delivery, sales_events_pb2.OrdersPlaced(orders=[order]), whose.name)
+        hear(sales_events_pb2.OrdersPlaced(orders=[order]), whose.name)
     bad = {"properties": {"revenue": "much"}, "event": "Order Completed"}
     client.send(track("q1", "planted-1", **bad), track("q2", "other-1", **bad))
     client.IngestEvents(
@@ -171,22 +169,6 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, sen
     assert client.applied(waiting.ingestion_batch).duplicate_count == 0
     assert client.lookup("KIND_EMAIL", "other.ben@example.com").name == other.name
     assert len(quarantined(client)) == 2
-
-
-def hear(client, delivery: Delivery, event: Any, *about: str) -> None:
-    told = Envelope(
-        id=ids.uuid7(),
-        type=event.DESCRIPTOR.full_name,
-        source="//rapport/other",
-        subject="things/1",
-        tenant=client.tenant,
-        time=clock.now(),
-        datasubjects=about,
-        sequence=(1, 0),
-        body=event.SerializeToString(),
-    ).to_properties()
-    (outcome,) = delivery.process([Message(told.pop("headers"), told, event.SerializeToString())])
-    assert outcome.settle.value == "done"
 
 
 def test_members_nobody_named_are_answered_before_anything_of_the_graph_goes(client, settings, sent) -> None:
@@ -340,11 +322,11 @@ def test_two_runners_that_erase_at_once_do_no_harm(client, sent, settings, holdi
     assert [each.name for each in client.ListCustomers().customers] == people[5:]
 
 
-def test_the_role_run_erases(client, sent, settings, role, holding) -> None:
+def test_the_role_run_erases(client, sent, settings, role, holding, hear) -> None:
     sent(identify("m1", "u1", {"email": "planted@example.com"}))
     person = client.lookup("KIND_EMAIL", "planted@example.com").name
     request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/2", customers=[person])
-    hear(client, Delivery("identity", Handlers), request, person)
+    hear(request, person)
     process = role(settings.model_copy(update={"role": "run"})).start().wait_ready()
     eventually(lambda: holding("planted") == set(), 20, "the first sweep")
     assert process.stop() == 0
@@ -352,7 +334,7 @@ def test_the_role_run_erases(client, sent, settings, role, holding) -> None:
 
 
 def test_consent_asks_the_role_run_erases_and_answers_for_all_names(
-    client, settings, sent, holding, monkeypatch
+    client, settings, sent, holding, hear, monkeypatch
 ) -> None:
     monkeypatch.setattr(erasing, "QUIET_S", 0.0)
     sent(identify("m1", "u1", {"email": "ann@example.com"}), identify("m2", "u2", {"email": "ann@example.com"}))
@@ -360,7 +342,7 @@ def test_consent_asks_the_role_run_erases_and_answers_for_all_names(
         names = {f"customers/{row['customer']}" for row in IdentifierRow.rows().find({"kind": "KIND_USER_ID"})}
     named = sorted(names)[1]
     request = consent_events_pb2.ErasureRequested(erasure_request="erasureRequests/1", customers=[named])
-    hear(client, Delivery("identity", Handlers), request, named)
+    hear(request, named)
     assert erasing.step(settings, lambda wanted: erase(wanted, settings), events_pb2.SubjectErased)
     with client.context():
         (task,) = ErasureTask.rows().find({})
