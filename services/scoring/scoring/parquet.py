@@ -37,6 +37,22 @@ def order_lines(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] =
     return _with_earlier(pa.schema(zip(LINE_COLUMNS, types, strict=True)), rows, earlier)
 
 
+ACTIVITY_COLUMNS = ("customer", "order_id", "event_time", "amount_minor", "currency", "event", "id")
+
+
+def activity(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = ()) -> bytes:
+    """A file of what is no purchase: the events of `earlier` files, then `rows`, which hold the values of
+    ACTIVITY_COLUMNS.
+
+    Columns: customer (resource name), order_id (empty for none), event_time (UTC, microseconds), amount_minor and
+    currency (of refunds; else null), event (its name) and id (`domain.happenings.id_of`; one may come repeatedly).
+    """
+    import pyarrow as pa
+
+    types = (pa.string(), pa.string(), pa.timestamp("us", tz="UTC"), pa.int64(), pa.string(), pa.string(), pa.int64())
+    return _with_earlier(pa.schema(zip(ACTIVITY_COLUMNS, types, strict=True)), rows, earlier)
+
+
 def _with_earlier(schema: Any, rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq

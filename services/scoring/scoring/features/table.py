@@ -166,7 +166,8 @@ _DAYS = LONGEST.days + 2
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     """NaN where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    found: Floats = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+    return found
 
 
 def _revenue(view: _View, feature: Feature) -> Floats:

@@ -7,7 +7,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -137,6 +137,15 @@ class OnRay:
             for reference in pending:
                 ray.cancel(reference, force=True)
         return [results[place] for place in range(len(arguments))]
+
+
+def chosen(wanted: str, rows: int, ray_from: int, width: Callable[[], int]) -> AbstractContextManager[Executor]:
+    """The executor a job is told: `in_process`, `ray`, or `auto`, which is Ray where there is a cluster (RAY_ADDRESS)
+    or from so many rows on. width: how many tasks at a time in this process.
+    """
+    if wanted == "auto":
+        wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows >= ray_from else "in_process"
+    return on_ray() if wanted == "ray" else nullcontext[Executor](InProcess(width()))
 
 
 @contextmanager

@@ -67,6 +67,20 @@ def check(spec: JobSpec, rows: int, width: int) -> None:
         )
 
 
+def widest_of(bytes_each: int, most: int, memory_mb: int | None, what: str) -> int:
+    """How many tasks at a time fit that need so much each, at most `most`. Raises TooLargeError if not even one does.
+
+    what: the task, in words.
+    """
+    free = memory_mb * 1_000_000 if memory_mb else available()
+    needed = BYTES_PER_TASK + bytes_each
+    if needed > free:
+        raise TooLargeError(
+            f"{what} needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
+        )
+    return min(most, free // needed)
+
+
 def check_fit(spec: JobSpec, customers: int) -> None:
     """Raises TooLargeError when the summaries of all customers, which the models are fitted to, do not fit."""
     free = _free(spec)

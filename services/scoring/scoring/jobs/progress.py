@@ -46,7 +46,7 @@ class Progress:
 
 
 STEPS = (("inspect", 5.0), ("divide", 45.0), ("summarise", 15.0), ("fit", 10.0), ("score", 25.0))
-"""Steps of a job and their shares of its time, in percent."""
+"""Of a job that scores."""
 
 
 class Reporter:
@@ -59,12 +59,14 @@ class Reporter:
         self._rows = 0
         self.place = ""
         """Where it computes, in words; the message while it runs."""
+        self.steps: tuple[tuple[str, float], ...] = STEPS
+        """Steps of the job and their shares of its time, in percent."""
 
     def done(self, step: str, finished: int, total: int, rows: int = 0) -> None:
         """So many of a step's tasks are finished, with `rows` customers scored by the last one."""
         self._rows += rows
         before = 0.0
-        for name, share in STEPS:
+        for name, share in self.steps:
             if name == step:
                 percent = before + share * (finished / total if total else 1.0)
                 break

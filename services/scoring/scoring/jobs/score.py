@@ -7,16 +7,15 @@ the scores do not depend on the number of partitions, files or machines either.
 Exit codes: 0 done, 2 the spec or an input is unusable or too large (the message says how to mend it), 143 cancelled.
 """
 
-import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from scoring.jobs import fit as fitting
 from scoring.jobs import judge, layout, people, program, scores, tasks
-from scoring.jobs.executor import Executor, InProcess, cpus, on_ray
+from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
@@ -111,13 +110,13 @@ def _finish(spec: JobSpec, output: Folder, model: dict[str, Any], key: str, plac
     output.write_json(SUCCESS, done)
 
 
-def _executor(spec: JobSpec, rows: int) -> Any:
-    wanted = spec.executor
-    if wanted == "auto":
-        wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows >= spec.ray_from_purchases else "in_process"
-    if wanted == "ray":
-        return on_ray()
-    return nullcontext[Executor](InProcess(widest(spec, rows, spec.threads or min(cpus(), MOST_THREADS))))
+def _executor(spec: JobSpec, rows: int) -> AbstractContextManager[Executor]:
+    return chosen(
+        spec.executor,
+        rows,
+        spec.ray_from_purchases,
+        lambda: widest(spec, rows, spec.threads or min(cpus(), MOST_THREADS)),
+    )
 
 
 def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool = False) -> Callable[[Any], None]:

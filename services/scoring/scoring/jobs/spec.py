@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from scoring.domain.buckets import BUCKETS
+
 RAY_FROM_PURCHASES = 20_000_000
 MOST_THREADS = 4
 
@@ -83,3 +85,48 @@ class LeadJobSpec(PropensitySpec):
         description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
         "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
     )
+
+
+class EventFile(BaseModel):
+    """One file of events, of one bucket of customers (`domain.buckets`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(min_length=1)
+    kind: Literal["purchases", "activity"] = Field(
+        description="purchases: as JobSpec's inputs. activity: also `event` (its name) and `id` (int64, which makes it "
+        "unique), amounts only for orders and refunds."
+    )
+    bucket: int = Field(ge=0, lt=BUCKETS)
+
+
+class FeaturesSpec(ProgramSpec):
+    """What every program that writes features is told."""
+
+    tenant: str = Field(min_length=1)
+    currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which amounts are told in.")
+    files: tuple[EventFile, ...] = Field(description="Immutable Parquet files: all events of the tenant.")
+    aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
+    exclude: str | None = Field(default=None, description="Parquet file: customers to leave out.")
+    rates: str | None = Field(
+        default=None,
+        description="CSV file of day rates (`features.rates`); without it rows in other currencies are left out.",
+    )
+    executor: Literal["auto", "in_process", "ray"] = Field(default="auto", description="As in JobSpec.")
+    ray_from_events: int = Field(
+        default=10 * RAY_FROM_PURCHASES, ge=0, description="From so many on auto starts a Ray."
+    )
+    threads: int = Field(default=0, ge=0, le=64, description="As in JobSpec.")
+    memory_mb: int | None = Field(default=None, ge=16, description="As in JobSpec.")
+
+
+class FeatureJobSpec(FeaturesSpec):
+    """The features of a tenant's customers as of one instant."""
+
+    as_of: AwareDatetime = Field(description="Only events before it count.")
+
+
+class BackfillSpec(FeaturesSpec):
+    """The same as of several instants."""
+
+    instants: tuple[AwareDatetime, ...] = Field(min_length=1, max_length=400)

@@ -3,7 +3,7 @@
 A file's fingerprint covers all it was made from, so that a task repeated after a crash does nothing twice.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
@@ -66,7 +66,7 @@ def inspect(url: str) -> InputFile:
             digest = sha256(file)
             file.seek(0)
             parquet = pq.ParquetFile(file, pre_buffer=False)
-            _check_columns(url, parquet.schema_arrow)
+            check_columns(url, parquet.schema_arrow, _COLUMNS)
             sample: list[str] = []
             for batch in parquet.iter_batches(_SAMPLE_ROWS, columns=["customer"], use_threads=False):
                 names = pc.unique(batch.column(0).drop_null())
@@ -81,8 +81,9 @@ def inspect(url: str) -> InputFile:
         raise UnusableInputError(f"{url} cannot be read: {type(error).__name__}") from error
 
 
-def _check_columns(url: str, schema: pa.Schema) -> None:
-    for name, kind in _COLUMNS.items():
+def check_columns(url: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
+    """Raises UnusableInputError unless the columns are there, of these types."""
+    for name, kind in wanted.items():
         index = schema.get_field_index(name)
         if index < 0:
             raise UnusableInputError(f"{url} has no column {name}")
@@ -213,7 +214,8 @@ def _joined(parts: list[Ints]) -> Ints:
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 
-def _canonical(names: pa.Array, output: Folder) -> pa.Array:
+def canonical_names(names: pa.Array, output: Folder) -> pa.Array:
+    """The name that stands for each profile, by the aliases that `people.resolve` wrote down."""
     aliases = read_columns(output, f"{WORK}/aliases.arrow")
     place = pc.index_in(names, aliases.column("customer").combine_chunks())
     return pc.coalesce(aliases.column("canonical").combine_chunks().take(place), names)
@@ -224,7 +226,7 @@ def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.Rec
     customers, days, amounts = purchases
     names, codes = ordered(pa.chunked_array(customers, pa.string()))
     if work.aliases:
-        names, merged = ordered(pa.chunked_array([_canonical(names, output)]))
+        names, merged = ordered(pa.chunked_array([canonical_names(names, output)]))
         codes = merged[codes]
     bought = PurchaseDays.of(codes, _joined(days), _joined(amounts))
     offsets = column(np.searchsorted(bought.customer, np.arange(len(names) + 1)).astype(np.int32))

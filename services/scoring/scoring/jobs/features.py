@@ -1,0 +1,167 @@
+"""Writes the features of a tenant's customers as of an instant: `python -m scoring.jobs.features --spec spec.json`.
+
+The output folder then holds, for each bucket of customers, a file such as `features-20260301T120000.000000Z-07.parquet`
+(a customer a row, ascending by name: those with an event in the year before), `features.json` with the declaration and
+what was left out, `progress.json` and last `_SUCCESS`. Killed at any instant and run again, it goes on after the last
+finished file and ends with equal ones. Nothing at or after the instant comes into them. Exit codes: see `jobs.program`.
+"""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scoring.domain.buckets import BUCKETS
+from scoring.features.declared import FEATURES, Feature
+from scoring.features.loading import LEFT_OUT
+from scoring.features.rates import DayRates, RatesUnusableError
+from scoring.jobs import feature_tasks, people, program
+from scoring.jobs.executor import InProcess, chosen, cpus
+from scoring.jobs.feature_tasks import Bucket, Found, Plan
+from scoring.jobs.files import Folder, fingerprint, opened, sha256
+from scoring.jobs.memory import TooLargeError, widest_of
+from scoring.jobs.progress import Reporter, State
+from scoring.jobs.spec import MOST_THREADS, FeatureJobSpec, FeaturesSpec
+from scoring.jobs.tasks import WORK, UnusableInputError
+
+VERSION = "1"
+"""Part of every fingerprint: raise it when the same events would give other features."""
+SUCCESS, DECLARATION = "_SUCCESS", "features.json"
+BYTES_PER_EVENT = 200
+"""At the peak of computing a bucket, as measured, with ids of 46 characters."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEPS = (("inspect", 10.0), ("move", 20.0), ("compute", 70.0))
+
+
+def main() -> int:
+    """Runs the job; returns the exit code."""
+    return program.main("scoring.jobs.features", __doc__, FeatureJobSpec, _one)
+
+
+def _one(spec: FeatureJobSpec, output: Folder, reporter: Reporter) -> None:
+    run(spec, (spec.as_of,), output, reporter)
+
+
+def run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> None:
+    """The whole job. Raises UnusableError, telling how to mend it."""
+    reporter.steps = _STEPS
+    try:
+        _run(spec, instants, output, reporter)
+    except (UnusableInputError, TooLargeError, RatesUnusableError) as error:
+        raise program.UnusableError(str(error)) from error
+    except Exception:
+        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
+        output.delete(WORK)
+        raise
+
+
+def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> None:
+    files = [(file.url, str(file.kind)) for file in spec.files]
+    found = InProcess().run(feature_tasks.inspect, files, _counting(reporter, "inspect", len(files)))
+    who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
+    # By content: names and order of files change nothing.
+    contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
+    declared = [described(feature) for feature in FEATURES]
+    plan = Plan(
+        output=spec.output,
+        fingerprint=fingerprint(VERSION, declared, spec.currency, _rates(spec), who, contents),
+        instants=tuple(sorted({_microseconds(instant) for instant in instants})),
+        currency=spec.currency,
+        rates=spec.rates,
+        aliases=aliases,
+        excluded=excluded,
+    )
+    key = fingerprint(plan.fingerprint, plan.instants)
+    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+        output.delete(WORK)
+        reporter.end(State.SUCCEEDED, "was done already")
+        return
+    output.delete(SUCCESS)
+    rows = sum(each.rows for each in found)
+    with chosen(spec.executor, rows, spec.ray_from_events, lambda: _width(spec, found)) as executor:
+        reporter.place = executor.place
+        buckets = _buckets(spec, plan)
+        if aliases:
+            executor.run(feature_tasks.move, buckets, _counting(reporter, "move", BUCKETS))
+        told = executor.run(feature_tasks.compute, buckets, _counting(reporter, "compute", BUCKETS))
+    totals = sum((Counter(each) for each in told), Counter())
+    _finish(output, plan, declared, totals, key, reporter)
+
+
+def described(feature: Feature) -> dict[str, Any]:
+    """The declaration of a feature, as JSON can hold it."""
+    spans = {"window": feature.window.days, "recent": feature.recent.days if feature.recent else None}
+    return {**asdict(feature), **spans, "sources": list(feature.sources), "kinds": list(feature.kinds)}
+
+
+def _finish(
+    output: Folder, plan: Plan, declared: list[dict[str, Any]], totals: Counter[str], key: str, reporter: Reporter
+) -> None:
+    wanted = {feature_tasks.features_file(at, bucket) for at in plan.instants for bucket in range(BUCKETS)}
+    for name in output.names():
+        if name.startswith("features-") and name not in wanted:
+            output.delete(name)
+    left_out = {name: totals[name] for name in LEFT_OUT}
+    messages = []
+    if left_out["no_rate"]:
+        messages.append(f"{left_out['no_rate']} amounts without a rate to {plan.currency} are left out")
+    if left_out["unusable"]:
+        messages.append(f"{left_out['unusable']} rows without customer or time are left out")
+    message = "; ".join(messages)
+    instants = [(_EPOCH + timedelta(microseconds=at)).isoformat() for at in plan.instants]
+    told = {"currency": plan.currency, "instants": instants, "left_out": left_out, "message": message}
+    output.write_json(DECLARATION, {**told, "features": declared, "version": plan.fingerprint})
+    output.delete(WORK)
+    output.write_json(SUCCESS, {"fingerprint": key, "rows": totals["rows"], "place": reporter.place})
+    reporter.end(State.SUCCEEDED, message)
+
+
+def _buckets(spec: FeaturesSpec, plan: Plan) -> list[Bucket]:
+    files: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for file in spec.files:
+        files[file.bucket].append((file.url, file.kind))
+    return [Bucket(plan, number, tuple(files[number])) for number in range(BUCKETS)]
+
+
+def _rates(spec: FeaturesSpec) -> str:
+    """A hash of the table of rates. Raises RatesUnusableError."""
+    if spec.rates is None:
+        return ""
+    try:
+        with opened(spec.rates) as file:
+            digest = sha256(file)
+            file.seek(0)
+            DayRates.read(spec.currency, file.read().decode().splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RatesUnusableError(f"{spec.rates} cannot be read: {type(error).__name__}") from error
+    return digest
+
+
+def _width(spec: FeaturesSpec, found: Sequence[Found]) -> int:
+    rows: Counter[int] = Counter()
+    for file, each in zip(spec.files, found, strict=True):
+        rows[file.bucket] += each.rows
+    largest = max(rows.values(), default=0)
+    most = spec.threads or min(cpus(), MOST_THREADS)
+    return widest_of(BYTES_PER_EVENT * largest, most, spec.memory_mb, f"A bucket of {largest} events")
+
+
+def _counting(reporter: Reporter, step: str, total: int) -> Callable[[Any], None]:
+    finished = 0
+
+    def count(result: Any) -> None:
+        nonlocal finished
+        finished += 1
+        reporter.done(step, finished, total, result["rows"] if isinstance(result, dict) else 0)
+
+    return count
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
