@@ -10,8 +10,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from pydantic import SecretStr
 from rapport.consent.v1 import consent_pb2, consent_service_pb2, consent_service_pb2_grpc, purpose_pb2
 from rapport.identity.v1 import events_pb2 as identity_events_pb2
@@ -19,21 +17,19 @@ from rapport.scoring.v1 import scoring_service_pb2 as pb
 from rapport.scoring.v1 import scoring_service_pb2_grpc
 
 import docstore
-from chassis import clock, ids, money, server, tenancy
+from chassis import money, server, tenancy
 from chassis.keys import keyring
 from contracts import descriptors
 from docstore import batches, blobs
 from docstore.blobs import BlobStore
-from eventing.delivery import Delivery
-from eventing.delivery import Message as Delivered
-from eventing.envelope import Envelope
 from scoring.decisions import PURPOSE
-from scoring.handlers import Handlers
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
 from scoring.store import Model, Score, ScoreChange, ScoringJob
 from scoring.usecases import evaluating, memberships, running, staging
 from testkit import eventually
+from testkit.neighbours import serving
+from testkit.refusals import refusal_of
 from testkit.roles import RoleProcess
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -69,16 +65,9 @@ class Client:
         """Reason, message and fields of a refusal."""
         with pytest.raises(grpc.RpcError) as caught:
             getattr(self, method)(**fields)
-        status = rpc_status.from_call(caught.value)
-        assert status is not None, caught.value
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        names: list[str] = []
-        for detail in status.details:
-            detail.Unpack(info)
-            if detail.Unpack(bad):
-                names = [item.field for item in bad.field_violations]
-        assert info.domain == "scoring.rapport"
-        return info.reason, status.message, names
+        refusal = refusal_of(caught.value)
+        assert refusal.domain == "scoring.rapport"
+        return refusal.reason, refusal.message, list(refusal.violations)
 
     def context(self) -> AbstractContextManager[object]:
         """The tenant's context, for looking into the database."""
@@ -220,15 +209,11 @@ def score_row(name: str, **values: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def consent(settings_for: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
+def consent(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
     """The consent service as a process."""
-    settings = settings_for("consent", mail_from="Shop <no-reply@shop.example>")
-    logs = tmp_path_factory.mktemp("consent")
-    RoleProcess(settings.model_copy(update={"role": "migrate"}), logs / "migrate.log").run()
-    process = RoleProcess(settings.model_copy(update={"role": "serve"}), logs / "serve.log").start().wait_ready()
-    yield process
-    process.stop()
-    docstore.client().drop_database(settings.database)
+    folder = tmp_path_factory.mktemp("consent")
+    with serving("consent", mongodb, folder, mail_from="Shop <no-reply@shop.example>") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -263,33 +248,6 @@ def channels(settings: ScoringSettings, consent: RoleProcess) -> Iterator[tuple[
 def client(channels: tuple[grpc.Channel, grpc.Channel]) -> Client:
     """Everything in a tenant of its own for each test."""
     return Client(*channels, f"t{uuid.uuid4().hex[:12]}")
-
-
-@pytest.fixture
-def hear(client: Client) -> Callable[..., Envelope]:
-    """Hears an event as the worker does; returns it, to be heard again."""
-    delivery = Delivery("scoring", Handlers)
-
-    def event(
-        message: Message, *about: str, subject: str = "things/1", sequence: int = 1, again: Envelope | None = None
-    ) -> Envelope:
-        told = again or Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/other",
-            subject=subject,
-            tenant=client.tenant,
-            time=clock.now(),
-            datasubjects=about,
-            sequence=(sequence, 0),
-            body=message.SerializeToString(),
-        )
-        properties = told.to_properties()
-        (outcome,) = delivery.process([Delivered(properties.pop("headers"), properties, told.body)])
-        assert outcome.settle.value == "done", outcome
-        return told
-
-    return event
 
 
 @pytest.fixture(scope="module")

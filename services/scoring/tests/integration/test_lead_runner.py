@@ -1,25 +1,20 @@
 """The roles as processes: one trains and is killed, another goes on; new leads are scored through the broker."""
 
-import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pika
 import pytest
-from pika.adapters.blocking_connection import BlockingChannel
 from rapport.sales.v1 import events_pb2 as sales_events_pb2
 from rapport.scoring.v1 import events_pb2
 from rapport.scoring.v1.model_pb2 import Model
 
 import docstore
-from chassis import clock, ids
-from eventing import names, topology
-from eventing.envelope import Envelope
-from localrun.ports import free_port
+from chassis import clock
 from scoring.store import ScoringJob
 from testkit import eventually
+from testkit.roles import RoleProcess
+from testkit.telling import decoded
 
 from .conftest import customer
 from .test_lead_scoring import LEADS, JobState, history, lead_state
@@ -27,59 +22,25 @@ from .test_lead_scoring import LEADS, JobState, history, lead_state
 SERVICE = "scoring"
 
 
-@pytest.fixture(scope="module")
-def topology_file(amqp: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    manifest = topology.manifest([SERVICE])
-    topology.declare(amqp, manifest)
-    path = tmp_path_factory.mktemp("topology") / "topology.json"
-    path.write_text(json.dumps(manifest))
-    return path
-
-
 @pytest.fixture
-def process(role: Any, settings: Any, topology_file: Path, tmp_path: Path) -> Callable[[str], Any]:
+def process(made: Callable[..., RoleProcess], tmp_path: Path) -> Callable[[str], RoleProcess]:
     """Makes a process of a role."""
-
-    def make(name: str) -> Any:
-        changes = {"role": name, "probe_port": free_port(), "topology_file": topology_file, "job_lease_s": 2.0}
-        return role(settings.model_copy(update=changes | {"work_dir": tmp_path / "work"}))
-
-    return make
-
-
-@pytest.fixture
-def broker(amqp: str, topology_file: Path) -> Iterator[BlockingChannel]:
-    connection = pika.BlockingConnection(pika.URLParameters(amqp))
-    yield connection.channel()
-    connection.close()
+    return lambda name: made(name, job_lease_s=2.0, work_dir=tmp_path / "work")
 
 
 def test_a_killed_runner_s_training_is_gone_on_with_and_new_leads_are_scored_at_once(
-    client, process, broker, failpoint
+    client, process, publish, captured, failpoint
 ) -> None:
-    queue = broker.queue_declare("", exclusive=True).method.queue
-    broker.queue_bind(queue, names.EVENTS_EXCHANGE, events_pb2.LeadsScored.DESCRIPTOR.full_name)
-
-    def publish(state: sales_events_pb2.LeadState) -> None:
-        """As sales tells it, and once more."""
-        event = Envelope(
-            id=ids.uuid7(),
-            type=sales_events_pb2.LeadCreated.DESCRIPTOR.full_name,
-            source="//rapport/sales",
-            subject=state.lead,
-            tenant=client.tenant,
-            time=clock.now(),
-            datasubjects=(),
-            sequence=(1, 0),
-            body=sales_events_pb2.LeadCreated(lead=state).SerializeToString(),
-        )
-        for _ in range(2):
-            properties = pika.BasicProperties(**event.to_properties())
-            broker.basic_publish(names.EVENTS_EXCHANGE, event.type, event.body, properties, mandatory=True)
+    so_far = captured(events_pb2.LeadsScored.DESCRIPTOR.full_name)
+    count = 0
 
     def told() -> events_pb2.LeadsScored | None:
-        method, _, body = broker.basic_get(queue, auto_ack=True)
-        return events_pb2.LeadsScored.FromString(body) if method else None
+        """What was told since it was last asked."""
+        nonlocal count
+        if len(events := so_far()) == count:
+            return None
+        count += 1
+        return decoded(events[count - 1])
 
     client.profiling()
     history(client)
@@ -100,7 +61,8 @@ def test_a_killed_runner_s_training_is_gone_on_with_and_new_leads_are_scored_at_
         each.wait_ready()
     for _ in range(3):
         state = lead_state(clock.now(), has_phone=True)
-        publish(state)
+        first = publish(sales_events_pb2.LeadCreated(lead=state), subject=state.lead)
+        publish(first)
         event = eventually(told, 5, "the score of the new lead is told within 5 s")
         (scored,) = event.scores
         assert (scored.lead, scored.model) == (state.lead, job.model)

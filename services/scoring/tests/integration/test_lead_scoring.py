@@ -16,17 +16,18 @@ import docstore
 from chassis import clock, ids
 from docstore import batches, explain
 from docstore.blobs import BlobStore
-from eventing.envelope import Envelope
 from localrun.ports import free_port
+from scoring.handlers import Handlers
 from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
 from scoring.store import Lead
 from scoring.store.leads import SCORED
-from scoring.usecases import lead_scoring, lead_training, leads, people, preparing, running
+from scoring.usecases import lead_scoring, lead_training, people, preparing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
+from testkit.telling import enveloped, handle
 
 from .conftest import Client, claimed, customer
 
@@ -46,12 +47,11 @@ def lead_state(created: datetime, who: str = "", **facts: Any) -> sales_events_p
     )
 
 
-def told(tenant: str, sequence: int = 1) -> Envelope:
-    """How an event of a lead comes."""
-    return Envelope(
-        id=ids.uuid7(), type="t", source="//rapport/sales", subject="leads/l", tenant=tenant, time=clock.now(),
-        datasubjects=(), sequence=(sequence, 0), body=b"",
-    )  # fmt: skip
+def comes(client: Client, **facts: Any) -> None:
+    """A lead of now comes to the tenant."""
+    state = lead_state(clock.now(), **facts)
+    event = sales_events_pb2.LeadCreated(lead=state)
+    handle(Handlers, enveloped(event, client.tenant, subject=state.lead, sequence=1))
 
 
 def history(client: Client, number: int = OF_OLD, seed: int = 1) -> None:
@@ -110,8 +110,7 @@ def trained(channels: Any, settings: Any, store: BlobStore) -> Client:
     client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
     client.profiling()
     history(client)
-    with client.context():
-        docstore.in_transaction(lambda: leads.note(lead_state(clock.now(), has_phone=True), told(client.tenant)))
+    comes(client, has_phone=True)
     job = train(client, settings, store)
     assert "have new scores" in job.message, job.message
     return client
@@ -275,7 +274,7 @@ def test_the_erased_leave_nothing_and_nothing_brings_them_back(client, hear, sco
         assert erase([who], settings, store)["leads"] == (1, 0)
     # Sales knows the other one's address: it tells by name.
     erased = hear(sales_events_pb2.LeadsErased(leads=[theirs.lead, nameless.lead]))
-    hear(sales_events_pb2.LeadsErased(leads=[theirs.lead, nameless.lead]), again=erased)
+    hear(erased)
     for state in (theirs, nameless):
         hear(sales_events_pb2.LeadConverted(lead=state), subject=state.lead, sequence=9)
     score()
@@ -293,8 +292,8 @@ def test_events_in_disorder_and_twice_make_one_lead(client, hear, score) -> None
     later.customer = who
     hear(sales_events_pb2.LeadUpdated(lead=later), who, subject=state.lead, sequence=2)
     created = hear(sales_events_pb2.LeadCreated(lead=state), subject=state.lead)
-    hear(sales_events_pb2.LeadCreated(lead=state), again=created)
-    hear(closed, again=first)
+    hear(created)
+    hear(first)
     with client.context():
         (row,) = Lead.rows().find({"uid": state.lead.partition("/")[2]})
     assert row["facts"]["employee_count"] == 40
@@ -324,8 +323,7 @@ def test_too_little_data_leaves_the_points_and_says_what_is_missing(channels, se
     assert "the points of leads stand" in job.message
     model = client.GetModel(name=job.model)
     assert ModelState.State.Name(model.state) == "STATE_REJECTED"
-    with client.context():
-        docstore.in_transaction(lambda: leads.note(lead_state(clock.now()), told(client.tenant)))
+    comes(client)
     assert lead_scoring.score_waiting(settings, store) == 1
     assert scores(client) == {}
 

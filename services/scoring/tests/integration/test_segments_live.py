@@ -1,18 +1,16 @@
 """Segments follow events, traits, consents, other segments and time: always what a look at everything would give."""
 
-import json
 import random
 import signal as signals_of_processes
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
-import pika
 import pytest
+from google.protobuf.message import Message
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -23,10 +21,9 @@ from rapport.scoring.v1 import scoring_service_pb2_grpc
 from rapport.scoring.v1.events_pb2 import SegmentLeft
 
 import docstore
-from chassis import clock, ids, money, server
+from chassis import clock, money, server
 from docstore.aliases import AliasChange
-from eventing import names, tombstones, topology
-from eventing.envelope import Envelope
+from eventing import tombstones
 from localrun.ports import free_port
 from scoring import migrate
 from scoring.servicer import ScoringServicer
@@ -34,6 +31,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import Profile, Score, Segment, SegmentKeeper, SegmentSignal
 from scoring.usecases import evaluating, people, signals
 from testkit import eventually
+from testkit.travel import Travel
 
 from .conftest import START, Client, customer, plant, score_row
 
@@ -59,27 +57,11 @@ def channels(settings: ScoringSettings) -> Iterator[tuple[grpc.Channel, grpc.Cha
         yield scoring, scoring
 
 
-class Travel:
-    """Moves the business clock of this process onwards."""
-
-    def __init__(self, settings: ScoringSettings) -> None:
-        self._settings = settings
-        self._offset = timedelta()
-
-    def __call__(self, delta: timedelta) -> None:
-        self._offset += delta
-        path: Path = self._settings.clock_file
-        aside = path.with_suffix(".new")
-        aside.write_text(json.dumps({"offset_seconds": self._offset.total_seconds()}))
-        aside.replace(path)
-        clock.configure(self._settings)
-
-
 @pytest.fixture(scope="module")
 def travel(settings: ScoringSettings) -> Iterator[Travel]:
-    yield Travel(settings)
-    settings.clock_file.unlink(missing_ok=True)
-    clock.configure(settings)
+    made = Travel(settings)
+    yield made
+    made.back()
 
 
 def happened(
@@ -214,7 +196,7 @@ def test_members_are_always_those_of_a_full_recompute(channels, travel, steps: l
     client.keep()
     for number, (step, seed) in enumerate(steps):
         if step == "time":
-            travel(timedelta(hours=random.Random(seed).choice([5, 25, 50])))
+            travel(hours=random.Random(seed).choice([5, 25, 50]))
             client.keep()
         else:
             _carry_out(client, world, step, random.Random(seed), number + 1)
@@ -308,10 +290,10 @@ def test_a_window_that_runs_out_is_told_once(client, travel) -> None:
     create(client, some="count(Page, 2d) >= 1", still="NOT in_segment(some)")
     note(client, lambda: signals.note_events([happened(anna, "Page", clock.now() - timedelta(hours=47))]))
     assert (client.members(), client.members("still")) == ({anna}, set())
-    travel(timedelta(minutes=59))
+    travel(minutes=59)
     client.keep()
     assert client.members() == {anna}
-    travel(timedelta(minutes=1, seconds=1))
+    travel(minutes=1, seconds=1)
     with client.context():
         assert client.tenant in evaluating.waiting_tenants()
     client.keep()
@@ -461,7 +443,7 @@ def test_the_erased_are_not_looked_at_again_while_their_erasure_is_on_its_way(cl
     note(client, lambda: signals.note_events([happened(name, "A", clock.now()) for name in (anna, bert)]))
     with client.context():
         tombstones.erase([anna])
-    travel(timedelta(days=2, seconds=1))
+    travel(days=2, seconds=1)
     note(client, lambda: signals.note_events([happened(anna, "A", clock.now())]))
     assert client.members() == {anna}, "erasing takes the row as it is"
     assert client.moves()[2:] == [("left", bert)]
@@ -527,67 +509,39 @@ def test_members_of_before_profiles_stay_members_and_nobody_is_told(client) -> N
     assert client.GetSegment(name="segments/some").member_count == 1
 
 
-@pytest.fixture(scope="module")
-def topology_file(amqp: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    manifest = topology.manifest([SERVICE])
-    topology.declare(amqp, manifest)
-    path = tmp_path_factory.mktemp("topology") / "topology.json"
-    path.write_text(json.dumps(manifest))
-    return path
-
-
 def test_members_follow_within_five_seconds_through_the_broker_and_a_killed_runner(
-    client, role, settings, amqp, topology_file, failpoint
+    client, made, publish, failpoint
 ) -> None:
     """Each event twice; a window that ends by itself; the runner killed with memberships in hand."""
     anna, bert = customer(), customer()
     create(client, some="count(Ping, 1h) >= 1", german="region_code = DE")
 
-    def process(name: str):
-        changes = {"role": name, "probe_port": free_port(), "topology_file": topology_file}
-        return role(settings.model_copy(update=changes))
-
-    work, run = process("work").start().wait_ready(), process("run").start().wait_ready()
+    work, run = made("work").start().wait_ready(), made("run").start().wait_ready()
     eventually(lambda: client.GetSegment(name="segments/some").state == 2, message="the segments are there")
-    connection = pika.BlockingConnection(pika.URLParameters(amqp))
-    channel = connection.channel()
 
-    def publish(message: Any, subject: str, *about: str) -> None:
-        event = Envelope(
-            id=ids.uuid7(),
-            type=message.DESCRIPTOR.full_name,
-            source="//rapport/identity",
-            subject=subject,
-            tenant=client.tenant,
-            time=datetime.now(UTC),
-            datasubjects=about,
-            sequence=(1, 0),
-            body=message.SerializeToString(),
-        )
-        for _ in range(2):
-            properties = pika.BasicProperties(**event.to_properties())
-            channel.basic_publish(names.EVENTS_EXCHANGE, event.type, event.body, properties, mandatory=True)
+    def twice(event: Message, *about: str, subject: str) -> None:
+        publish(publish(event, *about, subject=subject))
 
     ends = clock.now() + timedelta(seconds=4)
     ping = happened(anna, "Ping", ends - timedelta(hours=1))
-    publish(events_pb2.EventsTracked(events=[ping]), "ingestionBatches/1", anna)
+    twice(events_pb2.EventsTracked(events=[ping]), anna, subject="ingestionBatches/1")
     eventually(lambda: client.members() == {anna}, 5, "entered within 5 seconds")
-    publish(events_pb2.CustomerCreated(customer=state(bert, region_code="DE")), bert, bert)
+    twice(events_pb2.CustomerCreated(customer=state(bert, region_code="DE")), bert, subject=bert)
     eventually(lambda: client.members("german") == {bert}, 5, "entered within 5 seconds")
     eventually(lambda: clock.now() >= ends, 8, "the window has run out")
     eventually(lambda: client.members() == set(), 5, "left within 5 seconds")
     assert run.stop() == 0
-    killed = process("run")
+    killed = made("run")
     with failpoint("scoring.usecases.settling:count_members") as there:
         killed.start()
-        publish(events_pb2.EventsTracked(events=[happened(bert, "Ping", clock.now())]), "ingestionBatches/2", bert)
+        again = events_pb2.EventsTracked(events=[happened(bert, "Ping", clock.now())])
+        twice(again, bert, subject="ingestionBatches/2")
         there.wait()
     assert killed.process.wait(10) == -signals_of_processes.SIGKILL
     assert client.members() == set()
-    assert process("run").start().wait_ready()
+    assert made("run").start().wait_ready()
     eventually(lambda: client.members() == {bert}, 15, "another one goes on")
     assert work.stop() == 0
-    connection.close()
     assert client.moves() == [("entered", anna), ("left", anna), ("entered", bert)]
     assert client.moves("german") == [("entered", bert)]
     with client.context():
