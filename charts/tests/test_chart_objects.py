@@ -86,6 +86,15 @@ def test_pods_are_hardened(manifests: list[Manifest]) -> None:
             assert "cpu" not in container["resources"]["limits"], title
 
 
+def test_who_answers_people_comes_before_who_follows_up(production: list[Manifest]) -> None:
+    requests: dict[str, set[float]] = {"serve": set(), "other": set()}
+    for item in of_kind(production, "Deployment"):
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        role = "serve" if container["name"] == "serve" else "other"
+        requests[role].add(float(container["resources"]["requests"]["cpu"].removesuffix("m")))
+    assert min(requests["serve"]) > 2 * max(requests["other"])
+
+
 def test_selectors_hold_only_what_never_changes(manifests: list[Manifest]) -> None:
     """A Deployment's selector cannot be changed: a new label in it would break every upgrade."""
     for item in of_kind(manifests, "Deployment"):

@@ -66,7 +66,7 @@ spec:
       {{- if not $job }}
       {{- include "service.probes" . | nindent 6 }}
       {{- end }}
-      resources: {{- dig "resources" dict $settings | default .root.Values.defaultResources | toYaml | nindent 8 }}
+      resources: {{- dig "resources" dict $settings | default (get .root.Values.resourcesByRole .role) | default .root.Values.defaultResources | toYaml | nindent 8 }}
       securityContext: {{- include "service.containerSecurityContext" . | nindent 8 }}
       volumeMounts:
         - {name: tmp, mountPath: /tmp}

@@ -9,19 +9,25 @@ from pathlib import Path
 
 import psutil
 
+from localrun.priority import set_nice
+
 
 class ChildProcess:
     """One process at a time that can be started again after it ended.
 
-    `pid_file` lets a later run find and end what an earlier, killed run left behind.
+    `pid_file` lets a later run find and end what an earlier, killed run left behind. `nice`: 0 to 19, how much it
+    yields to others where processors are short.
     """
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str], log: Path, pid_file: Path, cwd: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], *, env: Mapping[str, str], log: Path, pid_file: Path, cwd: Path, nice: int = 0
+    ) -> None:
         self.command = list(command)
         self.env = dict(env)
         self.log = log
         self.pid_file = pid_file
         self.cwd = cwd
+        self.nice = nice
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,6 +55,8 @@ class ChildProcess:
                 start_new_session=True,
             )
         write_pid_file(self.pid_file, self._process.pid)
+        if self.nice:
+            set_nice(self._process.pid, self.nice)
 
     def stop(self, grace_s: float = 30.0) -> int | None:
         """SIGTERM, then SIGKILL after `grace_s`; the exit code (None if it never ran)."""

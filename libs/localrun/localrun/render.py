@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from localrun import provision, supported
+from localrun import priority, provision, supported
 from localrun.supported import Object, UnsupportedError
 
 # Where a process listens is where its probes go, as a pod's address would be.
@@ -43,7 +43,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Workload:
-    """One local process, or a job that runs to its end."""
+    """One local process, or a job that runs to its end. cores: how much processor it requests."""
 
     name: str
     command: tuple[str, ...]
@@ -54,6 +54,7 @@ class Workload:
     liveness: Probe | None = None
     readiness: Probe | None = None
     grace_s: float = 30.0
+    cores: float = 0.0
     hook_weight: int | None = None
     attempts: int = 1
     deadline_s: float = 600.0
@@ -162,10 +163,22 @@ def _workload(manifest: Object, data: dict[tuple[str, str], dict[str, str]], dir
         liveness=probe("livenessProbe"),
         readiness=probe("readinessProbe"),
         grace_s=float(pod.get("terminationGracePeriodSeconds", 30)),
+        cores=_cores(owner, container),
         hook_weight=None if weight is None else int(weight),
         attempts=int(spec.get("backoffLimit", 6)) + 1,
         deadline_s=float(spec.get("activeDeadlineSeconds", 600)),
     )
+
+
+def _cores(owner: str, container: Object) -> float:
+    requested = ((container.get("resources") or {}).get("requests") or {}).get("cpu", 0)
+    try:
+        return priority.cores(requested)
+    except ValueError:
+        where = "spec.template.spec.containers.resources.requests.cpu"
+        raise UnsupportedError(
+            f"{owner}: {where}: {requested!r} is no number of processors, such as 0.5 or 500m"
+        ) from None
 
 
 def _probe(spec: Object, host: str, ports: dict[str, int]) -> Probe:

@@ -34,4 +34,5 @@ def _sink(name: str, module: tuple[str, ...], host: str, ports: tuple[int, ...],
         liveness=probe,
         readiness=probe,
         grace_s=5,
+        cores=0.05,
     )

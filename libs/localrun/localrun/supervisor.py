@@ -19,6 +19,7 @@ from localrun.layout import Layout
 from localrun.loopback import Loopback
 from localrun.platform_servers import PlatformServers
 from localrun.ports import listening
+from localrun.priority import nice_value
 from localrun.render import Workload
 from localrun.sinks import SINKS, sink_workloads
 
@@ -42,6 +43,7 @@ class Supervisor:
         self._values = list(values)
         self._began = time.monotonic()
         self._stop = threading.Event()
+        self._most_cores = 0.0
         self._changed = threading.Condition()
         self._events: list[Message] = []
         self._services = localvalues.services(chart)
@@ -90,6 +92,7 @@ class Supervisor:
         render.write_values(file, self._servers.values(self._values))
         manifests = render.render(self._chart, [*self._values, file])
         workloads = render.workloads(manifests, self._layout.run / "workloads")
+        self._most_cores = max((workload.cores for workload in workloads), default=0.0)
         sinks = sink_workloads(self._layout, self._loopback) if self._services else []
         self._refuse_taken_addresses([*sinks, *workloads])
         doors = [item.listens[0] for item in workloads if item.name.endswith("-gateway-serve")]
@@ -153,6 +156,7 @@ class Supervisor:
             log=self._layout.logs / f"{workload.name}.log",
             pid_file=self._layout.pid_files / f"{workload.name}.pid",
             cwd=workload.directory,
+            nice=nice_value(workload.cores, self._most_cores),
         )
 
     def _keep_workload(self, workload: Workload) -> None:
