@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _SWEEP_S = 2.0
 _AWAIT_MS = 1000
 """How long one wait on the stream lasts: a stop is noticed in between."""
+_PACE_S = 0.02
+"""From the beginning of one pass to that of the next: under load, what is written meanwhile goes out together."""
 _BUSY = 1000
 """After so many documents a look everywhere is cheaper than going through what the stream tells of them."""
 
@@ -125,7 +127,8 @@ class Relay:
             relayed: Versions = {}
             while not stopping.is_set() and self.relay_once(None, relayed):
                 pass
-            next_sweep = time.monotonic() + _SWEEP_S
+            passed = time.monotonic()
+            next_sweep = passed + _SWEEP_S
             while not stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
                 change = stream.try_next()
                 if change is None:
@@ -133,6 +136,8 @@ class Relay:
                 name, key = change["ns"]["coll"], change["documentKey"]["_id"]
                 # One pass may take the events of many changes that the stream has yet to tell of.
                 if relayed.get((name, key), 0) < change["v"]:
+                    stopping.wait(max(0.0, passed + _PACE_S - time.monotonic()))
+                    passed = time.monotonic()
                     self.relay_once([name], relayed)
 
     def relay_once(self, collections: Sequence[str] | None = None, relayed: Versions | None = None) -> bool:
