@@ -152,7 +152,7 @@ BREAKAGES = (
         "services/scoring/scoring/usecases/evaluating.py",
         "        if SegmentKeeper.rows().update_one(leases.held(leased), update).matched_count != 1:",
         "        if False:",
-        "services/scoring/tests/integration/test_segments_live.py::"
+        "services/scoring/tests/integration/segments/test_segments_live.py::"
         "test_only_one_keeps_the_segments_of_a_tenant_and_whoever_lost_them_changes_nothing",
     ),
     Breakage(
@@ -160,14 +160,15 @@ BREAKAGES = (
         "services/scoring/scoring/domain/membership.py",
         "            person.again_at(first[leaving - 1] + length)",
         "            pass",
-        "services/scoring/tests/integration/test_segments_live.py::test_a_window_that_runs_out_is_told_once",
+        "services/scoring/tests/integration/segments/test_segments_live.py::test_a_window_that_runs_out_is_told_once",
     ),
     Breakage(
         "Segments do not make a circle, however they are changed at once",
         "services/scoring/scoring/usecases/segments.py",
         '    SegmentKeeper.rows().update_one({"uid": REFERENCES}, {"$inc": {"changes": 1}}, upsert=True)',
         "    return",
-        "services/scoring/tests/integration/test_segments_live.py::test_two_changes_at_once_cannot_make_a_circle",
+        "services/scoring/tests/integration/segments/test_segments_live.py::"
+        "test_two_changes_at_once_cannot_make_a_circle",
     ),
     Breakage(
         "Who is held out of a journey gets no message of it",
