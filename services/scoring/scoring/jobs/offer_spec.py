@@ -1,0 +1,22 @@
+"""What a job of offers is told, in a JSON file."""
+
+from pydantic import AwareDatetime, Field
+
+from scoring.jobs.spec import ProgramSpec
+
+MOST_LINES = 10_000_000
+"""Lines that are learned from at most, the newest."""
+
+
+class OfferJobSpec(ProgramSpec):
+    """One making of a tenant's offers."""
+
+    tenant: str = Field(min_length=1)
+    as_of: AwareDatetime = Field(description="Lines up to this instant count; time is measured in UTC days.")
+    lines: tuple[str, ...] = Field(
+        description="Immutable Parquet files, one line a row (`parquet.LINE_COLUMNS`); those of a purchase adjoin."
+    )
+    aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
+    exclude: str | None = Field(default=None, description="Parquet file: customers who may not be offered anything.")
+    consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")
+    most_lines: int = Field(default=MOST_LINES, ge=1, description="The newest lines count when there are more.")
