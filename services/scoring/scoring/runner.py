@@ -20,11 +20,12 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, flushing, lead_scoring, models, running
+from scoring.usecases import evaluating, flushing, lead_scoring, models, rescoring, running
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
 LEADS_EVERY_S = 0.3
+RESCORE_EVERY_S = 0.3
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -53,6 +54,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
                 "evaluate", stopping, EVALUATE_EVERY_S, functools.partial(evaluating.evaluate_due, settings.instance)
             ),
             _loop("leads", stopping, LEADS_EVERY_S, functools.partial(_score_leads, settings, store, stopping)),
+            _loop("rescore", stopping, RESCORE_EVERY_S, functools.partial(rescoring.rescore_due, settings, store)),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),
@@ -61,6 +63,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             thread.start()
             probe.alive_check(thread.is_alive)
         lead_scoring.warm_up()
+        rescoring.warm_up()
         probe.ready()
         docstore.batches.process(
             ScoringJob,

@@ -2,6 +2,7 @@
 
 from docstore.aliases import CustomerAlias
 from scoring.store.features import FeatureManifest, StagedPurchase
+from scoring.store.histories import PurchaseHistory, PurchaseNews, ScoreKeeper, Scorer
 from scoring.store.jobs import ScoringJob
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
@@ -25,6 +26,10 @@ DOCUMENTS = (
     SegmentChange,
     Lead,
     LeadScan,
+    PurchaseNews,
+    PurchaseHistory,
+    Scorer,
+    ScoreKeeper,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -37,8 +42,12 @@ __all__ = [
     "Model",
     "Objection",
     "Profile",
+    "PurchaseHistory",
+    "PurchaseNews",
     "Score",
     "ScoreChange",
+    "ScoreKeeper",
+    "Scorer",
     "ScoringJob",
     "Segment",
     "SegmentChange",

@@ -52,6 +52,10 @@ class Score(Record):
     horizon_weeks: Any = me.IntField(required=True)
     decision: Any = me.StringField(required=True)
     score_time: Any = InstantField(required=True)
+    rescored: Any = me.BooleanField()
+    """True when role `run` made it by what the job left, because the customer bought."""
+    outdated_since: Any = InstantField()
+    """Since when it is known that the next job will tell something else; absent when it is not."""
 
 
 class ScoreChange(docstore.Batch):

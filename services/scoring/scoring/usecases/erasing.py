@@ -19,7 +19,7 @@ from eventing.erasing import Items
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
-from scoring.store import Objection, ScoringJob, StagedPurchase
+from scoring.store import Objection, ScoringJob, StagedPurchase, histories
 from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
 from scoring.usecases import flushing, leads, memberships, running, signals
@@ -53,7 +53,7 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
     memberships.forestall()
     # What is taken in meanwhile conflicts about the signal or the profile, and then sees the tombstone.
     signals.forget(customers)
-    return memberships.forget(uids)
+    return {**memberships.forget(uids), "purchaseHistories": histories.forget(customers)}
 
 
 def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> Counter[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from rapport.scoring.v1 import events_pb2
 
 from docstore import Row
-from scoring.store import Profile, Score, ScoringJob, SegmentChange
+from scoring.store import Profile, Score, ScoringJob, SegmentChange, histories
 from scoring.store.jobs import ACTIVE
 from scoring.store.scores import tell
 from scoring.store.segments import count_members
@@ -64,11 +64,12 @@ def forget(uids: Collection[str]) -> dict[str, int]:
 
 
 def forestall() -> None:
-    """Makes a chunk of scores that is being stored meanwhile conflict with this transaction, so that it looks again.
+    """Makes scores that are being stored meanwhile conflict with this transaction, so that they are looked at again.
 
-    For whoever takes scores away: the chunk may hold a customer that has no row yet to conflict about.
+    For whoever takes scores away: among them may be a customer that has no row yet to conflict about.
     """
     ScoringJob.rows().update_one(ACTIVE, {"$inc": {"changes": 1}})
+    histories.forestall()
 
 
 def _delete_scores(uids: Collection[str]) -> list[Row]:

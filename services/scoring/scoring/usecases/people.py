@@ -8,7 +8,7 @@ from datetime import datetime
 
 from docstore import aliases
 from docstore.aliases import AliasChange
-from scoring.store import Objection
+from scoring.store import Objection, histories
 from scoring.store.objections import objecting, profile_of
 from scoring.usecases import leads, memberships, signals
 from scoring.usecases.memberships import Cause
@@ -21,6 +21,7 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     memberships.forestall()
     profile = profile_of(customer)
     _leave([_uid(name) for name in profile], Cause.CAUSE_SCORES_REMOVED)
+    histories.forget(profile)
     leads.remove_of(profile)
 
 

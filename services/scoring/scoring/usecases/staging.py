@@ -11,14 +11,22 @@ from chassis import clock, money
 from docstore import Row
 from scoring.domain.purchases import is_purchase
 from scoring.store import StagedPurchase
+from scoring.usecases import histories
 
 
 def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str] = ()) -> int:
     """Stages the purchases among the events, each once whatever comes again; returns how many were new.
 
+    Part of a transaction its caller opened: new ones are noted for scoring online too.
+
     `left_out`: customers (resource names) whose events are ignored.
     """
     now = clock.real_now()
+    purchases = [
+        event
+        for event in events
+        if is_purchase(event.event, event.kind, has_amount=event.HasField("amount")) and event.customer not in left_out
+    ]
     operations = [
         UpdateOne(
             {"uid": StagedPurchase.uid_of(event.source, event.message_id)},
@@ -36,11 +44,12 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
             },
             upsert=True,
         )
-        for event in events
-        if is_purchase(event.event, event.kind, has_amount=event.HasField("amount")) and event.customer not in left_out
+        for event in purchases
     ]
     result = StagedPurchase.rows().bulk_write(operations)
-    return result.upserted_count if result else 0
+    new = sorted(result.upserted_ids or ()) if result else []
+    histories.note([purchases[place] for place in new])
+    return len(new)
 
 
 def _line(product: events_pb2.TrackedProduct) -> Row:

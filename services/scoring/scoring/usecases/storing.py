@@ -5,12 +5,7 @@ of chunks stored. A crash between two chunks is gone on from there; inside one i
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-from pymongo import UpdateOne
-from rapport.scoring.v1 import events_pb2
+from typing import Any
 
 import docstore
 from chassis import clock
@@ -19,20 +14,19 @@ from chassis.lifecycle import Stopping
 from docstore import Conflict, Row, aliases, leases
 from docstore.blobs import BlobStore
 from eventing import tombstones
-from scoring import decisions, parquet, snapshots
-from scoring.decisions import Decision
+from scoring import decisions, parquet
 from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
-from scoring.store import Score, ScoringJob
+from scoring.store import Score, Scorer, ScoringJob, histories
+from scoring.store.histories import CURRENT
 from scoring.store.objections import objecting
-from scoring.store.scores import tell
-from scoring.usecases import evaluating, memberships
+from scoring.usecases import evaluating, memberships, score_rows
 from scoring.usecases.leased_jobs import RunnerStops, note
 from scoring.usecases.memberships import Cause
 from scoring.usecases.models import register
+from scoring.usecases.score_rows import RANKED, Origin, uid_of
 
 CHUNK = decisions.BATCH
-_RANKED = ("p_alive", "expected_purchases", "lifetime_value_minor")
 _STORED_PERCENT = (80, 99)
 
 
@@ -50,12 +44,12 @@ class _Result:
     def read(cls, blobs: BlobStore, subject: str) -> "_Result":
         """Opens the result of a run."""
         files = sorted(name for name in blobs.list(subject) if name.startswith("scores-"))
-        columns: dict[str, list[float]] = {name: [] for name in _RANKED}
+        columns: dict[str, list[float]] = {name: [] for name in RANKED}
         for file in files:
             with blobs.open(subject, file) as opened:
-                for name, found in parquet.values(opened, _RANKED).items():
+                for name, found in parquet.values(opened, RANKED).items():
                     columns[name] += found
-        rankings = {name: Ranking(values) for name, values in columns.items()}
+        rankings = {name: Ranking.of(values) for name, values in columns.items()}
         return cls(blobs, subject, files, rankings, len(columns["p_alive"]))
 
     def chunks(self) -> Iterator[list[Row]]:
@@ -71,8 +65,10 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
     JobFailed when somebody changed the champion meanwhile.
     """
-    register(job, json.loads(blobs.get(job.result_subject, "model.json")), blobs)
+    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    register(job, description, blobs)
     result = _Result.read(blobs, job.result_subject)
+    _keep_scorer(job, description["judgement"], result)
     for index, rows in enumerate(result.chunks()):
         if index < job.stored:
             continue
@@ -82,6 +78,25 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         _stop_if_asked(stopping)
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
+
+
+def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: _Result) -> None:
+    """From now on customers who buy are scored by what this job scores with."""
+    scorer = {
+        "job": job.uid,
+        "model": job.scorer,
+        "currency": job.spec["currency"],
+        "choice": told["scored_with"],
+        "scales": told["scales"],
+        "rankings": {name: ranking.steps for name, ranking in result.rankings.items()},
+    }
+
+    def once() -> None:
+        if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
+            raise Conflict(job.name)
+        Scorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
+
+    docstore.in_transaction(once)
 
 
 def _stop_if_asked(stopping: Stopping) -> None:
@@ -94,7 +109,8 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
     rows = [row for row in rows if row["customer"]]
     names = [row["customer"] for row in rows]
     decided = decisions.decide(settings, names)
-    scores = [_values(job, row, result.rankings, decided[row["customer"]]) for row in rows]
+    origin = Origin(job.uid, job.scorer, job.spec["currency"], job.horizon_weeks, job.as_of, result.rankings)
+    scores = [score_rows.values(row, origin, decided[row["customer"]]) for row in rows]
     done = job.scored + len(rows)
     low, high = _STORED_PERCENT
     percent = low + (high - low) * done // max(1, result.count)
@@ -108,8 +124,10 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
         held = {**leases.held(job.leased()), "stored": job.stored}
         if job.rows().update_one(held, {"$set": counts, "$inc": {"stored": 1}}).matched_count != 1:
             raise Conflict(job.name)
-        _replace([score for score in scores if score["customer"] not in refused], job)
-        memberships.remove([_uid(name) for name in refused], Cause.CAUSE_SCORES_REMOVED)
+        newer = score_rows.newer(map(uid_of, set(names) - refused), job.as_of)
+        _leave_to_online(newer, job)
+        score_rows.put([score for score in scores if score["customer"] not in refused | newer.keys()], origin)
+        memberships.remove(list(map(uid_of, refused)), Cause.CAUSE_SCORES_REMOVED)
         return len(names) - len(refused)
 
     job.scored += docstore.in_transaction(once)
@@ -122,67 +140,27 @@ def _merged(names: list[str]) -> set[str]:
     return {name for name, canonical in aliases.resolve(names).items() if canonical != name}
 
 
-def _replace(scores: list[Row], job: ScoringJob) -> None:
-    """Puts new scores in the place of the old ones, moves the memberships, and tells."""
-    if not scores:
-        return
-    Score.rows().bulk_write(
-        UpdateOne({"uid": _uid(score["customer"])}, {"$set": score}, upsert=True) for score in scores
-    )
-    memberships.settle([_uid(score["customer"]) for score in scores])
-    names = [score["customer"] for score in scores]
-    event: Message = events_pb2.ScoresUpdated(
-        scoring_job=job.name, as_of=_stamp(job.as_of), scores=map(snapshots.snapshot, scores)
-    )
-    tell([(event, names)])
-
-
 def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the scores of some of the customers whom this job did not score; returns of how many."""
+    """Takes away the scores of some of the customers whom this job did not score; returns of how many.
+
+    Who bought first after the job had begun keeps theirs, and is scored anew by what the job found.
+    """
 
     def once() -> int:
-        earlier = Score.rows().find({"job": {"$ne": job.uid}}, {"uid": 1}, limit=CHUNK)
-        return memberships.remove([row["uid"] for row in earlier], Cause.CAUSE_SCORES_REMOVED)
+        of_others = {"job": {"$gt": "", "$ne": job.uid}}
+        earlier = [row["uid"] for row in Score.rows().find(of_others, {"uid": 1}, limit=CHUNK)]
+        newer = score_rows.newer(earlier, job.as_of)
+        _leave_to_online(newer, job)
+        memberships.remove(
+            [uid for uid in earlier if uid not in {row["uid"] for row in newer.values()}], Cause.CAUSE_SCORES_REMOVED
+        )
+        return len(earlier)
 
     return docstore.in_transaction(once)
 
 
-def _values(job: ScoringJob, row: Row, rankings: Mapping[str, Ranking], decision: Decision) -> Row:
-    estimates = {name: row[name] for name in _RANKED}
-    return {
-        "customer": row["customer"],
-        "currency": job.spec["currency"],
-        **{name: row[name] for name in ("recency_weeks", "age_weeks")},
-        **{name: int(row[name]) for name in ("frequency", "monetary_minor", "purchases", "revenue_minor")},
-        "rfm": {
-            "recency": int(row["r"]),
-            "frequency": int(row["f"]),
-            "monetary": int(row["m"]),
-            "segment": row["rfm_segment"],
-        },
-        **estimates,
-        "lifetime_value_minor": int(row["lifetime_value_minor"]),
-        "intervals": {
-            "p_alive": [row["p_alive_low"], row["p_alive_high"]],
-            "expected_purchases": [row["expected_purchases_low"], row["expected_purchases_high"]],
-            "lifetime_value_minor": [int(row["lifetime_value_minor_low"]), int(row["lifetime_value_minor_high"])],
-        },
-        "percentiles": {name: rankings[name].percentile(value) for name, value in estimates.items()},
-        "reasons": list(row["reasons"]),
-        "job": job.uid,
-        "model": job.scorer,
-        "as_of": job.as_of,
-        "horizon_weeks": job.horizon_weeks,
-        "decision": decision.name,
-        "score_time": docstore.whole_milliseconds(clock.now()),
-    }
-
-
-def _stamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp
-
-
-def _uid(name: str) -> str:
-    return name.rpartition("/")[2]
+def _leave_to_online(newer: Mapping[str, Row], job: ScoringJob) -> None:
+    """Scores that know purchases the job does not stay until role `run` makes them anew by the job's models."""
+    if newer:
+        Score.rows().update_many({"uid": {"$in": [row["uid"] for row in newer.values()]}}, {"$set": {"job": job.uid}})
+        histories.ask(newer, clock.now())

@@ -19,7 +19,7 @@ from docstore.aliases import AliasChange
 from eventing import erasing, sweeping
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
-from scoring.store import Lead, ScoringJob, StagedPurchase
+from scoring.store import Lead, ScoringJob, StagedPurchase, histories
 from scoring.store.features import FILE_KINDS, ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import flushing, people, preparing, running, signals, storing
@@ -135,6 +135,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
         docstore.in_transaction(lambda: signals.note_customer(identity_events_pb2.CustomerState(**traits), (1, 0)))
         docstore.in_transaction(lambda: people.object_to_profiling(also, "consents/planted", START))
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(alone, gone, (1, 0))))
+        histories.ask([gone, *stay], START)
         lead = {"facts": {"source": "SOURCE_WEB"}, "changes": 1}
         Lead.rows().insert_many({"customer": name, **lead} for name in (gone, *stay))
         before, lines = rows_by_customer(store), lines_by_customer(store)
@@ -155,7 +156,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
-    told |= {"leads": 1, "orderLines": 74}
+    told |= {"leads": 1, "orderLines": 74, "purchaseHistories": 1}
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}

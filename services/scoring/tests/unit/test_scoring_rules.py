@@ -27,12 +27,12 @@ def test_a_customers_bucket_is_for_good_and_buckets_are_alike() -> None:
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 1e6))
 def test_a_percentile_is_the_share_up_to_a_value(values: list[float], value: float) -> None:
     expected = 100 * sum(one <= value for one in values) / len(values)
-    assert Ranking(values).percentile(value) == pytest.approx(expected, abs=0.051)
-    assert Ranking(values).percentile(max(values)) == 100
+    assert Ranking.of(values).percentile(value) == pytest.approx(expected, abs=0.051)
+    assert Ranking.of(values).percentile(max(values)) == 100
 
 
 def test_nobody_has_no_percentile() -> None:
-    assert Ranking([]).percentile(1) == 0
+    assert Ranking.of([]).percentile(1) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,174 @@
+"""Keeps what customers have bought, for scoring online: from news as they come, from files when nothing is known yet.
+
+A purchase is in a history once. News are written in the transaction that stages them and deleted in the one that takes
+them in; what is read from files and stage is read in one snapshot, together with the news, which are done with then.
+All of this is part of a transaction its caller opened, which also proves that it keeps the tenant's scores.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pymongo import UpdateOne
+from rapport.identity.v1 import events_pb2
+
+from chassis import clock, money
+from docstore import Row, aliases
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.domain.buckets import bucket_of
+from scoring.domain.histories import Bought, History, TooManyLaterError
+from scoring.store import PurchaseHistory, PurchaseNews, Score, Scorer, StagedPurchase
+from scoring.store.features import manifest_files, subject_of
+from scoring.store.histories import CURRENT
+from scoring.usecases.score_rows import uid_of
+
+WAITING_MOST = 2_000
+"""Customers of a tenant who wait to be scored anew; what is more, such as a load of old purchases, a job scores."""
+READ_ROWS_MOST = 4_000_000
+"""Purchases of one bucket that are looked through for a customer; in larger ones a job scores."""
+
+_NEWS = 100
+_NEWS_PURCHASES = 2_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def note(events: Sequence[events_pb2.TrackedEvent]) -> None:
+    """Leaves purchases that are new, and are staged in the same transaction, to role `run`."""
+    purchases = [
+        {
+            "c": event.customer,
+            "t": event.event_time.ToMilliseconds(),
+            "a": money.to_minor(event.amount),
+            "y": event.amount.currency_code,
+        }
+        for event in events
+    ]
+    if purchases:
+        PurchaseNews.rows().insert_many([{"purchases": purchases}])
+
+
+def waiting_news() -> list[str]:
+    """Uids of the oldest news, as many as are taken in at once."""
+    uids: list[str] = []
+    size = 0
+    for row in PurchaseNews.rows().find({}, {"uid": 1, "purchases.t": 1}, sort=[("_id", 1)], limit=_NEWS):
+        size += len(row["purchases"])
+        if uids and size > _NEWS_PURCHASES:
+            break
+        uids.append(row["uid"])
+    return uids
+
+
+def take_in(uids: Collection[str]) -> None:
+    """Adds these news to the histories that are known, and notes who is to be scored anew."""
+    rows = PurchaseNews.rows()
+    there = {"uid": {"$in": list(uids)}}
+    news = list(rows.find(there))
+    rows.delete_many(there)
+    scorer = Scorer.rows().find_one({"uid": CURRENT}, {"currency": 1})
+    if scorer is None:
+        # Nobody is scored yet: files and stage have it all.
+        return
+    bought: dict[str, list[Bought]] = defaultdict(list)
+    for row in news:
+        for each in row["purchases"]:
+            # Neither refunds nor other currencies change a score.
+            if each["y"] == scorer["currency"] and each["a"] >= 0:
+                bought[each["c"]].append(Bought(each["t"], each["a"]))
+    if bought:
+        _add(bought, scorer["currency"])
+
+
+def _add(bought: Mapping[str, list[Bought]], currency: str) -> None:
+    now = clock.now()
+    histories = PurchaseHistory.rows()
+    known = {row["customer"]: row for row in histories.find({"uid": {"$in": list(map(uid_of, bought))}})}
+    room = WAITING_MOST - histories.count({"due": {"$exists": True}}, limit=WAITING_MOST)
+    operations, left_to_jobs = [], []
+    for customer, purchases in bought.items():
+        row = known.get(customer, {})
+        changes: Row = {}
+        if row.get("known") and row["currency"] == currency:
+            try:
+                changes = History.of_row(row).add(purchases, milliseconds(now)).to_row()
+            except TooManyLaterError:
+                changes = {"known": False}
+        due = max(now, instant(min(purchases).time))
+        update: Row = {}
+        if "due" in row or room > 0:
+            room -= "due" not in row
+            changes["due"] = min(due, row.get("due", due))
+            update["$inc"] = {"asked": 1}
+        else:
+            left_to_jobs.append(customer)
+            if not row:
+                continue
+        new = {"customer": customer, **({} if "known" in changes else {"known": False})}
+        operations.append(
+            UpdateOne({"uid": uid_of(customer)}, update | {"$set": changes, "$setOnInsert": new}, upsert=True)
+            if changes
+            else None
+        )
+    histories.bulk_write(operation for operation in operations if operation is not None)
+    leave_to_jobs(left_to_jobs)
+
+
+def leave_to_jobs(customers: Collection[str]) -> None:
+    """Notes that scores of these customers are known to be out of date until the next job."""
+    if customers:
+        uids = set(map(uid_of, aliases.resolve(customers).values()))
+        Score.rows().update_many({"uid": {"$in": list(uids)}}, {"$set": {"outdated_since": clock.now()}})
+
+
+def load(customers: Collection[str], currency: str, blobs: BlobStore, now: datetime) -> set[str]:
+    """Makes the histories of these customers known, from files and stage; returns those it could."""
+    names = set(customers)
+    rows_of: dict[int, int] = defaultdict(int)
+    files = manifest_files()
+    for file in files:
+        rows_of[file["bucket"]] += file["rows"]
+    names = {name for name in names if rows_of[bucket_of(name)] <= READ_ROWS_MOST}
+    found: dict[str, list[Bought]] = {name: [] for name in names}
+    for name, bought in _read(names, currency, files, blobs):
+        found[name].append(bought)
+    # What was news is in what was read.
+    mine = list(names)
+    PurchaseNews.rows().update_many({"purchases.c": {"$in": mine}}, {"$pull": {"purchases": {"c": {"$in": mine}}}})
+    operations = []
+    for name, purchases in found.items():
+        try:
+            history = History().add(purchases, milliseconds(now))
+        except TooManyLaterError:
+            names.discard(name)
+            continue
+        changes = history.to_row() | {"customer": name, "known": True, "currency": currency}
+        operations.append(UpdateOne({"uid": uid_of(name)}, {"$set": changes}, upsert=True))
+    PurchaseHistory.rows().bulk_write(operations)
+    return names
+
+
+def _read(
+    names: Collection[str], currency: str, files: Iterable[Row], blobs: BlobStore
+) -> Iterable[tuple[str, Bought]]:
+    buckets: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        buckets[bucket_of(name)].append(name)
+    for file in files:
+        if wanted := buckets.get(file["bucket"]):
+            with blobs.open(subject_of(file["bucket"]), file["name"]) as opened:
+                for name, time, amount in parquet.bought_by(opened, wanted, currency):
+                    yield name, Bought(time, amount)
+    staged = {"staged": True, "customer": {"$in": list(names)}, "currency": currency}
+    for row in StagedPurchase.rows().find(staged, hint="staged"):
+        yield row["customer"], Bought(milliseconds(row["event_time"]), row["amount_minor"])
+
+
+def milliseconds(instant: datetime) -> int:
+    """Whole milliseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def instant(milliseconds: int) -> datetime:
+    """The instant so many milliseconds after 1970 began."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)

@@ -1,0 +1,59 @@
+"""What a customer bought, added up as it becomes known, against all of it at once."""
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.domain.histories import DAY_MS, LATER_MAX, Bought, History, TooManyLaterError
+from scoring.domain.percentiles import Ranking
+
+NOW = 20_000 * DAY_MS + 5
+
+PURCHASES = st.lists(st.builds(Bought, st.integers(NOW - 40 * DAY_MS, NOW + DAY_MS), st.integers(-2, 9)), max_size=25)
+
+
+def sums(bought: list[Bought], now: int) -> dict[str, int]:
+    by_day: dict[int, list[int]] = defaultdict(list)
+    for time, amount in bought:
+        if amount >= 0 and time <= now:
+            by_day[time // DAY_MS].append(amount)
+    first, revenue = min(by_day), sum(map(sum, by_day.values()))
+    return {
+        "first_day": first,
+        "last_day": max(by_day),
+        "days": len(by_day),
+        "purchases": sum(map(len, by_day.values())),
+        "revenue": revenue,
+        "repeat_revenue": revenue - sum(by_day[first]),
+    }
+
+
+@given(PURCHASES, st.data())
+def test_the_order_and_the_parts_in_which_purchases_become_known_change_nothing(bought, data) -> None:
+    shuffled = data.draw(st.permutations(bought))
+    cut = data.draw(st.integers(0, len(shuffled)))
+    early = data.draw(st.integers(NOW - 5 * DAY_MS, NOW))
+    history = History().add(shuffled[:cut], early).add(shuffled[cut:], NOW)
+    history = History.of_row(history.to_row())
+    assert history == History().add(bought, NOW)
+    # Two customers that become one bought the same together.
+    assert History().add(shuffled[:cut], NOW).joined(History().add(shuffled[cut:], NOW)) == history
+    assert [each.time > NOW for each in history.later] == [True] * len(history.later)
+    for instant in (NOW, NOW + 2 * DAY_MS):
+        whole = history.add((), instant)
+        if whole.days:
+            assert whole.columns == sums(bought, instant)
+
+
+def test_purchases_of_the_future_have_a_bound() -> None:
+    with pytest.raises(TooManyLaterError):
+        History().add([Bought(NOW + 1, 1)] * (LATER_MAX + 1), NOW)
+
+
+@given(st.lists(st.integers(0, 9) | st.floats(0, 1), min_size=1, max_size=60), st.floats(-1, 10))
+def test_the_steps_of_a_ranking_tell_every_percentile(values, other) -> None:
+    ranking = Ranking(Ranking.of(values).steps)
+    for value in (*values, other):
+        assert ranking.percentile(value) == round(100 * sum(each <= value for each in values) / len(values), 1)
