@@ -21,7 +21,7 @@ class Breakage:
 BREAKAGES = (
     Breakage(
         "A write that read an old version changes nothing",
-        "libs/docstore/docstore/aggregate.py",
+        "libs/docstore/docstore/guarded.py",
         '{"uid": self.uid, "version": self.version, **self.write_guard()}',
         '{"uid": self.uid, **self.write_guard()}',
         "libs/docstore/tests/test_aggregate.py::test_concurrent_change_is_a_conflict",

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from google.api import field_behavior_pb2, field_info_pb2, resource_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.api import field_behavior_pb2, field_info_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from rapport.options.v1 import options_pb2
 
 from chassis.errors import Violation
-from contracts import descriptors
+from chassis.resource_patterns import name_patterns, resource_of
 
 STRING_MAX = 10_000
 """Characters in a string field."""
@@ -88,7 +88,7 @@ def _plan(message: Descriptor) -> _Plan:
     fields = {field.number: _field(field) for field in message.fields}
     mask = message.fields_by_name.get("update_mask")
     masked = (
-        frozenset(field.name for field in message.fields if field.message_type and _resource(field.message_type))
+        frozenset(field.name for field in message.fields if field.message_type and resource_of(field.message_type))
         if mask is not None and mask.message_type and mask.message_type.full_name == _FIELD_MASK
         else frozenset()
     )
@@ -202,7 +202,7 @@ def _checks(field: FieldDescriptor) -> Iterator[Check]:
         form = field.GetOptions().Extensions[field_info_pb2.field_info].format
         if form in _FORMATS:
             yield _FORMATS[form]
-        if patterns := _name_patterns(field):
+        if patterns := name_patterns(field):
             yield _resource_name(patterns)
     elif field.name == "page_size":
         yield lambda value: "Must not be negative; 0 takes the default." if value < 0 else None
@@ -259,46 +259,3 @@ def _resource_name(patterns: tuple[str, ...]) -> Check:
     matches = re.compile("|".join(parts)).fullmatch
     problem = f"Not a name of the form {' or '.join(patterns)}."
     return lambda value: None if matches(value) else problem
-
-
-def _name_patterns(field: FieldDescriptor) -> tuple[str, ...]:
-    """The patterns that a string field's value must follow; none when it is no resource name."""
-    own = field.containing_type and _resource(field.containing_type)
-    if own and field.name == (own.name_field or "name"):
-        return tuple(own.pattern)
-    reference = field.GetOptions().Extensions[resource_pb2.resource_reference]
-    kind = reference.type or reference.child_type
-    if kind in ("", "*"):
-        return ()
-    patterns = _declared().get(kind) or _declared_near(field.file).get(kind)  # type: ignore[attr-defined] # missing in the stubs only
-    if patterns is None:
-        raise ValueError(f"{field.full_name} refers to the resource type {kind}, which no proto declares")
-    if reference.child_type:  # The field names the parent: the pattern without the child's two last segments.
-        patterns = tuple(parent for pattern in patterns if (parent := pattern.rpartition("/")[0].rpartition("/")[0]))
-    return patterns
-
-
-def _resource(message: Descriptor) -> resource_pb2.ResourceDescriptor | None:
-    options = message.GetOptions()
-    return options.Extensions[resource_pb2.resource] if options.HasExtension(resource_pb2.resource) else None
-
-
-@cache
-def _declared() -> dict[str, tuple[str, ...]]:
-    """Resource type -> patterns, over all protos of the platform."""
-    pool = descriptors.pool()
-    files = (pool.FindFileByName(file.name) for file in descriptors.descriptor_set().file)
-    return {kind: patterns for file in files for kind, patterns in _resources_of(file)}
-
-
-def _declared_near(file: FileDescriptor) -> dict[str, tuple[str, ...]]:
-    """The same for a file outside the descriptor set, and what it imports."""
-    return {kind: patterns for near in (file, *file.dependencies) for kind, patterns in _resources_of(near)}
-
-
-def _resources_of(file: FileDescriptor) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for definition in file.GetOptions().Extensions[resource_pb2.resource_definition]:
-        yield definition.type, tuple(definition.pattern)
-    for message in file.message_types_by_name.values():
-        if resource := _resource(message):
-            yield resource.type, tuple(resource.pattern)

@@ -13,8 +13,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
-import re
 import secrets
 import time
 from collections.abc import Collection
@@ -31,19 +29,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from chassis import key_rings
+
 if TYPE_CHECKING:
     from chassis.settings import Settings
 
 TOKEN_TTL_MAX_S = 300
 LINK_TTL_MAX = timedelta(days=731)
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _CLOCK_SKEW_S = 5
 _TOKEN_MAX_LENGTH = 16_384
 _TOKENS_REMEMBERED = 1_000
 """A caller sends one token with many requests, and verifying it costs more than many a request."""
 _ALGORITHM = "HS256"
-_KEY_ID = re.compile(r"[A-Za-z0-9.-]{1,32}")
 
 
 class InvalidToken(Exception):  # noqa: N818
@@ -99,7 +97,7 @@ class Keyring:
     """All keys of an installation. Raises ValueError, without any value in it, when `text` is no keyring."""
 
     def __init__(self, text: str) -> None:
-        self._current, self._stable, self._keys = _parse(text)
+        self._current, self._stable, self._keys = key_rings.parse(text)
         self._subkey = cache(self._derive)
         self._signer = cache(self._make_signer)
         self._verified = lru_cache(_TOKENS_REMEMBERED)(self._verify)
@@ -235,58 +233,9 @@ class Keyring:
         return Signer(key_id, Ed25519PrivateKey.from_private_bytes(self._subkey(key_id, f"sign:{use}")))
 
     def _derive(self, key_id: str, use: str) -> bytes:
-        return HKDF(hashes.SHA256(), _KEY_BYTES, salt=None, info=f"rapport/{use}".encode()).derive(self._keys[key_id])
-
-
-def _parse(text: str) -> tuple[str, str, dict[str, bytes]]:
-    try:
-        ring = json.loads(text)
-    except json.JSONDecodeError:
-        raise ValueError("the keyring is not JSON; make one with `python -m chassis.keys new`") from None
-    if not isinstance(ring, dict) or not isinstance(ring.get("keys"), dict) or not ring["keys"]:
-        raise ValueError('the keyring has no keys: expected {"current": "k1", "keys": {"k1": "<base64>"}}')
-    keys: dict[str, bytes] = {}
-    for key_id, encoded in ring["keys"].items():
-        if not _KEY_ID.fullmatch(key_id):
-            raise ValueError("a key id has 1 to 32 letters, digits, dots, dashes")
-        try:
-            keys[key_id] = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            raise ValueError(f"key {key_id} is not base64") from None
-        if len(keys[key_id]) != _KEY_BYTES:
-            raise ValueError(f"key {key_id} is not {_KEY_BYTES} bytes long")
-    current = ring.get("current")
-    stable = ring.get("stable", next(iter(keys)))
-    for role, key_id in (("current", current), ("stable", stable)):
-        if not isinstance(key_id, str) or key_id not in keys:
-            raise ValueError(f"the keyring's `{role}` names no key in it")
-    return str(current), str(stable), keys
-
-
-def new_ring() -> str:
-    """JSON of a fresh keyring: a current key and the one that follows it."""
-    return json.dumps({"current": "k1", "stable": "k1", "keys": {"k1": _new_key(), "k2": _new_key()}})
-
-
-def rotate_ring(text: str, drop: Collection[str] = ()) -> str:
-    """JSON of the ring with its newest key made current and a fresh one added; keys in `drop` are gone.
-
-    Raises ValueError when `drop` names the stable key, or the key that becomes current.
-    """
-    current, stable, _ = _parse(text)
-    keys = dict(json.loads(text)["keys"])
-    newest = list(keys)[-1]  # Is `current` itself when no key is in waiting: then this roll-out only adds one.
-    for key_id in drop:
-        if key_id in (stable, newest, current):
-            raise ValueError(f"{key_id} is in use (current or stable) and cannot be dropped")
-        keys.pop(key_id, None)
-    number = 1 + max((int(key_id[1:]) for key_id in keys if key_id[1:].isdigit()), default=0)
-    keys[f"k{number}"] = _new_key()
-    return json.dumps({"current": newest, "stable": stable, "keys": keys})
-
-
-def _new_key() -> str:
-    return base64.b64encode(os.urandom(_KEY_BYTES)).decode()
+        return HKDF(hashes.SHA256(), key_rings.KEY_BYTES, salt=None, info=f"rapport/{use}".encode()).derive(
+            self._keys[key_id]
+        )
 
 
 _keyring: Keyring | None = None
@@ -321,7 +270,11 @@ def _main() -> None:
     rotate.add_argument("--drop", action="append", default=[], metavar="KEY", help="remove an old key for good")
     arguments = parser.parse_args()
     try:
-        ring = new_ring() if arguments.command == "new" else rotate_ring(sys.stdin.read(), arguments.drop)
+        ring = (
+            key_rings.new_ring()
+            if arguments.command == "new"
+            else key_rings.rotate_ring(sys.stdin.read(), arguments.drop)
+        )
     except ValueError as error:
         sys.exit(f"chassis.keys: {error}")
     sys.stdout.write(ring + "\n")

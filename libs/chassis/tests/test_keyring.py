@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis import keys
-from chassis.keys import ExpiredToken, InvalidToken, Keyring, new_ring, rotate_ring
+from chassis.key_rings import new_ring, rotate_ring
+from chassis.keys import ExpiredToken, InvalidToken, Keyring
 
 RING = new_ring()
 ROTATED = rotate_ring(RING)
