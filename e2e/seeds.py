@@ -56,7 +56,9 @@ def _plan_message(api: Api, purpose: str) -> dict[str, str]:
     journey = api.post("/v1/journeys", body, journeyId="welcome")["name"]
     api.post(f"/v1/{journey}:activate")
     suppression = api.post("/v1/suppressions", {"email": "nobody@example.org", "reason": "REASON_COMPLAINT"})["name"]
-    return {"templates": template, "journeys": journey, "suppressions": suppression}
+    # It takes weeks of entries to have one: the name stands for a journey that holds nobody out.
+    effect = {"journeys/effect": f"{journey}/effect"}
+    return {"templates": template, "journeys": journey, "suppressions": suppression, **effect}
 
 
 def _message(api: Api) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import UTC
 
+from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.consent.v1 import purpose_pb2
 from rapport.identity.v1 import events_pb2
@@ -12,7 +13,7 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
-from scoring.usecases import leads, people, signals, staging
+from scoring.usecases import journey_entrants, leads, people, signals, staging
 
 
 class Handlers:
@@ -80,6 +81,11 @@ class Handlers:
     def forget_leads(self, event: sales_events_pb2.LeadsErased, _envelope: Envelope) -> None:
         """Forgets leads that were erased with a person, though they may name none."""
         leads.erase_named(event.leads)
+
+    @subscribe(campaigns_events_pb2.JourneyEntered, some_erased=True)
+    def note_entrants(self, event: campaigns_events_pb2.JourneyEntered, envelope: Envelope) -> None:
+        """Keeps who entered a journey that holds people out, and in which group."""
+        journey_entrants.note(event, left_out=envelope.erased)
 
     @subscribe(consent_events_pb2.ErasureRequested, erased_too=True)
     def erase(self, event: consent_events_pb2.ErasureRequested, envelope: Envelope) -> None:

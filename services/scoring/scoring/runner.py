@@ -1,4 +1,4 @@
-"""Role `run`: carries scoring jobs through, scores leads, writes files of purchases, keeps segments, erases people."""
+"""Role `run`: carries scoring jobs through, scores leads, writes files of purchases, keeps segments, measures journeys, erases people."""
 
 import functools
 import logging
@@ -20,12 +20,13 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, flushing, lead_scoring, models, rescoring, running
+from scoring.usecases import evaluating, flushing, journey_effects, lead_scoring, models, rescoring, running
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
 LEADS_EVERY_S = 0.3
 RESCORE_EVERY_S = 0.3
+EFFECTS_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -55,6 +56,9 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             ),
             _loop("leads", stopping, LEADS_EVERY_S, functools.partial(_score_leads, settings, store, stopping)),
             _loop("rescore", stopping, RESCORE_EVERY_S, functools.partial(rescoring.rescore_due, settings, store)),
+            _loop(
+                "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)
+            ),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),

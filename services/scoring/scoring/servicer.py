@@ -9,6 +9,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
     customer_scores_pb2,
+    journey_effect_pb2,
     lead_score_pb2,
     model_pb2,
     scoring_job_pb2,
@@ -22,9 +23,10 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import aliases, filters, paging
 from docstore.filters import FilterField
-from scoring import messages
+from scoring import journey_messages, messages
 from scoring.domain import job_limits
-from scoring.store import Lead, Model, Profile, Score, ScoringJob, Segment
+from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
+from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.store.scores import scores_of, totals, with_segments
@@ -95,6 +97,12 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         order = [("score.probability", -1)]
         found, token = paging.page(Lead.rows(), filter=SCORED, order=order, request=request, bind={})
         return pb.ListLeadScoresResponse(lead_scores=map(messages.lead_score, found), next_page_token=token)
+
+    def GetJourneyEffect(self, request: pb.GetJourneyEffectRequest, _: Context) -> journey_effect_pb2.JourneyEffect:
+        days = request.window_days or WINDOW_DEFAULT
+        if days not in WINDOWS:
+            raise fields.refusal("INVALID_WINDOW", "window_days", f"is none of {', '.join(map(str, WINDOWS))}.")
+        return journey_messages.journey_effect(JourneyEffect.of(request.name.split("/")[1]), days)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())

@@ -1,42 +1,112 @@
-"""What acting on scores brought: customers acted on against a hold-out group drawn at random from the same ones."""
+"""What acting on customers brought: those acted on against those held out, drawn by chance from the same ones.
 
+It is an effect, not a correlation, only where chance decided who was held out, before anybody was acted on, and
+customers count in the group they were drawn into whatever reached them ("intention to treat").
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from scoring.domain.gates import Interval
-from scoring.models.fitting import Floats
-
-LEAST = 30
-"""Customers in each group."""
-_Z = 1.6448536269514722
+LEAST = 100
+"""Customers in each group: with fewer the normal law does not hold for what few of them do."""
+LEAST_HITS = 20
+"""Customers of both groups who did it at all."""
+_Z_90, _Z_95 = 1.6448536269514722, 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a customer acted on did more than one held out, on average, with its 90 percent interval."""
+class Sample:
+    """An outcome of some customers: how many they are, its sum, and the sum of its squares."""
 
-    per_customer: Interval
-    total: Interval
-    """Over all customers acted on."""
-    treated: int
-    held_out: int
+    customers: int
+    total: float
+    squares: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Sample":
+        """The sample of single values."""
+        found = [float(value) for value in values]
+        return cls(len(found), math.fsum(found), math.fsum(value * value for value in found))
+
+    @property
+    def mean(self) -> float:
+        """The average; 0 of nobody."""
+        return self.total / self.customers if self.customers else 0.0
+
+    @property
+    def variance(self) -> float:
+        """Of single values, unbiased; needs two customers."""
+        return max(0.0, self.squares - self.total**2 / self.customers) / (self.customers - 1)
 
 
-def measured(treated: Floats, held_out: Floats) -> Effect | str:
-    """The effect on an outcome (purchases, revenue) of each customer, or in words why it cannot be told.
+Stratum = tuple[Sample, Sample]
+"""Treated and held out, drawn at the same odds."""
 
-    Difference of means with Welch's standard error. It is an effect, not a correlation, only where chance decided who
-    was held out, before anybody was acted on, and customers count in the group they were drawn into whatever reached
-    them ("intention to treat").
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much those treated are ahead, on average, with its 90 and 95 percent intervals.
+
+    p_value: how often chance alone gives a difference at least as large, either way.
     """
-    groups = (np.asarray(treated, dtype=np.float64), np.asarray(held_out, dtype=np.float64))
-    for name, group in zip(("acted on", "held out"), groups, strict=True):
-        if len(group) < LEAST:
-            return f"{len(group)} customers were {name}; an effect needs {LEAST} of each"
-    difference = float(groups[0].mean() - groups[1].mean())
-    deviation = float(np.sqrt(sum(group.var(ddof=1) / len(group) for group in groups)))
-    low, high = difference - _Z * deviation, difference + _Z * deviation
-    size = len(groups[0])
-    everybody = Interval(difference * size, low * size, high * size)
-    return Effect(Interval(difference, low, high), everybody, size, len(groups[1]))
+
+    value: float
+    low_90: float
+    high_90: float
+    low_95: float
+    high_95: float
+    p_value: float
+
+
+def of_means(strata: Sequence[Stratum]) -> Difference:
+    """The difference of an average, such as revenue; Welch's standard error.
+
+    strata: whoever was drawn at other odds is compared apart, and strata count by their customers: else a time of
+    many purchases that held out few would look like an effect. All must hold two of each group at least.
+    """
+    return _combined(strata, lambda sample: sample.variance / sample.customers)
+
+
+def of_shares(strata: Sequence[Stratum]) -> Difference:
+    """The difference of a share, of outcomes 0 and 1; strata as in `of_means`.
+
+    Agresti and Caffo (2000): one hit and one miss more in each group for the standard error, so that a group in which
+    nobody did it has one too.
+    """
+
+    def variance(sample: Sample) -> float:
+        smoothed = (sample.total + 1) / (sample.customers + 2)
+        return smoothed * (1 - smoothed) / (sample.customers + 2)
+
+    return _combined(strata, variance)
+
+
+def drawn_p(strata: Iterable[tuple[int, int, float]]) -> float:
+    """How often chance alone draws groups at least as far from what was asked for: treated, held out, share asked.
+
+    A small value says that something else than chance decides who is counted (a sample ratio mismatch).
+    """
+    beyond = variance = 0.0
+    for treated, held_out, share in strata:
+        everybody = treated + held_out
+        beyond += held_out - everybody * share
+        variance += everybody * share * (1 - share)
+    return _two_sided(beyond / math.sqrt(variance)) if variance else 1.0
+
+
+def _combined(strata: Sequence[Stratum], variance_of: Callable[[Sample], float]) -> Difference:
+    everybody = sum(treated.customers + held_out.customers for treated, held_out in strata)
+    value = variance = 0.0
+    for treated, held_out in strata:
+        weight = (treated.customers + held_out.customers) / everybody
+        value += weight * (treated.mean - held_out.mean)
+        variance += weight**2 * (variance_of(treated) + variance_of(held_out))
+    error = math.sqrt(variance)
+    p_value = _two_sided(value / error) if error else float(value == 0)
+    ends = [value + sign * z * error for z in (_Z_90, _Z_95) for sign in (-1, 1)]
+    return Difference(value, ends[0], ends[1], ends[2], ends[3], p_value)
+
+
+def _two_sided(z: float) -> float:
+    return math.erfc(abs(z) / math.sqrt(2))

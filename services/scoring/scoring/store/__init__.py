@@ -4,6 +4,7 @@ from docstore.aliases import CustomerAlias
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.histories import PurchaseHistory, PurchaseNews, ScoreKeeper, Scorer
 from scoring.store.jobs import ScoringJob
+from scoring.store.journeys import JourneyEffect, JourneyEntrant
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
@@ -26,6 +27,8 @@ DOCUMENTS = (
     SegmentChange,
     Lead,
     LeadScan,
+    JourneyEntrant,
+    JourneyEffect,
     PurchaseNews,
     PurchaseHistory,
     Scorer,
@@ -37,6 +40,8 @@ DOCUMENTS = (
 __all__ = [
     "DOCUMENTS",
     "FeatureManifest",
+    "JourneyEffect",
+    "JourneyEntrant",
     "Lead",
     "LeadScan",
     "Model",

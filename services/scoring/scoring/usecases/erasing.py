@@ -22,7 +22,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob, StagedPurchase, histories
 from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
-from scoring.usecases import flushing, leads, memberships, running, signals
+from scoring.usecases import flushing, journey_entrants, leads, memberships, running, signals
 
 _ENDED_AT_ONCE = 100
 
@@ -38,11 +38,13 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
     objections = Objection.rows().delete_many({"uid": {"$in": uids}}).deleted_count
     known = aliases.forget(customers)
     told_leads = leads.erase(customers)
+    entrants = journey_entrants.forget(customers)
     removed = _erase_from_files(customers, settings, blobs)
     return {
         **{kind: (number, 0) for kind, number in forgotten.items()},
         "objections": (objections, 0),
         "leads": (told_leads, 0),
+        "journeyEntrants": (entrants, 0),
         "customerAliases": (known, 0),
         "purchases": (removed[PURCHASES], 0),
         "orderLines": (removed[ORDER_LINES], 0),

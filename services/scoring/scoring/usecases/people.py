@@ -10,7 +10,7 @@ from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection, histories
 from scoring.store.objections import objecting, profile_of
-from scoring.usecases import leads, memberships, signals
+from scoring.usecases import journey_entrants, leads, memberships, signals
 from scoring.usecases.memberships import Cause
 
 
@@ -23,6 +23,7 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     _leave([_uid(name) for name in profile], Cause.CAUSE_SCORES_REMOVED)
     histories.forget(profile)
     leads.remove_of(profile)
+    journey_entrants.forget(profile)
 
 
 def allow_profiling(customer: str) -> None:
@@ -51,6 +52,7 @@ def follow_alias(change: AliasChange) -> None:
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
         leads.remove_of(profile_of(canonical))
+        journey_entrants.forget(profile_of(canonical))
 
 
 def _leave(uids: Collection[str], cause: Cause.Cause) -> None:

@@ -19,7 +19,7 @@ from docstore.aliases import AliasChange
 from eventing import erasing, sweeping
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
-from scoring.store import Lead, ScoringJob, StagedPurchase, histories
+from scoring.store import JourneyEntrant, Lead, ScoringJob, StagedPurchase, histories
 from scoring.store.features import FILE_KINDS, ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import flushing, people, preparing, running, signals, storing
@@ -138,13 +138,14 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
         histories.ask([gone, *stay], START)
         lead = {"facts": {"source": "SOURCE_WEB"}, "changes": 1}
         Lead.rows().insert_many({"customer": name, **lead} for name in (gone, *stay))
+        JourneyEntrant.rows().insert_many({"customer": name, "journey": "planted"} for name in (gone, *stay))
         before, lines = rows_by_customer(store), lines_by_customer(store)
         ended = {"outcome": "SUCCEEDED", "state": batches.DONE, "end_time": START}
         for job, state in (("ended", ended), ("parked", {"state": "FAILED"})):
             values = {"as_of": START, "horizon_weeks": 1, "discount_basis_points": 0, "files": True} | state
             store.put(ScoringJob.new(job, **values).insert().subject, "aliases.txt", gone.encode())
     wanted = {"features", "scoringJobs", "staged_purchases", "scores", "profiling_objections", "customer_aliases"}
-    wanted |= {"profiles", "segment_signals", "segment_changes", "leads"}
+    wanted |= {"profiles", "segment_signals", "segment_changes", "leads", "journey_entrants"}
     texts = [text for name in (gone, also, alone) for text in (name, f"planted-{name[-6:]}")]
     assert all(holding(text) for text in texts)
     assert set.union(*(holding(text) for text in texts)) >= wanted
@@ -156,7 +157,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
-    told |= {"leads": 1, "orderLines": 74, "purchaseHistories": 1}
+    told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1}
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}

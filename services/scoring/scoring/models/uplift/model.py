@@ -59,6 +59,8 @@ class Uplift:
     """Of "everybody is moved alike"; 1 where it was not tested."""
     qini: Estimate | None
     """Of the chosen learner, out of fold; a little flattered by the choice. None where no learner was chosen."""
+    ranking: Floats | None
+    """Scores out of fold of the learner that ranks best, also when it is not acted on; None where none was tried."""
     messages: tuple[str, ...]
     """Why the average effect stands in, and what to do; empty if all is well."""
 
@@ -110,8 +112,8 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
     z = _standardised(x, mean, scale)
     features = _features(z, names)
 
-    def standing_in(average: Estimate, *messages: str, p: float = 1.0) -> Uplift:
-        return Uplift(tuple(names), mean, scale, features, average, None, None, None, p, None, messages)
+    def standing_in(average: Estimate, *messages: str, p: float = 1.0, ranking: Floats | None = None) -> Uplift:
+        return Uplift(tuple(names), mean, scale, features, average, None, None, None, p, None, ranking, messages)
 
     least_arm = int(min(treated.sum(), len(treated) - treated.sum()))
     if least_arm == 0:
@@ -143,13 +145,16 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
     # One way of cutting into folds may be lucky: twice the median p-value over several ways is still one
     # (Chernozhukov et al. 2018).
     p = min(1.0, 2 * float(np.median([p for _, p in tested])))
-    if p > LEVEL:
-        return standing_in(
-            average, f"no heterogeneity found (p = {p:.2g}): treat everybody or nobody by the average effect", p=p
-        )
     best = int(np.argmax(np.mean([statistic for statistic, _ in tested], axis=0)))
     name = tuple(LEARNERS)[best]
     score, usual = (np.mean([parts[kind][best] for parts in crossed], axis=0) for kind in (0, 1))
+    if p > LEVEL:
+        return standing_in(
+            average,
+            f"no heterogeneity found (p = {p:.2g}): treat everybody or nobody by the average effect",
+            p=p,
+            ranking=score,
+        )
     found = qini.with_interval(score, treated, outcome, seed=seed)
     if found.low <= LEAST_QINI:
         return standing_in(
@@ -157,10 +162,11 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
             f"differences between customers are too small to act on (Qini {found.value:.3f}, at least {found.low:.3f}; "
             f"{LEAST_QINI} is needed): no heterogeneity found that pays; treat everybody or nobody by the average",
             p=p,
+            ranking=score,
         )
     calibration = heterogeneity.calibrated(score, treated, outcome, usual)
     learner = LEARNERS[name](z, treated, outcome)
-    return Uplift(tuple(names), mean, scale, features, average, name, learner, calibration, p, found, ())
+    return Uplift(tuple(names), mean, scale, features, average, name, learner, calibration, p, found, score, ())
 
 
 def predict(model: Uplift, x: Floats) -> Prediction:

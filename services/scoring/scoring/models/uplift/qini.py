@@ -79,6 +79,23 @@ def with_interval(score: Floats, treated: Ints, outcome: Ints, *, replicates: in
     return Estimate(float(value), float(low), float(high))
 
 
+def curve(score: Floats, treated: Ints, outcome: Ints, points: int) -> tuple[tuple[float, float], ...]:
+    """The curve at so many equal steps of the ranking: share of the customers treated, and outcomes gained.
+
+    Gained by each customer there is, were the first of the ranking treated and no others: 0.01 is one in a hundred.
+    """
+    order, ends = _steps(score)
+    treated, outcome = treated[order], outcome[order]
+    n, nt, yt = (np.cumsum(column)[ends] for column in (np.ones(len(order)), treated, treated * outcome))
+    nc, yc = n - nt, np.cumsum(outcome)[ends] - yt
+    uplift = np.divide(yt, nt, out=np.zeros(len(n)), where=nt > 0) - np.divide(
+        yc, nc, out=np.zeros(len(n)), where=nc > 0
+    )
+    at, gain = np.append(0.0, n / len(order)), np.append(0.0, uplift * n / len(order))
+    shares = np.arange(points + 1) / points
+    return tuple(zip(shares.tolist(), np.interp(shares, at, gain).tolist(), strict=True))
+
+
 def groups(predicted: Floats, treated: Ints, outcome: Ints, count: int = 10) -> tuple[Group, ...]:
     """Measured against predicted uplift by tenths of the ranking; those without one of the arms are left out."""
     found = []

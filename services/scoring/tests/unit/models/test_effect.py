@@ -1,31 +1,66 @@
-"""What acting on scores brought, against customers held out."""
+"""What acting on customers brought, against customers held out."""
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from scoring.models import effect
-from scoring.models.effect import Effect
+from scoring.models.effect import Sample
 
 
-def test_an_effect_is_told_with_an_interval_that_holds_it() -> None:
+def bought(n: int, rate: float, rng: np.random.Generator) -> Sample:
+    hits = int(rng.binomial(n, rate))
+    return Sample(n, hits, hits)
+
+
+def test_an_effect_is_told_with_intervals_and_a_p_value() -> None:
+    # By hand: 12 % of 4,000 against 8 % of 1,000.
+    found = effect.of_shares([(Sample(4_000, 480, 480), Sample(1_000, 80, 80))])
+    error = (481 / 4_002 * 3_521 / 4_002 / 4_002 + 81 / 1_002 * 921 / 1_002 / 1_002) ** 0.5
+    assert found.value == pytest.approx(0.04)
+    assert (found.low_90, found.high_90) == pytest.approx((0.04 - 1.644854 * error, 0.04 + 1.644854 * error))
+    assert (found.low_95, found.high_95) == pytest.approx((0.04 - 1.959964 * error, 0.04 + 1.959964 * error))
+    assert found.p_value == pytest.approx(2 * norm.sf(0.04 / error))
+
+
+def test_the_error_of_means_is_welchs() -> None:
     rng = np.random.default_rng(7)
-    found = effect.measured(rng.poisson(1.5, 5_000), rng.poisson(1.0, 1_000))
-    assert isinstance(found, Effect)
-    assert found.per_customer.low < 0.5 < found.per_customer.high
-    assert found.per_customer.low > 0
-    assert found.total.value == pytest.approx(found.per_customer.value * 5_000)
-    assert (found.treated, found.held_out) == (5_000, 1_000)
+    treated, held_out = rng.exponential(50, 5_000), rng.exponential(40, 1_000)
+    found = effect.of_means([(Sample.of(treated), Sample.of(held_out))])
+    error = np.sqrt(treated.var(ddof=1) / 5_000 + held_out.var(ddof=1) / 1_000)
+    assert found.value == pytest.approx(treated.mean() - held_out.mean())
+    assert found.high_95 - found.low_95 == pytest.approx(2 * 1.959964 * error)
 
 
-def test_intervals_hold_nothing_ninety_times_in_a_hundred() -> None:
+def test_intervals_hold_nothing_as_often_as_they_say() -> None:
     rng = np.random.default_rng(8)
-    held = 0
-    for _ in range(300):
-        found = effect.measured(rng.poisson(1, 400), rng.poisson(1, 100))
-        assert isinstance(found, Effect)
-        held += found.per_customer.low <= 0 <= found.per_customer.high
-    assert 255 <= held <= 285
+    ninety = fives = small = 0
+    for _ in range(1_000):
+        found = effect.of_shares([(bought(400, 0.1, rng), bought(100, 0.1, rng))])
+        ninety += found.low_90 <= 0 <= found.high_90
+        fives += found.low_95 <= 0 <= found.high_95
+        small += found.p_value < 0.05
+    assert 870 <= ninety <= 940
+    assert 930 <= fives <= 980
+    assert 20 <= small <= 70
 
 
-def test_without_a_group_it_says_so() -> None:
-    assert effect.measured(np.ones(100), np.ones(29)) == "29 customers were held out; an effect needs 30 of each"
+def test_another_share_held_out_is_no_effect() -> None:
+    # Nothing is moved: at first few bought and few were held out, then many bought and half were held out.
+    strata = [(Sample(900, 90, 90), Sample(100, 10, 10)), (Sample(500, 250, 250), Sample(500, 250, 250))]
+    assert effect.of_shares(strata).value == pytest.approx(0.0)
+    together = effect.of_shares([(Sample(1_400, 340, 340), Sample(600, 260, 260))])
+    assert together.p_value < 1e-6, "all in one it would look like one"
+
+
+def test_nobody_who_did_it_has_an_error_too() -> None:
+    found = effect.of_shares([(Sample(100, 20, 20), Sample(100, 0, 0))])
+    assert found.high_90 - found.value > 0.065
+    assert effect.of_means([(Sample(100, 0, 0), Sample(100, 0, 0))]).p_value == 1.0
+
+
+def test_groups_that_chance_did_not_draw_are_noticed() -> None:
+    assert effect.drawn_p([(8_000, 2_000, 0.2), (500, 500, 0.5)]) == 1.0
+    assert effect.drawn_p([(8_050, 1_950, 0.2)]) > 0.1
+    assert effect.drawn_p([(8_200, 1_800, 0.2)]) < 1e-6
+    assert effect.drawn_p([]) == 1.0
