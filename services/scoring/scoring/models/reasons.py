@@ -1,9 +1,9 @@
-"""Why a customer is worth what the score says, in words: the three largest contributions.
+"""Why a customer is worth what the score says, in words: the three largest contributions, with direction and size.
 
 A value is P(alive) times purchases if alive times spend; its logarithm splits into a sum, each part compared with what
 is usual among the tenant's customers: silence (P(alive)), frequency (purchases against those usual at that age; of
 one who never came back together with the silence), age, and spend. Parts are ranked by size, whether they raise or
-lower the value.
+lower the value. By how much each does is told as a share of the value that one has who is as usual in it.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,17 @@ from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 MOST = 3
 _LEAST = 1e-300
+_HARDLY, _SEVERAL, _MOST_TIMES = 10, 20, 10
+_EFFECTS = {
+    0: "lowers the value by more than 95 %",
+    **{_HARDLY - tenth: f"lowers the value by about {10 * tenth} %" for tenth in range(1, 10)},
+    _HARDLY: "hardly changes the value",
+    **{_HARDLY + tenth: f"raises the value by about {10 * tenth} %" for tenth in range(1, 10)},
+    **{_SEVERAL + times: f"raises the value to about {times} times" for times in range(2, _MOST_TIMES)},
+    _SEVERAL + _MOST_TIMES: f"raises the value to more than {_MOST_TIMES - 1} times",
+}
+"""By level, from the greatest loss to the greatest gain."""
+_LEVELS = 32
 
 
 @dataclass(frozen=True)
@@ -52,21 +63,24 @@ def explain(
     revenue: Ints,
 ) -> Reasons:
     """Reasons of each customer; `usual_discounted` is what is usual at the customer's age."""
+    # That one never came back is told once, by the frequency.
+    back = x > 0
     parts = np.stack(
         [
-            # That one never came back is told once, by the frequency.
-            np.where(x > 0, _size(seen.alive, usual.alive), -1.0),
+            np.where(back, _ratio(seen.alive, usual.alive), 0.0),
             np.where(
-                x > 0,
-                _size(seen.discounted_if_alive, usual_discounted),
-                _size(seen.discounted, usual.alive * usual_discounted),
+                back,
+                _ratio(seen.discounted_if_alive, usual_discounted),
+                _ratio(seen.discounted, usual.alive * usual_discounted),
             ),
-            _size(usual_discounted, usual.discounted),
-            _size(expected_spend, usual.spend),
+            _ratio(usual_discounted, usual.discounted),
+            _ratio(expected_spend, usual.spend),
         ]
     )
-    # Rounded, so that parts equal but for the last bit rank alike everywhere; the order of parts breaks ties.
-    ranked = np.argsort(-np.round(parts, 6), axis=0, kind="stable")[:MOST]
+    sizes = np.abs(parts)
+    sizes[0, ~back] = -1.0
+    # Parts equal but for the last bit rank alike everywhere, for they are rounded; the order of parts breaks ties.
+    ranked = np.argsort(-sizes, axis=0, kind="stable")[:MOST]
     kinds = (
         _silence(x, recency_days, age_days),
         _frequency(x, recency_days, age_days),
@@ -75,20 +89,37 @@ def explain(
     )
     texts: list[str] = []
     codes = np.empty(parts.shape, dtype=np.int32)
-    for row, (vocabulary, inverse) in enumerate(kinds):
+    for row, kind in enumerate(kinds):
+        vocabulary, inverse = _with_effects(kind, parts[row])
         codes[row] = inverse + len(texts)
         texts += vocabulary
-    codes[parts < 0] = -1
+    codes[sizes < 0] = -1
     return Reasons(np.array(texts, dtype=np.str_), np.take_along_axis(codes, ranked, axis=0).T)
 
 
-def _size(value: Floats, usual: Floats | float) -> Floats:
-    size: Floats = np.abs(np.log(np.maximum(value, _LEAST)) - np.log(np.maximum(usual, _LEAST)))
-    return size
+def _ratio(value: Floats, usual: Floats | float) -> Floats:
+    """The logarithm of what a part does to the value, to 6 decimals."""
+    ratio: Floats = np.round(np.log(np.maximum(value, _LEAST)) - np.log(np.maximum(usual, _LEAST)), 6)
+    return ratio
 
 
 Texts = tuple[list[str], NDArray[np.int64]]
 """Distinct texts, and which of them each customer has."""
+
+
+def _with_effects(kind: Texts, ratios: Floats) -> Texts:
+    """The texts with what it does to the value."""
+    texts, inverse = kind
+    factor = np.exp(np.clip(ratios, -50.0, 50.0))
+    lowers, raises = np.rint(10 * (1 - factor)), np.rint(10 * (factor - 1))
+    several = _SEVERAL + np.minimum(np.rint(factor), _MOST_TIMES)
+    level = np.where(factor < 1, _HARDLY - lowers, np.where(raises < _HARDLY, _HARDLY + raises, several))
+    keys = inverse * _LEVELS + level.astype(np.int64)
+    # There are few texts: to count them is faster than to sort.
+    there = np.bincount(keys, minlength=len(texts) * _LEVELS) > 0
+    found = np.flatnonzero(there)
+    told = [f"{texts[key // _LEVELS]}: {_EFFECTS[key % _LEVELS]}" for key in found.tolist()]
+    return told, (np.cumsum(there) - 1)[keys]
 
 
 def _silence(x: Ints, recency_days: Ints, age_days: Ints) -> Texts:

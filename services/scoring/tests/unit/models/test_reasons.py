@@ -19,32 +19,32 @@ def explained(x, recency, age, revenue, spend, model=MODEL):
 
 def test_a_long_silence_comes_first():
     told = explained(6, 7 * 36, 7 * 77, 7 * 3_000, 3_000.0)
-    assert told[0] == "last bought 41 weeks ago while usually every 6 weeks"
-    assert "bought 7 times in 77 weeks" in told
+    assert told[0] == "last bought 41 weeks ago while usually every 6 weeks: lowers the value by about 80 %"
+    assert "bought 7 times in 77 weeks: raises the value to about 3 times" in told
     assert len(told) == 3
 
 
 def test_a_large_spender_hears_of_spend():
     told = explained(2, 7 * 20, 7 * 22, 3 * 30_000, 25_000.0)
-    assert told[0] == "spends 10.0 times the average order"
+    assert told[0] == "spends 10.0 times the average order: raises the value to about 8 times"
 
 
 def test_one_who_never_came_back():
     told = explained(0, 0, 7 * 60, 3_000, 3_000.0)
-    assert told[0] == "bought only once, 60 weeks ago"
-    assert "spends as much as the average order" in told
+    assert told[0] == "bought only once, 60 weeks ago: lowers the value by about 80 %"
+    assert "spends as much as the average order: hardly changes the value" in told
     assert not any("usually" in text for text in told)
 
 
 def test_silence_of_one_who_never_came_back_is_told_once_where_the_model_counts_it():
     told = explained(0, 0, 7 * 60, 3_000, 3_000.0, ParetoNbd(0.55, 10.6, 0.61, 11.7, np.eye(4) * 0.01, 0.0, 1))
-    assert told[0] == "bought only once, 60 weeks ago"
+    assert told[0] == "bought only once, 60 weeks ago: lowers the value by about 90 %"
     assert not any("usually" in text for text in told)
 
 
 def test_words_for_one():
     told = explained(9, 7 * 9, 7 * 10, 30_000, 3_000.0)
-    assert "last bought 1 week ago while usually every week" in told
+    assert "last bought 1 week ago while usually every week: raises the value by about 20 %" in told
 
 
 def test_nobody():
@@ -52,3 +52,22 @@ def test_nobody():
     seen = lifetime_value.outlook(MODEL, none, none, none, 52, 0.1)
     found = reasons.explain(Usual(1, 1, 1, 1), seen, np.zeros(0), np.zeros(0), none, none, none, none)
     assert found.indices.shape == (0, 3)
+
+
+def test_direction_and_size_follow_the_value():
+    """Told of spend alone: the value is the spend times what does not change."""
+    effects = {
+        60.0: "lowers the value by more than 95 %",
+        600.0: "lowers the value by about 80 %",
+        2_890.0: "hardly changes the value",
+        3_140.0: "hardly changes the value",
+        3_160.0: "raises the value by about 10 %",
+        5_800.0: "raises the value by about 90 %",
+        5_900.0: "raises the value to about 2 times",
+        28_400.0: "raises the value to about 9 times",
+        90_000.0: "raises the value to more than 9 times",
+    }
+    for spend, effect in effects.items():
+        told = explained(9, 7 * 9, 7 * 10, 30_000, spend) + explained(0, 0, 7 * 60, 3_000, spend)
+        spends = {text.partition(": ")[2] for text in told if text.startswith("spends")}
+        assert spends == {effect}, spend
