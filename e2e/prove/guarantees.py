@@ -157,7 +157,7 @@ BREAKAGES = (
     ),
     Breakage(
         "Time alone lets members out of a segment",
-        "services/scoring/scoring/domain/membership.py",
+        "services/scoring/scoring/domain/event_rules.py",
         "            person.again_at(first[leaving - 1] + length)",
         "            pass",
         "services/scoring/tests/integration/segments/test_segments_live.py::test_a_window_that_runs_out_is_told_once",

@@ -8,7 +8,7 @@ from chassis.errors import InvalidArgument
 from scoring import condition_messages
 from scoring.condition_messages import INVALID_CONDITION
 from scoring.domain import condition_text, condition_writing
-from scoring.domain.condition_text import ExpressionError
+from scoring.domain.condition_tokens import ExpressionError
 from scoring.domain.conditions import Condition, Events, singles
 
 

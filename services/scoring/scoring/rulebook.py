@@ -8,9 +8,10 @@ from graphlib import TopologicalSorter
 
 from chassis import money
 from scoring.domain import condition_text
-from scoring.domain.condition_text import ExpressionError
+from scoring.domain.condition_tokens import ExpressionError
 from scoring.domain.conditions import Condition, references
-from scoring.domain.membership import Person, Rule, keys_of, rule_of
+from scoring.domain.membership import keys_of, rule_of
+from scoring.domain.person import Person, Rule
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.store.scores import scores_of, totals, with_segments
-from scoring.usecases import cards, exploring, jobs, models, segments, summaries
+from scoring.usecases import cards, exploring, jobs, promoting, segments, summaries
 
 Context = grpc.ServicerContext
 _MODEL_FIELDS = {
@@ -122,10 +122,10 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return pb.ListModelsResponse(models=map(messages.model, found), next_page_token=token)
 
     def PromoteModel(self, request: pb.PromoteModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(models.promote(fields.uid(request.name), request.etag, request.reason))
+        return messages.model(promoting.promote(fields.uid(request.name), request.etag, request.reason))
 
     def RollBackModel(self, request: pb.RollBackModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(models.roll_back(fields.uid(request.name), request.etag, request.reason))
+        return messages.model(promoting.roll_back(fields.uid(request.name), request.etag, request.reason))
 
     def GetModelCard(self, request: pb.GetModelCardRequest, _: Context) -> HttpBody:
         return cards.card(fields.uid(request.name), request.format)

@@ -14,13 +14,12 @@ Texts are quoted or plain words. For a trait of one's own a plain word that read
 one; quoted it is a text.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from scoring.domain import conditions as tree
+from scoring.domain.condition_tokens import ExpressionError, Token, text_of, tokens_of, value_of
 from scoring.domain.conditions import (
     CONDITIONS_MAX,
     DEPTH_MAX,
@@ -39,7 +38,6 @@ from scoring.domain.conditions import (
     Score,
     Single,
     Trait,
-    Value,
     Window,
 )
 
@@ -47,31 +45,7 @@ LENGTH_MAX = 5_000
 
 T = TypeVar("T", bound=Single)
 
-_TOKEN = re.compile(
-    r"""\s*(?:
-      (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<operator><=|>=|!=|=|<|>|:)
-    | (?P<open>\()
-    | (?P<close>\))
-    | (?P<comma>,)
-    | (?P<minus>-(?=[A-Za-z_(]))
-    | (?P<word>[^\s()=!<>:"',]+)
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?")
 _WINDOW = re.compile(r"(\d{1,6})([dh])")
-
-
-class ExpressionError(ValueError):
-    """What is wrong with a text, and where: a sentence about it that lacks its subject."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
 
 
 def parse(text: str) -> Condition:
@@ -87,10 +61,10 @@ class _Parser:
     """Recursive descent over the tokens of one text."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _tokens(text)
+        self._tokens = tokens_of(text)
         self._next = 0
         self._count = 0
-        self._functions: Mapping[str, Callable[[_Token], Single]] = {
+        self._functions: Mapping[str, Callable[[Token], Single]] = {
             **dict.fromkeys(MEASURES, self._events),
             "consent": self._consent,
             "in_segment": self._in_segment,
@@ -144,10 +118,10 @@ class _Parser:
             self._fail(self._peek(), f"expected ( after {name.text}")
         return self._compared(name)
 
-    def _compared(self, name: _Token) -> Trait | Score:
+    def _compared(self, name: Token) -> Trait | Score:
         said = name.text
         if said == TRAIT_PREFIX and self._peek().kind == "string":
-            said += _text(self._advance())
+            said += text_of(self._advance())
         operator = self._operator(said, ":")
         sign: Operator = operator.text  # type: ignore[assignment] # the token's pattern allows no other
         value = self._advance()
@@ -156,13 +130,13 @@ class _Parser:
         if sign == ":" and value.kind == "word" and value.text == "*":
             sign = ":*"
         places = {"name": name, "operator": operator, "value": value}
-        found = None if sign == ":*" else _value(value, typed=said not in TRAITS and said != "rfm_segment")
+        found = None if sign == ":*" else value_of(value, typed=said not in TRAITS and said != "rfm_segment")
         if said not in SCORES:
             typed = found if TRAITS.get(said) is not bool else {"true": True, "false": False}.get(value.text, found)
             return self._checked(Trait(said, sign, typed), places)
         return self._checked(Score(said, sign, found), places)
 
-    def _events(self, name: _Token) -> Events:
+    def _events(self, name: Token) -> Events:
         self._expect("open", "expected (")
         event = self._text_argument("expected the name of an event")
         places = {"event": event}
@@ -175,10 +149,10 @@ class _Parser:
         places |= {"operator": operator, "value": value}
         measure: Measure = name.text  # type: ignore[assignment] # looked up by it
         sign: Operator = operator.text  # type: ignore[assignment] # as above
-        events = Events(measure, _text(event), sign, self._number(value), **found)  # type: ignore[arg-type] # typed below
+        events = Events(measure, text_of(event), sign, self._number(value), **found)  # type: ignore[arg-type] # typed below
         return self._checked(events, places, missing=places["close"])
 
-    def _event_argument(self, found: dict[str, object], places: dict[str, _Token]) -> None:
+    def _event_argument(self, found: dict[str, object], places: dict[str, Token]) -> None:
         token = self._advance()
         window = _WINDOW.fullmatch(token.text) if token.kind == "word" else None
         part = "window" if window else token.text
@@ -199,11 +173,11 @@ class _Parser:
         if operator.text != "=":
             self._fail(operator, f"{part} takes =")
         places[part] = self._text_argument("expected a text")
-        found[part] = _text(places[part])
+        found[part] = text_of(places[part])
         if not found[part]:
             self._fail(places[part], "expected a text")
 
-    def _consent(self, _: _Token) -> Consent:
+    def _consent(self, _: Token) -> Consent:
         self._expect("open", "expected (")
         purpose = self._text_argument("expected the name of a purpose")
         self._expect("comma", f"expected , and a channel: {', '.join(tree.CHANNELS)}")
@@ -213,53 +187,53 @@ class _Parser:
         if operator.text != "=":
             self._fail(operator, "consent takes =; put NOT before it for the opposite")
         state = self._text_argument(f"expected one of {', '.join(tree.CONSENT_STATES)}")
-        named = _text(purpose) if "/" in _text(purpose) else f"purposes/{_text(purpose)}"
-        consent = Consent(named, _text(channel).removeprefix("CHANNEL_"), _text(state))
+        named = text_of(purpose) if "/" in text_of(purpose) else f"purposes/{text_of(purpose)}"
+        consent = Consent(named, text_of(channel).removeprefix("CHANNEL_"), text_of(state))
         return self._checked(consent, {"purpose": purpose, "channel": channel, "state": state})
 
-    def _in_segment(self, _: _Token) -> InSegment:
+    def _in_segment(self, _: Token) -> InSegment:
         self._expect("open", "expected (")
         segment = self._text_argument("expected the name of a segment")
         self._expect("close", "expected )")
-        uid = _text(segment).removeprefix("segments/")
+        uid = text_of(segment).removeprefix("segments/")
         if not uid or "/" in uid:
             self._fail(segment, "name a segment, such as segments/regulars")
         return InSegment(uid)
 
-    def _checked(self, single: T, places: Mapping[str, _Token], missing: _Token | None = None) -> T:
+    def _checked(self, single: T, places: Mapping[str, Token], missing: Token | None = None) -> T:
         if problem := tree.problem_of(single):
             part, text = problem
             self._fail(places.get(part) or missing or next(iter(places.values())), text)
         return single
 
-    def _operator(self, after: str, more: str) -> _Token:
+    def _operator(self, after: str, more: str) -> Token:
         token = self._advance()
         if token.kind != "operator" or (token.text == ":" and not more):
             self._fail(token, f"expected an operator after {after}")
         return token
 
-    def _number(self, token: _Token) -> float:
-        number = _value(token, typed=True) if token.kind == "word" else None
+    def _number(self, token: Token) -> float:
+        number = value_of(token, typed=True) if token.kind == "word" else None
         if not isinstance(number, float):
             self._fail(token, "expected a number")
         return number
 
-    def _text_argument(self, problem: str) -> _Token:
+    def _text_argument(self, problem: str) -> Token:
         token = self._advance()
         if token.kind not in ("string", "word"):
             self._fail(token, problem)
         return token
 
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self._tokens[self._next]
 
-    def _advance(self) -> _Token:
+    def _advance(self) -> Token:
         token = self._tokens[self._next]
         if token.kind != "end":
             self._next += 1
         return token
 
-    def _expect(self, kind: str, problem: str) -> _Token:
+    def _expect(self, kind: str, problem: str) -> Token:
         token = self._advance()
         if token.kind != kind:
             self._fail(token, problem)
@@ -275,36 +249,5 @@ class _Parser:
         self._next += taken
         return taken
 
-    def _fail(self, token: _Token, problem: str) -> NoReturn:
+    def _fail(self, token: Token, problem: str) -> NoReturn:
         raise ExpressionError(f"is wrong at character {token.position + 1}: {problem}")
-
-
-def _tokens(text: str) -> list[_Token]:
-    if (position := text.find("\0")) >= 0:
-        raise ExpressionError(f"is wrong at character {position + 1}: a stray character")
-    tokens: list[_Token] = []
-    position, end = 0, len(text.rstrip())
-    while position < end:
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            position += len(text[position:]) - len(text[position:].lstrip())
-            raise ExpressionError(
-                f"is wrong at character {position + 1}: a quote without its end, or a stray character"
-            )
-        tokens.append(_Token(match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
-        position = match.end()
-    return [*tokens, _Token("end", "", end)]
-
-
-def _text(token: _Token) -> str:
-    return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL) if token.kind == "string" else token.text
-
-
-def _value(token: _Token, *, typed: bool) -> Value:
-    """The value of a token; with `typed` a plain word may be a number, true or false."""
-    if token.kind == "word" and typed:
-        if token.text in ("true", "false"):
-            return token.text == "true"
-        if _NUMBER.fullmatch(token.text) and math.isfinite(number := float(token.text)):
-            return number + 0.0  # no negative zero
-    return _text(token)

@@ -1,4 +1,4 @@
-"""The registry: a job's model gets its place beside the others, and people may promote and take back.
+"""The registry: a job's model gets its place beside the others.
 
 What becomes of a candidate was decided where its customers are, in the job program (`jobs.judge`); here it is written,
 all of it in one transaction.
@@ -7,29 +7,26 @@ all of it in one transaction.
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from rapport.scoring.v1 import events_pb2
 
 import docstore
-from chassis import clock, context, metric_names, telemetry
-from chassis.errors import FailedPrecondition
-from chassis.inputs import refusal
+from chassis import clock, metric_names, telemetry
 from docstore import Conflict, leases
 from docstore.blobs import BlobStore
 from scoring import messages
 from scoring.domain import gates
-from scoring.store import Model, ScoringJob, leads
-from scoring.store.jobs import ACTIVE
-from scoring.store.models import ARTEFACT, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store import Model, ScoringJob
+from scoring.store.models import ARTEFACT, LIFETIME_VALUE
+from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 from scoring.usecases.leased_jobs import JobFailed
 
 OUTCOMES_MOST = 12
 EARLIER_MOST = 2
 """Models that are no longer champion and are still held against what happens."""
-_REASON_MOST = 500
 Told = Mapping[str, Any]
 
 
@@ -73,55 +70,6 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     return made
 
 
-@docstore.command(None)
-def promote(uid: str, etag: str, reason: str) -> Model:
-    """Makes a model champion by hand. Raises NotFound, Aborted, InvalidArgument, FailedPrecondition."""
-    _check_reason(reason)
-    model: Model = Model.get(uid)
-    model.check_etag(etag or None)
-    if model.state == gates.CHAMPION:
-        return model
-    if model.state == gates.REJECTED:
-        failed = [gate for gate in model.gates if not gate["passed"]]
-        raise _refused(
-            "GATES_NOT_PASSED",
-            f"{model.name} did not pass {', '.join(gate['name'] for gate in failed)}; only one that did may score.",
-            model,
-            [(gate["name"].upper(), gate["message"]) for gate in failed],
-        )
-    if not model.artefact_sha256:
-        raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
-    _check_no_job(model)
-    champion = Model.in_state(gates.CHAMPION, model.kind)
-    if champion is not None:
-        model.previous = champion.uid
-        _settle(champion, gates.RETIRED, f"{model.name} was promoted by hand.")
-        champion.save()
-    _settle(model, gates.CHAMPION, _by_hand("Promoted", reason))
-    _tell_promoted(model, principal=context.current().principal)
-    _score_anew(model.kind)
-    return model.save()
-
-
-@docstore.command(None)
-def roll_back(uid: str, etag: str, reason: str) -> Model:
-    """Takes the champion back by hand; returns the champion of now. Raises as `promote` does."""
-    _check_reason(reason)
-    model: Model = Model.get(uid)
-    model.check_etag(etag or None)
-    if model.state != gates.CHAMPION:
-        raise _refused("MODEL_NOT_CHAMPION", f"{model.name} is {model.state}; only a champion is taken back.", model)
-    before = Model.get_many([model.previous]).get(model.previous) if model.previous else None
-    if before is None or not before.artefact_sha256:
-        raise _refused("NO_PREVIOUS_MODEL", f"No model that could come back was champion before {model.name}.", model)
-    _check_no_job(model)
-    message = _by_hand("Taken back", reason)
-    _take_back(model, before, message, principal=context.current().principal)
-    model.save()
-    _score_anew(model.kind)
-    return before.save()
-
-
 def oldest_age() -> float:
     """Seconds since the instant that the oldest champion looks from; 0 without one."""
     oldest = Model.oldest_champion()
@@ -144,8 +92,8 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
     if told["rollback"]["falls"]:
         assert champion is not None
         standing = board[_uid(told["standing"])]
-        _take_back(champion, standing, told["rollback"]["message"], job=job.name)
-        _score_anew(job.kind)
+        take_back(champion, standing, told["rollback"]["message"], job=job.name)
+        score_anew(job.kind)
     if standing is not None:
         _note_drift(standing, job, told["drifts"])
     made = [_candidate(job, description, hashes)]
@@ -155,13 +103,13 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
     if scorer is not None:
         if standing is not None:
             scorer.previous = standing.uid
-            _settle(standing, gates.RETIRED, f"{scorer.name} took its place.")
-        _tell_promoted(scorer, job=job.name)
-        _score_anew(job.kind)
+            settle(standing, gates.RETIRED, f"{scorer.name} took its place.")
+        tell_promoted(scorer, job=job.name)
+        score_anew(job.kind)
     if made[0].state in (gates.CHAMPION, gates.CHALLENGER):
         for model in board.values():
             if model.state == gates.CHALLENGER:
-                _settle(model, gates.RETIRED, f"{made[0].name} is measured in its place.")
+                settle(model, gates.RETIRED, f"{made[0].name} is measured in its place.")
     # There is one champion at any time: the old one goes before the new one comes.
     for model in sorted(board.values(), key=lambda model: model.state == gates.CHAMPION):
         model.save()
@@ -171,12 +119,6 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
     if job.rows().update_one(leases.held(job.leased()), {"$set": {"scorer": found.uid}}).matched_count != 1:
         raise Conflict(job.name)
     return found
-
-
-def _score_anew(kind: str) -> None:
-    """Leads are scored while they are open, not by jobs: they follow the champion at once."""
-    if kind == LEAD_CONVERSION:
-        leads.score_all_anew()
 
 
 def _board(told: Told, kind: str) -> dict[str, Model]:
@@ -252,7 +194,7 @@ def _common(job: ScoringJob, description: Told, state: str, why: str, sha256: st
         "job": job.uid,
         "kind": job.kind,
         "state": state,
-        "state_message": _sentence(why),
+        "state_message": sentence(why),
         "state_time": clock.now(),
         "as_of": job.as_of,
         "window_start_time": _instant(description["window_start"]),
@@ -265,72 +207,6 @@ def _common(job: ScoringJob, description: Told, state: str, why: str, sha256: st
         "artefact_sha256": sha256,
         "consenting": told["consenting"],
     }
-
-
-def _take_back(model: Model, before: Model, why: str, *, job: str = "", principal: str = "") -> None:
-    """The champion goes, the one before it comes; nothing is stored yet."""
-    _settle(model, gates.ROLLED_BACK, _sentence(why))
-    model.emit(
-        events_pb2.ModelRolledBack(
-            model=model.name, restored_model=before.name, scoring_job=job, reasons=[_sentence(why)], principal=principal
-        )
-    )
-    _settle(before, gates.CHAMPION, f"Champion again: {model.name} was taken back.")
-
-
-def _tell_promoted(model: Model, *, job: str = "", principal: str = "") -> None:
-    model.emit(
-        events_pb2.ModelPromoted(
-            model=model.name,
-            version=model.number,
-            scoring_job=job,
-            fallback=bool(model.fallback),
-            previous_model=f"{Model.resource}/{model.previous}" if model.previous else "",
-            principal=principal,
-        )
-    )
-
-
-def _settle(model: Model, state: str, message: str) -> None:
-    model.state = state
-    model.state_message = message
-    model.state_time = clock.now()
-
-
-def _check_reason(reason: str) -> None:
-    if len(reason) > _REASON_MOST:
-        raise refusal("INVALID_REASON", "reason", f"has more than {_REASON_MOST} characters; say it shorter")
-
-
-def _check_no_job(model: Model) -> None:
-    active = ScoringJob.find(ACTIVE, limit=1)
-    if active:
-        name = active[0].name
-        raise _refused(
-            "SCORING_JOB_RUNNING",
-            f"{name} is at work with the present champion; wait for it or cancel it.",
-            model,
-            [("SCORING_JOB_RUNNING", f"{name} has ended.")],
-        )
-
-
-def _refused(
-    reason: str, message: str, model: Model, preconditions: Iterable[tuple[str, str]] = ()
-) -> FailedPrecondition:
-    return FailedPrecondition(
-        reason,
-        message,
-        metadata={"resource": model.name},
-        preconditions=[(kind, model.name, text) for kind, text in preconditions],
-    )
-
-
-def _by_hand(what: str, reason: str) -> str:
-    return _sentence(f"{what} by hand: {reason.strip()}" if reason.strip() else f"{what} by hand")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _uid(name: str) -> str:

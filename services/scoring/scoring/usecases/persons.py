@@ -8,7 +8,7 @@ from docstore import Row, aliases
 from eventing import tombstones
 from scoring.domain.consents import standing
 from scoring.domain.happenings import Series
-from scoring.domain.membership import Person
+from scoring.domain.person import Person
 from scoring.store import Objection, Profile, Score
 
 

@@ -8,7 +8,8 @@ from rapport.scoring.v1 import condition_pb2 as pb
 from chassis.errors import InvalidArgument
 from scoring import condition_messages, expressions
 from scoring.domain import conditions as tree
-from scoring.domain.condition_text import ExpressionError, parse
+from scoring.domain.condition_text import parse
+from scoring.domain.condition_tokens import ExpressionError
 from scoring.domain.condition_writing import write
 from scoring.domain.conditions import Amount, Consent, Events, InSegment, Not, Score, Trait, Window
 

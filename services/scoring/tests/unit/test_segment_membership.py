@@ -11,7 +11,8 @@ from scoring.domain.condition_text import parse
 from scoring.domain.conditions import EVENTS_MAX
 from scoring.domain.consents import standing
 from scoring.domain.happenings import KEPT_DAYS, SERIES_MAX, Happening, add
-from scoring.domain.membership import COMPARE, Person, rule_of
+from scoring.domain.membership import rule_of
+from scoring.domain.person import COMPARE, Person
 from scoring.rulebook import rulebook
 
 HOUR = 3_600_000
