@@ -41,7 +41,7 @@ from ticketing.store import (
     inbound_mails,
     tickets,
 )
-from ticketing.usecases import agents, assigning, attachments, calendars, inbound, messages, queues, sla_policies
+from ticketing.usecases import agents, assigning, attachments, calendars, messages, queues, receiving, sla_policies
 from ticketing.usecases import tickets as ticketing
 
 pb = ticketing_service_pb2
@@ -140,7 +140,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     # Mails
 
     def CreateInboundMail(self, request: pb.CreateInboundMailRequest, _: Context) -> inbound_mail_pb2.InboundMail:
-        return answers.inbound_mail(inbound.receive(request.inbound_mail.raw, test_environment=self._test))
+        return answers.inbound_mail(receiving.receive(request.inbound_mail.raw, test_environment=self._test))
 
     def GetInboundMail(self, request: pb.GetInboundMailRequest, _: Context) -> inbound_mail_pb2.InboundMail:
         return answers.inbound_mail(InboundMail.get(uid(request.name)))

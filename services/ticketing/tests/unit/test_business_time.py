@@ -69,7 +69,9 @@ def test_adding_is_the_inverse_of_counting(case, seconds) -> None:
     calendar, start = case
     amount = timedelta(seconds=seconds)
     end = add_open(calendar, start, amount)
-    assert end is not None
+    if end is None:  # A minute a week: the horizon does not hold so much.
+        assert open_between(calendar, start, start + HORIZON) < amount
+        return
     assert open_between(calendar, start, end) == amount
     # It is the earliest such instant: a moment before, less has passed.
     assert open_between(calendar, start, end - timedelta(milliseconds=1)) < amount

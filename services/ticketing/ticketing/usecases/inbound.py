@@ -1,10 +1,9 @@
-"""Mails come in: kept first and acknowledged, then brought into a ticket, exactly once.
+"""Mails that were received (`usecases.receiving`) are brought into a ticket, exactly once.
 
 Attachments are stored before the one transaction that writes ticket, message and note; a repeat after a crash stores
 the same files under the same names and writes the same ticket, whose uid is that of the note.
 """
 
-import hashlib
 import logging
 import re
 from datetime import timedelta
@@ -13,10 +12,9 @@ import pymongo.errors
 
 import docstore
 from chassis import clock, metric_names, telemetry, tenancy, validation
-from chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from chassis.inputs import refusal
+from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from chassis.keys import InvalidToken
-from docstore import Conflict, Row, blobs, due, leases, tracing, whole_milliseconds
+from docstore import Row, blobs, due, leases, tracing, whole_milliseconds
 from ticketing import knowing, mail_parsing, sending
 from ticketing.domain import sentiment
 from ticketing.domain.classification import classify
@@ -25,10 +23,11 @@ from ticketing.knowing import IdentityAway, SenderErased, Writer
 from ticketing.mail_parsing import ParsedMail
 from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, Ticket, inbound_mails, outgoing_mails
-from ticketing.store.inbound_mails import FAILED, IGNORED, PROCESSED, RECEIVED, RawMail
-from ticketing.store.messages import CUSTOMER, Attachment
+from ticketing.store.inbound_mails import FAILED, IGNORED, PROCESSED
+from ticketing.store.messages import CUSTOMER
 from ticketing.usecases import messages, tickets
 from ticketing.usecases.opening import Opening, Said
+from ticketing.usecases.receiving import address_of, attachments_of
 
 BATCH = 10
 LEASE_S = 60.0
@@ -48,41 +47,6 @@ _PLUS = re.compile(r"\+([a-z2-7]{16})@", re.IGNORECASE)
 _TAG = re.compile(r"\[#([a-z2-7]{16})\]", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
-
-
-def receive(raw: bytes, *, test_environment: bool) -> InboundMail:
-    """Keeps a mail, once however often it comes; what it may not be is refused with the reasons of `mail_parsing`."""
-    try:
-        mail = mail_parsing.parse(raw)
-        sender = _address(mail, test_environment=test_environment)
-    except MailRefused as error:
-        raise refusal(error.reason, "inbound_mail.raw", error.problem) from None
-    return _keep(raw, mail, sender)
-
-
-@docstore.command(None)
-def _keep(raw: bytes, mail: ParsedMail, sender: str) -> InboundMail:
-    fingerprint = _fingerprint(mail, sender)
-    if known := InboundMail.find({"fingerprint": fingerprint}, limit=1):
-        return known[0]
-    now = whole_milliseconds(clock.now())
-    note = InboundMail.new(
-        fingerprint=fingerprint,
-        state=RECEIVED,
-        masked_sender=_masked(sender),
-        sender_key=inbound_mails.sender_key(sender),
-        message_id=mail.message_id or None,
-        size_bytes=len(raw),
-        attachments=_attachments(mail),
-        due=now,
-        create_time=now,
-        traceparent=tracing.current_traceparent(),
-    )
-    RawMail.of(note.uid, raw).insert()
-    try:
-        return note.insert()
-    except AlreadyExists as error:
-        raise Conflict(note.name) from error  # The same mail at the same time: the next attempt finds the other's.
 
 
 def process_due(settings: TicketingSettings) -> int:
@@ -110,7 +74,7 @@ def _process(settings: TicketingSettings, row: Row) -> None:
         if raw is None:
             raise MailRefused("RAW_GONE", "")
         mail = mail_parsing.parse(raw)
-        sender = _address(mail, test_environment=settings.environment == "test")
+        sender = address_of(mail, test_environment=settings.environment == "test")
     except MailRefused as error:
         _end(row, FAILED, error.reason)
         return
@@ -171,7 +135,7 @@ def _write(row: Row, mail: ParsedMail, sender: str, customer: str, thread: str) 
         channel=EMAIL,
         uid=note.uid,
         message_id=mail.message_id,
-        attachments=_attachments(mail),
+        attachments=attachments_of(mail),
         automatic=bool(mail.automatic),
     )
     if thread:
@@ -272,42 +236,8 @@ def _is_new(row: Row) -> bool:
     return bool(clock.now() - row["create_time"] < _LATER_MAIL_AWAITED)
 
 
-def _address(mail: ParsedMail, *, test_environment: bool) -> str:
-    try:
-        return validation.deliverable_email(mail.sender, test_environment=test_environment)
-    except validation.Invalid:
-        problem = "Its From field holds no mail address such as name@example.com."
-        raise MailRefused("SENDER_INVALID", problem) from None
-
-
-def _fingerprint(mail: ParsedMail, sender: str) -> str:
-    """Equal for a mail that comes again, with other Received fields say; a copied Message-ID alone is not enough."""
-    parts = [mail.message_id, validation.email_key(sender), mail.subject, mail.body_sha256]
-    if not mail.message_id:
-        parts.append(mail.date.isoformat() if mail.date else "")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _masked(address: str) -> str:
-    local, _, domain = address.rpartition("@")
-    return f"{local[:1]}***@{domain}"
-
-
 def _language(code: str) -> str:
     try:
         return validation.language(code) if code else ""
     except validation.Invalid:
         return ""
-
-
-def _attachments(mail: ParsedMail) -> list[Attachment]:
-    return [
-        Attachment(
-            filename=each.filename,
-            content_type=each.content_type,
-            size_bytes=each.size_bytes,
-            sha256=each.sha256 or None,
-            refusal=each.refusal or None,
-        )
-        for each in mail.attachments
-    ]
