@@ -1,6 +1,7 @@
 """Documents as the messages callers see."""
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from rapport.scoring.v1 import (
@@ -13,13 +14,16 @@ from rapport.scoring.v1 import (
     segment_pb2,
 )
 
-from chassis import money
+from chassis import clock, money
 from docstore import batches
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, ScoringJob, Segment
 from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
 from scoring.store.models import LIFETIME_VALUE
+
+REFRESH_EVERY = timedelta(days=7)
+"""When a job is due to make scores anew: a week is the unit in which the models measure time."""
 
 _OUTCOMES = {
     SUCCEEDED: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
@@ -95,6 +99,8 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         scoring_job=f"scoringJobs/{row['job']}",
         decision=row["decision"],
         score_time=row["score_time"],
+        age=max(clock.now() - row["as_of"], timedelta(0)),
+        next_refresh_time=row.get("outdated_since") or row["as_of"] + REFRESH_EVERY,
     )
 
 

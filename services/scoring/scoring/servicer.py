@@ -21,7 +21,7 @@ from rapport.scoring.v1 import scoring_service_pb2 as pb
 from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import NotFound
-from docstore import aliases, filters, paging
+from docstore import filters, paging
 from docstore.filters import FilterField
 from scoring import journey_messages, messages
 from scoring.domain import job_limits
@@ -29,7 +29,7 @@ from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
 from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
-from scoring.store.scores import scores_of, totals, with_segments
+from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import cards, exploring, jobs, promoting, segments, summaries
 
 Context = grpc.ServicerContext
@@ -64,9 +64,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     # Scores
 
     def GetCustomerScores(self, request: pb.GetCustomerScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
-        customer = request.name.rpartition("/")[0]
-        canonical = aliases.resolve([customer])[customer]
-        row = scores_of([fields.uid(canonical)]).get(fields.uid(canonical))
+        row = scores_by_any_name(request.name.rpartition("/")[0])
         if row is None:
             raise NotFound(
                 "NOT_FOUND",

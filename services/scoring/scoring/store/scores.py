@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 import docstore
 from chassis import clock
-from docstore import batches
+from docstore import aliases, batches
 from docstore.connection import Row
 from docstore.documents import InstantField
 from docstore.records import Record
@@ -35,6 +35,8 @@ class Score(Record):
     monetary_minor: Any = me.LongField()
     purchases: Any = me.LongField()
     revenue_minor: Any = me.LongField()
+    repeat_revenue_minor: Any = me.LongField()
+    """Of the days that `frequency` counts; absent in rows of before it was kept."""
     rfm: Any = me.DictField()
     """Classes 1 to 5 of `recency`, `frequency`, `monetary`, and the name `segment`."""
     p_alive: Any = me.FloatField()
@@ -106,6 +108,18 @@ def totals() -> dict[str, tuple[int, int, int]]:
         hint="tenant_1_currency_1_purchases_1_revenue_minor_1",
     )
     return {row["_id"]: (row["customers"], row["purchases"], row["revenue"]) for row in grouped}
+
+
+def scores_by_any_name(customer: str) -> Row | None:
+    """The scores of the profile that a customer (resource name) belongs to, with its segments; None without any.
+
+    Two queries: a merged customer has no scores of its own, so that only who has none is looked up among the aliases.
+    """
+    row = Score.rows().find_one({"uid": customer.rpartition("/")[2]})
+    if row is None:
+        canonical = aliases.resolve([customer])[customer]
+        row = Score.rows().find_one({"uid": canonical.rpartition("/")[2]}) if canonical != customer else None
+    return with_segments([row])[0] if row else None
 
 
 def scores_of(uids: Iterable[str]) -> dict[str, Row]:

@@ -18,6 +18,7 @@ from scoring.store import Score
 from scoring.store.scores import tell
 from scoring.usecases import memberships
 
+_COUNTED = ("frequency", "monetary_minor", "repeat_revenue_minor", "purchases", "revenue_minor")
 RANKED = ("p_alive", "expected_purchases", "lifetime_value_minor")
 
 
@@ -41,7 +42,7 @@ def values(row: Row, origin: Origin, decision: Decision) -> Row:
         "customer": row["customer"],
         "currency": origin.currency,
         **{name: row[name] for name in ("recency_weeks", "age_weeks")},
-        **{name: int(row[name]) for name in ("frequency", "monetary_minor", "purchases", "revenue_minor")},
+        **{name: int(row[name]) for name in _COUNTED},
         "rfm": {
             "recency": int(row["r"]),
             "frequency": int(row["f"]),

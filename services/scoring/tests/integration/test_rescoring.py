@@ -5,7 +5,7 @@ import json
 import random
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,7 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     rescore()
     online = rows(client)
     assert online.keys() == {bert, carl, dora, emil}
+    assert client.GetCustomerScores(name=f"{anna}/scores") == client.GetCustomerScores(name=f"{bert}/scores")
     assert online[bert]["purchases"] == 5 + 3 + 5 + 2 + 1
     assert updated(client)[told:] == [bert]
 
@@ -249,6 +250,15 @@ def test_what_is_too_much_at_once_is_left_to_the_next_job(client, at, rescore, s
     again = {name for name, row in rows(client).items() if row["as_of"] > before[name]["as_of"]}
     left = {name for name, row in rows(client).items() if row.get("outdated_since") == T1}
     assert (len(again), len(left), again | left) == (4, 2, set(names))
+    at(T2)
+    for name in names:
+        told = client.GetCustomerScores(name=f"{name}/scores")
+        since = T1 if name in again else T0
+        assert told.age.ToTimedelta() == T2 - since
+        due = T1 if name in left else T1 + timedelta(days=7)
+        assert told.next_refresh_time.ToDatetime(UTC) == due, (
+            "a time that has passed where it is known to be out of date"
+        )
     # What waits has room again; nothing was lost of what was left out.
     for name in left:
         client.buys(name, 306)
