@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from e2e import tenants
-from e2e.bench import agent_view, delay, footprint, ingestion, relay, segments, tickets
+from e2e.bench import agent_view, delay, footprint, ingestion, relay, scores, segments, tickets
 from e2e.platform import started
 
 
@@ -18,6 +18,7 @@ def main() -> int:
         delay.measure(platform, tenant)
         relay.measure(platform)
         agent_view.measure(platform)
+        scores.measure(platform)
         tickets.measure(platform, tenant)
         segments.measure(platform, tenant)
         ingestion.measure(platform, tenant)

@@ -119,7 +119,10 @@ def scores_by_any_name(customer: str) -> Row | None:
     if row is None:
         canonical = aliases.resolve([customer])[customer]
         row = Score.rows().find_one({"uid": canonical.rpartition("/")[2]}) if canonical != customer else None
-    return with_segments([row])[0] if row else None
+    if row is None:
+        return None
+    profile = Profile.rows().find_one({"uid": row["uid"]}, {"segments": 1}) or {}
+    return row | {"segments": profile.get("segments", ())}
 
 
 def scores_of(uids: Iterable[str]) -> dict[str, Row]:

@@ -1,0 +1,123 @@
+"""One customer's scores, as other services read them: 8 clients, each asking again as soon as it is answered."""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+
+import grpc
+import pymongo
+import requests
+from rapport.scoring.v1 import scoring_service_pb2, scoring_service_pb2_grpc
+
+from chassis.keys import Keyring
+from e2e import tenants
+from e2e.bench.figures import percentile, say, tell
+from e2e.demo.api import Json, patiently, wait_for
+from e2e.platform import Platform
+from e2e.tenants import Tenant
+
+CLIENTS, SECONDS, WARM_UP_SECONDS = 8, 10, 3
+CUSTOMERS, ORDERS = 200, 4
+MARK_MS = 25.0
+
+
+def measure(platform: Platform) -> None:
+    """Tells get_scores_p95 (ms), beside finding the same documents with as many threads in the same run."""
+    tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
+    names = _scored(platform, tenant)
+    told = platform.environment("scoring-serve")
+    token = Keyring(told["RAPPORT_KEYS"]).mint_token(
+        tenant=tenant.id,
+        principal="principals/bench",
+        permissions={"scoring.customerScores.get"},
+        audience="scoring",
+        ttl_s=120,
+    )
+    say(f"scores: {CLIENTS} clients for {SECONDS} s (mark: {MARK_MS:g} ms)")
+    spent = asked(f"{told['RAPPORT_BIND_HOST']}:{told['RAPPORT_GRPC_PORT']}", token, names)
+    with pymongo.MongoClient[Json](platform.mongodb_uri) as client:
+        rows = client.get_database(told["RAPPORT_DATABASE"])["scores"]
+        tell("get_scores_p95", percentile(spent, 0.95), "ms", percentile(found(rows, tenant.id, names), 0.95))
+
+
+def asked(address: str, token: str, names: Sequence[str]) -> list[float]:
+    """Milliseconds of each call of the service at that address, by clients with a channel of their own."""
+
+    def client(number: int) -> list[float]:
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub = scoring_service_pb2_grpc.ScoringServiceStub(channel)  # type: ignore[no-untyped-call] # generated
+            metadata = [("authorization", f"Bearer {token}")]
+
+            def call(name: str) -> None:
+                request = scoring_service_pb2.GetCustomerScoresRequest(name=name)
+                assert stub.GetCustomerScores(request, metadata=metadata, timeout=10).name == name
+
+            return _again_and_again(call, names[number:])
+
+    return _at_once(client)
+
+
+def found(rows: pymongo.collection.Collection[Json], tenant: str, names: Sequence[str]) -> list[float]:
+    """Milliseconds of each look-up of the documents by their ids."""
+
+    def client(number: int) -> list[float]:
+        def find(name: str) -> None:
+            assert rows.find_one({"_id": f"{tenant}/{name.split('/')[1]}"}) is not None
+
+        return _again_and_again(find, names[number:])
+
+    return _at_once(client)
+
+
+def _at_once(client: Callable[[int], list[float]]) -> list[float]:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return [each for spent in pool.map(client, range(CLIENTS)) for each in spent]
+
+
+def _again_and_again(call: Callable[[str], None], names: Sequence[str]) -> list[float]:
+    """Of the calls after the warm-up."""
+    spent = []
+    begin = time.monotonic()
+    for name in cycle(names):
+        before = time.monotonic()
+        if before - begin >= WARM_UP_SECONDS + SECONDS:
+            break
+        call(name)
+        if before - begin >= WARM_UP_SECONDS:
+            spent.append((time.monotonic() - before) * 1000)
+    return spent
+
+
+def _scored(platform: Platform, tenant: Tenant) -> list[str]:
+    """Names of the scores of customers who have bought something."""
+    say(f"scores: making {CUSTOMERS} customers with {ORDERS} orders each")
+    session, write_key = requests.Session(), next(iter(tenant.write_keys.values()))
+    orders = (_order(number, place) for number in range(CUSTOMERS) for place in range(ORDERS))
+    while batch := list(islice(orders, 100)):
+        patiently(
+            lambda batch=batch: session.post(  # type: ignore[misc]
+                f"{platform.gateway}/v1/batch", json={"batch": batch}, auth=(write_key, ""), timeout=60
+            )
+        )
+    api = tenant.api
+    all_orders = str(CUSTOMERS * ORDERS)
+    wait_for(lambda: api.get("/v1/purchases:summarize").get("purchaseCount") == all_orders, "all purchases are known")
+    purpose = {"displayName": "Profiling", "legalBasis": "LEGAL_BASIS_LEGITIMATE_INTERESTS"}
+    api.post("/v1/purposes", purpose | {"channels": ["CHANNEL_NONE"]}, purposeId="profiling")
+    job = api.post("/v1/scoringJobs")["name"]
+    wait_for(lambda: "endTime" in api.get(f"/v1/{job}"), "the scoring job ended", timeout=120)
+    return [str(scores["name"]) for scores in api.pages("/v1/customerScores", "customerScores")]
+
+
+def _order(number: int, place: int) -> Json:
+    return {
+        "type": "track",
+        "userId": f"user-{number}",
+        "event": "Order Completed",
+        "messageId": f"{number}-{place}",
+        "timestamp": (datetime.now(UTC) - timedelta(days=30 * place + number % 30)).isoformat(),
+        "properties": {"revenue": 12.5, "currency": "USD", "order_id": f"{number}-{place}"},
+    }
