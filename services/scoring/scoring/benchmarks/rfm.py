@@ -8,7 +8,9 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ from scoring.models.summary import PurchaseDays
 MARK = 1.3
 """Times the fastest peer of the same run."""
 MOST_MB = 450
+_MEASURES = ("last_day", "days", "revenue")
 _RETAIL = ("online-retail", "online_retail.parquet")
 
 
@@ -76,7 +79,8 @@ def _reproducible(path: Path, folder: Path) -> Line:
     tables = []
     for place, (file, threads, partitions) in enumerate(ways):
         measured(ours, file, folder / f"run-{place}", threads, partitions, one_thread=True)
-        tables.append(pq.read_table(folder / f"run-{place}" / "rfm.parquet"))
+        written = sorted((folder / f"run-{place}").glob("rfm-*.parquet"))
+        tables.append(pa.concat_tables(pq.read_table(part) for part in written))
     return Line(
         task="rfm",
         data=f"generated {len(table)} purchases, {len(tables[0])} customers",
@@ -109,10 +113,10 @@ def _incremental(customers: int) -> Iterator[Line]:
 def ours(
     path: str, folder: str, threads: str, partitions: str = "16", currency: str = "EUR", cut_day: str = "0"
 ) -> int:
-    """The job's own steps; returns the number of customers. Writes `rfm.parquet`."""
+    """The job's own steps; returns the number of customers. Writes `rfm-<n>.parquet`."""
     executor = InProcess(int(threads))
     paths = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [Path(path)]
-    files = [tasks.inspect(f"file://{path}") for path in paths]
+    files = executor.run(tasks.inspect, [f"file://{path}" for path in paths], lambda _: None)
     output = Folder(f"file://{folder}")
     division = tasks.Division(
         output=f"file://{folder}",
@@ -131,18 +135,35 @@ def ours(
     ]
     executor.run(tasks.divide, groups, lambda _: None)
     executor.run(tasks.summarise, parts, lambda _: None)
-    tables = [tasks.read_columns(output, part.file, ("customer", "last_day", "days", "revenue")) for part in parts]
+    tables = [tasks.read_columns(output, part.file, _MEASURES) for part in parts]
     measures = [
         np.concatenate([numbers(chunk) for table in tables for chunk in table.column(name).chunks])
-        for name in ("last_day", "days", "revenue")
+        for name in _MEASURES
     ]
     scales = Scales(*(Distribution.of(values).bounds for values in measures))
-    customers = pa.chunked_array([chunk for table in tables for chunk in table.column("customer").chunks])
-    del tables
-    table = pa.table({"customer": customers, **rfm_columns(scales, *measures)})
-    written = Path(folder) / "rfm.parquet"
-    pq.write_table(table, written, compression="zstd")
-    return len(table)
+    return sum(executor.run(_write, [_Scored(part, scales) for part in parts], lambda _: None))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One partition, and what its customers are compared by."""
+
+    part: tasks.Part
+    scales: Scales
+
+
+def _write(scored: _Scored) -> int:
+    """A task: scores and names the customers of a partition; returns how many there are."""
+    output = Folder(scored.part.output)
+    table = tasks.read_columns(output, scored.part.file, ("customer", *_MEASURES))
+    columns = rfm_columns(scored.scales, *(numbers(table.column(name).combine_chunks()) for name in _MEASURES))
+    found = pa.table({"customer": table.column("customer"), **columns})
+
+    def fill(file: BinaryIO) -> None:
+        pq.write_table(found, file, compression="zstd", use_dictionary=list(columns))
+
+    output.write(f"rfm-{scored.part.number:04d}.parquet", fill)
+    return len(found)
 
 
 def kept_up_to_date(customers: str) -> dict[str, float]:

@@ -21,8 +21,10 @@ from scoring.models.summary import Ints, PurchaseDays, Summary
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
 READ_ROWS = 1 << 16
-ROUND_ROWS = 1 << 18
-"""Purchases joined by customer and day at a time."""
+READ_BYTES = 1 << 20
+"""Of a column at a time."""
+ROUND_ROWS = 1 << 17
+"""Purchases joined by customer at a time."""
 _SAMPLE, _SAMPLE_ROWS = 512, 1 << 13
 _MICROSECONDS_PER_DAY = 86_400_000_000
 _COLUMNS = {
@@ -128,14 +130,13 @@ _DAYS_SCHEMA = pa.schema(
         ("customer", pa.string()),
         ("day", pa.list_(pa.int32())),
         ("amount_minor", pa.list_(pa.int64())),
-        ("purchases", pa.list_(pa.int32())),
     ]
 )
 LEFT_OUT = ("unusable", "later", "other_currency", "refund", "excluded")
 
 
 def divide(group: Group) -> dict[str, int]:
-    """Reads purchases, joins those of a day, and sorts them into partitions; returns how many rows were left out."""
+    """Reads purchases, joins those of a customer, and sorts them into partitions; returns how many were left out."""
     work = group.division
     output = Folder(work.output)
     if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
@@ -151,7 +152,8 @@ def divide(group: Group) -> dict[str, int]:
             yield from ((part, {}) for part in _parts(table, work.bounds))
         yield table.slice(0, 0), {name: str(count) for name, count in left_out.items()}
 
-    _write_batches(output, group.file, _DAYS_SCHEMA, written())
+    # Names hardly shrink, and compressing them takes longer than writing them.
+    _write_batches(output, group.file, _DAYS_SCHEMA, written(), compression=None)
     return left_out
 
 
@@ -182,12 +184,23 @@ def _none() -> Purchases:
 def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
     for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
         with opened(url) as file:
-            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(
-                READ_ROWS,
-                row_groups=[row_group for _, row_group in row_groups],
-                columns=list(_INPUT_COLUMNS),
-                use_threads=False,
-            )
+            metadata = pq.read_metadata(file)
+            wanted = [row_group for _, row_group in row_groups]
+            few = all(_repeats_customers(metadata.row_group(row_group)) for row_group in wanted)
+            dictionaries = ["currency", *(["customer"] if few else [])]
+            yield from pq.ParquetFile(
+                file, metadata=metadata, read_dictionary=dictionaries, pre_buffer=False, buffer_size=READ_BYTES
+            ).iter_batches(READ_ROWS, row_groups=wanted, columns=list(_INPUT_COLUMNS), use_threads=False)
+
+
+def _repeats_customers(row_group: pq.RowGroupMetaData) -> bool:
+    """Whether the file holds the names as a dictionary, by their size: then they need not be read for each row."""
+    columns = (row_group.column(place) for place in range(row_group.num_columns))
+    for found in columns:
+        if found.path_in_schema == "customer" and found.is_stats_set and found.statistics.has_min_max:
+            written_out = found.num_values * len(found.statistics.min)
+            return bool(2 * found.total_uncompressed_size < written_out)
+    return False
 
 
 def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> pa.RecordBatch:
@@ -197,7 +210,8 @@ def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> 
         if values.null_count:
             complete &= flags(values.is_valid())
     times, amounts = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
-    currency = flags(pc.equal(batch.column("currency"), texts([work.currency])[0]))
+    currencies = batch.column("currency")
+    currency = flags(pc.equal(currencies.dictionary, texts([work.currency])[0]))[numbers(currencies.indices)]
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),
@@ -205,8 +219,9 @@ def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> 
         ("other_currency", currency),
         ("refund", amounts >= 0),
     ):
-        left_out[name] += int((left & ~good).sum())
-        left &= good
+        if not good.all():
+            left_out[name] += int((left & ~good).sum())
+            left &= good
     return batch if left.all() else batch.take(column(np.flatnonzero(left)))
 
 
@@ -224,24 +239,34 @@ def canonical_names(names: pa.Array, output: Folder) -> pa.Array:
 def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
     """One row a customer."""
     customers, days, amounts = purchases
-    names, codes = ordered(pa.chunked_array(customers, pa.string()))
+    names, codes = ordered(customers)
     if work.aliases:
-        names, merged = ordered(pa.chunked_array([canonical_names(names, output)]))
+        names, merged = ordered([canonical_names(names, output)])
         codes = merged[codes]
-    bought = PurchaseDays.of(codes, _joined(days), _joined(amounts))
-    offsets = column(np.searchsorted(bought.customer, np.arange(len(names) + 1)).astype(np.int32))
+    order = _sorted_places(codes)
+    offsets = np.zeros(len(names) + 1, dtype=np.int32)
+    np.cumsum(np.bincount(codes, minlength=len(names)), out=offsets[1:])
     lists = [
-        pa.ListArray.from_arrays(offsets, column(values.astype(kind)))
-        for values, kind in ((bought.day, np.int32), (bought.amount, np.int64), (bought.purchases, np.int32))
+        pa.ListArray.from_arrays(column(offsets), column(_joined(values)[order].astype(kind)))
+        for values, kind in ((days, np.int32), (amounts, np.int64))
     ]
     return pa.RecordBatch.from_arrays([names, *lists], schema=_DAYS_SCHEMA)
+
+
+def _sorted_places(codes: Ints) -> Ints:
+    """Where the rows are in the order of their codes: sorting both as one number is several times as fast."""
+    bits = len(codes).bit_length()
+    places = codes << bits
+    places |= np.arange(len(codes))
+    places.sort()
+    places &= (1 << bits) - 1
+    return places
 
 
 def _without_excluded(table: pa.RecordBatch, output: Folder, left_out: dict[str, int]) -> pa.RecordBatch:
     excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     hit = pc.is_in(table.column("customer"), excluded)
-    gone = table.filter(hit).column("purchases")
-    left_out["excluded"] = int(pc.sum(gone.flatten()).as_py() or 0)
+    left_out["excluded"] += len(table.filter(hit).column("day").flatten())
     return table.filter(pc.invert(hit))
 
 
@@ -322,15 +347,13 @@ def purchase_days(part: Part) -> tuple[pa.Array, PurchaseDays]:
                 opened_file.get_batch(place)
                 for place in range(part.number, opened_file.num_record_batches - 1, part.partitions)
             ]
-    names, codes = ordered(pa.chunked_array([batch.column("customer") for batch in batches]))
+    names, codes = ordered([batch.column("customer") for batch in batches])
     lengths = np.concatenate([numbers(pc.list_value_length(batch.column("day"))) for batch in batches])
-    day, amount, purchases = (
-        np.concatenate([numbers(batch.column(name).flatten()) for batch in batches])
-        for name in ("day", "amount_minor", "purchases")
+    day, amount = (
+        np.concatenate([numbers(batch.column(name).flatten()) for batch in batches]) for name in ("day", "amount_minor")
     )
     del batches
-    customer = np.repeat(codes, lengths)
-    return names, PurchaseDays.of(customer, day.astype(np.int64), amount, purchases.astype(np.int64))
+    return names, PurchaseDays.of(np.repeat(codes, lengths), day, amount)
 
 
 def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:
@@ -352,10 +375,14 @@ def write_columns(output: Folder, name: str, columns: dict[str, Any]) -> None:
 
 
 def _write_batches(
-    output: Folder, name: str, schema: pa.Schema, batches: Iterable[tuple[pa.RecordBatch, dict[str, str]]]
+    output: Folder,
+    name: str,
+    schema: pa.Schema,
+    batches: Iterable[tuple[pa.RecordBatch, dict[str, str]]],
+    compression: str | None = "lz4",
 ) -> None:
     def fill(file: Any) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         with pa.ipc.new_file(file, schema, options=options) as writer:
             for batch, metadata in batches:
                 writer.write_batch(batch, custom_metadata=metadata or None)
