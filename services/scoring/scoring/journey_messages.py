@@ -60,7 +60,7 @@ def _mean(minor: float, currency: str) -> Money:
 
 
 def _uplift(found: Mapping[str, Any]) -> pb.JourneyUplift:
-    value, low, high = found.get("qini", (None, None, None))
+    value, low, high = found["qini"] or (None, None, None)
     return pb.JourneyUplift(
         customer_count=found["people"],
         heterogeneous=found["heterogeneous"],
@@ -70,6 +70,6 @@ def _uplift(found: Mapping[str, Any]) -> pb.JourneyUplift:
         qini=value,
         qini_low=low,
         qini_high=high,
-        curve=[pb.QiniPoint(share=share, gain=gain) for share, gain in found.get("curve", ())],
-        traits=found.get("traits", ()),
+        curve=[pb.QiniPoint(share=share, gain=gain) for share, gain in found["curve"]],
+        traits=found["traits"],
     )

@@ -30,7 +30,7 @@ from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
-from scoring.usecases import cards, exploring, jobs, promoting, segments, summaries
+from scoring.usecases import cards, exploring, jobs, journey_cards, promoting, segments, summaries
 
 Context = grpc.ServicerContext
 _MODEL_FIELDS = {
@@ -101,6 +101,9 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         if days not in WINDOWS:
             raise fields.refusal("INVALID_WINDOW", "window_days", f"is none of {', '.join(map(str, WINDOWS))}.")
         return journey_messages.journey_effect(JourneyEffect.of(request.name.split("/")[1]), days)
+
+    def GetJourneyEffectCard(self, request: pb.GetJourneyEffectCardRequest, _: Context) -> HttpBody:
+        return journey_cards.card(request.name.split("/")[1], request.format)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())

@@ -62,16 +62,17 @@ class Card:
 
 def html(card: Card) -> str:
     """A page of its own: no script, nothing loaded from elsewhere, readable on a phone."""
-    return _environment(HTML).get_template("card.html").render(_shown(card), plots=_plots(card))
+    return environment(HTML).get_template("card.html").render(_shown(card), plots=_plots(card))
 
 
 def markdown(card: Card) -> str:
     """The same as text; plots are rows of blocks."""
-    return _environment(MARKDOWN).get_template("card.md").render(_shown(card))
+    return environment(MARKDOWN).get_template("card.md").render(_shown(card))
 
 
 @cache
-def _environment(format: str) -> Environment:
+def environment(format: str) -> Environment:
+    """What draws the templates of all cards in that format; everything is escaped."""
     environment = Environment(
         loader=PackageLoader("scoring.cards"),
         autoescape=format == HTML,

@@ -51,13 +51,21 @@ def grouped_bars(title: str, labels: Sequence[str], series: Sequence[Series], ax
     return _svg(title, [*parts, _legend(series)])
 
 
-def curves(title: str, xs: Sequence[float], series: Sequence[Series], axis: str) -> Markup:
-    """Lines over a shared horizontal axis; values from 0 to 1."""
+def curves(
+    title: str,
+    xs: Sequence[float],
+    series: Sequence[Series],
+    axis: str,
+    *,
+    bottom: float = 0.0,
+    top: float = 1.0,
+) -> Markup:
+    """Lines over a shared horizontal axis; values from `bottom` to `top`."""
     span = (xs[-1] - xs[0]) or 1.0
     at = [_LEFT + (x - xs[0]) / span * (_WIDTH - _LEFT - _RIGHT) for x in xs]
-    parts = [_frame(1.0)]
+    parts = [_frame(top, bottom)]
     for each in series:
-        points = " ".join(f"{x:.1f},{_y(value, 1.0):.1f}" for x, value in zip(at, each.values, strict=True))
+        points = " ".join(f"{x:.1f},{_y(value, top, bottom):.1f}" for x, value in zip(at, each.values, strict=True))
         parts.append(Markup('<polyline class="line {}" points="{}"/>').format(each.css, points))
     for x, place in list(zip(xs, at, strict=True))[:: max(1, len(xs) // 5)]:
         parts.append(_text(place, _HEIGHT - _BOTTOM + 16, _number(x), "middle"))
@@ -98,6 +106,45 @@ def intervals(title: str, bars: Sequence[Bar], bound: float, axis: str) -> Marku
     return _svg(title, parts, height)
 
 
+def differences(title: str, bars: Sequence[Bar], axis: str) -> Markup:
+    """A point with its interval in each row, and a line at zero: what lies wholly on one side is told from chance."""
+    row, left = 30, 150
+    height = _TOP + row * len(bars) + 36
+    low, high = min([0.0, *(bar.low for bar in bars)]), max([0.0, *(bar.high for bar in bars)])
+    room = 0.05 * ((high - low) or 1.0)
+
+    def across(value: float) -> float:
+        return left + (value - low + room) / (high - low + 2 * room) * (_WIDTH - left - _RIGHT)
+
+    end = _TOP + row * len(bars)
+    parts = [
+        Markup('<line class="bound" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(across(0.0), _TOP, end),
+        _text(across(0.0), end + 16, "0", "middle"),
+    ]
+    for number, bar in enumerate(bars):
+        y = _TOP + number * row + row // 2
+        hint = f"{bar.name}: {_number(bar.value)} ({_number(bar.low)} to {_number(bar.high)})"
+        parts.append(_text(left - 8, y + 4, bar.name, "end"))
+        parts.append(
+            Markup('<line class="interval" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>').format(
+                across(bar.low), across(bar.high), y, y
+            )
+        )
+        parts.append(
+            Markup('<rect class="{}" x="{:.1f}" y="{}" width="10" height="10"><title>{}</title></rect>').format(
+                "a" if bar.marked else "c", across(bar.value) - 5, y - 5, hint
+            )
+        )
+    parts.append(_text(_WIDTH - _RIGHT, end + 30, axis, "end"))
+    return _svg(title, parts, height)
+
+
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """Round ends of an axis that holds these values and zero."""
+    highest, lowest = max(values, default=0.0), min(values, default=0.0)
+    return (-_ceiling(-lowest) if lowest < 0 else 0.0), (_ceiling(highest) if highest > 0 else 0.0)
+
+
 def _svg(title: str, parts: Sequence[Markup], height: int = _HEIGHT) -> Markup:
     head = Markup('<svg role="img" viewBox="0 0 {} {}" xmlns="http://www.w3.org/2000/svg"><title>{}</title>').format(
         _WIDTH, height, title
@@ -105,11 +152,11 @@ def _svg(title: str, parts: Sequence[Markup], height: int = _HEIGHT) -> Markup:
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def _frame(top: float) -> Markup:
+def _frame(top: float, bottom: float = 0.0) -> Markup:
     parts = []
     for tick in range(_TICKS + 1):
-        value = top * tick / _TICKS
-        y = _y(value, top)
+        value = bottom + (top - bottom) * tick / _TICKS
+        y = _y(value, top, bottom)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             _LEFT, _WIDTH - _RIGHT, y, y
         ))  # fmt: skip
@@ -139,8 +186,9 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
     return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, escape(text))
 
 
-def _y(value: float, top: float) -> float:
-    return _HEIGHT - _BOTTOM - max(0.0, min(value, top)) / top * (_HEIGHT - _BOTTOM - _TOP)
+def _y(value: float, top: float, bottom: float = 0.0) -> float:
+    inside = max(bottom, min(value, top)) - bottom
+    return _HEIGHT - _BOTTOM - inside / (top - bottom) * (_HEIGHT - _BOTTOM - _TOP)
 
 
 def _ceiling(value: float) -> float:

@@ -74,7 +74,7 @@ def renewed(known: Row, trial: Trial) -> Row:
 
     people: on whom. heterogeneous, advice, learner; p (that all are moved alike), qini (value, low, high), curve
     (share of the people, gain in purchases by a hundred people) where a model could be tried; traits of those moved
-    most.
+    most. Empty while fewer than `effect.LEAST` are in a group, or nobody had scores when they entered.
     """
     drawn = trial.largest()
     people = len(drawn.treated)
@@ -101,6 +101,8 @@ def learned(features: "array[float]", treated: bytearray, bought: bytearray) -> 
         x, arm, outcome = x[some], arm[some], outcome[some]
     # A column nobody has a value in tells nothing, and has no mean.
     known = np.flatnonzero(~np.isnan(x).all(axis=0))
+    if not len(known):
+        return {}
     x = x[:, known]
     names = [_NAMES[FEATURES[column]] for column in known.tolist()]
     model = uplift.train(x, arm, outcome, names)
@@ -112,6 +114,9 @@ def learned(features: "array[float]", treated: bytearray, bought: bytearray) -> 
         "messages": list(model.messages),
         "learner": model.learner_name or "",
         "p": model.p_value,
+        "qini": [],
+        "curve": [],
+        "traits": [],
     }
     if model.ranking is not None:
         ranked = qini.with_interval(model.ranking, arm, outcome)

@@ -129,6 +129,16 @@ def test_the_planted_effect_is_found_and_told(client, hear, rng) -> None:
     reason, _, named = client.refused("GetJourneyEffect", name=EFFECT, window_days=30)
     assert (reason, named) == ("INVALID_WINDOW", ["window_days"])
     assert client.refused("GetJourneyEffect", name="journeys/other/effect")[0] == "JOURNEY_NOT_MEASURED"
+    # Nobody had scores when they entered: there is nothing to tell people apart by.
+    assert not found.HasField("uplift")
+    page = client.GetJourneyEffectCard(name=EFFECT)
+    assert page.content_type == "text/html"
+    assert found.summary in page.data.decode()
+    text = client.GetJourneyEffectCard(name=EFFECT, format="markdown")
+    assert text.content_type == "text/markdown"
+    assert text.data.decode().startswith("# Effect of journeys/win-back\n")
+    assert client.refused("GetJourneyEffectCard", name="journeys/other/effect")[0] == "JOURNEY_NOT_MEASURED"
+    assert client.refused("GetJourneyEffectCard", name=EFFECT, format="pdf")[0] == "INVALID_FORMAT"
 
 
 def test_each_counts_once_by_the_first_entry_in_whatever_order_it_is_told(client, hear) -> None:

@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 
 from localrun import browser
-from scoring.cards import page
+from scoring.cards import journey_page, page
+from scoring.cards.journey_page import JourneyCard
 from scoring.cards.page import Card, Rival
+from scoring.domain.journey_outcomes import DAY_MS, WINDOWS, Purchase, Tally
+from scoring.usecases import journey_reports
 
 from .conftest import AS_OF, Shop, model_of
 from .test_judge import WEEKS_AGO, judgement, known
@@ -63,6 +66,29 @@ def card(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table) -> C
     rival = values(model_of(old), 1, "RETIRED")
     assert judgement(new)["outcomes"]
     return Card("models/2", champion, Rival("models/1", "RETIRED", rival))
+
+
+@pytest.fixture(scope="module")
+def journey_card() -> JourneyCard:
+    """A quarter of those sent to bought on the third day, a tenth of those held out; 50 days ago."""
+    tally = Tally(now=50 * DAY_MS)
+    for number in range(1_000):
+        held_out = number % 5 == 0
+        bought = number % 40 < (4 if held_out else 10)
+        tally.add(20, 0, [Purchase(3 * DAY_MS, 2_000, "EUR")] if bought else [], held_out=held_out)
+    uplift = {
+        "people": 1_000,
+        "days": 28,
+        "heterogeneous": True,
+        "advice": "treat customers whose uplift is over 0.0 points",
+        "messages": [],
+        "p": 0.001,
+        "qini": [0.12, 0.07, 0.17],
+        "curve": [[step / 20, 16 * min(1.0, step / 8) - (1.0 if step == 1 else 0.0)] for step in range(21)],
+        "traits": ["lifetime value <script>alert(1)</script> lower | than *usual*"],
+    }
+    windows = {days: journey_reports.report(tally, days) for days in WINDOWS}
+    return JourneyCard("journeys/win-back", 28, windows, uplift, AS_OF)
 
 
 class _Elements(HTMLParser):
@@ -121,3 +147,41 @@ def test_the_plots_of_a_card_are_to_be_seen(card: Card, tmp_path: Path) -> None:
     seen = dict(zip(colours.tolist(), pixels.tolist(), strict=True))
     assert seen[0x2F6FB3] > 10_000, "what was expected"
     assert seen[0xD07A1F] > 5_000, "and what happened"
+
+
+def test_a_journeys_card_tells_every_window_and_runs_nothing(journey_card: JourneyCard) -> None:
+    elements = _Elements()
+    shown = journey_page.html(journey_card)
+    elements.feed(shown)
+    assert elements.open == []
+    assert "script" not in elements.seen
+    assert elements.seen.count("svg") == 3
+    assert "points more bought within 28 days, 90 % between" in shown
+    assert "not over for anybody yet; 1000 wait" in shown
+    text = journey_page.markdown(journey_card)
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(tables) == 2 + 5 + 2 + 3 + 2 + 3 + 2 + 6
+    assert all(line.endswith("|") for line in tables)
+    assert "████" in text
+    assert "lower \\| than \\*usual\\*" in text
+    pending = JourneyCard("journeys/new", 28, {}, {}, None)
+    assert "Not computed yet." in journey_page.html(pending)
+    assert "Not computed yet" in journey_page.markdown(pending)
+
+
+def test_the_qini_plot_of_a_journeys_card_is_to_be_seen(journey_card: JourneyCard, tmp_path: Path) -> None:
+    file = tmp_path / "card.html"
+    file.write_text(journey_page.html(journey_card).replace("</body>", f"{MEASURE}</body>"))
+    title = browser.elements(file.as_uri(), 500, 800).partition("<title>")[2].partition("</title>")[0]
+    across, *plots = map(int, title.split())
+    assert across <= 500
+    assert len(plots) == 3
+    assert all(450 < plot <= 500 for plot in plots)
+    file.write_text(journey_page.html(journey_card))
+    picture = matplotlib.image.imread(io.BytesIO(browser.picture(file.as_uri(), 500, 2_600)))
+    blue = np.array([0x2F, 0x6F, 0xB3])
+    is_blue = (np.abs((picture[..., :3] * 255).round() - blue) < 3).all(axis=2)
+    rows, columns = np.nonzero(is_blue[1_200:])
+    # The line by the model goes from the left of its plot to the right, the bars are above.
+    assert len(rows) > 300
+    assert columns.max() - columns.min() > 350
