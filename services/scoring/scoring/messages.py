@@ -20,7 +20,7 @@ from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, ScoringJob, Segment
 from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
-from scoring.store.models import LIFETIME_VALUE
+from scoring.store.models import CHURN, LIFETIME_VALUE
 
 REFRESH_EVERY = timedelta(days=7)
 """When a job is due to make scores anew: a week is the unit in which the models measure time."""
@@ -49,7 +49,7 @@ def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
         name=job.name,
         uid=job.uid,
         as_of=job.as_of,
-        horizon_weeks=job.horizon_weeks if job.kind == LIFETIME_VALUE else 0,
+        horizon_weeks=job.horizon_weeks if job.kind in (LIFETIME_VALUE, CHURN) else 0,
         annual_discount_basis_points=job.discount_basis_points if job.kind == LIFETIME_VALUE else None,
         kind=f"KIND_{job.kind}",
         state=_OUTCOMES[job.outcome] if job.outcome else _STATES[job.state],
@@ -68,12 +68,23 @@ def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
 
 def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
     """The scores of a stored row."""
+    found = customer_scores_pb2.CustomerScores(
+        name=f"{row['customer']}/scores",
+        customer=row["customer"],
+        segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
+        churn_risk=_churn_risk(row["churn"]) if "churn" in row else None,
+    )
+    if "job" in row:
+        found.MergeFrom(_value_scores(row))
+    return found
+
+
+def _value_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
+    """What jobs of lifetime value tell."""
     currency = row["currency"]
     rfm = row["rfm"]
     low, high = row["intervals"]["lifetime_value_minor"]
     return customer_scores_pb2.CustomerScores(
-        name=f"{row['customer']}/scores",
-        customer=row["customer"],
         rfm=customer_scores_pb2.Rfm(
             recency=rfm["recency"], frequency=rfm["frequency"], monetary=rfm["monetary"], segment=rfm["segment"]
         ),
@@ -92,7 +103,6 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         monetary_value=money.from_minor(row["monetary_minor"], currency),
         purchase_count=row["purchases"],
         revenue=money.from_minor(row["revenue_minor"], currency),
-        segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         as_of=row["as_of"],
         horizon_weeks=row["horizon_weeks"],
         model=f"models/{row.get('model') or row['job']}",
@@ -101,6 +111,19 @@ def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScore
         score_time=row["score_time"],
         age=max(clock.now() - row["as_of"], timedelta(0)),
         next_refresh_time=row.get("outdated_since") or row["as_of"] + REFRESH_EVERY,
+    )
+
+
+def _churn_risk(risk: Mapping[str, Any]) -> customer_scores_pb2.ChurnRisk:
+    named = ("horizon_weeks", "as_of", "decision", "score_time")
+    return customer_scores_pb2.ChurnRisk(
+        probability=customer_scores_pb2.Estimate(
+            value=risk["probability"], low=risk["low"], high=risk["high"], percentile=risk["percentile"]
+        ),
+        reasons=[customer_scores_pb2.ChurnReason(**reason) for reason in risk["reasons"]],
+        model=f"models/{risk['model']}",
+        scoring_job=f"scoringJobs/{risk['job']}",
+        **{name: risk[name] for name in named},
     )
 
 

@@ -28,7 +28,7 @@ from scoring.domain import job_limits
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
 from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
-from scoring.store.models import LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import cards, exploring, jobs, journey_cards, promoting, segments, summaries
 
@@ -40,6 +40,13 @@ _MODEL_FIELDS = {
     "state": FilterField(
         "enum", values=model_pb2.Model.State.keys()[1:], convert=lambda state: state.removeprefix("STATE_")
     ),
+}
+
+_JOB_KINDS = {
+    model_pb2.Model.KIND_UNSPECIFIED: LIFETIME_VALUE,
+    model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE,
+    model_pb2.Model.KIND_CHURN: CHURN,
+    model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
 }
 
 
@@ -178,26 +185,27 @@ def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[str, datetime, int, i
 
     Raises InvalidArgument naming the field.
     """
-    kinds = {0: LIFETIME_VALUE, model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE}
-    kind = (kinds | {model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION}).get(given.kind, "")
-    unwanted = kind == LEAD_CONVERSION
+    kind = _JOB_KINDS.get(given.kind, "")
+    leads, churn = kind == LEAD_CONVERSION, kind == CHURN
     now = clock.now()
     as_of = given.as_of.ToDatetime(UTC) if given.HasField("as_of") else now
-    horizon = given.horizon_weeks or job_limits.HORIZON_WEEKS_DEFAULT
+    usual = job_limits.CHURN_HORIZON_WEEKS_DEFAULT if churn else job_limits.HORIZON_WEEKS_DEFAULT
+    longest = job_limits.CHURN_HORIZON_WEEKS_MAX if churn else job_limits.HORIZON_WEEKS_MAX
+    horizon = given.horizon_weeks or usual
     discount = job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
     if given.HasField("annual_discount_basis_points"):
         discount = given.annual_discount_basis_points
     for field, problem in (
-        ("kind", "" if kind else "KIND_LIFETIME_VALUE or KIND_LEAD_CONVERSION: no job makes others."),
-        ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if unwanted and given.horizon_weeks else ""),
+        ("kind", "" if kind else "KIND_LIFETIME_VALUE, KIND_CHURN or KIND_LEAD_CONVERSION: no job makes others."),
+        ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
             "annual_discount_basis_points",
             "A probability has no discount: leave it out."
-            if unwanted and given.HasField("annual_discount_basis_points")
+            if (leads or churn) and given.HasField("annual_discount_basis_points")
             else "",
         ),
         ("as_of", job_limits.problem_of_instant(as_of, now)),
-        ("horizon_weeks", job_limits.problem_of_horizon(horizon)),
+        ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
     ):
         if problem:

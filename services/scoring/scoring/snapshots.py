@@ -24,6 +24,17 @@ def snapshot(row: Mapping[str, Any]) -> events_pb2.ScoreSnapshot:
     )
 
 
+def churn_risk(row: Mapping[str, Any]) -> events_pb2.ChurnRiskState:
+    """The risk of leaving of one customer, as others need it."""
+    risk = row["churn"]
+    return events_pb2.ChurnRiskState(
+        customer=row["customer"],
+        **{name: risk[name] for name in ("probability", "low", "high", "percentile", "horizon_weeks", "decision")},
+        reasons=[reason["text"] for reason in risk["reasons"]],
+        model=f"models/{risk['model']}",
+    )
+
+
 def entered(segment: str, rows: Iterable[Mapping[str, Any]]) -> events_pb2.SegmentEntered:
     """Customers came into the segment of that uid."""
     return events_pb2.SegmentEntered(segment=f"segments/{segment}", customers=map(snapshot, rows))

@@ -28,7 +28,7 @@ KINDS = {
 }
 TELLS = {
     "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
-    "CHURN": "how likely it is that a contract will be ended",
+    "CHURN": "how likely it is that a customer stops buying, or ends a contract",
     "LEAD_CONVERSION": "how likely it is that a lead will buy",
     "RESPONSE": "how likely it is that a customer will answer a campaign",
 }
@@ -40,6 +40,31 @@ STATES = {
     "REJECTED": "rejected: it did not pass its gates",
     "ROLLED_BACK": "rolled back",
 }
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a card calls the rows a model was tested on, what happened to them, and the first of them by score."""
+
+    rows: str
+    events: str
+    first: str
+
+
+WORDS = {
+    "LIFETIME_VALUE": Words("customers", "purchases", "most promising"),
+    "CHURN": Words("customers", "departures", "most at risk"),
+    "LEAD_CONVERSION": Words("leads", "conversions", "most promising"),
+    "RESPONSE": Words("customers", "answers", "most promising"),
+}
+
+_PARTS = {
+    "LIFETIME_VALUE": ("purchases", "spend"),
+    "CHURN": ("churn",),
+    "LEAD_CONVERSION": ("lead_conversion",),
+    "RESPONSE": ("response",),
+}
+"""Parts of a model's parameters."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +139,7 @@ def _shown(card: Card) -> dict[str, Any]:
         "kind": KINDS[values["kind"]],
         "tells": TELLS[values["kind"]] + (f", in {values['currency']}" if values["currency"] else ""),
         "state": STATES[values["state"]],
+        "words": WORDS[values["kind"]],
         "tested_on": _tested_on(test),
         "gates": values["gates"],
         "parameters": _parameters(values),
@@ -136,7 +162,7 @@ def _tested_on(test: Mapping[str, Any]) -> str:
 def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
     """Part, name, value and the 90 percent interval of each, where there is one."""
     found = []
-    for part in ("purchases", "spend"):
+    for part in _PARTS[values["kind"]]:
         intervals = values["metrics"].get(f"{part}_intervals", {})
         for name, value in values["parameters"].get(part, {}).items():
             if not isinstance(value, str):
@@ -146,7 +172,7 @@ def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float 
 
 
 def _gains(deciles: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """Share of the customers, the most promising first, and of the purchases they made."""
+    """Share of the rows, those with the highest scores first, and of the events that were theirs."""
     best = list(reversed(deciles))
     customers = list(accumulate((tenth["customers"] for tenth in best), initial=0))
     bought = list(accumulate((tenth["actual"] * tenth["customers"] for tenth in best), initial=0.0))
@@ -159,16 +185,20 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
     """What is told of the model and its rival side by side."""
     if card.rival is None:
         return []
+    words = WORDS[card.values["kind"]]
     rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("Data until", lambda values: _instant(values["as_of"])),
-        ("Customers", lambda values: f"{values['customers']}"),
-        ("Model of purchases", lambda values: values["parameters"].get("purchases", {}).get("model", "")),
-        ("Model of spending", lambda values: values["parameters"].get("spend", {}).get("model", "")),
+        (words.rows.capitalize(), lambda values: f"{values['customers']}"),
+        *((f"Model of {part.replace('_', ' ')}", _model_of(part)) for part in _PARTS[card.values["kind"]]),
         ("Error as promised", _promised),
-        ("Distance of expected and real purchases by tenths", _miscalibration),
+        (f"Distance of expected and real {words.events} by tenths", _miscalibration),
         ("Error since release", _lived),
     ]
     return [(title, of(card.values), of(card.rival.values)) for title, of in rows]
+
+
+def _model_of(part: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda values: str(values["parameters"].get(part, {}).get("model", ""))
 
 
 def _promised(values: Mapping[str, Any]) -> str:
@@ -195,23 +225,24 @@ def _lived(values: Mapping[str, Any]) -> str:
 def _plots(card: Card) -> dict[str, Markup | None]:
     values = card.values
     test = values["test"] or {}
+    words = WORDS[values["kind"]]
     found: dict[str, Markup | None] = dict.fromkeys(_PLOTS)
     if deciles := test.get("deciles"):
         series = [_series("expected", deciles, "expected", "a"), _series("real", deciles, "actual", "b")]
-        found["calibration"] = _tenths("Calibration by tenths of the customers", series)
+        found["calibration"] = _tenths(f"Calibration by tenths of the {words.rows}", series, words)
         gains = _gains(deciles)
         if gains:
             shares = [share for share, _ in gains]
             lines = [Series("by score", [share for _, share in gains], "a"), Series("by chance", shares, "c")]
             found["gain"] = plots.curves(
-                "Cumulative gain", shares, lines, "share of customers, the most promising first"
+                "Cumulative gain", shares, lines, f"share of {words.rows}, the {words.first} first"
             )
         if beside := test.get("champion_deciles"):
             series = [
                 _series("this model, real", deciles, "actual", "a"),
                 _series("champion of then, real", beside, "actual", "b"),
             ]
-            found["beside"] = _tenths("Real purchases in the tenths each model made", series)
+            found["beside"] = _tenths(f"Real {words.events} in the tenths each model made", series, words)
     if survival := test.get("survival"):
         weeks = [point["weeks"] for point in survival]
         alive = Series("still a customer", [point["alive"] for point in survival], "a")
@@ -219,7 +250,7 @@ def _plots(card: Card) -> dict[str, Markup | None]:
     if values["outcomes"]:
         tenths = values["outcomes"][0]["deciles"]
         series = [_series("expected", tenths, "expected", "a"), _series("happened", tenths, "actual", "b")]
-        found["outcome"] = _tenths("What happened since", series)
+        found["outcome"] = _tenths("What happened since", series, words)
     if drifts := values["drifts"]:
         bars = [Bar(each["feature"], each["psi"], each["low"], each["high"], each["drifted"]) for each in drifts]
         found["drift"] = plots.intervals("Drift", bars, drifts[0]["bound"], "population stability index")
@@ -230,9 +261,9 @@ def _series(name: str, tenths: Sequence[Mapping[str, Any]], of: str, css: str) -
     return Series(name, [tenth[of] for tenth in tenths], css)
 
 
-def _tenths(title: str, series: Sequence[Series]) -> Markup:
+def _tenths(title: str, series: Sequence[Series], words: Words) -> Markup:
     labels = [str(number + 1) for number in range(max(len(each.values) for each in series))]
-    return plots.grouped_bars(title, labels, series, "tenth of the customers, the most promising last")
+    return plots.grouped_bars(title, labels, series, f"tenth of the {words.rows}, the {words.first} last")
 
 
 def _number(value: float) -> str:

@@ -30,6 +30,7 @@ SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "revenue": "money",
     "p_alive": "float",
     "expected_purchases": "float",
+    "churn_risk": "float",
     "recency_weeks": "float",
     "age_weeks": "float",
     "frequency": "int",

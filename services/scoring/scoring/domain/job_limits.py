@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 
 HORIZON_WEEKS_DEFAULT = 52
 HORIZON_WEEKS_MAX = 520
+CHURN_HORIZON_WEEKS_DEFAULT = 13
+CHURN_HORIZON_WEEKS_MAX = 52
+"""Customers count who bought within a year: of longer ones nothing is told."""
 DISCOUNT_BASIS_POINTS_DEFAULT = 1_000
 DISCOUNT_BASIS_POINTS_MAX = 10_000
 _CLOCK_DIFFERENCE = timedelta(seconds=5)
@@ -15,9 +18,9 @@ def problem_of_instant(as_of: datetime, now: datetime) -> str | None:
     return "In the future: give an instant up to now." if as_of > now + _CLOCK_DIFFERENCE else None
 
 
-def problem_of_horizon(weeks: int) -> str | None:
+def problem_of_horizon(weeks: int, most: int = HORIZON_WEEKS_MAX) -> str | None:
     """What is wrong with a horizon."""
-    return None if 1 <= weeks <= HORIZON_WEEKS_MAX else f"1 to {HORIZON_WEEKS_MAX} weeks."
+    return None if 1 <= weeks <= most else f"1 to {most} weeks."
 
 
 def problem_of_discount(basis_points: int) -> str | None:

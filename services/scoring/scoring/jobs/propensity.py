@@ -22,7 +22,7 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity_watch import Known, Watched
 from scoring.jobs.spec import KnownModel, PropensitySpec
 from scoring.models import classifier, propensity
-from scoring.models.classifier import TableError, Training
+from scoring.models.classifier import FindingKind, TableError, Training
 from scoring.models.classifier.classifier import BASE_RATE
 from scoring.models.classifier.comparison import Difference
 from scoring.models.classifier.metrics import calibration_curve
@@ -48,6 +48,8 @@ class Purpose:
     words: Words
     without: str
     """What holds until a first model passes its gates."""
+    in_time: bool = False
+    """Whether columns were shown not to look ahead: then one that ranks well alone is no leak."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
     """What the registry keeps (`usecases.models.register`). version: of the program that trained it."""
     final, test, watched = trained.training, trained.test, trained.watched
     artefact = propensity.dump(trained.model)
-    messages = [finding.message for finding in final.findings]
+    told = [each for each in final.findings if not (purpose.in_time and each.kind is FindingKind.LEAK)]
+    messages = [finding.message for finding in told]
     if trained.verdict.state != CHAMPION and not spec.champion:
         messages.insert(0, f"no model has passed its gates yet: {purpose.without}")
     candidates = {name: one.setting for name, one in final.classifier.candidates.items()}

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.jobs import churn, scores
 from scoring.jobs import fit as fitting
-from scoring.jobs import scores
 from scoring.jobs.files import Folder
 from scoring.models import artefact
 from scoring.models.summary import DAYS_PER_WEEK, Ints
@@ -52,6 +52,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
     if model is None or row is None:
         return None
     judgement = model["judgement"]
+    if churn.RISK in row:
+        return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
     (computed,) = scores.rows([customer], _summary(row, fitted.as_of_day), fitted.basis, fitted.as_of_day)
     return Reproduced(row, computed)

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from scoring.domain.buckets import BUCKETS
+from scoring.domain.job_limits import CHURN_HORIZON_WEEKS_MAX
 
 RAY_FROM_PURCHASES = 20_000_000
 MOST_THREADS = 4
@@ -84,6 +85,19 @@ class LeadJobSpec(PropensitySpec):
     leads: str = Field(
         description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
         "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
+    )
+
+
+class ChurnJobSpec(PropensitySpec):
+    """One training of a tenant's model of churn, and the scoring of its customers."""
+
+    horizon_weeks: int = Field(ge=1, le=CHURN_HORIZON_WEEKS_MAX)
+    currency: str = Field(pattern="^[A-Z]{3}$", description="Purchases in others are left out and counted.")
+    digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
+    inputs: tuple[str, ...] = Field(description="See `JobSpec.inputs`.")
+    aliases: str | None = Field(default=None, description="See `JobSpec.aliases`.")
+    exclude: str | None = Field(
+        default=None, description="Parquet file: customers who may be neither in it nor scored."
     )
 
 

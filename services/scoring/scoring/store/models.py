@@ -9,8 +9,8 @@ import docstore
 from docstore import Row
 from scoring.domain import gates
 
-LIFETIME_VALUE, LEAD_CONVERSION = "LIFETIME_VALUE", "LEAD_CONVERSION"
-KINDS = (LIFETIME_VALUE, "CHURN", LEAD_CONVERSION, "RESPONSE")
+LIFETIME_VALUE, CHURN, LEAD_CONVERSION = "LIFETIME_VALUE", "CHURN", "LEAD_CONVERSION"
+KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE")
 _CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
 ARTEFACT = "model.json"
 """Name of the file that holds the model whole, under its own name in the blob store."""

@@ -17,18 +17,22 @@ from scoring.store.profiles import Profile
 
 
 class Score(Record):
-    """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk."""
+    """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk.
+
+    Of whom only a job of churn has scored there is nothing but `customer` and `churn`.
+    """
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "scores",
         "indexes": [
             ["tenant", "-lifetime_value_minor"],
             ["tenant", "job"],
+            ["tenant", "churn.job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
         ],
     }
     customer: Any = me.StringField(required=True)
-    currency: Any = me.StringField(required=True)
+    currency: Any = me.StringField()
     recency_weeks: Any = me.FloatField()
     frequency: Any = me.LongField()
     age_weeks: Any = me.FloatField()
@@ -47,13 +51,16 @@ class Score(Record):
     percentiles: Any = me.DictField()
     """The same names -> 0 to 100."""
     reasons: Any = me.ListField(me.StringField())
-    job: Any = me.StringField(required=True)
+    job: Any = me.StringField()
     model: Any = me.StringField()
     """Uid of the model; that of the job in rows of before a job could score with an older model."""
-    as_of: Any = InstantField(required=True)
-    horizon_weeks: Any = me.IntField(required=True)
-    decision: Any = me.StringField(required=True)
-    score_time: Any = InstantField(required=True)
+    as_of: Any = InstantField()
+    horizon_weeks: Any = me.IntField()
+    decision: Any = me.StringField()
+    score_time: Any = InstantField()
+    churn: Any = me.DictField()
+    """The risk of leaving: probability, low, high, percentile, reasons ({feature, points, text}), horizon_weeks, as_of,
+    job, model (uids), decision, score_time; absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()
@@ -94,7 +101,7 @@ def totals() -> dict[str, tuple[int, int, int]]:
     """Currency -> (customers with scores, their purchases, their revenue in minor units)."""
     grouped = Score.rows().aggregate(
         [
-            {"$match": {}},
+            {"$match": {"currency": {"$gt": ""}}},
             {"$project": {"_id": 0, "currency": 1, "purchases": 1, "revenue_minor": 1}},
             {
                 "$group": {

@@ -13,8 +13,8 @@ from scoring.domain import gates, lead_gates
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, Model, ScoringJob
 from scoring.store.jobs import COMPUTING
-from scoring.store.models import ARTEFACT, LEAD_CONVERSION
-from scoring.usecases import lead_scoring, models
+from scoring.store.models import LEAD_CONVERSION
+from scoring.usecases import lead_scoring, models, propensity_models
 from scoring.usecases.leased_jobs import RunnerStops, note
 from scoring.usecases.preparing import PREPARED_PERCENT, url
 
@@ -43,15 +43,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
         "leads": url(settings, job.subject, _FILE),
-        **{
-            role: {
-                "name": model.name,
-                "role": role,
-                "url": url(settings, model.subject, ARTEFACT),
-                "sha256": model.artefact_sha256,
-            }
-            for role, model in _known()
-        },
+        **propensity_models.known(settings, LEAD_CONVERSION),
         "consenting": len(kept) / len(rows) if rows else 1.0,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, refused=len(rows) - len(kept), message="Trains.")
@@ -66,11 +58,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     models.register(job, description, blobs)
     made: Model = Model.get(job.uid)
     if made.state != gates.CHAMPION:
-        stands = "the champion goes on" if job.scorer != made.uid else "the points of leads stand"
-        if description["judgement"]["rollback"]["falls"]:
-            stands = f"{job.model} comes back: {description['judgement']['rollback']['message']}"
-        failed = [gate["message"] for gate in made.gates if not gate["passed"]]
-        return f"The model did not become champion, {stands}: {'; '.join(failed) or 'another one took its place'}."
+        return propensity_models.why_not_champion(job, made, description, "the points of leads stand")
     lead_scoring.loaded(made, blobs)
     while True:
         done, scored = lead_scoring.scanned()
@@ -79,15 +67,6 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
             return f"{scored} open leads have new scores of {made.name}."
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
-
-
-def _known() -> list[tuple[str, Model]]:
-    """The models a job measures, each with its role."""
-    champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
-    if champion is None:
-        return []
-    before = Model.get_many([champion.previous]).values() if champion.previous else ()
-    return [("champion", champion), *(("previous", model) for model in before)]
 
 
 def _refused(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> set[str]:

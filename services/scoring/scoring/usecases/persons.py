@@ -85,7 +85,8 @@ def scores_of(row: Row | None) -> dict[str, Any] | None:
         **{name: row.get(name) for name in names},
         "lifetime_value": row.get("lifetime_value_minor"),
         "revenue": row.get("revenue_minor"),
-        "rfm_segment": row["rfm"]["segment"],
+        "rfm_segment": row.get("rfm", {}).get("segment"),
+        "churn_risk": row.get("churn", {}).get("probability"),
     }
 
 

@@ -12,7 +12,7 @@ from scoring import decisions, parquet
 from scoring.domain.buckets import BUCKETS
 from scoring.domain.purchases import main_currency
 from scoring.settings import ScoringSettings
-from scoring.store import ScoringJob
+from scoring.store import Model, ScoringJob
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import ARTEFACT
@@ -27,6 +27,23 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
     """
+    given = purchases(job, settings, blobs)
+    spec = {
+        **given,
+        "horizon_weeks": job.horizon_weeks,
+        "discount": job.discount_basis_points / 10_000,
+        "partitions": settings.job_partitions,
+        "models": [known_model(settings, role, model) for role, model in models.known(given["currency"])],
+        "ray_from_purchases": settings.ray_from_purchases,
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
+
+
+def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> dict[str, Any]:
+    """What every program is told that reads purchases: which files, under which names, and who is not in it.
+
+    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    """
     note(job, message="Writes the purchases into files.", files=True)
     if flushing.flush(settings, blobs) is None:
         raise Unavailable("FILES_BUSY", "Another runner writes the purchases; this is tried again.", retry_after_s=1.0)
@@ -36,29 +53,21 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     exclude, alias_file = "exclude.parquet", "aliases.parquet"
     blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(refused)}))
     blobs.put(job.subject, alias_file, parquet.strings(_aliases()))
-    spec = {
+    return {
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
-        "horizon_weeks": job.horizon_weeks,
-        "discount": job.discount_basis_points / 10_000,
         "currency": currency,
         "inputs": [url(settings, subject_of(file["bucket"]), file["name"]) for file in files],
         "aliases": url(settings, job.subject, alias_file),
         "exclude": url(settings, job.subject, exclude),
-        "partitions": settings.job_partitions,
         "consenting": consenting,
-        "models": [
-            {
-                "name": model.name,
-                "role": role,
-                "url": url(settings, model.subject, ARTEFACT),
-                "sha256": model.artefact_sha256,
-            }
-            for role, model in models.known(currency)
-        ],
-        "ray_from_purchases": settings.ray_from_purchases,
     }
-    note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
+
+
+def known_model(settings: ScoringSettings, role: str, model: Model) -> dict[str, str]:
+    """A model of an earlier job, as a program is told of it (`jobs.spec.KnownModel`)."""
+    address = url(settings, model.subject, ARTEFACT)
+    return {"name": model.name, "role": role, "url": address, "sha256": model.artefact_sha256}
 
 
 def url(settings: ScoringSettings, subject: str, name: str = "") -> str:

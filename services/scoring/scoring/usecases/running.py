@@ -6,6 +6,7 @@ was. Computing again gives the same result; storing goes on after the last chunk
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from docstore.blobs import BlobStore
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.jobs import CANCELLED, COMPUTING, FAILED, PREPARING, STORING, SUCCEEDED
-from scoring.store.models import LEAD_CONVERSION
-from scoring.usecases import lead_training, preparing, storing
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.usecases import churn, lead_training, preparing, storing
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 SUCCESS = "_SUCCESS"
 _POLL_S = 0.2
 _COMPUTED_PERCENT = 80
+
+_PREPARE = {LIFETIME_VALUE: preparing.prepare, CHURN: churn.prepare, LEAD_CONVERSION: lead_training.prepare}
+_STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]] = {
+    LIFETIME_VALUE: storing.store,
+    CHURN: churn.store,
+    LEAD_CONVERSION: lead_training.store,
+}
+"""Each returns what came of the job, in words, or nothing where the number of customers with new scores says it."""
 
 
 class ProgramDied(Exception):  # noqa: N818 - reads as what is the matter
@@ -40,16 +49,11 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     try:
         note(job)
         if job.phase == PREPARING:
-            prepare = lead_training.prepare if job.kind == LEAD_CONVERSION else preparing.prepare
-            prepare(job, settings, blobs)
+            _PREPARE[job.kind](job, settings, blobs)
         if job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
-        came = ""
-        if job.kind == LEAD_CONVERSION:
-            came = lead_training.store(job, settings, blobs, stopping)
-        else:
-            storing.store(job, settings, blobs, stopping)
+        came = _STORE[job.kind](job, settings, blobs, stopping)
     except Cancelled:
         end(job, CANCELLED, "Cancelled; the scores are as they were.")
     except JobFailed as error:
@@ -101,16 +105,19 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     # What the program brings along is wanted by this role only, and only now.
     from scoring.jobs.launch import launch
     from scoring.jobs.progress import State
-    from scoring.jobs.spec import LeadJobSpec
+    from scoring.jobs.spec import ChurnJobSpec, LeadJobSpec
 
     workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
         spec = {**job.spec, "output": preparing.url(settings, job.result_subject)}
-        if job.kind == LEAD_CONVERSION:
+        if job.kind == LIFETIME_VALUE:
+            handle = launch(spec, workdir, settings.ray_address)
+        elif job.kind == LEAD_CONVERSION:
             # As many leads as there ever are fit into one process: no cluster.
             handle = launch(LeadJobSpec.model_validate(spec), workdir, program=lead_training.PROGRAM)
         else:
-            handle = launch(spec, workdir, settings.ray_address)
+            # So do the customers that are learned from; the others are only scored.
+            handle = launch(ChurnJobSpec.model_validate(spec), workdir, program=churn.PROGRAM)
         try:
             while (progress := handle.poll()).state is State.RUNNING:
                 _note_progress(job, progress)

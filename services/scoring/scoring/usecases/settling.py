@@ -205,7 +205,7 @@ def _segments_of(
     """The segments a customer is in after the news; notes when that can change, and what members are listed by."""
     row = persons.rows[customer]
     scores = persons.scores.get(customer)
-    value = scores["lifetime_value_minor"] if scores else None
+    value = scores.get("lifetime_value_minor") if scores else None
     if value != row.get("value"):
         changed["value"] = value
     if not persons.belongs(customer):

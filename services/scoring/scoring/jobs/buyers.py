@@ -1,0 +1,49 @@
+"""Reads the files of purchases into columns: who bought what when, under the names that stand for profiles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scoring.domain.churn_rules import PURCHASES_MOST
+from scoring.features import loading
+from scoring.features.loading import LEFT_OUT, PURCHASES, Span
+from scoring.features.rates import DayRates
+from scoring.jobs.columns import flags
+from scoring.jobs.files import Folder
+from scoring.jobs.memory import TooLargeError
+from scoring.jobs.tasks import WORK, InputFile, canonical_names, read_columns
+from scoring.models.churn import Customers, hashed
+
+_BEGINNING = -(1 << 62)
+
+
+@dataclass(frozen=True)
+class Buyers:
+    """Customers with their names, ascending. left_out: rows by why they do not count (`loading.LEFT_OUT`)."""
+
+    names: pa.Array
+    customers: Customers
+    left_out: dict[str, int]
+
+
+def read(
+    files: Sequence[InputFile], output: Folder, currency: str, digits: int, until_us: int, *, aliases: bool
+) -> Buyers:
+    """Everything bought before an instant but by the excluded, whom `people.resolve` wrote down with the aliases.
+
+    Raises TooLargeError past PURCHASES_MOST.
+    """
+    rows = sum(file.rows for file in files)
+    if rows > PURCHASES_MOST:
+        raise TooLargeError(f"{rows} purchases do not fit, {PURCHASES_MOST} do: score fewer customers in a tenant")
+    left_out = dict.fromkeys(LEFT_OUT, 0)
+    purchases = [(file.url, PURCHASES) for file in files]
+    found = loading.read(purchases, Span(_BEGINNING, until_us), DayRates(currency), left_out)
+    if aliases:
+        found = loading.with_names(found, lambda names: canonical_names(names, output))
+    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+    found = loading.of_customers(found, lambda names: ~flags(pc.is_in(names, excluded)))
+    names, events = loading.columns(found)
+    return Buyers(names, Customers(hashed(names.to_pylist()), events, digits), left_out)

@@ -1,0 +1,109 @@
+"""Stores what a job program made: chunk by chunk, each in one transaction with its memberships, its events and the
+count of chunks stored. A crash between two chunks is gone on from there; inside one it never happened.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import docstore
+from chassis import clock
+from chassis.errors import Unavailable
+from chassis.lifecycle import Stopping
+from docstore import Conflict, Row, aliases, leases
+from docstore.blobs import BlobStore
+from eventing import tombstones
+from scoring import decisions, parquet
+from scoring.decisions import Decision
+from scoring.domain.percentiles import Ranking
+from scoring.settings import ScoringSettings
+from scoring.store import ScoringJob
+from scoring.store.objections import objecting
+from scoring.usecases import memberships
+from scoring.usecases.leased_jobs import RunnerStops, note
+from scoring.usecases.memberships import Cause
+
+CHUNK = decisions.BATCH
+_STORED_PERCENT = (80, 99)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The job program's scores, in files."""
+
+    blobs: BlobStore
+    subject: str
+    files: list[str]
+    rankings: Mapping[str, Ranking]
+    """Of the columns that have percentiles."""
+    count: int
+
+    @classmethod
+    def read(cls, blobs: BlobStore, subject: str, ranked: Sequence[str]) -> "Result":
+        """Opens the result of a run."""
+        files = sorted(name for name in blobs.list(subject) if name.startswith("scores-"))
+        columns: dict[str, list[float]] = {name: [] for name in ranked}
+        for file in files:
+            with blobs.open(subject, file) as opened:
+                for name, found in parquet.values(opened, ranked).items():
+                    columns[name] += found
+        rankings = {name: Ranking.of(values) for name, values in columns.items()}
+        return cls(blobs, subject, files, rankings, len(columns[ranked[0]]))
+
+    def chunks(self) -> Iterator[list[Row]]:
+        """The rows in an order that is the same every time."""
+        for file in self.files:
+            with self.blobs.open(self.subject, file) as opened:
+                yield from parquet.chunks(opened, CHUNK)
+
+
+Put = Callable[[list[Row], Mapping[str, Decision]], None]
+"""Stores the rows of those who may be scored, in the transaction of their chunk."""
+
+
+def store(job: ScoringJob, settings: ScoringSettings, result: Result, stopping: Stopping, put: Put) -> None:
+    """Stores the chunks that are not stored yet.
+
+    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job.
+    """
+    for index, rows in enumerate(result.chunks()):
+        if index >= job.stored:
+            stop_if_asked(stopping)
+            _store_chunk(job, settings, result.count, rows, put)
+
+
+def stop_if_asked(stopping: Stopping) -> None:
+    """Raises RunnerStops when the process is to stop."""
+    if stopping.is_set():
+        raise RunnerStops
+
+
+def _store_chunk(job: ScoringJob, settings: ScoringSettings, count: int, rows: list[Row], put: Put) -> None:
+    # Rows without a name are those of people who were erased since.
+    rows = [row for row in rows if row["customer"]]
+    names = [row["customer"] for row in rows]
+    decided = decisions.decide(settings, names)
+    done = job.scored + len(rows)
+    low, high = _STORED_PERCENT
+    percent = low + (high - low) * done // max(1, count)
+
+    def once() -> int:
+        if any(clock.real_now() >= decision.good_until for decision in decided.values()):
+            raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
+        refused = {name for name in names if not decided[name].allowed} | objecting(names) | _merged(names)
+        refused |= tombstones.erased(names)
+        counts = {"percent": percent, "scored": job.scored + len(names) - len(refused)}
+        held = {**leases.held(job.leased()), "stored": job.stored}
+        if job.rows().update_one(held, {"$set": counts, "$inc": {"stored": 1}}).matched_count != 1:
+            raise Conflict(job.name)
+        put([row for row in rows if row["customer"] not in refused], decided)
+        memberships.remove([name.rpartition("/")[2] for name in refused], Cause.CAUSE_SCORES_REMOVED)
+        return len(names) - len(refused)
+
+    job.scored += docstore.in_transaction(once)
+    job.stored += 1
+    note(job)
+
+
+def _merged(names: list[str]) -> set[str]:
+    """Those that were merged into another customer meanwhile; the next job scores them together."""
+    return {name for name, canonical in aliases.resolve(names).items() if canonical != name}

@@ -1,0 +1,278 @@
+"""Churn from purchases to a risk with its reasons, in segments and events; and gone when a person wants it gone."""
+
+import random
+import threading
+import uuid
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rapport.scoring.v1 import model_pb2, scoring_job_pb2
+
+import docstore
+from docstore import batches, explain
+from docstore.aliases import AliasChange
+from docstore.blobs import BlobStore
+from scoring.jobs import churn as program
+from scoring.jobs.files import Folder
+from scoring.jobs.progress import Reporter
+from scoring.jobs.reproduce import reproduce
+from scoring.jobs.spec import ChurnJobSpec
+from scoring.store import Score
+from scoring.usecases import churn, people, preparing, running
+from scoring.usecases.erasing import erase
+
+from .conftest import START, Client, claimed, customer, plant, purchase, score_row
+
+SERVICE = "scoring"
+WEEKS = 8
+AS_OF = START + timedelta(days=120)
+SPAN = 420
+JobState = scoring_job_pb2.ScoringJob
+
+
+def shop(number: int, seed: int = 5) -> dict[str, list[tuple[float, int]]]:
+    """Customers who buy about every 24 days: days before AS_OF and cents. Those with small baskets soon leave."""
+    chance = random.Random(seed)
+    bought: dict[str, list[tuple[float, int]]] = {}
+    while len(bought) < number:
+        small = len(bought) % 2 == 0
+        day = chance.uniform(SPAN * 0.3, SPAN)
+        left = day - chance.expovariate(1 / (110 if small else 3000))
+        found = []
+        while day > max(left, 0):
+            found.append((day, round((800 if small else 6000) * chance.uniform(0.7, 1.4))))
+            day -= chance.gammavariate(2, 12) + 0.05
+        bought[customer()] = found
+    return bought
+
+
+def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
+    """A job of the tenant, whose program runs in this process: starting one takes longer than training."""
+    terms = {"kind": "KIND_CHURN", "as_of": AS_OF, "horizon_weeks": WEEKS} | terms
+    name = client.CreateScoringJob(scoring_job=terms).name
+    job = claimed(client)
+    with client.context():
+        churn.prepare(job, settings, store)
+        spec = ChurnJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
+        output = Folder(spec.output)
+        program.run(spec, output, Reporter(output))
+        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
+    return client.GetScoringJob(name=name)
+
+
+@pytest.fixture(scope="module")
+def bought() -> dict[str, list[tuple[float, int]]]:
+    return shop(300)
+
+
+@pytest.fixture(scope="module")
+def objector(bought: dict[str, list[tuple[float, int]]]) -> str:
+    """Of those who still buy."""
+    return min(bought, key=lambda name: bought[name][-1])
+
+
+@pytest.fixture(scope="module")
+def scored(
+    channels: Any, settings: Any, store: BlobStore, bought: dict[str, list[tuple[float, int]]], objector: str
+) -> tuple[Client, Any]:
+    """A tenant with risks, and the job that made them. Two customers had some of an earlier job."""
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    client.profiling()
+    client.objects(objector)
+    client.stage(purchase(name, 120 - days, amount) for name, purchases in bought.items() for days, amount in purchases)
+    client.CreateSegment(segment={"display_name": "Leaving", "expression": "churn_risk > 0.5"}, segment_id="leaving")
+    client.CreateSegment(segment={"display_name": "Not", "expression": "NOT churn_risk > 0.5"}, segment_id="staying")
+    earlier = {"churn": risk("models/old") | {"job": "old"}}
+    with client.context():
+        only = [{"uid": uid, "customer": f"customers/{uid}", **earlier} for uid in (uuid.uuid4().hex,)]
+        docstore.in_transaction(lambda: Score.rows().insert_many(only))
+    plant(client, [score_row(customer(), **earlier)])
+    job = carried_out(client, settings, store)
+    client.keep()
+    return client, job
+
+
+@pytest.fixture
+def client(scored: tuple[Client, Any]) -> Client:
+    """Here tests share one tenant, whose model took some seconds."""
+    return scored[0]
+
+
+def risk(model: str, probability: float = 0.7) -> dict[str, Any]:
+    """As stored."""
+    return {
+        "probability": probability,
+        "low": 0.6,
+        "high": 0.8,
+        "percentile": 90.0,
+        "reasons": [{"feature": "purchases_30d", "points": 3.0, "text": "Purchases in 30 days is 0: raises it"}],
+        "horizon_weeks": 13,
+        "as_of": START,
+        "job": "019a0000-0000-7000-8000-000000000000",
+        "model": model.rpartition("/")[2],
+        "decision": "decisions/d",
+        "score_time": START,
+    }
+
+
+def with_risk(client: Client) -> dict[str, Any]:
+    """Scores of those who have a risk."""
+    return {name: scores for name, scores in client.scored().items() if scores.HasField("churn_risk")}
+
+
+def told(client: Client) -> list[Any]:
+    return [event for event in client.told() if event.DESCRIPTOR.name == "ScoresUpdated"]
+
+
+def test_the_model_beats_recency_and_learns_from_nobody_who_objects(scored, bought, objector) -> None:
+    client, job = scored
+    (model,) = client.ListModels(filter="kind = KIND_CHURN AND state = STATE_CHAMPION").models
+    assert job.model == model.name
+    assert job.message.startswith(f"{job.scored_count} customers have new risks of leaving by {model.name}.")
+    assert [gate.name for gate in model.gates if gate.passed] == [
+        *("minimum_data", "consenting_share", "baseline", "recency", "calibration")
+    ]
+    auc = model.metrics["test"][model.metrics["chosen"]]["auc"]
+    assert auc > model.metrics["recency_auc"] + 0.01
+    assert {"logistic", "catboost", "average", "base_rate"} == set(model.metrics["test"])
+    # Counted anew, without those who object: rows as of each instant, and who of them did not come back.
+    days = {name: [day for day, _ in purchases] for name, purchases in bought.items() if name != objector}
+    newest, oldest = min(map(min, days.values())), max(map(max, days.values()))
+    rows = departures = 0
+    for place in range(1, 9):
+        at = newest + 7 * WEEKS * place
+        if at + 7 * WEEKS <= oldest:
+            active = [each for each in days.values() if any(at < day <= at + 365 for day in each)]
+            rows += len(active)
+            departures += sum(not any(at - 7 * WEEKS < day <= at for day in each) for each in active)
+    assert (model.customer_count, model.purchase_count) == (rows, departures)
+    assert job.refused_count == 1
+    assert job.scored_count == sum(min(each) <= 365 for each in days.values())
+    assert (job.horizon_weeks, job.HasField("annual_discount_basis_points")) == (WEEKS, False)
+
+
+def test_a_risk_names_the_planted_reason_its_model_and_its_decision(client, bought, objector) -> None:
+    found = with_risk(client)
+    assert objector not in client.scored()
+    fresh = [name for name, purchases in bought.items() if purchases[-1][0] < 15 and name != objector]
+    small = [name for name in fresh if purchases_are_small(bought[name])]
+    large = [name for name in fresh if not purchases_are_small(bought[name])]
+    means = [sum(found[name].churn_risk.probability.value for name in names) / len(names) for names in (small, large)]
+    assert means[0] > means[1] + 0.15, means
+    named = Counter(reason.feature for name in small for reason in found[name].churn_risk.reasons if reason.points > 0)
+    assert named["mean_order_value_365d"] > len(small) / 2, named
+    for scores in found.values():
+        told_risk = scores.churn_risk
+        estimate = told_risk.probability
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert 0 < estimate.percentile <= 100
+        for reason in told_risk.reasons:
+            effect = "raises" if reason.points > 0 else "lowers"
+            assert f": {effect} the risk of leaving by " in reason.text
+        assert (told_risk.horizon_weeks, told_risk.as_of.ToDatetime()) == (WEEKS, AS_OF.replace(tzinfo=None))
+        assert told_risk.decision.startswith("decisions/")
+        # No job of lifetime value has been here.
+        assert (scores.model, scores.HasField("rfm"), scores.HasField("lifetime_value")) == ("", False, False)
+    name = small[0]
+    assert client.GetCustomerScores(name=f"{name}/scores") == found[name]
+    assert client.SummarizeScores().customer_count == 1, "the one with a lifetime value"
+
+
+def purchases_are_small(purchases: list[tuple[float, int]]) -> bool:
+    return purchases[-1][1] < 2000
+
+
+def test_what_an_earlier_job_told_of_others_is_gone(client) -> None:
+    with client.context():
+        assert Score.rows().find_one({"churn.job": "old"}) is None
+        (kept,) = Score.rows().find({"lifetime_value_minor": 3000})
+    assert not client.GetCustomerScores(name=f"{kept['customer']}/scores").HasField("churn_risk")
+    events = told(client)
+    assert [list(event.removed_churn_customers) for event in events if event.removed_churn_customers] == [
+        [kept["customer"]]
+    ]
+    assert sum(len(event.removed_customers) for event in events) >= 1
+
+
+def test_risks_are_told_and_make_segments(client) -> None:
+    found = {name: scores.churn_risk for name, scores in with_risk(client).items()}
+    states = {state.customer: state for event in told(client) for state in event.churn_risks}
+    assert found.keys() <= states.keys()
+    for name, each in found.items():
+        assert states[name].probability == each.probability.value
+        assert list(states[name].reasons) == [reason.text for reason in each.reasons]
+        assert (states[name].model, states[name].decision) == (each.model, each.decision)
+    leaving = {name for name, each in found.items() if each.probability.value > 0.5}
+    assert client.members("leaving") == leaving != set()
+    assert client.members("staying") == found.keys() - leaving, "who has no risk is in neither"
+
+
+def test_an_objection_a_merge_and_an_erasure_take_it_away(client, settings, store) -> None:
+    objects, merged, other, erased = sorted(with_risk(client))[:4]
+    before = client.members("leaving") | client.members("staying")
+    assert {objects, merged, erased} <= before
+    with client.context():
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(merged, other, (1, 0))))
+    client.keep()
+    gone = {objects, merged}
+    assert client.scored().keys().isdisjoint(gone)
+    assert client.refused("GetCustomerScores", name=f"{objects}/scores")[0] == "NOT_FOUND"
+    assert (client.members("leaving") | client.members("staying")).isdisjoint(gone)
+    assert gone <= {name for event in told(client) for name in event.removed_customers}
+    with client.context():
+        assert erase([erased], settings, store)["scores"] == (1, 0)
+        assert Score.rows().find_one({"customer": erased}) is None
+    assert erased not in client.scored()
+
+
+def test_a_risk_is_made_again_from_what_the_job_kept(scored, settings) -> None:
+    client, job = scored
+    with client.context():
+        folder = Folder(preparing.url(settings, f"{job.name}/result"))
+    name, scores = min(with_risk(client).items())
+    found = reproduce(folder, name)
+    assert found is not None
+    assert found.equal
+    assert found.computed["churn_risk"] == scores.churn_risk.probability.value
+
+
+def test_the_card_speaks_of_customers_who_leave(client) -> None:
+    (model,) = client.ListModels(filter="kind = KIND_CHURN AND state = STATE_CHAMPION").models
+    for format in ("html", "markdown"):
+        card = client.GetModelCard(name=model.name, format=format).data.decode()
+        assert "how likely it is that a customer stops buying" in card
+        assert f"{model.purchase_count} departures of {model.customer_count} customers" in card
+        assert "most promising" not in card
+
+
+def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, settings, store) -> None:
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    client.profiling()
+    client.buys(customer(), 1, 30, 90)
+    job = carried_out(client, settings, store, horizon_weeks=0)
+    assert (job.state, job.horizon_weeks, job.scored_count) == (JobState.STATE_SUCCEEDED, 13, 0)
+    assert "nobody has a risk of leaving" in job.message
+    assert "0 customers who bought within 365 days, with 13 weeks after that known, at least 200 are needed" in (
+        job.message
+    )
+    (model,) = client.ListModels().models
+    assert model.state == model_pb2.Model.STATE_REJECTED
+    assert client.scored() == {}
+
+
+def test_what_a_job_of_churn_does_not_take_is_refused(client) -> None:
+    for terms, field in (
+        ({"annual_discount_basis_points": 0}, "scoring_job.annual_discount_basis_points"),
+        ({"horizon_weeks": 53}, "scoring_job.horizon_weeks"),
+    ):
+        reason, _, fields = client.refused("CreateScoringJob", scoring_job={"kind": "KIND_CHURN", **terms})
+        assert (reason, fields) == ("INVALID_SCORING_JOB", [field])
+
+
+def test_its_queries_have_their_index(client) -> None:
+    with client.context():
+        explain.assert_indexed(Score, {"churn.job": {"$gt": "", "$ne": "new"}}, limit=500, max_keys=600)
+        explain.assert_indexed(Score, {"job": {"$gt": "", "$ne": "new"}}, limit=500, max_keys=10)
