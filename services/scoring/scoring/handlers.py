@@ -1,5 +1,6 @@
 """What scoring does about the events of other services."""
 
+from collections.abc import Collection, Sequence
 from datetime import UTC
 
 from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
@@ -13,7 +14,7 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
-from scoring.usecases import journey_entrants, leads, people, signals, staging
+from scoring.usecases import activity, journey_entrants, leads, people, signals, staging
 
 
 class Handlers:
@@ -21,8 +22,9 @@ class Handlers:
 
     @subscribe(events_pb2.EventsTracked, some_erased=True)
     def note_events(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:
-        """Leaves the events to whoever keeps the segments."""
-        signals.note_events(event.events, left_out=envelope.erased)
+        """Leaves the events to whoever keeps the segments, and to files."""
+        events = _of_others(event.events, envelope.erased)
+        activity.stage(events, signals.note_events(events))
 
     @subscribe(events_pb2.CustomerCreated)
     @subscribe(events_pb2.CustomerUpdated)
@@ -105,6 +107,12 @@ class Handlers:
         """Lets a person who agreed again be scored by the next job."""
         if _about_profiling(event.consent):
             people.allow_profiling(event.consent.customer)
+
+
+def _of_others(
+    events: Sequence[events_pb2.TrackedEvent], erased: Collection[str]
+) -> Sequence[events_pb2.TrackedEvent]:
+    return [event for event in events if event.customer not in erased] if erased else events
 
 
 def _about_profiling(said: consent_events_pb2.ConsentState) -> bool:

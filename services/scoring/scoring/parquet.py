@@ -3,6 +3,7 @@
 import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO
 
 Row = dict[str, Any]
@@ -149,6 +150,26 @@ def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
 
     for batch in pq.ParquetFile(file).iter_batches(batch_size=size):
         yield batch.to_pylist()
+
+
+def since(file: BinaryIO, instant: datetime) -> tuple[bytes, int, datetime | None]:
+    """A file of events without those before an instant, how many it has, and the time of the oldest."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(file)
+    out = io.BytesIO()
+    rows, oldest = 0, None
+    with pq.ParquetWriter(out, opened.schema_arrow, compression="zstd") as writer:
+        for batch in opened.iter_batches():
+            times = batch.column("event_time")
+            kept = batch.filter(pc.greater_equal(times, pa.scalar(instant, times.type)))
+            if len(kept):
+                writer.write_batch(kept)
+                first = pc.min(kept.column("event_time")).as_py()
+                rows, oldest = rows + len(kept), first if oldest is None else min(oldest, first)
+    return out.getvalue(), rows, oldest
 
 
 @dataclass(frozen=True)

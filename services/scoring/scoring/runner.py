@@ -1,4 +1,4 @@
-"""Role `run`: carries scoring jobs through, scores leads, writes files of purchases, keeps segments, measures journeys, erases people."""
+"""Role `run`: carries jobs through, scores leads, writes files, keeps segments, measures journeys, erases people."""
 
 import functools
 import logging
@@ -20,7 +20,7 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, flushing, journey_effects, lead_scoring, models, rescoring, running
+from scoring.usecases import activity, evaluating, flushing, journey_effects, lead_scoring, models, rescoring, running
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
@@ -60,7 +60,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)
             ),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
-            _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, store)),
+            _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, settings, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),
         ]
         for thread in threads:
@@ -116,14 +116,18 @@ def _flush(settings: ScoringSettings, store: BlobStore) -> None:
     for tenant in flushing.waiting_tenants(settings):
         with tenancy.service_context(tenant, method="flush"):
             flushing.flush(settings, store)
+    for tenant in activity.waiting_tenants(settings):
+        with tenancy.service_context(tenant, method="flush"):
+            activity.flush(settings, store)
 
 
-def _tidy(store: BlobStore) -> None:
+def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
     """Removes what nothing needs any more: events that are out, ended jobs and their files, files nobody names."""
     batches.delete_expired(ScoreChange)
     for tenant in _tenants():
         with tenancy.service_context(tenant, method="tidy"):
             running.remove_files(store)
+            activity.retire(settings, store)
             flushing.remove_orphans(store)
 
 

@@ -1,6 +1,7 @@
 """Documents of the scoring service and the queries on them."""
 
 from docstore.aliases import CustomerAlias
+from scoring.store.activity import StagedActivity
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.histories import PurchaseHistory, PurchaseNews, ScoreKeeper, Scorer
 from scoring.store.jobs import ScoringJob
@@ -14,6 +15,7 @@ from scoring.store.segments import Segment
 
 DOCUMENTS = (
     StagedPurchase,
+    StagedActivity,
     FeatureManifest,
     ScoringJob,
     Model,
@@ -58,5 +60,6 @@ __all__ = [
     "SegmentChange",
     "SegmentKeeper",
     "SegmentSignal",
+    "StagedActivity",
     "StagedPurchase",
 ]

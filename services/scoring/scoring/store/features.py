@@ -9,8 +9,8 @@ from docstore.documents import InstantField
 from docstore.records import Record
 from eventing.records import GUARD_RETENTION
 
-PURCHASES, ORDER_LINES = "purchases", "order_lines"
-FILE_KINDS = (PURCHASES, ORDER_LINES)
+PURCHASES, ORDER_LINES, ACTIVITY = "purchases", "order_lines", "activity"
+FILE_KINDS = (PURCHASES, ORDER_LINES, ACTIVITY)
 """What there are files of. One process at a time writes a tenant's: the manifest of purchases has the lease for all."""
 
 
@@ -49,8 +49,8 @@ class StagedPurchase(Record):
 class FeatureManifest(Record):
     """The files of one kind that a tenant has; its uid is the kind. What it does not name does not exist.
 
-    files: name, bucket, rows, and of purchases `currencies` (code -> {rows, amount_minor}). That of purchases is leased
-    by the runner that writes.
+    files: name, bucket, rows, of purchases `currencies` (code -> {rows, amount_minor}), and of activity the time of the
+    `oldest` event. That of purchases is leased by the runner that writes.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests"}

@@ -19,8 +19,8 @@ from eventing.erasing import Items
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
-from scoring.store import Objection, ScoringJob, StagedPurchase, histories
-from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
+from scoring.store import Objection, ScoringJob, StagedPurchase, activity, histories
+from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
 from scoring.usecases import flushing, journey_entrants, leads, memberships, running, signals
 
@@ -48,6 +48,7 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
         "customerAliases": (known, 0),
         "purchases": (removed[PURCHASES], 0),
         "orderLines": (removed[ORDER_LINES], 0),
+        "events": (removed[ACTIVITY], 0),
     }
 
 
@@ -59,7 +60,7 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
 
 
 def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> Counter[str]:
-    """Erases purchases and their lines, on the stage and in files; returns how many of each kind."""
+    """Erases purchases, their lines and other events, on the stage and in files; returns how many of each kind."""
     buckets = {bucket_of(customer) for customer in customers}
     with flushing.writing(settings) as leased:
         if leased is None:
@@ -69,6 +70,7 @@ def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blo
         removed = _write_anew(leased, buckets, customers, blobs)
         lines = StagedPurchase.rows().find(staged, {"lines.quantity": 1}, hint="staged")
         removed[ORDER_LINES] += sum(len(row.get("lines") or ()) for row in lines)
+        removed[ACTIVITY] += activity.forget(customers)
         removed[PURCHASES] += StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
         _settle_jobs(customers, blobs)
         for bucket in buckets:
@@ -97,7 +99,7 @@ def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str
                 name = f"{ids.uuid7()}.parquet"
                 blobs.put(subject, name, rest.content)
                 totals = {"currencies": rest.currencies} if kind == PURCHASES else {}
-                files.append({"name": name, "bucket": file["bucket"], "rows": rest.rows, **totals})
+                files.append({**file, "name": name, "rows": rest.rows, **totals})
         head.files = files
     if removed:
         docstore.in_transaction(lambda: flushing.switch(leased, changed))

@@ -23,11 +23,11 @@ from scoring import parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoringJob, StagedPurchase
-from scoring.store.features import FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
+from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE
 
 _LEASE_S = 30.0
-_SMALL_ROWS = 100_000
+_SMALL_ROWS = {PURCHASES: 100_000, ORDER_LINES: 100_000, ACTIVITY: 1_000_000}
 _SMALL_FILES = 16
 """So many files of a bucket with fewer than `_SMALL_ROWS` rows become one: the manifest must not grow without bound."""
 
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 _WRITE: dict[str, Callable[[list[Row], Iterable[BinaryIO]], bytes]] = {
     PURCHASES: lambda rows, earlier: parquet.purchases(rows, earlier),
     ORDER_LINES: lambda rows, earlier: parquet.order_lines(rows, earlier),
+    ACTIVITY: lambda rows, earlier: parquet.activity(rows, earlier),
 }
 
 
@@ -173,7 +174,7 @@ def _flush_once(limit: int, blobs: BlobStore, leased: Row) -> int:
     for bucket, rows in sorted(by_bucket.items()):
         for kind, of_kind in ((PURCHASES, rows), (ORDER_LINES, list(_lines(rows)))):
             if of_kind:
-                changed[kind].files = _with_file_of(kind, bucket, of_kind, changed[kind].files, blobs)
+                changed[kind].files = with_file_of(kind, bucket, of_kind, changed[kind].files, blobs)
     uids = [row["uid"] for rows in by_bucket.values() for row in rows]
     docstore.in_transaction(lambda: _commit(leased, changed, uids))
     return len(uids)
@@ -193,15 +194,17 @@ def _commit(leased: Row, changed: Mapping[str, Head], uids: list[str]) -> None:
     StagedPurchase.rows().update_many({"uid": {"$in": uids}}, {"$set": flushed, "$unset": dropped})
 
 
-def _with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blobs: BlobStore) -> list[Row]:
+def with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blobs: BlobStore) -> list[Row]:
     """The files of a kind with one more, written now; it takes the place of the small ones when they are many."""
-    small = [file for file in files if file["bucket"] == bucket and file["rows"] < _SMALL_ROWS]
+    small = [file for file in files if file["bucket"] == bucket and file["rows"] < _SMALL_ROWS[kind]]
     replaced = small if len(small) >= _SMALL_FILES else []
     subject, name = subject_of(bucket, kind), f"{ids.uuid7()}.parquet"
     blobs.put(subject, name, _WRITE[kind](rows, _opened(blobs, subject, replaced)))
     added: Row = {"name": name, "bucket": bucket, "rows": len(rows) + sum(file["rows"] for file in replaced)}
     if kind == PURCHASES:
         added["currencies"] = _totals(rows, replaced)
+    if kind == ACTIVITY:
+        added["oldest"] = min([row["event_time"] for row in rows] + [file["oldest"] for file in replaced])
     gone = {file["name"] for file in replaced}
     return [*(file for file in files if file["name"] not in gone), added]
 

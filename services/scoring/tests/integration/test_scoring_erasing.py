@@ -19,10 +19,10 @@ from docstore.aliases import AliasChange
 from eventing import erasing, sweeping
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
-from scoring.store import JourneyEntrant, Lead, ScoringJob, StagedPurchase, histories
+from scoring.store import CustomerOffers, JourneyEntrant, Lead, ScoringJob, StagedPurchase, histories
 from scoring.store.features import FILE_KINDS, ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
-from scoring.usecases import flushing, people, preparing, running, signals, storing
+from scoring.usecases import activity, flushing, people, preparing, running, signals, storing
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
@@ -129,15 +129,20 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     happened = [purchase(name, 1, event=f"planted-{name[-6:]}") for name in (gone, *stay)]
     traits = {"customer": gone, "region_code": "DE", "traits": {"plan": f"planted-{gone[-6:]}"}}
     with client.context():
-        docstore.in_transaction(lambda: signals.note_events(happened))
+        docstore.in_transaction(lambda: activity.stage(happened, signals.note_events(happened)))
         client.keep()
-        docstore.in_transaction(lambda: signals.note_events(happened))
+        assert activity.flush(settings, store) == 4
+        docstore.in_transaction(lambda: activity.stage(happened, signals.note_events(happened)))
         docstore.in_transaction(lambda: signals.note_customer(identity_events_pb2.CustomerState(**traits), (1, 0)))
         docstore.in_transaction(lambda: people.object_to_profiling(also, "consents/planted", START))
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(alone, gone, (1, 0))))
         histories.ask([gone, *stay], START)
         lead = {"facts": {"source": "SOURCE_WEB"}, "changes": 1}
         Lead.rows().insert_many({"customer": name, **lead} for name in (gone, *stay))
+        CustomerOffers.rows().insert_many(
+            {"customer": name, "uid": name.rpartition("/")[2], "offers": [{"product": f"planted-{name[-6:]}"}]}
+            for name in (gone, *stay)
+        )
         JourneyEntrant.rows().insert_many({"customer": name, "journey": "planted"} for name in (gone, *stay))
         before, lines = rows_by_customer(store), lines_by_customer(store)
         ended = {"outcome": "SUCCEEDED", "state": batches.DONE, "end_time": START}
@@ -145,7 +150,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
             values = {"as_of": START, "horizon_weeks": 1, "discount_basis_points": 0, "files": True} | state
             store.put(ScoringJob.new(job, **values).insert().subject, "aliases.txt", gone.encode())
     wanted = {"features", "scoringJobs", "staged_purchases", "scores", "profiling_objections", "customer_aliases"}
-    wanted |= {"profiles", "segment_signals", "segment_changes", "leads", "journey_entrants"}
+    wanted |= {"profiles", "segment_signals", "segment_changes", "leads", "journey_entrants", "staged_activity"}
+    wanted.add("customer_offers")
     texts = [text for name in (gone, also, alone) for text in (name, f"planted-{name[-6:]}")]
     assert all(holding(text) for text in texts)
     assert set.union(*(holding(text) for text in texts)) >= wanted
@@ -157,7 +163,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
-    told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1}
+    told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1, "events": 2}
+    told["customerOffers"] = 1
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}

@@ -1,0 +1,152 @@
+"""Keeps when things happened, and refunds, in files beside the purchases: what features are computed from in bulk.
+
+Staged by `work` in one small row a message, written by `run` while it writes the tenant's files, and kept for
+`KEPT_DAYS` (`domain.happenings`), after which they leave the files within `SLACK`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pymongo import InsertOne
+from rapport.identity.v1 import events_pb2
+
+import docstore
+from chassis import clock, ids
+from docstore import Row
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.domain.buckets import bucket_of
+from scoring.domain.happenings import KEPT_DAYS
+from scoring.domain.purchases import is_purchase
+from scoring.settings import ScoringSettings
+from scoring.store.activity import Activity, StagedActivity, packed, unpacked
+from scoring.store.features import ACTIVITY, manifest_files, subject_of
+from scoring.usecases import flushing
+from scoring.usecases.flushing import LeaseLost
+
+SLACK = timedelta(days=30)
+"""Files are written anew without what is too old once they hold something that much older."""
+_ROWS = 500
+"""Staged rows, each of a message, that are written at once at most, and when so many wait, without waiting longer."""
+_RETIRED_AT_ONCE = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stage(events: Sequence[events_pb2.TrackedEvent], happenings: Sequence[Row]) -> None:
+    """Stages those of the events that are no purchases; part of a transaction.
+
+    happenings: what `signals.note_events` made of each, in their order, so that it is made once.
+    """
+    staged = happenings
+    money: list[Row] = []
+    if any(row["y"] for row in happenings):
+        staged = []
+        for event, row in zip(events, happenings, strict=True):
+            if row["y"] and is_purchase(event.event, event.kind, has_amount=True):
+                continue
+            if row["y"]:
+                told = {"amount": row["a"], "currency": row["y"], "order_id": event.order_id}
+                money.append({"place": len(staged), **told})
+            staged.append(row)
+    if staged:
+        row = {"uid": ids.uuid7(), **packed(staged, clock.real_now(), money)}
+        StagedActivity.rows().gather([InsertOne(row)])
+
+
+def waiting_tenants(settings: ScoringSettings) -> list[str]:
+    """Tenants whose staged events are due, by number or by age."""
+    due = []
+    with docstore.platform_scope():
+        rows = docstore.platform_collection(StagedActivity)
+        for tenant in sorted(rows.distinct("tenant", {"tenant": {"$gt": ""}})):
+            staged = {"tenant": tenant}
+            oldest = rows.find_one(staged, {"stage_time": 1}, sort=[("stage_time", 1)])
+            old = oldest and clock.real_now() - oldest["stage_time"] >= timedelta(seconds=settings.flush_seconds)
+            if old or rows.count_documents(staged, limit=_ROWS) == _ROWS:
+                due.append(tenant)
+    return due
+
+
+def flush(settings: ScoringSettings, blobs: BlobStore) -> int | None:
+    """Writes all staged events of the current tenant into files; returns how many.
+
+    None while another process writes for the tenant, or when it took over; nothing is lost then.
+    """
+    written = 0
+    with flushing.writing(settings) as leased:
+        if leased is None:
+            return None
+        try:
+            while staged := list(StagedActivity.rows().find({}, sort=[("stage_time", 1)], limit=_ROWS)):
+                written += _write(staged, leased, blobs)
+                if len(staged) < _ROWS or not flushing.goes_on_writing(leased):
+                    break
+        except LeaseLost:
+            return None
+    return written
+
+
+def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
+    kept_from = clock.now() - timedelta(days=KEPT_DAYS)
+    by_bucket: dict[int, list[Row]] = defaultdict(list)
+    for each in (each for row in staged for each in unpacked(row)):
+        time = _EPOCH + timedelta(milliseconds=each.time)
+        if time > kept_from:
+            by_bucket[bucket_of(each.customer)].append(_row(each, time))
+    changed = flushing.heads(leased)
+    for bucket, rows in sorted(by_bucket.items()):
+        changed[ACTIVITY].files = flushing.with_file_of(ACTIVITY, bucket, rows, changed[ACTIVITY].files, blobs)
+    uids = [row["uid"] for row in staged]
+
+    def commit() -> None:
+        flushing.switch(leased, changed)
+        StagedActivity.rows().delete_many({"uid": {"$in": uids}})
+
+    docstore.in_transaction(commit)
+    return sum(len(rows) for rows in by_bucket.values())
+
+
+def _row(activity: Activity, time: datetime) -> Row:
+    return {
+        "customer": activity.customer,
+        "order_id": activity.order_id,
+        "event_time": time,
+        "amount_minor": activity.amount,
+        "currency": activity.currency,
+        "event": activity.event,
+        "id": activity.id,
+    }
+
+
+def retire(settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Takes events that are too old out of files of the current tenant, some files at a time; returns of how many."""
+    kept_from = clock.now() - timedelta(days=KEPT_DAYS)
+    if not _too_old(manifest_files(ACTIVITY), kept_from):
+        return 0
+    with flushing.writing(settings) as leased:
+        if leased is None:
+            return 0
+        changed = flushing.heads(leased)
+        head = changed[ACTIVITY]
+        due = _too_old(head.files, kept_from)[:_RETIRED_AT_ONCE]
+        names = {file["name"] for file in due}
+        files = [file for file in head.files if file["name"] not in names]
+        for file in due:
+            if not flushing.goes_on_writing(leased):
+                return 0
+            subject = subject_of(file["bucket"], ACTIVITY)
+            with blobs.open(subject, file["name"]) as opened:
+                content, rows, oldest = parquet.since(opened, kept_from)
+            if rows:
+                name = f"{ids.uuid7()}.parquet"
+                blobs.put(subject, name, content)
+                files.append({**file, "name": name, "rows": rows, "oldest": oldest})
+        head.files = files
+        # What is named no more is deleted as any file that is: when no job may read it.
+        docstore.in_transaction(lambda: flushing.switch(leased, changed))
+    return len(due)
+
+
+def _too_old(files: list[Row], kept_from: datetime) -> list[Row]:
+    return [file for file in files if file["oldest"] < kept_from - SLACK]
