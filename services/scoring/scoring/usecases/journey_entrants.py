@@ -46,7 +46,7 @@ def note(event: events_pb2.JourneyEntered, left_out: Collection[str] = ()) -> No
     def changes(each: events_pb2.JourneyEntrant) -> Row:
         score = scores.get(canonicals[each.customer])
         # A score made after the entry may know what came of it.
-        told = score is not None and score["score_time"] <= when
+        told = score is not None and "score_time" in score and score["score_time"] <= when
         values: dict[str, Any] = {
             "journey": journey,
             "customer": each.customer,
