@@ -22,7 +22,7 @@ MAIL = (
 def plant(tenant: tenants.Tenant) -> dict[str, str]:
     """Makes one resource of each kind: collection -> name; `customers#2` is a second customer.
 
-    So are `leads#2`, `opportunities#2`, `promises#2` and `salesReps#2`, of what can end in one of two ways.
+    So are others with `#2`, of what can end in one of two ways, or goes only while nothing uses it.
     """
     api = tenant.api
     made = {"tenants": f"tenants/{tenant.id}"}
@@ -115,7 +115,9 @@ def _serve(api: Api, customer: str) -> dict[str, str]:
     wait_for(lambda: api.get(f"/v1/{mail}")["state"] in settled, "the mail processed", timeout=30)
     wait_for(lambda: all_assigned(api), "both tickets assigned", timeout=30)
     (message,) = api.get(f"/v1/{api.get(f'/v1/{mail}')['ticket']}/messages")["ticketMessages"]
-    made["tickets/messages/attachments"] = message["attachments"][0]["name"]
+    made |= {"tickets/messages": message["name"], "tickets/messages/attachments": message["attachments"][0]["name"]}
+    made["calendars#2"] = api.post("/v1/calendars", office, calendarId="spare")["name"]
+    made["agents#2"] = api.post("/v1/agents", agent | {"available": False}, agentId="spare")["name"]
     return made | {"tickets": ticket, "inboundMails": mail}
 
 
@@ -135,6 +137,7 @@ def _sell(api: Api, customer: str) -> dict[str, str]:
     lead = {"displayName": "Lead", "source": "SOURCE_WEB", "customer": customer}
     stages = [{"id": "new", "displayName": "New", "probabilityPercent": 10}]
     pipeline = {"displayName": "Pipeline", "stages": stages}
+    made["pipelines#2"] = api.post("/v1/pipelines", pipeline, pipelineId="spare")["name"]
     made["pipelines"] = api.post("/v1/pipelines", pipeline, pipelineId="pipeline")["name"]
     amount = {"currencyCode": "USD", "units": "100"}
     deal = {"displayName": "Deal", "account": account, "pipeline": made["pipelines"], "stage": "new", "amount": amount}

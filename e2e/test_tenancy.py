@@ -62,8 +62,11 @@ ATTACHMENTS = "tickets/messages/attachments"
 NAMED = [method for method in calls.routed_methods() if method.name not in ("CreateTenant", "CreateCustomer")]
 # What ends something comes last, and what brings it back after that.
 ENDINGS = {"Conver": 1, "Disqua": 1, "Delete": 2, "UndoMe": 2, "Revoke": 2, "Undele": 3}
-# What can end in one of two ways is there twice.
+# What can end in one of two ways, or goes only while nothing uses it, is there twice.
 OTHERWISE = {
+    "DeleteAgent": "agents",
+    "DeleteCalendar": "calendars",
+    "DeletePipeline": "pipelines",
     "DisqualifyLead": "leads",
     "LoseOpportunity": "opportunities",
     "CancelPromise": "promises",

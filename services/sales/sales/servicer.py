@@ -207,6 +207,9 @@ class SalesServicer(sales_service_pb2_grpc.SalesServiceServicer):
     def UpdatePipeline(self, request: pb.UpdatePipelineRequest, _: Context) -> pipeline_pb2.Pipeline:
         return answers.pipeline(pipelines.update(request.pipeline, request.update_mask))
 
+    def DeletePipeline(self, request: pb.DeletePipelineRequest, _: Context) -> Empty:
+        return pipelines.delete(uid(request.name), request.etag)
+
     def CreateOpportunity(self, request: pb.CreateOpportunityRequest, _: Context) -> opportunity_pb2.Opportunity:
         return answers.opportunity(opportunities.create(request.opportunity))
 

@@ -134,6 +134,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
             ticket_messages=[answers.ticket_message(each) for each in found], next_page_token=token
         )
 
+    def GetTicketMessage(self, request: pb.GetTicketMessageRequest, _: Context) -> ticket_pb2.TicketMessage:
+        return answers.ticket_message(messages.named(request.name))
+
     def DownloadAttachment(self, request: pb.DownloadAttachmentRequest, _: Context) -> HttpBody:
         return answers.file(*attachments.content_of(request.name, self._files))
 
@@ -171,6 +174,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     def UpdateAgent(self, request: pb.UpdateAgentRequest, _: Context) -> agent_pb2.Agent:
         return _agent(agents.update(request.agent, request.update_mask))
 
+    def DeleteAgent(self, request: pb.DeleteAgentRequest, _: Context) -> Empty:
+        return agents.delete(uid(request.name), request.etag)
+
     # Queues
 
     def CreateQueue(self, request: pb.CreateQueueRequest, _: Context) -> queue_pb2.Queue:
@@ -205,6 +211,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     def UpdateCalendar(self, request: pb.UpdateCalendarRequest, _: Context) -> calendar_pb2.Calendar:
         return answers.calendar(calendars.update(request.calendar, request.update_mask))
+
+    def DeleteCalendar(self, request: pb.DeleteCalendarRequest, _: Context) -> Empty:
+        return calendars.delete(uid(request.name), request.etag)
 
     def CreateSlaPolicy(self, request: pb.CreateSlaPolicyRequest, _: Context) -> sla_policy_pb2.SlaPolicy:
         chosen = fields.slug(request.sla_policy_id, "sla_policy_id")

@@ -10,6 +10,7 @@ from chassis import money
 from docstore.aggregate import Aggregate
 from docstore.documents import InstantField
 from sales.domain import stages as rules
+from sales.store.accounts import PURGE_INDEX
 
 OPEN, WON, LOST = "STATE_OPEN", "STATE_WON", "STATE_LOST"
 STATES = (OPEN, WON, LOST)
@@ -28,7 +29,10 @@ class Pipeline(Aggregate):
     """The way opportunities go; its uid is chosen by whoever creates it."""
 
     resource = "pipelines"
-    meta: ClassVar[dict[str, Any]] = {"collection": "pipelines", "indexes": [["tenant", "create_time", "id"]]}
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "pipelines",
+        "indexes": [["tenant", "create_time", "id"], PURGE_INDEX],
+    }
 
     display_name: Any = me.StringField(required=True)
     stages: Any = me.EmbeddedDocumentListField(Stage, required=True)

@@ -6,12 +6,12 @@ import docstore
 from chassis import clock, tenancy
 from chassis.errors import Aborted, FailedPrecondition, NotFound
 from docstore.aggregate import Aggregate
-from sales.store import Account, Contact
+from sales.store import Account, Contact, Pipeline
 
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 100
-_KINDS: tuple[type[Aggregate], ...] = (Account, Contact)
+_KINDS: tuple[type[Aggregate], ...] = (Account, Contact, Pipeline)
 
 
 def require_deleted(document: Aggregate) -> None:
@@ -23,7 +23,7 @@ def require_deleted(document: Aggregate) -> None:
 
 
 def purge_due() -> int:
-    """Removes deleted accounts and contacts of all tenants whose time is over; returns how many went."""
+    """Removes deleted accounts, contacts and pipelines of all tenants whose time is over; returns how many went."""
     return sum(_purge(kind) for kind in _KINDS)
 
 

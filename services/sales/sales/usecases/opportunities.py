@@ -63,7 +63,7 @@ def lose(uid: str, reason: str, etag: str) -> Opportunity:
 def reopen(uid: str, etag: str) -> Opportunity:
     """The deal may be made after all. Raises NotFound, Aborted, FailedPrecondition OPPORTUNITY_OPEN, CUSTOMER_ERASED.
 
-    A pipeline may have lost the stage meanwhile: only open opportunities hold it.
+    A pipeline may have lost the stage meanwhile, or be gone: only open opportunities hold it.
     """
     opportunity = Opportunity.get(uid)
     if opportunity.state == OPEN:
@@ -73,7 +73,11 @@ def reopen(uid: str, etag: str) -> Opportunity:
     people.customer(opportunity.customer or "", "opportunity.customer")
     opportunity.state = OPEN
     opportunity.close_time = opportunity.lost_reason = None
-    stages = [stage.id for stage in Pipeline.get(opportunity.pipeline).values()]
+    pipeline = Pipeline.get_many([opportunity.pipeline]).get(opportunity.pipeline)
+    if pipeline is None:
+        pipeline = pipelines.known("", "opportunity.pipeline")
+        opportunity.pipeline = pipeline.uid
+    stages = [stage.id for stage in pipeline.values()]
     if opportunity.stage not in stages:
         opportunity.stage = stages[0]
     event = events_pb2.OpportunityReopened(opportunity=opportunity.public_state())

@@ -1,5 +1,6 @@
 """Pipelines."""
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.sales.v1 import pipeline_pb2
 
@@ -10,6 +11,9 @@ from docstore import masks
 from sales import answers, inputs
 from sales.domain import stages as rules
 from sales.store import Opportunity, Pipeline, opportunities
+
+_USERS_TOLD = 10
+"""Names of opportunities that a refusal tells."""
 
 
 @docstore.command(Pipeline)
@@ -30,6 +34,33 @@ def update(message: pipeline_pb2.Pipeline, mask: FieldMask) -> Pipeline:
     _assign(pipeline, wanted)
     _require_unused(pipeline, before - {stage.id for stage in pipeline.values()})
     return pipeline.save(message.etag or None)
+
+
+@docstore.command(None, replay=Empty.FromString)
+def delete(uid: str, etag: str) -> Empty:
+    """Deletes a pipeline that has no open opportunities. Raises NotFound, Aborted, FailedPrecondition
+    DEFAULT_PIPELINE, PIPELINE_IN_USE.
+
+    It stays stored for 30 days, for an opportunity that came to it at the same moment.
+    """
+    pipeline = Pipeline.get(uid)
+    if uid == opportunities.DEFAULT_PIPELINE:
+        raise FailedPrecondition(
+            "DEFAULT_PIPELINE",
+            f"{pipeline.name} takes the opportunities that name no pipeline; change it instead.",
+            metadata={"resource": pipeline.name},
+        )
+    users = [each.name for each in Opportunity.find({"pipeline": uid, "state": opportunities.OPEN}, limit=_USERS_TOLD)]
+    if users:
+        shown = ", ".join(users)
+        raise FailedPrecondition(
+            "PIPELINE_IN_USE",
+            f"{pipeline.name} has open opportunities, such as {shown}; move them to another pipeline first.",
+            metadata={"resource": pipeline.name, "users": shown},
+            preconditions=[("PIPELINE_IN_USE", user, f"{user} is in another pipeline.") for user in users],
+        )
+    pipeline.soft_delete(etag or None)
+    return Empty()
 
 
 def ensure_default() -> None:

@@ -1,5 +1,6 @@
 """Pipelines and the opportunities that go through them."""
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -7,6 +8,7 @@ import pytest
 from rapport.sales.v1 import events_pb2, opportunity_pb2
 
 from sales.store import Opportunity, Pipeline
+from sales.usecases import deletions
 
 SERVICE = "sales"
 State = opportunity_pb2.Opportunity.State
@@ -72,6 +74,38 @@ def test_an_opportunity_moves_only_through_stages_of_its_pipeline(client, deal, 
     assert [each.name for each in client.ListOpportunities(filter='pipeline = "pipelines/default"').opportunities] == [
         made.name
     ]
+
+
+def test_a_pipeline_is_deleted_once_no_open_opportunity_is_in_it(client, deal, refused, travel) -> None:
+    made = client.CreatePipeline(pipeline={"display_name": "B2B", "stages": STAGES}, pipeline_id="b2b")
+    opened, won = deal(pipeline=made.name), deal(pipeline=made.name)
+    client.WinOpportunity(name=won.name)
+    with refused("PIPELINE_IN_USE", grpc.StatusCode.FAILED_PRECONDITION) as error:
+        client.DeletePipeline(name=made.name)
+    assert error.preconditions.keys() == {opened.name}
+    assert error.metadata["resource"] == made.name
+    moved = {"name": opened.name, "pipeline": "pipelines/default", "stage": "proposal"}
+    client.UpdateOpportunity(opportunity=moved, update_mask={"paths": ["pipeline", "stage"]})
+    with refused("ETAG_MISMATCH", grpc.StatusCode.ABORTED):
+        client.DeletePipeline(name=made.name, etag='"77"')
+    request = {"name": made.name, "request_id": str(uuid.uuid4())}
+    client.DeletePipeline(**request)
+    client.DeletePipeline(**request)
+    with refused("NOT_FOUND"):
+        client.GetPipeline(name=made.name)
+    with refused("NOT_FOUND"):
+        client.DeletePipeline(name=made.name)
+    with refused("PIPELINE_UNKNOWN"):
+        deal(pipeline=made.name)
+    with refused("DEFAULT_PIPELINE", grpc.StatusCode.FAILED_PRECONDITION):
+        client.DeletePipeline(name="pipelines/default")
+    assert [each.name for each in client.ListPipelines().pipelines] == ["pipelines/default"]
+    travel(days=31)
+    deletions.purge_due()
+    back = client.ReopenOpportunity(name=won.name)
+    assert (back.pipeline, back.stage) == ("pipelines/default", "qualification")
+    again = client.CreatePipeline(pipeline={"display_name": "B2B", "stages": STAGES}, pipeline_id="b2b")
+    assert again.name == made.name
 
 
 def test_a_stage_in_use_cannot_be_left_out(client, deal, refused) -> None:

@@ -1,5 +1,6 @@
 """Calendars, SLA policies, and clocks that tell, through the API and what `run` does."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -94,6 +95,39 @@ def test_policies_are_written_listed_changed_and_deleted(client, refused) -> Non
     with refused("NOT_FOUND"):
         client.GetSlaPolicy(name=made.name)
     assert client.policy().name == made.name
+
+
+def test_a_calendar_is_deleted_once_no_policy_goes_by_it_and_tickets_go_on(client, monday, refused) -> None:
+    office = client.calendar()
+    client.policy()
+    client.policy("second")
+    ticket = client.ticket()
+    with refused("CALENDAR_IN_USE", grpc.StatusCode.FAILED_PRECONDITION) as error:
+        client.DeleteCalendar(name=office.name)
+    assert error.preconditions.keys() == {"slaPolicies/standard", "slaPolicies/second"}
+    assert error.metadata == {"resource": office.name, "users": "slaPolicies/second, slaPolicies/standard"}
+    client.always()
+    client.UpdateSlaPolicy(sla_policy={"name": "slaPolicies/standard", "calendar": "calendars/always"})
+    client.DeleteSlaPolicy(name="slaPolicies/second")
+    with refused("ETAG_MISMATCH", grpc.StatusCode.ABORTED):
+        client.DeleteCalendar(name=office.name, etag='"77"')
+    request = {"name": office.name, "request_id": str(uuid.uuid4())}
+    client.DeleteCalendar(**request)
+    client.DeleteCalendar(**request)
+    for call in (
+        lambda: client.GetCalendar(name=office.name),
+        lambda: client.DeleteCalendar(name=office.name),
+        lambda: client.policy("third"),
+    ):
+        with refused("NOT_FOUND"):
+            call()
+    assert [each.uid for each in client.ListCalendars().calendars] == ["always"]
+    with refused("ALREADY_EXISTS"):
+        client.calendar()
+    # What the ticket used was counted in the deleted one.
+    monday(hours=2)
+    client.PendTicket(name=ticket.name)
+    assert client.now(ticket).sla.resolution.used_duration.seconds == 2 * 3600
 
 
 NORMAL = "PRIORITY_NORMAL"

@@ -152,6 +152,18 @@ def test_a_message_is_said_once_per_request(client, refused) -> None:
     assert len(client.ListTicketMessages(parent=made.name).ticket_messages) == 1
 
 
+def test_a_message_is_got_by_its_name_wherever_it_is_kept(client, refused) -> None:
+    ticket, other = client.ticket(text="Where is it?"), client.ticket(text="Elsewhere")
+    client.say(ticket, "Any news?")
+    said = client.ListTicketMessages(parent=ticket.name).ticket_messages
+    assert [each.text for each in said] == ["Where is it?", "Any news?"]
+    assert [client.GetTicketMessage(name=each.name) for each in said] == list(said)
+    for each in said:
+        for parent in (other.name, "tickets/none"):
+            with refused("NOT_FOUND", grpc.StatusCode.NOT_FOUND):
+                client.GetTicketMessage(name=f"{parent}/messages/{each.name.rpartition('/')[2]}")
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
 @pytest.mark.parametrize("first", ["Number 0", ""])
 def test_messages_come_in_pages(client, size, first) -> None:

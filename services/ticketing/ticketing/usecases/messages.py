@@ -6,13 +6,14 @@ from rapport.ticketing.v1 import events_pb2, ticket_pb2
 import docstore
 from chassis import clock
 from chassis import inputs as fields
+from chassis.errors import NotFound
 from docstore import whole_milliseconds
 from eventing import erasing
 from ticketing.domain import sentiment as judging
 from ticketing.store import Ticket, TicketMessage
 from ticketing.store.messages import AGENT, CUSTOMER
 from ticketing.store.sentiments import Sentiment
-from ticketing.store.tickets import PENDING, RESOLVED
+from ticketing.store.tickets import PENDING, RESOLVED, first_messages
 from ticketing.usecases import assigning, lifecycle, outgoing
 from ticketing.usecases.opening import Said
 
@@ -22,6 +23,18 @@ EMAIL = "CHANNEL_EMAIL"
 def say(ticket_uid: str, said: Said) -> TicketMessage:
     """Says something in a ticket. Raises what `post` raises."""
     return TicketMessage.get(fields.uid(_say(ticket_uid, said).name))
+
+
+def named(name: str) -> TicketMessage:
+    """The message of that resource name, wherever it is kept. Raises NotFound."""
+    _, ticket_uid, _, uid = name.split("/")
+    said = TicketMessage.get_many([uid]).get(uid)
+    if said is not None and said.ticket == ticket_uid:
+        return said
+    for row in first_messages(ticket_uid):
+        if row["uid"] == uid:
+            return TicketMessage.from_row(row)
+    raise NotFound("NOT_FOUND", f"{name} does not exist.", metadata={"resource": name})
 
 
 @docstore.command(None, replay=ticket_pb2.TicketMessage.FromString)

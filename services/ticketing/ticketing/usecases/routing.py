@@ -84,8 +84,8 @@ class Rules:
     def hours(self, calendar: str) -> OpenHours:
         """The open hours of a calendar (uid)."""
         known = self.calendars.get(calendar)
-        if known is None:  # it was created a moment ago, elsewhere
-            known = self.calendars[calendar] = Calendar.get(calendar).value()
+        if known is None:  # created a moment ago, elsewhere; or deleted since the ticket began
+            known = self.calendars[calendar] = Calendar.get(calendar, deleted=True).value()
         return known
 
 

@@ -19,7 +19,7 @@ from docstore.aggregate import Aggregate
 from ticketing.settings import TicketingSettings
 from ticketing.store import Agent, Queue, Ticket
 from ticketing.store.tickets import NEW
-from ticketing.usecases import assigning, lifecycle, queues
+from ticketing.usecases import agents, assigning, lifecycle, queues
 
 BATCH = 200
 LEASE_S = 5.0
@@ -65,7 +65,10 @@ def _follow(rows: list[Row]) -> None:
 
 
 def _make_use(rows: list[Row]) -> None:
-    """Gives tickets to agents who may be able to take more than before."""
+    """Gives tickets to agents who may be able to take more than before, those of deleted agents among them."""
+    for row in rows:
+        if row.get("delete_time"):
+            agents.take_back(row["uid"])
     assigning.assign_waiting()
     _settle(Agent, rows, {})
 
