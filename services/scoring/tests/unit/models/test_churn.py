@@ -59,6 +59,17 @@ def test_who_bought_within_a_year_and_not_within_the_horizon_after_has_left() ->
     assert known["mean_order_value_365d"].tolist() == [10.0] * 3, "in units of the currency"
 
 
+def test_the_order_of_events_changes_nothing() -> None:
+    shop = customers([10, 395], [390, 399.5, 420], [35, 428])
+    mixed = np.random.default_rng(1).permutation(len(shop.events))
+    parts = (shop.events.customer, shop.events.kind, shop.events.time, shop.events.amount)
+    shuffled = Customers(shop.names, Events(*(part[mixed] for part in parts)), shop.digits)
+    one, other = (churn.labelled(each, [at(400), at(372)], HORIZON) for each in (shop, shuffled))
+    assert one.labels.tolist() == other.labels.tolist()
+    for name, column in one.table.values.items():
+        np.testing.assert_array_equal(column, other.table.values[name], err_msg=name)
+
+
 def test_a_refund_is_no_purchase() -> None:
     shop = customers([395, 405])
     refund = np.array([1_000, -1_000])

@@ -1,0 +1,108 @@
+"""The program of churn: whose purchases it reads, and how it looks back at the model that scored before."""
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scoring import parquet
+from scoring.jobs import buyers, churn, people, tasks
+from scoring.jobs.files import Folder
+from scoring.jobs.progress import Reporter
+from scoring.jobs.spec import ChurnJobSpec
+
+from ..test_churn import AS_OF, WEEKS, shop
+
+
+def written(path: Path, bought: dict[str, list[tuple[float, int]]], currency: str = "EUR") -> str:
+    """A file of purchases: days before AS_OF and minor units."""
+    rows = [
+        {
+            "customer": name,
+            "order_id": "",
+            "event_time": AS_OF - timedelta(days=days),
+            "amount_minor": amount,
+            "currency": currency,
+        }
+        for name, purchases in bought.items()
+        for days, amount in purchases
+    ]
+    path.write_bytes(parquet.purchases(rows))
+    return str(path)
+
+
+def names(folder: Path, name: str, **columns: list[str]) -> str:
+    path = folder / name
+    pq.write_table(pa.table({key: pa.array(values, pa.string()) for key, values in columns.items()}), path)
+    return str(path)
+
+
+def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None:
+    bought = {"customers/a": [(10.0, 1)], "customers/b": [(20.0, 2)], "customers/c": [(5.0, 3)]}
+    bought |= {"customers/d": [(1.0, 4)], "customers/e": [(-1.0, 5)]}
+    files = [written(tmp_path / "one.parquet", bought)]
+    files += [written(tmp_path / "other.parquet", {"customers/b": [(30.0, 6)], "customers/f": [(3.0, 7)]}, "USD")]
+    output = Folder(str(tmp_path / "out"))
+    aliases = names(tmp_path, "aliases", customer=["customers/b"], canonical=["customers/a"])
+    # Who merged with somebody that is left out is left out, too.
+    exclude = names(tmp_path, "exclude", customer=["customers/d"])
+    people.resolve(output, aliases, exclude)
+    until = round(AS_OF.timestamp() * 1e6)
+    found = buyers.read(list(map(tasks.inspect, files)), output, "EUR", 2, until, aliases=True)
+    assert found.names.to_pylist() == ["customers/a", "customers/c"]
+    events = found.customers.events
+    assert sorted(zip(events.customer.tolist(), events.amount.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 3)]
+    assert found.left_out == {"unusable": 0, "no_rate": 2}
+    people.resolve(output, aliases, names(tmp_path, "exclude", customer=["customers/b"]))
+    others = buyers.read(list(map(tasks.inspect, files)), output, "EUR", 2, until, aliases=True)
+    assert others.names.to_pylist() == ["customers/c", "customers/d"]
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("churn")
+    written(folder / "purchases.parquet", shop(220, seed=8))
+    return folder
+
+
+def ran(folder: Path, name: str, as_of: datetime, **known: Any) -> tuple[dict[str, Any], str]:
+    """model.json, and what the job ended with."""
+    values = {"tenant": "acme", "as_of": as_of, "horizon_weeks": WEEKS, "currency": "EUR", "digits": 2}
+    inputs = (str(folder / "purchases.parquet"),)
+    spec = ChurnJobSpec(**values, inputs=inputs, consenting=1.0, output=str(folder / name), **known)
+    output = Folder(spec.output)
+    churn.run(spec, output, Reporter(output))
+    found, progress = output.read_json(churn.MODEL), output.read_json("progress.json")
+    assert found is not None
+    assert progress is not None
+    return found, progress["message"]
+
+
+def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(history) -> None:
+    earlier = AS_OF - timedelta(weeks=WEEKS, days=5)
+    before, _ = ran(history, "one", earlier)
+    assert before["judgement"]["candidate"]["state"] == "CHAMPION", before["judgement"]["candidate"]
+    assert before["judgement"]["outcomes"] == []
+    stored = history / "model.json"
+    stored.write_text(json.dumps(before["judgement"]["artefact"]))
+    digest = hashlib.sha256(stored.read_bytes()).hexdigest()
+    champion = {"name": "models/one", "role": "champion", "url": str(stored), "sha256": digest}
+    after, _ = ran(history, "two", AS_OF, champion=champion)
+    judgement = after["judgement"]
+    (outcome,) = judgement["outcomes"]
+    newest = datetime.fromisoformat(after["window_end"])
+    assert newest > earlier - timedelta(days=1)
+    assert (outcome["model"], outcome["weeks"], outcome["degraded"]) == ("models/one", 0, False)
+    assert outcome["customers"] == after["metrics"]["test_customers"], "the newest instant alone is new to it"
+    assert outcome["actual"] == after["metrics"]["test_departures"]
+    assert {"mean_order_value_365d", "probability"} <= {drift["feature"] for drift in judgement["drifts"]}
+    gates = {gate["name"]: gate for gate in judgement["candidate"]["gates"]}
+    assert "that of the champion models/one on the customers neither has learned from" in gates["champion"]["message"]
+    won = judgement["candidate"]["state"] == "CHAMPION"
+    assert judgement["scored_with"] == (judgement["artefact"] if won else before["judgement"]["artefact"])
+    assert ran(history, "two", AS_OF, champion=champion)[1] == "was done already"
