@@ -100,7 +100,7 @@ def test_a_service_told_to_end_under_load_loses_and_doubles_nothing(platform: Pl
 
 
 def test_a_worker_told_to_end_finishes_what_it_has(platform: Platform, tenant: tenants.Tenant) -> None:
-    api, number = tenant.api, 800
+    api, number = tenant.api, 2000
     customer = api.post("/v1/customers", {"displayName": "Probe"})["name"]
 
     def arrived() -> int:
