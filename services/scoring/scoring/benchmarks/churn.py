@@ -1,6 +1,7 @@
-"""Churn: IBM's Telco table, five stratified folds (shuffled, seed 42), every figure out of fold.
+"""Churn: contracts in IBM's Telco table, five stratified folds (shuffled, seed 42), every figure out of fold; and
+customers without contracts, split by time (`repeat_churn`).
 
-Nothing is set to this table: trees, penalty, candidate and calibration are chosen inside each fold's training rows.
+Nothing is set to these data: trees, penalty, candidate and calibration are chosen inside each fold's training rows.
 """
 
 from collections.abc import Iterator
@@ -8,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from scoring.benchmarks import tables
-from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks import repeat_churn, tables
+from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
 from scoring.models.classifier import Fold, compare, evaluate, train
 
@@ -24,6 +25,11 @@ _PEER = {"auc": 0.8472, "average_precision": 0.662, "brier": 0.1345, "lift": 2.8
 
 
 def measure(data: DataFolder) -> Iterator[Line]:
+    """Contracts, then customers without any."""
+    yield from from_each(data, _telco, repeat_churn.measure_cdnow, repeat_churn.measure_online_retail)
+
+
+def _telco(data: DataFolder) -> Iterator[Line]:
     """Figures of each candidate and of the chosen one, beside the best published of a peer and one of this run."""
     given = tables.telco(data)
     splits = StratifiedKFold(5, shuffle=True, random_state=42).split(given.labels, given.labels)

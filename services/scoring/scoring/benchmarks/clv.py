@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from scoring.benchmarks import recalibration
+from scoring.benchmarks import recalibration, shops
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.jobs import bench
@@ -31,8 +29,6 @@ _CDNOW_END = date(1997, 9, 30)
 _CDNOW_LAST = date(1998, 6, 30)
 _RETAIL_HOLDOUT = timedelta(days=90)
 _VALIDATION_DAYS = 91
-_CDNOW_COLUMNS = 4
-"""Customer, date, compact discs, dollars; the sample has a number of its own before them."""
 
 _SAMPLE_PARAMETERS: dict[str, dict[str, float]] = {
     "bg_nbd": {"r": 0.2426, "alpha": 4.4136, "a": 0.7929, "b": 2.4259, "log-likelihood": -9582.4292},
@@ -62,38 +58,13 @@ def measure(data: DataFolder) -> Iterator[Line]:
     yield from _contracts()
     yield from _million(leave_by_time=False)
     yield from _million(leave_by_time=True)
-    sample = _cdnow(data, "CDNOW_sample.txt")
+    sample = shops.cdnow(data, "CDNOW_sample.txt")
     yield from _told("cdnow sample", sample, _CDNOW_END, _CDNOW_LAST, _SAMPLE_PARAMETERS, _SAMPLE_HOLDOUT)
     yield from _spend(sample)
-    yield from _told("cdnow", _cdnow(data, "CDNOW_master.txt"), _CDNOW_END, _CDNOW_LAST, _FULL_PARAMETERS, {})
-    retail = _online_retail(data)
+    yield from _told("cdnow", shops.cdnow(data, "CDNOW_master.txt"), _CDNOW_END, _CDNOW_LAST, _FULL_PARAMETERS, {})
+    retail = shops.online_retail(data)
     last = _EPOCH + timedelta(int(retail.day.max()))
     yield from _told("online retail", retail, last - _RETAIL_HOLDOUT, last, {}, {})
-
-
-def _cdnow(data: DataFolder, name: str) -> PurchaseDays:
-    """Purchases of the file; damaged lines are left out."""
-    rows: list[tuple[int, int, int]] = []
-    for line in data.file("cdnow", name).read_text().splitlines():
-        fields = line.split()
-        try:
-            customer, day, _, dollars = fields[-_CDNOW_COLUMNS:]
-            when = date(int(day[:4]), int(day[4:6]), int(day[6:]))
-            rows.append((int(customer), (when - _EPOCH).days, round(100 * float(dollars))))
-        except ValueError:
-            continue
-    customer_, day_, amount = np.array(rows, dtype=np.int64).T
-    return PurchaseDays.of(customer_, day_, amount)
-
-
-def _online_retail(data: DataFolder) -> PurchaseDays:
-    """Purchases of known customers; cancelled invoices (they begin with C) are left out."""
-    table = pq.read_table(data.file("online-retail", "online_retail.parquet"))
-    kept = pc.and_(pc.is_valid(table["CustomerID"]), pc.invert(pc.starts_with(table["InvoiceNo"], "C")))
-    table = table.filter(kept)
-    day = table["InvoiceDate"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    amount = np.rint(100 * table["Quantity"].to_numpy() * table["UnitPrice"].to_numpy()).astype(np.int64)
-    return PurchaseDays.of(table["CustomerID"].to_numpy().astype(np.int64), day, amount)
 
 
 @dataclass(frozen=True)
@@ -107,17 +78,13 @@ class _Until:
     @classmethod
     def of(cls, bought: PurchaseDays, day: int, end: int) -> "_Until":
         early, until = bought.day <= day, bought.day <= end
-        seen = Summary.of(_some(bought, early), day)
-        whole = Summary.of(_some(bought, until), day)
+        seen = Summary.of(shops.some(bought, early), day)
+        whole = Summary.of(shops.some(bought, until), day)
         known = whole.early_days > 0
         x, recency, age = seen.days - 1, seen.last_day - seen.first_day, day - seen.first_day
         later = (whole.days - whole.early_days)[known]
         split = Split(x, recency, age, later, np.ones(len(x), dtype=np.int64), (end - day) / DAYS_PER_WEEK)
         return cls(seen, split, whole.revenue[known] - seen.revenue)
-
-
-def _some(bought: PurchaseDays, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> PurchaseDays:
-    return PurchaseDays(bought.customer[kept], bought.day[kept], bought.amount[kept], bought.purchases[kept])
 
 
 def _told(
