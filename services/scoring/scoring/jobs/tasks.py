@@ -20,7 +20,7 @@ from scoring.models.summary import Ints, PurchaseDays, Summary
 
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
-READ_ROWS = 1 << 16
+READ_ROWS = 1 << 17
 READ_BYTES = 1 << 20
 """Of a column at a time."""
 ROUND_ROWS = 1 << 17
