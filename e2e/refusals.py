@@ -26,6 +26,7 @@ LISTS = {
     "contacts": "showDeleted",
     "leads": "",
     "leadScores": "",
+    "itemAssociations": "",
     "opportunities": "",
     "orders": "",
     "promises": "",

@@ -93,7 +93,10 @@ def _score(api: Api) -> dict[str, str]:
     segment = api.post("/v1/segments", body, segmentId="buyers")["name"]
     wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
     scores = next(api.pages("/v1/customerScores", "customerScores"))
-    return {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
+    # It takes orders with products to have one: the name stands for a customer who is offered nothing.
+    offers = {"customers/offers": f"{scores['customer']}/offers"}
+    made = {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
+    return made | offers
 
 
 def _serve(api: Api, customer: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
+    customer_offers_pb2,
     customer_scores_pb2,
     journey_effect_pb2,
     lead_score_pb2,
@@ -23,14 +24,14 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
-from scoring import journey_messages, messages
+from scoring import journey_messages, messages, offer_messages
 from scoring.domain import job_limits
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
-from scoring.store import JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
+from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
-from scoring.usecases import cards, exploring, jobs, journey_cards, promoting, segments, summaries
+from scoring.usecases import cards, customer_offers, exploring, jobs, journey_cards, promoting, segments, summaries
 
 Context = grpc.ServicerContext
 _MODEL_FIELDS = {
@@ -47,6 +48,7 @@ _JOB_KINDS = {
     model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE,
     model_pb2.Model.KIND_CHURN: CHURN,
     model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
+    model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
 }
 
 
@@ -111,6 +113,24 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def GetJourneyEffectCard(self, request: pb.GetJourneyEffectCardRequest, _: Context) -> HttpBody:
         return journey_cards.card(request.name.split("/")[1], request.format)
+
+    def GetCustomerOffers(self, request: pb.GetCustomerOffersRequest, _: Context) -> customer_offers_pb2.CustomerOffers:
+        return offer_messages.customer_offers(*customer_offers.chosen(request))
+
+    def ListItemAssociations(
+        self, request: pb.ListItemAssociationsRequest, _: Context
+    ) -> pb.ListItemAssociationsResponse:
+        product = request.antecedent_product_id
+        found, token = paging.page(
+            ItemAssociation.rows(),
+            filter={"antecedents": product} if product else {},
+            order=[("rank", 1)],
+            request=request,
+            bind={"antecedent_product_id": product},
+        )
+        return pb.ListItemAssociationsResponse(
+            item_associations=map(offer_messages.item_association, found), next_page_token=token
+        )
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())
@@ -186,7 +206,7 @@ def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[str, datetime, int, i
     Raises InvalidArgument naming the field.
     """
     kind = _JOB_KINDS.get(given.kind, "")
-    leads, churn = kind == LEAD_CONVERSION, kind == CHURN
+    leads, churn, offers = kind == LEAD_CONVERSION, kind == CHURN, kind == NEXT_OFFER
     now = clock.now()
     as_of = given.as_of.ToDatetime(UTC) if given.HasField("as_of") else now
     usual = job_limits.CHURN_HORIZON_WEEKS_DEFAULT if churn else job_limits.HORIZON_WEEKS_DEFAULT
@@ -196,12 +216,18 @@ def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[str, datetime, int, i
     if given.HasField("annual_discount_basis_points"):
         discount = given.annual_discount_basis_points
     for field, problem in (
-        ("kind", "" if kind else "KIND_LIFETIME_VALUE, KIND_CHURN or KIND_LEAD_CONVERSION: no job makes others."),
+        (
+            "kind",
+            ""
+            if kind
+            else "KIND_LIFETIME_VALUE, KIND_CHURN, KIND_LEAD_CONVERSION or KIND_NEXT_OFFER: no job makes others.",
+        ),
+        ("horizon_weeks", "Offers look 90 days ahead: leave it out." if offers and given.horizon_weeks else ""),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
             "annual_discount_basis_points",
             "A probability has no discount: leave it out."
-            if (leads or churn) and given.HasField("annual_discount_basis_points")
+            if (leads or churn or offers) and given.HasField("annual_discount_basis_points")
             else "",
         ),
         ("as_of", job_limits.problem_of_instant(as_of, now)),

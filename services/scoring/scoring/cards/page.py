@@ -25,12 +25,14 @@ KINDS = {
     "CHURN": "Churn",
     "LEAD_CONVERSION": "Lead conversion",
     "RESPONSE": "Response",
+    "NEXT_OFFER": "Next offer",
 }
 TELLS = {
     "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
     "CHURN": "how likely it is that a customer stops buying, or ends a contract",
     "LEAD_CONVERSION": "how likely it is that a lead will buy",
     "RESPONSE": "how likely it is that a customer will answer a campaign",
+    "NEXT_OFFER": "which product a customer will buy next",
 }
 STATES = {
     "CANDIDATE": "not judged yet",
@@ -56,6 +58,7 @@ WORDS = {
     "CHURN": Words("customers", "departures", "most at risk"),
     "LEAD_CONVERSION": Words("leads", "conversions", "most promising"),
     "RESPONSE": Words("customers", "answers", "most promising"),
+    "NEXT_OFFER": Words("customers", "purchases", "most promising"),
 }
 
 _PARTS = {
@@ -63,6 +66,7 @@ _PARTS = {
     "CHURN": ("churn",),
     "LEAD_CONVERSION": ("lead_conversion",),
     "RESPONSE": ("response",),
+    "NEXT_OFFER": ("offers",),
 }
 """Parts of a model's parameters."""
 

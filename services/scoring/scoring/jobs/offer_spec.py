@@ -13,7 +13,7 @@ class OfferJobSpec(ProgramSpec):
 
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Lines up to this instant count; time is measured in UTC days.")
-    lines: tuple[str, ...] = Field(
+    inputs: tuple[str, ...] = Field(
         description="Immutable Parquet files, one line a row (`parquet.LINE_COLUMNS`); those of a purchase adjoin."
     )
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")

@@ -59,7 +59,7 @@ class Lines:
 def digest(spec: OfferJobSpec) -> list[str]:
     """Hashes of all that is read."""
     found = []
-    for url in (*spec.lines, spec.aliases, spec.exclude):
+    for url in (*spec.inputs, spec.aliases, spec.exclude):
         if url:
             with opened(url) as file:
                 found.append(sha256(file))
@@ -69,14 +69,14 @@ def digest(spec: OfferJobSpec) -> list[str]:
 def read(spec: OfferJobSpec, output: Folder) -> Lines:
     """All lines until the spec's instant. Raises UnusableInputError."""
     until = np.int64(_microseconds(spec.as_of))
-    since, older = _since(spec.lines, until, spec.most_lines)
+    since, older = _since(spec.inputs, until, spec.most_lines)
     _, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     who = read_columns(output, f"{WORK}/aliases.arrow") if aliases else None
     gone = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks() if excluded else None
     output.delete(WORK)
     customers, products, purchases, days = [], [], [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     last = 0
-    for url in spec.lines:
+    for url in spec.inputs:
         with opened(url) as file:
             table = pq.read_table(file, columns=list(_COLUMNS), use_threads=False).combine_chunks()
         time = numbers(_column(table, "event_time"))

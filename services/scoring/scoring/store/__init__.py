@@ -9,6 +9,7 @@ from scoring.store.journeys import JourneyEffect, JourneyEntrant
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
+from scoring.store.offers import CustomerOffers, ItemAssociation
 from scoring.store.profiles import Profile, SegmentChange, SegmentKeeper, SegmentSignal
 from scoring.store.scores import Score, ScoreChange
 from scoring.store.segments import Segment
@@ -35,13 +36,17 @@ DOCUMENTS = (
     PurchaseHistory,
     Scorer,
     ScoreKeeper,
+    CustomerOffers,
+    ItemAssociation,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
 
 __all__ = [
     "DOCUMENTS",
+    "CustomerOffers",
     "FeatureManifest",
+    "ItemAssociation",
     "JourneyEffect",
     "JourneyEntrant",
     "Lead",

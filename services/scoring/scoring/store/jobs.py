@@ -8,7 +8,7 @@ import mongoengine as me
 import docstore
 from docstore import batches
 from docstore.connection import Row
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
 
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -43,7 +43,9 @@ class ScoringJob(docstore.Batch):
         ],
     }
 
-    kind: Any = me.StringField(required=True, choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION), default=LIFETIME_VALUE)
+    kind: Any = me.StringField(
+        required=True, choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION, NEXT_OFFER), default=LIFETIME_VALUE
+    )
     as_of: Any = docstore.InstantField(required=True)
     horizon_weeks: Any = me.IntField(required=True)
     discount_basis_points: Any = me.IntField(required=True)

@@ -10,7 +10,8 @@ from docstore import Row
 from scoring.domain import gates
 
 LIFETIME_VALUE, CHURN, LEAD_CONVERSION = "LIFETIME_VALUE", "CHURN", "LEAD_CONVERSION"
-KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE")
+NEXT_OFFER = "NEXT_OFFER"
+KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE", NEXT_OFFER)
 _CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
 ARTEFACT = "model.json"
 """Name of the file that holds the model whole, under its own name in the blob store."""

@@ -22,7 +22,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob, StagedPurchase, activity, histories
 from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
 from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
-from scoring.usecases import flushing, journey_entrants, leads, memberships, running, signals
+from scoring.usecases import customer_offers, flushing, journey_entrants, leads, memberships, running, signals
 
 _ENDED_AT_ONCE = 100
 
@@ -56,7 +56,8 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
     memberships.forestall()
     # What is taken in meanwhile conflicts about the signal or the profile, and then sees the tombstone.
     signals.forget(customers)
-    return {**memberships.forget(uids), "purchaseHistories": histories.forget(customers)}
+    told = {"purchaseHistories": histories.forget(customers), "customerOffers": customer_offers.forget(customers)}
+    return {**memberships.forget(uids), **told}
 
 
 def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> Counter[str]:

@@ -10,7 +10,7 @@ from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection, histories
 from scoring.store.objections import objecting, profile_of
-from scoring.usecases import journey_entrants, leads, memberships, signals
+from scoring.usecases import customer_offers, journey_entrants, leads, memberships, signals
 from scoring.usecases.memberships import Cause
 
 
@@ -22,6 +22,7 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     profile = profile_of(customer)
     _leave([_uid(name) for name in profile], Cause.CAUSE_SCORES_REMOVED)
     histories.forget(profile)
+    customer_offers.remove(profile)
     leads.remove_of(profile)
     journey_entrants.forget(profile)
 
@@ -49,8 +50,10 @@ def follow_alias(change: AliasChange) -> None:
         return
     memberships.forestall()
     _leave([_uid(change.customer)], Cause.CAUSE_MERGED)
+    customer_offers.remove([change.customer])
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
+        customer_offers.remove([canonical])
         leads.remove_of(profile_of(canonical))
         journey_entrants.forget(profile_of(canonical))
 

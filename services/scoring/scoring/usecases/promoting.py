@@ -9,6 +9,7 @@ from chassis.inputs import refusal
 from scoring.domain import gates
 from scoring.store import Model, ScoringJob
 from scoring.store.jobs import ACTIVE
+from scoring.store.models import NEXT_OFFER
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 
 _REASON_MOST = 500
@@ -30,6 +31,7 @@ def promote(uid: str, etag: str, reason: str) -> Model:
             model,
             [(gate["name"].upper(), gate["message"]) for gate in failed],
         )
+    _check_kept(model)
     if not model.artefact_sha256:
         raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
     _check_no_job(model)
@@ -52,6 +54,7 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     model.check_etag(etag or None)
     if model.state != gates.CHAMPION:
         raise _refused("MODEL_NOT_CHAMPION", f"{model.name} is {model.state}; only a champion is taken back.", model)
+    _check_kept(model)
     before = Model.get_many([model.previous]).get(model.previous) if model.previous else None
     if before is None or not before.artefact_sha256:
         raise _refused("NO_PREVIOUS_MODEL", f"No model that could come back was champion before {model.name}.", model)
@@ -61,6 +64,12 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     model.save()
     score_anew(model.kind)
     return before.save()
+
+
+def _check_kept(model: Model) -> None:
+    if model.kind == NEXT_OFFER:
+        why = "Each job of KIND_NEXT_OFFER offers by the model it makes itself; start another one."
+        raise _refused("MODEL_MADE_ANEW", why, model)
 
 
 def _check_reason(reason: str) -> None:

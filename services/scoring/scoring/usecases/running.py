@@ -17,8 +17,8 @@ from docstore.blobs import BlobStore
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.jobs import CANCELLED, COMPUTING, FAILED, PREPARING, STORING, SUCCEEDED
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
-from scoring.usecases import churn, lead_training, preparing, storing
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
+from scoring.usecases import churn, lead_training, offering, preparing, storing
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -28,11 +28,17 @@ SUCCESS = "_SUCCESS"
 _POLL_S = 0.2
 _COMPUTED_PERCENT = 80
 
-_PREPARE = {LIFETIME_VALUE: preparing.prepare, CHURN: churn.prepare, LEAD_CONVERSION: lead_training.prepare}
+_PREPARE = {
+    LIFETIME_VALUE: preparing.prepare,
+    CHURN: churn.prepare,
+    LEAD_CONVERSION: lead_training.prepare,
+    NEXT_OFFER: offering.prepare,
+}
 _STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]] = {
     LIFETIME_VALUE: storing.store,
     CHURN: churn.store,
     LEAD_CONVERSION: lead_training.store,
+    NEXT_OFFER: offering.store,
 }
 """Each returns what came of the job, in words, or nothing where the number of customers with new scores says it."""
 
@@ -104,6 +110,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     """Runs the job program, unless its result is there; one that outlived its runner is gone on with."""
     # What the program brings along is wanted by this role only, and only now.
     from scoring.jobs.launch import launch
+    from scoring.jobs.offer_spec import OfferJobSpec
     from scoring.jobs.progress import State
     from scoring.jobs.spec import ChurnJobSpec, LeadJobSpec
 
@@ -115,6 +122,9 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
         elif job.kind == LEAD_CONVERSION:
             # As many leads as there ever are fit into one process: no cluster.
             handle = launch(LeadJobSpec.model_validate(spec), workdir, program=lead_training.PROGRAM)
+        elif job.kind == NEXT_OFFER:
+            # The newest lines, as many as fit (`offer_spec.MOST_LINES`).
+            handle = launch(OfferJobSpec.model_validate(spec), workdir, program=offering.PROGRAM)
         else:
             # So do the customers that are learned from; the others are only scored.
             handle = launch(ChurnJobSpec.model_validate(spec), workdir, program=churn.PROGRAM)

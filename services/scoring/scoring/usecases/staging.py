@@ -11,13 +11,13 @@ from chassis import clock, money
 from docstore import Row
 from scoring.domain.purchases import is_purchase
 from scoring.store import StagedPurchase
-from scoring.usecases import histories
+from scoring.usecases import customer_offers, histories
 
 
 def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str] = ()) -> int:
     """Stages the purchases among the events, each once whatever comes again; returns how many were new.
 
-    Part of a transaction its caller opened: new ones are noted for scoring online too.
+    Part of a transaction its caller opened: new ones are noted for scoring online and with the offers of customers too.
 
     `left_out`: customers (resource names) whose events are ignored.
     """
@@ -47,8 +47,9 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
         for event in purchases
     ]
     result = StagedPurchase.rows().bulk_write(operations)
-    new = sorted(result.upserted_ids or ()) if result else []
-    histories.note([purchases[place] for place in new])
+    new = [purchases[place] for place in sorted(result.upserted_ids or ())] if result else []
+    histories.note(new)
+    customer_offers.note_bought(new)
     return len(new)
 
 

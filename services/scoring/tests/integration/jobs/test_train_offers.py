@@ -17,19 +17,17 @@ from scoring.jobs.progress import Progress, Reporter
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PAIRS = 40
-LOOSE = 40
-"""Products that go with nothing."""
 
 
-def shop(customers: int = 400, *, planted: bool = True, seed: int = 5) -> list[dict[str, Any]]:
+def shop(customers: int = 400, pairs: int = PAIRS, *, planted: bool = True, seed: int = 5) -> list[dict[str, Any]]:
     """Who buys `a03` buys `b03`, in one purchase half of the time and within weeks otherwise; the rest is chance."""
     chance = random.Random(seed)
     rows = []
     for who in range(customers):
         day = chance.randrange(200, 360)
         for number in range(chance.randint(2, 4)):
-            pair, other = chance.randrange(PAIRS), f"c{chance.randrange(LOOSE):02}"
-            first, second = f"a{pair:02}", f"b{pair:02}" if planted else f"b{chance.randrange(PAIRS):02}"
+            pair, other = chance.randrange(pairs), f"c{chance.randrange(pairs):02}"
+            first, second = f"a{pair:02}", f"b{pair:02}" if planted else f"b{chance.randrange(pairs):02}"
             together = chance.random() < 0.5
             rows += lines(who, f"{number}", day, *([first, second] if together else [first]), other)
             later = day - chance.randint(20, 150)
@@ -53,7 +51,7 @@ def made(folder: Path, *files: list[dict[str, Any]], **told: Any) -> dict[str, A
         path.write_bytes(parquet.order_lines(rows))
     output = Folder(str(folder / "result"))
     spec = OfferJobSpec(
-        **{"tenant": "acme", "as_of": NOON, "consenting": 1.0, "lines": list(map(str, paths))} | told,
+        **{"tenant": "acme", "as_of": NOON, "consenting": 1.0, "inputs": list(map(str, paths))} | told,
         output=str(folder / "result"),
     )
     train_offers.run(spec, output, Reporter(output))
@@ -180,4 +178,4 @@ def test_the_newest_lines_count_when_there_are_too_many_and_none_after_the_insta
 def test_what_cannot_be_read_is_named(tmp_path) -> None:
     (tmp_path / "no.parquet").write_bytes(parquet.strings({"customer": ["x"]}))
     with pytest.raises(UnusableError, match="has no column purchase"):
-        made(tmp_path / "job", lines=[str(tmp_path / "no.parquet")])
+        made(tmp_path / "job", inputs=[str(tmp_path / "no.parquet")])

@@ -1,0 +1,57 @@
+"""Stored offers and associations as the messages callers see."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rapport.scoring.v1 import customer_offers_pb2, item_association_pb2
+
+
+def customer_offers(row: Mapping[str, Any], offers: Iterable[Mapping[str, Any]]) -> customer_offers_pb2.CustomerOffers:
+    """Some offers of a stored row, each with `bought`, the instant it was last bought or None."""
+    return customer_offers_pb2.CustomerOffers(
+        name=f"{row['customer']}/offers",
+        customer=row["customer"],
+        offers=map(_offer, offers),
+        fallback=row["fallback"],
+        model=f"models/{row['model']}",
+        scoring_job=f"scoringJobs/{row['job']}",
+        as_of=row["as_of"],
+        horizon_days=row["horizon_days"],
+        decision=row["decision"],
+        offer_time=row["offer_time"],
+    )
+
+
+def _offer(offer: Mapping[str, Any]) -> customer_offers_pb2.Offer:
+    likely = None
+    if offer["probability"] is not None:
+        likely = customer_offers_pb2.OfferProbability(value=offer["probability"], low=offer["low"], high=offer["high"])
+    return customer_offers_pb2.Offer(
+        product_id=offer["product"],
+        score=offer["score"],
+        probability=likely,
+        last_bought_time=offer["bought"],
+        reason=offer["reason"],
+    )
+
+
+def item_association(row: Mapping[str, Any]) -> item_association_pb2.ItemAssociation:
+    """A rule of what is bought together, as stored."""
+    both, left, right, baskets = (row[name] for name in ("both", "antecedent_count", "consequent_count", "baskets"))
+    return item_association_pb2.ItemAssociation(
+        name=f"itemAssociations/{row['uid']}",
+        antecedent_product_ids=row["antecedents"],
+        consequent_product_id=row["consequent"],
+        both_count=both,
+        antecedent_count=left,
+        consequent_count=right,
+        purchase_count=baskets,
+        customer_count=row["customers"],
+        support=both / baskets,
+        confidence=both / left,
+        lift=both * baskets / (left * right),
+        p_value=row["p_value"],
+        adjusted_p_value=row["q_value"],
+        scoring_job=f"scoringJobs/{row['job']}",
+        as_of=row["as_of"],
+    )

@@ -1,0 +1,153 @@
+"""The steps of a job that makes offers: what its program is told, and what comes of its result."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from pymongo import UpdateOne
+from rapport.scoring.v1 import events_pb2
+
+import docstore
+from chassis import clock
+from chassis.errors import Unavailable
+from chassis.lifecycle import Stopping
+from docstore import Conflict, Row, leases
+from docstore.blobs import BlobStore
+from scoring.decisions import Decision
+from scoring.settings import ScoringSettings
+from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
+from scoring.store.features import ORDER_LINES, manifest_files, subject_of
+from scoring.store.jobs import COMPUTING
+from scoring.store.scores import tell
+from scoring.usecases import customer_offers, flushing, models, preparing, results
+from scoring.usecases.leased_jobs import JobFailed, note
+from scoring.usecases.results import CHUNK, Result
+
+PROGRAM = "scoring.jobs.train_offers"
+_OFFERS, _ASSOCIATIONS = "offers-0.parquet", "associations.json"
+_TOLD = 10
+_COLUMNS = ("score", "probability", "low", "high")
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Raises JobFailed without products of orders, Unavailable while files or decisions cannot be had.
+    """
+    note(job, message="Writes the orders into files.", files=True)
+    if flushing.flush(settings, blobs) is None:
+        raise Unavailable("FILES_BUSY", "Another runner writes the purchases; this is tried again.", retry_after_s=1.0)
+    # Before consent is asked about everybody with purchases: whose lines come later is not asked about.
+    lines = manifest_files(ORDER_LINES)
+    if not lines:
+        raise JobFailed("No products of orders are known: send `products` with `Order Completed` events first.")
+    given = preparing.purchases(job, settings, blobs)
+    spec = {
+        **{name: given[name] for name in ("tenant", "as_of", "aliases", "exclude", "consenting")},
+        "inputs": [preparing.url(settings, subject_of(file["bucket"], ORDER_LINES), file["name"]) for file in lines],
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Makes the tenant's offers and associations those of the job's result; returns what came of it.
+
+    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
+    JobFailed when somebody changed the champion meanwhile.
+    """
+    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    models.register(job, description, blobs)
+    made: Model = Model.get(job.uid)
+    result = Result(blobs, job.result_subject, [_OFFERS], {}, description["customers"])
+    fallback = job.scorer != made.uid
+    horizon = description["parameters"]["offers"]["horizon_days"]
+
+    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
+        _put([_values(job, row, fallback, horizon, decided[row["customer"]]) for row in rows], job)
+
+    results.store(job, settings, result, stopping, put)
+    while _remove_earlier(job):
+        results.stop_if_asked(stopping)
+    rules = json.loads(blobs.get(job.result_subject, _ASSOCIATIONS))
+    docstore.in_transaction(lambda: _replace_associations(job, rules))
+    what = f"{job.scored} customers have new offers, {len(rules['rules'])} associations of products were found"
+    if not fallback:
+        return f"{what}. Offered by {job.model}."
+    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+    why = "; ".join([*failed, *([made.message] if made.message else [])])
+    return f"{what}. All are offered what is popular: {why}."
+
+
+def _values(job: ScoringJob, row: Row, fallback: bool, horizon: int, decision: Decision) -> Row:
+    offers = []
+    for place, product in enumerate(row["products"]):
+        offer = {"product": product, **{name: row[name][place] for name in _COLUMNS}, "reason": row["reasons"][place]}
+        if row["bought_day"][place] >= 0:
+            offer["bought_day"] = row["bought_day"][place]
+        offers.append(offer)
+    return {
+        "customer": row["customer"],
+        "offers": offers,
+        "fallback": fallback,
+        "horizon_days": horizon,
+        "job": job.uid,
+        "model": job.scorer,
+        "as_of": job.as_of,
+        "decision": decision.name,
+        "offer_time": docstore.whole_milliseconds(clock.now()),
+    }
+
+
+def _put(rows: Sequence[Row], job: ScoringJob) -> None:
+    """Puts new offers in the place of the old ones and tells; part of a transaction."""
+    if not rows:
+        return
+    CustomerOffers.rows().bulk_write(
+        UpdateOne({"uid": row["customer"].rpartition("/")[2]}, {"$set": row}, upsert=True) for row in rows
+    )
+    as_of = Timestamp()
+    as_of.FromDatetime(job.as_of)
+    event = events_pb2.OffersUpdated(scoring_job=job.name, as_of=as_of, offers=map(_told, rows))
+    tell([(event, [row["customer"] for row in rows])])
+
+
+def _told(row: Row) -> events_pb2.CustomerOffersState:
+    new = [offer["product"] for offer in row["offers"] if "bought_day" not in offer]
+    return events_pb2.CustomerOffersState(
+        customer=row["customer"],
+        product_ids=new[:_TOLD],
+        fallback=row["fallback"],
+        model=f"models/{row['model']}",
+        decision=row["decision"],
+    )
+
+
+def _remove_earlier(job: ScoringJob) -> int:
+    """Takes away the offers of some of the customers for whom this job made none; returns of how many."""
+
+    def once() -> int:
+        rows = CustomerOffers.rows().find({"job": {"$gt": "", "$ne": job.uid}}, {"customer": 1}, limit=CHUNK)
+        names = [row["customer"] for row in rows]
+        customer_offers.remove(names)
+        return len(names)
+
+    return docstore.in_transaction(once)
+
+
+def _replace_associations(job: ScoringJob, found: Row) -> None:
+    if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
+        raise Conflict(job.name)
+    ItemAssociation.rows().delete_many({})
+    rows = [
+        {
+            **rule,
+            "uid": ItemAssociation.uid_of(rule["antecedents"], rule["consequent"]),
+            "rank": rank,
+            "baskets": found["baskets"],
+            "job": job.uid,
+            "as_of": job.as_of,
+        }
+        for rank, rule in enumerate(found["rules"])
+    ]
+    if rows:
+        ItemAssociation.rows().insert_many(rows)
