@@ -31,7 +31,17 @@ from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, Profile, 
 from scoring.store.leads import SCORED
 from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
-from scoring.usecases import cards, customer_offers, exploring, jobs, journey_cards, promoting, segments, summaries
+from scoring.usecases import (
+    cards,
+    customer_offers,
+    exploring,
+    jobs,
+    journey_cards,
+    promoting,
+    segments,
+    summaries,
+    what_if,
+)
 
 Context = grpc.ServicerContext
 _MODEL_FIELDS = {
@@ -131,6 +141,9 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return pb.ListItemAssociationsResponse(
             item_associations=map(offer_messages.item_association, found), next_page_token=token
         )
+
+    def EvaluateScores(self, request: pb.EvaluateScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
+        return what_if.evaluate(request)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn, scores
+from scoring.jobs import churn
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
-from scoring.models import artefact
+from scoring.models import artefact, scorecard
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 MODEL = "model.json"
@@ -55,7 +55,7 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
     if churn.RISK in row:
         return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
-    (computed,) = scores.rows([customer], _summary(row, fitted.as_of_day), fitted.basis, fitted.as_of_day)
+    (computed,) = scorecard.rows([customer], _summary(row, fitted.as_of_day), fitted.basis, fitted.as_of_day)
     return Reproduced(row, computed)
 
 

@@ -1,6 +1,5 @@
 """The last task of a job: scores of one partition, written to `scores-<n>.parquet`."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,7 @@ from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
 from scoring.models import rfm, scorecard
 from scoring.models.reasons import Reasons
 from scoring.models.rfm import Scales, Scored
-from scoring.models.scorecard import Basis
-from scoring.models.summary import DAYS_PER_WEEK, Ints
+from scoring.models.summary import Ints
 
 _FINGERPRINT = b"rapport.fingerprint"
 _ROW_GROUP = 1 << 16
@@ -103,40 +101,8 @@ def _finished(output: Folder, part: ScorePart) -> int | None:
 
 def columns(of: dict[str, Ints], fitted: Fitted) -> dict[str, Any]:
     """All columns but the customer's name, from those of the summary."""
-    return columns_by(of, fitted.basis, fitted.as_of_day)
-
-
-def columns_by(of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> dict[str, Any]:
-    """The same, by what is not of this job."""
-    card = scorecard.scored(of, basis, as_of_day)
-    found = card.prediction
-    return {
-        "recency_weeks": np.round(card.recency_days / DAYS_PER_WEEK, 6),
-        "frequency": card.x,
-        "age_weeks": np.round(card.age_days / DAYS_PER_WEEK, 6),
-        "monetary_minor": scorecard.mean_per_day(of["repeat_revenue"], card.x),
-        "repeat_revenue_minor": of["repeat_revenue"],
-        "purchases": of["purchases"],
-        "revenue_minor": of["revenue"],
-        **_classes(card.classes),
-        "p_alive": found.p_alive,
-        "p_alive_low": found.p_alive_low,
-        "p_alive_high": found.p_alive_high,
-        "expected_purchases": found.expected_purchases,
-        "expected_purchases_low": found.expected_purchases_low,
-        "expected_purchases_high": found.expected_purchases_high,
-        "lifetime_value_minor": found.value_minor,
-        "lifetime_value_minor_low": found.value_low_minor,
-        "lifetime_value_minor_high": found.value_high_minor,
-        "reasons": _texts(card.reasons),
-    }
-
-
-def rows(customers: Sequence[str], of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> list[dict[str, Any]]:
-    """What a file of scores has of these customers, row by row."""
-    found = columns_by(of, basis, as_of_day) | {"customer": texts(customers)}
-    told: list[dict[str, Any]] = pa.table([found[field.name] for field in SCHEMA], schema=SCHEMA).to_pylist()
-    return told
+    card = scorecard.scored(of, fitted.basis, fitted.as_of_day)
+    return scorecard.columns(of, card) | _classes(card.classes) | {"reasons": _texts(card.reasons)}
 
 
 def rfm_columns(scales: Scales, recency: Ints, days: Ints, revenue: Ints) -> dict[str, pa.Array]:

@@ -4,16 +4,17 @@ Jobs compute them for all customers, role `run` for those who have just bought, 
 thought of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from scoring.models import lifetime_value, reasons
 from scoring.models.lifetime_value import Choice, Prediction
 from scoring.models.reasons import Reasons, Usual
-from scoring.models.rfm import Scales, Scored
-from scoring.models.summary import Ints
+from scoring.models.rfm import SEGMENT_NAMES, Bounds, Scales, Scored
+from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 COLUMNS = ("first_day", "last_day", "days", "purchases", "revenue", "repeat_revenue")
 """What is known of each customer: days since 1970 (UTC), days with a purchase, and sums in minor units."""
@@ -61,6 +62,53 @@ def scored(of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> Card:
     )
 
 
-def mean_per_day(total: Ints, days: Ints) -> Ints:
+def columns(of: Mapping[str, Ints], card: Card) -> dict[str, Any]:
+    """All numbers a file of scores has of each customer (`jobs.scores.SCHEMA`)."""
+    found = card.prediction
+    return {
+        "recency_weeks": np.round(card.recency_days / DAYS_PER_WEEK, 6),
+        "frequency": card.x,
+        "age_weeks": np.round(card.age_days / DAYS_PER_WEEK, 6),
+        "monetary_minor": _mean(of["repeat_revenue"], card.x),
+        "repeat_revenue_minor": of["repeat_revenue"],
+        "purchases": of["purchases"],
+        "revenue_minor": of["revenue"],
+        "p_alive": found.p_alive,
+        "p_alive_low": found.p_alive_low,
+        "p_alive_high": found.p_alive_high,
+        "expected_purchases": found.expected_purchases,
+        "expected_purchases_low": found.expected_purchases_low,
+        "expected_purchases_high": found.expected_purchases_high,
+        "lifetime_value_minor": found.value_minor,
+        "lifetime_value_minor_low": found.value_low_minor,
+        "lifetime_value_minor_high": found.value_high_minor,
+    }
+
+
+def rows(customers: Sequence[str], of: Mapping[str, Ints], basis: Basis, as_of_day: int) -> list[dict[str, Any]]:
+    """What a file of scores has of these customers, row by row."""
+    card = scored(of, basis, as_of_day)
+    classes, why = card.classes, card.reasons
+    found = {name: values.tolist() for name, values in columns(of, card).items()}
+    found |= {name: getattr(classes, name).tolist() for name in ("r", "f", "m")}
+    found["customer"] = customers
+    found["rfm_segment"] = [SEGMENT_NAMES[place] for place in classes.segment.tolist()]
+    found["reasons"] = [[str(why.texts[place]) for place in each if place >= 0] for each in why.indices.tolist()]
+    return [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+
+
+def restored(choice: Choice, scales: Mapping[str, Any]) -> Basis:
+    """What scored once, from its models and `jobs.fit.Fitted.scales`."""
+    recency, frequency, monetary = (Bounds(tuple(scales[name])) for name in ("recency", "frequency", "monetary"))
+    return Basis(
+        choice,
+        Scales(recency, frequency, monetary),
+        Usual(**scales["usual"]),
+        scales["horizon_weeks"],
+        scales["discount"],
+    )
+
+
+def _mean(total: Ints, days: Ints) -> Ints:
     """In integers, halves rounded up; 0 of nothing."""
     return np.where(days > 0, (2 * total + days) // (2 * np.maximum(days, 1)), 0)

@@ -23,7 +23,6 @@ from eventing import tombstones
 from scoring import decisions
 from scoring.decisions import Decision
 from scoring.domain.histories import DAY_MS, History
-from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoreKeeper, Scorer
 from scoring.store import histories as store
@@ -53,7 +52,10 @@ def warm_up() -> None:
     with docstore.platform_scope():
         wanted = docstore.platform_collection(Scorer).find_one({}, {"_id": 1})
     if wanted is not None:
-        import scoring.jobs.scores  # noqa: F401
+        import pyarrow.parquet  # noqa: F401
+
+        import scoring.models.artefact
+        import scoring.models.scorecard  # noqa: F401
 
 
 def rescore_due(settings: ScoringSettings, blobs: BlobStore) -> int:
@@ -166,7 +168,7 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
         asked=asked,
         members=members,
         decided=decided,
-        origin=_origin(scorer, now),
+        origin=score_rows.origin(scorer, now),
         scores=_computed({name: history for name, history in whole.items() if history.days}, scorer, now, decided),
         unknown=unknown,
         histories=grown,
@@ -196,12 +198,6 @@ def _known(
 _NAMED = {"customer": 1, "currency": 1}
 
 
-def _origin(scorer: Row, now: datetime) -> Origin:
-    rankings = {name: Ranking(steps) for name, steps in scorer["rankings"].items()}
-    horizon = scorer["scales"]["horizon_weeks"]
-    return Origin(scorer["job"], scorer["model"], scorer["currency"], horizon, now, rankings, rescored=True)
-
-
 def _computed(
     whole: Mapping[str, History], scorer: Row, now: datetime, decided: Mapping[str, Decision]
 ) -> dict[str, Row]:
@@ -210,15 +206,14 @@ def _computed(
         return {}
     import numpy as np
 
-    from scoring.jobs import fit, scores
     from scoring.models import artefact, scorecard
 
-    basis = fit.restored(artefact.load(scorer["choice"]), scorer["scales"]).basis
+    basis = scorecard.restored(artefact.load(scorer["choice"]), scorer["scales"])
     columns = [history.columns for history in whole.values()]
     of = {name: np.array([each[name] for each in columns], dtype=np.int64) for name in scorecard.COLUMNS}
-    rows = scores.rows(list(whole), of, basis, histories.milliseconds(now) // DAY_MS)
-    origin = _origin(scorer, now)
-    return {row["customer"]: score_rows.values(row, origin, decided[row["customer"]]) for row in rows}
+    rows = scorecard.rows(list(whole), of, basis, histories.milliseconds(now) // DAY_MS)
+    origin = score_rows.origin(scorer, now)
+    return {row["customer"]: score_rows.values(row, origin, decided[row["customer"]].name) for row in rows}
 
 
 def _store(leased: Row, wave: _Wave) -> None:

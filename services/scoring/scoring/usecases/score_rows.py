@@ -12,7 +12,6 @@ import docstore
 from chassis import clock
 from docstore import Row
 from scoring import snapshots
-from scoring.decisions import Decision
 from scoring.domain.percentiles import Ranking
 from scoring.store import Score
 from scoring.store.scores import tell
@@ -35,8 +34,15 @@ class Origin:
     rescored: bool = False
 
 
-def values(row: Row, origin: Origin, decision: Decision) -> Row:
-    """A row of `jobs.scores.SCHEMA` as `store.Score` keeps it."""
+def origin(scorer: Row, now: datetime) -> Origin:
+    """What the last job left to score with (`store.Scorer`), from now on."""
+    rankings = {name: Ranking(steps) for name, steps in scorer["rankings"].items()}
+    horizon = scorer["scales"]["horizon_weeks"]
+    return Origin(scorer["job"], scorer["model"], scorer["currency"], horizon, now, rankings, rescored=True)
+
+
+def values(row: Row, origin: Origin, decision: str) -> Row:
+    """A row of `jobs.scores.SCHEMA` as `store.Score` keeps it. decision: its name."""
     estimates = {name: row[name] for name in RANKED}
     return {
         "customer": row["customer"],
@@ -62,7 +68,7 @@ def values(row: Row, origin: Origin, decision: Decision) -> Row:
         "model": origin.model,
         "as_of": origin.as_of,
         "horizon_weeks": origin.horizon_weeks,
-        "decision": decision.name,
+        "decision": decision,
         "score_time": docstore.whole_milliseconds(clock.now()),
         "rescored": origin.rescored,
     }

@@ -110,7 +110,7 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, result: _Result, ro
     names = [row["customer"] for row in rows]
     decided = decisions.decide(settings, names)
     origin = Origin(job.uid, job.scorer, job.spec["currency"], job.horizon_weeks, job.as_of, result.rankings)
-    scores = [score_rows.values(row, origin, decided[row["customer"]]) for row in rows]
+    scores = [score_rows.values(row, origin, decided[row["customer"]].name) for row in rows]
     done = job.scored + len(rows)
     low, high = _STORED_PERCENT
     percent = low + (high - low) * done // max(1, result.count)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 
 import docstore
@@ -16,30 +15,16 @@ from chassis import clock, ids
 from docstore.aliases import AliasChange
 from scoring.domain import gates
 from scoring.models import artefact
-from scoring.models.bg_nbd import BgNbd
-from scoring.models.gamma_gamma import GammaGamma
-from scoring.models.lifetime_value import Choice
-from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, Scorer, histories
+from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, histories
 from scoring.usecases import erasing, flushing, people, rescoring
 from scoring.usecases import histories as usecase
 
+from . import left_models
 from .conftest import START, Client, customer, purchase
 
 SERVICE = "scoring"
 
 T0, T1, T2 = (START + timedelta(days=days, hours=1) for days in (300, 310, 312))
-CHOICE = Choice(
-    BgNbd(0.24, 4.4, 0.79, 2.43, np.eye(4) * 0.01, -9.0, 100),
-    GammaGamma(6.2, 3.7, 1500.0, np.eye(3) * 0.01, -9.0, 100, 0.0),
-    (),
-)
-SCALES = {
-    **{name: [1, 2, 3, 4] for name in ("recency", "frequency", "monetary")},
-    "usual": {"alive": 0.7, "discounted": 2.0, "spend": 2000.0, "order": 2000.0},
-    "as_of_day": 20_000,
-    "horizon_weeks": 52,
-    "discount": 0.1,
-}
 EQUAL = {
     *("recency_weeks", "frequency", "age_weeks", "monetary_minor", "purchases", "revenue_minor"),
     *("p_alive", "expected_purchases", "lifetime_value_minor", "intervals"),
@@ -68,7 +53,7 @@ def rescore(client, settings, store) -> Callable[[], None]:
 @pytest.fixture
 def champion(client, store) -> Model:
     """A model that scores whatever jobs find: they know too few customers to find a better one."""
-    body = {"choice": artefact.dump(CHOICE), "as_of_day": 20_000, "horizon_weeks": 52, "discount": 0.1}
+    body = {"choice": artefact.dump(left_models.CHOICE), "as_of_day": 20_000, "horizon_weeks": 52, "discount": 0.1}
     stored = json.dumps({**body, "feature_histograms": {}, "score_histograms": {}, "promised": {}}).encode()
     values = {"number": 1, "state": gates.CHAMPION, "as_of": START, "fallback": False, "customers": 100}
     with client.context():
@@ -87,12 +72,7 @@ def champion(client, store) -> Model:
 @pytest.fixture
 def scorer(client) -> None:
     """What a job leaves to score with."""
-    client.profiling()
-    rankings = dict.fromkeys(("p_alive", "expected_purchases", "lifetime_value_minor"), [0.5] * 1000)
-    values = {"job": ids.uuid7(), "model": ids.uuid7(), "currency": "USD", "choice": artefact.dump(CHOICE)}
-    with client.context():
-        new = {"$set": {**values, "scales": SCALES, "rankings": rankings}}
-        Scorer.rows().update_one({"uid": histories.CURRENT}, new, upsert=True)
+    left_models.leave(client)
 
 
 def rows(client: Client) -> dict[str, dict[str, Any]]:
@@ -292,5 +272,3 @@ def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
     rescore()
     assert rows(client)[anna]["purchases"] == 2
     assert updated(client).count(anna) == 2
-    with client.context():
-        assert Scorer.rows().count({}) == 1
