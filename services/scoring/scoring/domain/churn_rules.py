@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from scoring.domain.propensity_gates import Words
-from scoring.features.declared import FEATURES, OTHER, Feature
+from scoring.features.declared import FEATURES, OTHER, PURCHASE, Aggregation, Feature
 
 ACTIVE_WITHIN = timedelta(days=365)
 """Customers count who bought within this time before an instant; who did not has left already."""
@@ -14,8 +14,18 @@ ROWS_MOST = 200_000
 PURCHASES_MOST = 20_000_000
 """Purchases that a job reads at most; they are in memory at once, in some 80 bytes each."""
 
-LOOKED_AT: tuple[Feature, ...] = tuple(feature for feature in FEATURES if OTHER not in feature.kinds)
-"""The declared features that purchases and refunds are enough for."""
+LOOKED_AT: tuple[Feature, ...] = tuple(
+    feature
+    for feature in FEATURES
+    if PURCHASE in feature.kinds
+    and OTHER not in feature.kinds
+    and feature.aggregation is not Aggregation.REFUNDED_SHARE
+)
+"""The declared features that purchases are enough for; revenue is what was paid.
+
+Activity and refunds are kept for 400 days: as of most instants that are learned from they would be missing, and a model
+would take for a trait of those who left what is a trait of the past.
+"""
 VERSIONS = {feature.name: 1 for feature in LOOKED_AT}
 """Name -> version of the definition."""
 

@@ -1,4 +1,4 @@
-"""Whether a customer stops buying: a model of propensity on the declared features of purchases and refunds.
+"""Whether a customer stops buying: a model of propensity on the declared features of purchases.
 
 Of customers who bought within the last 365 days before an instant, those churned who do not buy within a horizon after
 it (Neslin et al. 2006, Journal of Marketing Research 43:2, for prediction as of instants and its test on later ones).
@@ -31,8 +31,6 @@ _CHECKED = 2_000
 _DIGITS = {Value.COUNT: 0, Value.MONEY: 2, Value.DAYS: 1, Value.RATIO: 2}
 _WORDS = {
     "mean_order_value_365d": "Mean value of a purchase",
-    "refunds_365d": "Refunds in 365 days",
-    "refunded_share_365d": "Refunded share of what was paid",
     RECENCY: "Days since the last purchase",
     "days_since_first_purchase": "Days since the first purchase within a year",
     "purchase_days_365d": "Days with a purchase in 365 days",
