@@ -28,7 +28,6 @@ WARNING_PERCENT_DEFAULT = 80
 TARGET_MAX_S = 366 * 24 * 3600
 
 _SKILL = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
-_PRINCIPAL = re.compile(r"principals/[A-Za-z0-9._~-]{1,100}")
 
 
 def ticket(message: ticket_pb2.Ticket, *, test_environment: bool) -> Opening:
@@ -77,13 +76,6 @@ def languages(codes: Sequence[str], field: str) -> list[str]:
     if len(codes) > LANGUAGES_MAX:
         raise refusal("INVALID_LANGUAGE", field, f"At most {LANGUAGES_MAX}.")
     return sorted({fields.language(code, f"{field}[{index}]") for index, code in enumerate(codes)})
-
-
-def principal(name: str, field: str) -> str:
-    """A principal's name, or nothing. Raises InvalidArgument INVALID_PRINCIPAL."""
-    if name and not _PRINCIPAL.fullmatch(name):
-        raise refusal("INVALID_PRINCIPAL", field, "Not a name of the form principals/{principal}.")
-    return name
 
 
 def capacity(number: int, field: str) -> int:

@@ -38,7 +38,7 @@ def test_agents_are_written_listed_and_changed(client, refused) -> None:
         ({"capacity": -1}, "INVALID_CAPACITY", "agent.capacity"),
         ({"skills": ["x y"]}, "INVALID_SKILL", "agent.skills[0]"),
         ({"languages": ["en", "klingon!"]}, "INVALID_LANGUAGE", "agent.languages[1]"),
-        ({"principal": "users/1"}, "INVALID_PRINCIPAL", "agent.principal"),
+        ({"principal": "users/1"}, "INVALID_FIELDS", "agent.principal"),
         ({"display_name": "x" * 201}, "INVALID_DISPLAY_NAME", "agent.display_name"),
     ],
 )

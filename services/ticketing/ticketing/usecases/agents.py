@@ -69,7 +69,7 @@ def _take_back_batch(uid: str) -> int:
 
 def _assign(agent: Agent, message: agent_pb2.Agent) -> None:
     agent.display_name = fields.display_name(message.display_name, "agent.display_name")
-    agent.principal = inputs.principal(message.principal, "agent.principal") or None
+    agent.principal = message.principal or None
     agent.skills = inputs.skills(message.skills, inputs.AGENT_SKILLS_MAX, "agent.skills")
     agent.languages = inputs.languages(message.languages, "agent.languages")
     agent.capacity = inputs.capacity(message.capacity, "agent.capacity")
