@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.models.offers.history import Purchases
-from scoring.models.offers.wording import Parts, reason
+from scoring.models.offers.wording import NAMED, Parts, reason
 from scoring.models.summary import Ints
 
 if TYPE_CHECKING:
@@ -73,9 +73,13 @@ def _parts(model: "OfferModel", purchases: Purchases, item: Ints, as_of: int) ->
         here = slice(often.indptr[who], often.indptr[who + 1])
         again = dict(zip(often.indices[here].tolist(), often.data[here].tolist(), strict=True))
         bought, ago = (column[starts[who] : starts[who + 1]] for column in (purchases.item, as_of - purchases.day))
+        best = np.argsort(-np.round(shares, 9), axis=0, kind="stable")[:NAMED]
+        added = np.where(shares > 0, shares, 0).sum(axis=0).tolist()
+        firsts, their_shares = others[best].T.tolist(), np.take_along_axis(shares, best, axis=0).T.tolist()
         parts = []
         for place, code in enumerate(codes.tolist()):
             repeat = model.repeat * float(model.rebuying[code]) * again.get(code, 0.0)
             days = tuple(ago[bought == code].tolist()) if code in again else ()
-            parts.append(Parts(repeat, model.usual(code), others, shares[:, place], days))
+            of = tuple(firsts[place]), tuple(their_shares[place])
+            parts.append(Parts(repeat, model.usual(code), added[place], *of, days))
         yield parts

@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.models.baskets.rules import percent
-from scoring.models.fitting import Floats
-from scoring.models.summary import Ints
 
-_NAMED = 2
+NAMED = 2
 _LEAST_SHARE = 0.1
 """A second item is named when it adds a tenth or more of what the first one does."""
 _LEAST_BUYERS = 5
@@ -26,10 +24,12 @@ class Parts:
 
     repeat: float
     popular: float
-    others: Ints
-    """Codes of the customer's items."""
-    shares: Floats
-    """What each of them adds."""
+    from_others: float
+    """What the customer's items that add to it add together."""
+    others: tuple[int, ...]
+    """Codes of those that add most, the first one first: NAMED at most."""
+    shares: tuple[float, ...]
+    """What each of these adds."""
     days: tuple[int, ...]
     """How many days ago the item itself was bought, the longest ago first."""
 
@@ -40,14 +40,13 @@ def reason(parts: Parts, names: NDArray[np.str_], buyers: float, also: Also | No
     buyers: share of customers who bought the item lately. also: of the item whose reason it is; without it no share of
     others' buyers is told.
     """
-    ranked = np.lexsort((parts.others, -np.round(parts.shares, 9)))[:_NAMED]
-    strongest = float(parts.shares[ranked[0]]) if len(ranked) else 0.0
-    from_others = float(parts.shares[parts.shares > 0].sum())
-    if parts.days and parts.repeat >= max(from_others, parts.popular):
+    strongest = parts.shares[0] if parts.shares else 0.0
+    if parts.days and parts.repeat >= max(parts.from_others, parts.popular):
         return f"because you bought it {_times(len(parts.days))}, {_ago(parts.days[-1])}"
-    if strongest > 0 and from_others >= parts.popular:
-        named = [str(names[parts.others[at]]) for at in ranked if parts.shares[at] >= _LEAST_SHARE * strongest]
-        both, of = also(int(parts.others[ranked[0]])) if also else (0, 0)
+    if strongest > 0 and parts.from_others >= parts.popular:
+        shares = zip(parts.others, parts.shares, strict=True)
+        named = [str(names[code]) for code, share in shares if share >= _LEAST_SHARE * strongest]
+        both, of = also(parts.others[0]) if also else (0, 0)
         told = f": {percent(both, of)} of those who bought {named[0]} bought it, too" if both >= _LEAST_BUYERS else ""
         return f"because you bought {' and '.join(named)}{told}"
     share = f"{100 * buyers:.0f} %" if buyers >= 0.1 else f"{100 * buyers:.1f} %"
