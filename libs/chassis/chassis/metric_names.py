@@ -156,6 +156,19 @@ SCORING_DRIFT = Metric(
     "How far customers and scores have moved from those the model was made of (PSI): the most of any tenant.",
     ("rapport.scoring.column",),
 )
+SCORING_RESCORE_AGE = Metric(
+    "rapport.scoring.rescore.age", "gauge", "s", "How long the customer who waits longest to be scored anew has waited."
+)
+SCORING_LEADS = Metric(
+    "rapport.scoring.leads",
+    "counter",
+    "{lead}",
+    "Leads looked at, by what came of it: scored, refused (consent does not allow it), or looked at again later.",
+    ("rapport.scoring.outcome",),
+)
+SCORING_LEADS_WAITING = Metric(
+    "rapport.scoring.leads.waiting", "gauge", "{lead}", "Leads that wait for a score; 10,000 are counted at most."
+)
 SCORING_STAGED_AGE = Metric(
     "rapport.scoring.staged.age", "gauge", "s", "Age of the oldest purchase that is not yet in a file."
 )

@@ -45,6 +45,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
     docstore.connect(settings)
     store = blobs.store(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
+    telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])
     telemetry.gauge(metric_names.SCORING_MODEL_AGE, lambda: [(models.oldest_age(), {})])
     telemetry.gauge(metric_names.SCORING_DRIFT, models.drift_by_column)
     with Probe(settings) as probe:

@@ -30,7 +30,7 @@ KINDS = {
 TELLS = {
     "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
     "CHURN": "how likely it is that a customer stops buying, or ends a contract",
-    "LEAD_CONVERSION": "how likely it is that a lead will buy",
+    "LEAD_CONVERSION": "how likely it is that a lead is converted within 30 days of its creation",
     "RESPONSE": "how likely it is that a customer will answer a campaign",
     "NEXT_OFFER": "which product a customer will buy next",
 }

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from pymongo import UpdateOne
 from rapport.scoring.v1 import events_pb2
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock, metric_names, telemetry, tenancy
 from chassis.errors import FailedPrecondition, Internal, Unavailable
 from docstore import Row, aliases, due, leases
 from docstore.blobs import BlobStore
@@ -47,6 +47,8 @@ _SILENT = timedelta(seconds=2)
 """When leads of known customers are looked at again while consent does not answer."""
 _PURPOSELESS = timedelta(minutes=10)
 """The same while there is no purpose to ask consent about."""
+_COUNTED_MOST = 10_000
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = ("uid", "customer", "facts", "changes", "open", "score.probability", "score.model")
 
 logger = logging.getLogger(__name__)
@@ -118,6 +120,12 @@ def scanned() -> tuple[bool, int]:
     return (True, 0) if row is None else (row.get("due") is None, row.get("scored", 0))
 
 
+def waiting() -> int:
+    """How many leads of all tenants wait for a score, 10,000 at most; for metrics."""
+    with docstore.platform_scope():
+        return docstore.platform_collection(Lead).count_documents({"due": {"$gt": _BEGIN}}, limit=_COUNTED_MOST)
+
+
 def _step(settings: ScoringSettings, blobs: BlobStore, leased: Row) -> int:
     after = {"_id": {"$gt": Lead.key(leased["after"])}} if leased["after"] else {}
     rows = list(Lead.rows().find({"open": True, **after}, dict.fromkeys(_READ, 1), sort=[("_id", 1)], limit=AT_ONCE))
@@ -170,7 +178,11 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
         row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, told, strict=True)
     }
     late = [row for row in rows if row["uid"] in judged.later]
-    return docstore.in_transaction(lambda: _store(asked, late, scores, judged, now))
+    scored, refused = docstore.in_transaction(lambda: _store(asked, late, scores, judged, now))
+    for outcome, number in (("scored", scored), ("refused", refused), ("later", len(late))):
+        if number:
+            telemetry.counter(metric_names.SCORING_LEADS).add(number, {"rapport.scoring.outcome": outcome})
+    return scored
 
 
 def _told(model: "Propensity", rows: Sequence[Row]) -> "list[Told]":
@@ -199,8 +211,13 @@ def _settle(rows: Sequence[Row]) -> None:
     )
 
 
-def _store(asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row], judged: _Judged, now: datetime) -> int:
-    """Stores and tells the scores of those leads that are still what was scored; returns how many."""
+def _store(
+    asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row], judged: _Judged, now: datetime
+) -> tuple[int, int]:
+    """Stores and tells the scores of those leads that are still what was scored.
+
+    Returns how many have a score, and how many may have none.
+    """
     if any(clock.real_now() >= decision.good_until for decision in judged.decided.values() if decision.allowed):
         raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
     open_ones = {"uid": {"$in": [row["uid"] for row in asked]}, "open": True}
@@ -232,7 +249,7 @@ def _store(asked: Sequence[Row], late: Sequence[Row], scores: Mapping[str, Row],
         event = events_pb2.LeadsScored(scores=map(messages.lead_score_state, told))
         event.change_time.FromDatetime(now)
         tell([(event, {row["customer"] for row in allowed if row.get("customer")})])
-    return len(allowed)
+    return len(allowed), len(denied)
 
 
 def _write(row: Row, unset: Row, changes: Row) -> UpdateOne:

@@ -186,6 +186,15 @@ def test_a_score_names_its_reasons_its_model_and_its_ground(client, hear, score)
     assert [each.probability.value for each in (*first_page.lead_scores, *rest.lead_scores)] == listed
 
 
+@pytest.mark.parametrize("format", ["html", "markdown"])
+def test_the_card_of_its_model_speaks_of_leads(trained: Client, format: str) -> None:
+    (model,) = trained.ListModels(filter="state = STATE_CHAMPION").models
+    text = trained.GetModelCard(name=model.name, format=format).data.decode()
+    assert f"{OF_OLD} leads" in text
+    assert "conversions" in text
+    assert "customers" not in text
+
+
 def test_a_known_customer_is_scored_under_a_decision_or_not_at_all(client, hear, score) -> None:
     agrees, objects = customer(), customer()
     client.objects(objects)
@@ -210,7 +219,9 @@ def test_a_known_customer_is_scored_under_a_decision_or_not_at_all(client, hear,
 
 
 def test_while_consent_is_silent_only_leads_of_known_customers_wait(client, hear, score, settings, store) -> None:
+    before = lead_scoring.waiting()
     known, anonymous = (create(hear, lead_state(clock.now(), who)) for who in (customer(), ""))
+    assert lead_scoring.waiting() == before + 2
     nowhere = settings.model_copy(update={"upstreams": {"consent": f"dns:///127.0.0.1:{free_port()}"}})
     lead_scoring.score_waiting(nowhere, store)
     assert anonymous in scores(client)
