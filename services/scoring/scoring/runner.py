@@ -46,6 +46,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
     store = blobs.store(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
     telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])
+    telemetry.gauge(metric_names.SCORING_RESCORE_AGE, lambda: [(rescoring.longest_wait(), {})])
     telemetry.gauge(metric_names.SCORING_MODEL_AGE, lambda: [(models.oldest_age(), {})])
     telemetry.gauge(metric_names.SCORING_DRIFT, models.drift_by_column)
     with Probe(settings) as probe:

@@ -23,7 +23,7 @@ from scoring.store.features import manifest_files, subject_of
 from scoring.store.histories import CURRENT
 from scoring.usecases.score_rows import uid_of
 
-WAITING_MOST = 2_000
+WAITING_MOST = 1_000
 """Customers of a tenant who wait to be scored anew; what is more, such as a load of old purchases, a job scores."""
 READ_ROWS_MOST = 4_000_000
 """Purchases of one bucket that are looked through for a customer; in larger ones a job scores."""

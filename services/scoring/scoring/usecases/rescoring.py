@@ -15,7 +15,7 @@ from functools import reduce
 from pymongo import UpdateOne
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock, ids, tenancy
 from chassis.errors import FailedPrecondition, RapportError, Unavailable
 from docstore import Row, aliases, leases
 from docstore.blobs import BlobStore
@@ -34,6 +34,7 @@ from scoring.usecases.score_rows import Origin, uid_of
 
 AT_ONCE = decisions.BATCH
 LEASE_S = 10.0
+_BEGIN = histories.instant(0)
 _BUDGET_S = 2.0
 _SILENT_S = 1.0
 """When a tenant's customers are looked at again while consent does not answer."""
@@ -102,6 +103,20 @@ def _waiting_tenants() -> list[str]:
         news = docstore.platform_collection(PurchaseNews).distinct("tenant", any_of_tenant)
         due = {**any_of_tenant, "due": {"$lte": clock.now()}}
         return sorted({*news, *docstore.platform_collection(PurchaseHistory).distinct("tenant", due)})
+
+
+def longest_wait() -> float:
+    """Seconds since the purchase, of any tenant, that has waited longest to change scores was staged; 0 without one."""
+    longest = 0.0
+    with docstore.platform_scope():
+        news, due = (docstore.platform_collection(cls) for cls in (PurchaseNews, PurchaseHistory))
+        for tenant in _waiting_tenants():
+            of = {"tenant": tenant}
+            if (oldest := news.find_one(of, {"uid": 1}, sort=[("_id", 1)])) is not None:
+                longest = max(longest, (clock.real_now() - ids.time_of(oldest["uid"])).total_seconds())
+            if (first := due.find_one({**of, "due": {"$gt": _BEGIN}}, {"due": 1}, sort=[("due", 1)])) is not None:
+                longest = max(longest, (clock.now() - first["due"]).total_seconds())
+    return longest
 
 
 def _prove(leased: Row) -> None:

@@ -256,6 +256,7 @@ def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
     rescore()
     at(T1)
     client.buys(anna, 305)
+    assert 0 < rescoring.longest_wait() < 60
     nowhere = settings.model_copy(update={"upstreams": {"consent": "dns:///127.0.0.1:1"}})
     with client.context():
         assert rescoring.keep(nowhere, store)
@@ -272,3 +273,4 @@ def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
     rescore()
     assert rows(client)[anna]["purchases"] == 2
     assert updated(client).count(anna) == 2
+    assert rescoring.longest_wait() == 0
