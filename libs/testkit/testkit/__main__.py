@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ import pytest
 
 from testkit.servers import running_broker, running_mongodb
 
-# Those that take longest go first; the last group runs after the others, two at a time, for each starts a platform.
 TOGETHER = (
+    "e2e",
     "services/scoring",
     "libs/eventing",
     "services/campaigns",
@@ -42,18 +42,21 @@ TOGETHER = (
     "libs/testkit",
     "libs/contracts",
 )
-LAST = ("e2e",)
-LAST_AT_ONCE = 2
+"""All packages, those that take longest first."""
 APART = (
+    "e2e/test_story.py",
+    "e2e/test_faults.py",
+    "e2e/test_privacy.py",
     "libs/eventing/tests/test_outages.py",
     "services/scoring/tests/integration/jobs",
     "services/scoring/tests/unit",
     "libs/eventing/tests/test_erasing.py",
-    "e2e/test_story.py",
-    "e2e/test_privacy.py",
 )
 """Parts of packages that are tested beside the rest of their package, which would be the last to end otherwise."""
 PER_CORE = 2
+_PLATFORM = "e2e"
+_LANES_OF_A_PLATFORM = 2
+"""Tests of e2e start a platform each: as much work as two other packages."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,42 @@ class Result:
 
 
 def with_parts(packages: Sequence[str]) -> list[str]:
-    """The packages, and before each its parts that are tested apart."""
-    return [each for package in packages for each in (*_parts_of(package), package)]
+    """The packages, and behind each its parts that are tested apart."""
+    return [each for package in packages for each in (package, *_parts_of(package))]
 
 
 def _parts_of(package: str) -> list[str]:
     return [part for part in APART if part.startswith(f"{package.rstrip('/')}/")]
 
 
-def _is_last(package: str) -> bool:
-    return package.partition("/")[0] in LAST
+def _starts_platform(package: str) -> bool:
+    return package.partition("/")[0] == _PLATFORM
 
 
-def run(package: str, scratch: Path, options: Sequence[str]) -> Result:
-    """Tests one package, without its parts that are tested apart, in a process of its own."""
+def lanes_of(package: str, lanes: int) -> int:
+    """How many of the lanes its tests take."""
+    return min(lanes, _LANES_OF_A_PLATFORM if _starts_platform(package) else 1)
+
+
+def side_by_side(packages: Sequence[str], lanes: int, test: Callable[[str], Result]) -> Iterator[Result]:
+    """Tests packages in their order, each as soon as it finds its lanes free, and yields results as they come."""
+    waiting, running = list(packages), dict[Future[Result], int]()
+    with ThreadPoolExecutor(lanes) as pool:
+        while waiting or running:
+            for package in list(waiting):
+                if sum(running.values()) + lanes_of(package, lanes) <= lanes:
+                    waiting.remove(package)
+                    running[pool.submit(test, package)] = lanes_of(package, lanes)
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[done]
+                yield done.result()
+
+
+def run(package: str, scratch: Path, options: Sequence[str], servers: Mapping[str, str]) -> Result:
+    """Tests one package, without its parts that are tested apart, in a process of its own.
+
+    servers: variables that name running ones, for packages that start no platform.
+    """
     report = scratch / f"{package.replace('/', '-')}.xml"
     ignored = [f"--ignore={part}" for part in _parts_of(package)]
     start = time.monotonic()
@@ -92,6 +117,7 @@ def run(package: str, scratch: Path, options: Sequence[str]) -> Result:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        env=dict(os.environ) if _starts_platform(package) else os.environ | servers,
     )
     passed = failed = 0
     if report.exists():
@@ -114,7 +140,7 @@ def main() -> int:
     jobs = PER_CORE * (os.cpu_count() or 1)
     parser.add_argument("-j", "--jobs", type=int, default=jobs, help=f"packages tested at a time ({PER_CORE} a core)")
     arguments, options = parser.parse_known_args()
-    chosen = with_parts(arguments.packages or [*TOGETHER, *LAST])
+    chosen = with_parts(arguments.packages or TOGETHER)
     start = time.monotonic()
     results: list[Result] = []
 
@@ -131,25 +157,14 @@ def main() -> int:
 
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-test-")))
-        together = [package for package in chosen if not _is_last(package)]
-        if together:
+        servers: dict[str, str] = {}
+        if not all(map(_starts_platform, chosen)):
             print("starting MongoDB and RabbitMQ ...", flush=True)
-            os.environ["MONGODB_URI"] = stack.enter_context(running_mongodb(scratch / "mongodb"))
+            servers["MONGODB_URI"] = stack.enter_context(running_mongodb(scratch / "mongodb"))
             broker = stack.enter_context(running_broker(scratch / "rabbitmq"))
-            os.environ["AMQP_URI"] = broker.uri
-            os.environ["RABBITMQ_MANAGEMENT_URI"] = broker.management_uri
-            with ThreadPoolExecutor(arguments.jobs) as pool:
-                for done in as_completed([pool.submit(run, package, scratch, options) for package in together]):
-                    report(done.result())
-    with tempfile.TemporaryDirectory(prefix="rapport-test-") as folder:
-        for name in ("MONGODB_URI", "AMQP_URI", "RABBITMQ_MANAGEMENT_URI"):
-            if together:
-                os.environ.pop(name, None)
-        # The longest first; its parts beside it.
-        last = sorted((package for package in chosen if _is_last(package)), key=lambda package: package not in LAST)
-        with ThreadPoolExecutor(LAST_AT_ONCE) as pool:
-            for done in as_completed([pool.submit(run, package, Path(folder), options) for package in last]):
-                report(done.result())
+            servers |= {"AMQP_URI": broker.uri, "RABBITMQ_MANAGEMENT_URI": broker.management_uri}
+        for done in side_by_side(chosen, arguments.jobs, lambda package: run(package, scratch, options, servers)):
+            report(done)
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     print(f"took {time.monotonic() - start:.0f} s")
     print(f"{passed} passed, {failed} failed")

@@ -3,12 +3,14 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from chassis.settings import Settings
 from testkit import eventually
+from testkit.__main__ import Result, lanes_of, side_by_side
 from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
 from testkit.roles import RoleProcess, environment_of
@@ -97,3 +99,23 @@ def test_a_process_waits_at_the_failpoint(failpoint):
     there.release()
     assert process.communicate(timeout=30) == ("2\n", None)
     assert process.returncode == 0
+
+
+def test_packages_are_tested_side_by_side_in_as_many_lanes_as_there_are():
+    taken, most, lock, both = 0, 0, threading.Lock(), threading.Barrier(2, timeout=20)
+
+    def tested(package: str) -> Result:
+        nonlocal taken, most
+        with lock:
+            taken += lanes_of(package, 4)
+            most = max(most, taken)
+        if package.startswith("e2e"):
+            both.wait()
+        with lock:
+            taken -= lanes_of(package, 4)
+        return Result(package, 0, 1, 0, 0.0, "")
+
+    packages = ["e2e/one", "e2e/two", "libs/a", "libs/b", "libs/c"]
+    assert sorted(result.package for result in side_by_side(packages, 4, tested)) == packages
+    assert most == 4
+    assert [lanes_of(package, 1) for package in packages] == [1] * 5
