@@ -44,9 +44,9 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     store = blobs.store(settings)
-    telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(flushing.oldest_staged_age(), {})])
-    telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])
+    telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(_oldest_staged_age(), {})])
     telemetry.gauge(metric_names.SCORING_RESCORE_AGE, lambda: [(rescoring.longest_wait(), {})])
+    telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])
     telemetry.gauge(metric_names.SCORING_MODEL_AGE, lambda: [(models.oldest_age(), {})])
     telemetry.gauge(metric_names.SCORING_DRIFT, models.drift_by_column)
     with Probe(settings) as probe:
@@ -121,6 +121,10 @@ def _flush(settings: ScoringSettings, store: BlobStore) -> None:
     for tenant in activity.waiting_tenants(settings):
         with tenancy.service_context(tenant, method="flush"):
             activity.flush(settings, store)
+
+
+def _oldest_staged_age() -> float:
+    return max(flushing.oldest_staged_age(), activity.oldest_staged_age())
 
 
 def _tidy(settings: ScoringSettings, store: BlobStore) -> None:

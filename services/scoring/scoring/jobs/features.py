@@ -29,7 +29,7 @@ from scoring.jobs.tasks import WORK, UnusableInputError
 VERSION = "1"
 """Part of every fingerprint: raise it when the same events would give other features."""
 SUCCESS, DECLARATION = "_SUCCESS", "features.json"
-BYTES_PER_EVENT = 200
+BYTES_PER_EVENT = 250
 """At the peak of computing a bucket, as measured, with ids of 46 characters."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS = (("inspect", 10.0), ("move", 20.0), ("compute", 70.0))

@@ -82,9 +82,9 @@ def launch(
 
     `given` is the program's spec, or the values of a JobSpec.
 
-    With `ray_address` it is submitted to that cluster (spec, inputs and output must be reachable from there); without,
-    it computes on this machine. Raises pydantic's ValidationError when the spec is unusable, ValueError when another
-    job runs in `workdir`.
+    With `ray_address` it (one of `submit.PROGRAMS`) is submitted to that cluster (spec, inputs and output must be
+    reachable from there); without, it computes on this machine. Raises pydantic's ValidationError when the spec is
+    unusable, ValueError when another job runs in `workdir`.
 
     After its launcher was killed, and after its own death, launching it again goes on with what there is.
     """
@@ -110,10 +110,11 @@ def launch(
         # The cluster reads it from where it writes.
         output.write_json(_SPEC, json.loads(body))
         address = f"{spec.output}/{_SPEC}"
+    command = ["scoring.jobs.submit", "--program", program] if ray_address else [program]
     with open(workdir / LOG, "wb") as log:
         # A session of its own: it outlives its launcher, and is stopped as a whole.
         child = subprocess.Popen(
-            [sys.executable, "-m", "scoring.jobs.submit" if ray_address else program, "--spec", address],
+            [sys.executable, "-m", *command, "--spec", address],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -1,11 +1,13 @@
 """Runs a job on a Ray cluster: `python -m scoring.jobs.submit --spec spec.json`, with the cluster in RAY_ADDRESS.
 
-Submits `scoring.jobs.score` through Ray's Jobs API and stays until it ends; SIGTERM cancels it. Run again with the same
-spec while the job is at work, it stays with that job. Spec, inputs and output must be addresses that the cluster can
-reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python there, this one's path unless set.
+Submits `scoring.jobs.score`, or another `--program`, through Ray's Jobs API and stays until it ends; SIGTERM cancels
+it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and output must be
+addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python there, this one's
+path unless set.
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -15,8 +17,9 @@ from typing import Any
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.progress import Progress, State
-from scoring.jobs.spec import JobSpec
 
+PROGRAMS = ("scoring.jobs.score", "scoring.jobs.features", "scoring.jobs.backfill")
+"""Those whose tasks run on a cluster."""
 _POLL_S = 1.0
 _CANCEL_S = 30.0
 
@@ -25,23 +28,24 @@ def main() -> int:
     """Returns 0 when the job succeeded, 143 when it was cancelled, else 1."""
     parser = argparse.ArgumentParser(prog="python -m scoring.jobs.submit", description=__doc__)
     parser.add_argument("--spec", required=True, help="the job's spec (JSON)")
-    address = parser.parse_args().spec
-    with opened(address) as file:
-        spec = JobSpec.model_validate_json(file.read())
+    parser.add_argument("--program", choices=PROGRAMS, default=PROGRAMS[0], help="what computes it")
+    given = parser.parse_args()
+    with opened(given.spec) as file:
+        spec = json.load(file)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return follow(address, spec, stop)
+    return follow(given.program, given.spec, spec, stop)
 
 
-def follow(address: str, spec: JobSpec, stop: threading.Event) -> int:
+def follow(program: str, address: str, spec: dict[str, Any], stop: threading.Event) -> int:
     """Submits, or finds, the job and waits for its end or for `stop`, which cancels it."""
     # Only here: what merely launches jobs must not load Ray.
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     client = JobSubmissionClient(os.environ["RAY_ADDRESS"])
-    job = _submitted(client, address, spec)
-    output = Folder(spec.output)
+    job = _submitted(client, program, address, spec)
+    output = Folder(spec["output"])
     while not stop.wait(_POLL_S):
         status = client.get_job_status(job)
         if status.is_terminal():
@@ -63,16 +67,16 @@ def follow(address: str, spec: JobSpec, stop: threading.Event) -> int:
     return 143
 
 
-def _submitted(client: Any, address: str, spec: JobSpec) -> str:
+def _submitted(client: Any, program: str, address: str, spec: dict[str, Any]) -> str:
     """The id of the running job of this spec; it is submitted when there is none."""
-    key = f"rapport-score-{fingerprint(spec.model_dump(mode='json'))[:24]}"
+    key = f"rapport-{program.rpartition('.')[2]}-{fingerprint(spec)[:24]}"
     earlier = [job for job in client.list_jobs() if (job.submission_id or "").startswith(key)]
     for job in earlier:
         if not job.status.is_terminal():
             return str(job.submission_id)
     python = os.environ.get("RAY_JOB_PYTHON", sys.executable)
     submitted: str = client.submit_job(
-        entrypoint=f"{python} -m scoring.jobs.score --spec {address}",
+        entrypoint=f"{python} -m {program} --spec {address}",
         submission_id=f"{key}-{len(earlier)}",
         runtime_env={"env_vars": {**ONE_THREAD, "RAY_USAGE_STATS_ENABLED": "0"}},
         entrypoint_num_cpus=0,

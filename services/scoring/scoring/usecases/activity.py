@@ -27,8 +27,8 @@ from scoring.usecases.flushing import LeaseLost
 
 SLACK = timedelta(days=30)
 """Files are written anew without what is too old once they hold something that much older."""
-_ROWS = 500
-"""Staged rows, each of a message, that are written at once at most, and when so many wait, without waiting longer."""
+_ROWS, _EVENTS = 5_000, 50_000
+"""Staged rows, each of a message, and events in them, that are written at once at most. So many rows do not wait."""
 _RETIRED_AT_ONCE = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,13 +78,37 @@ def flush(settings: ScoringSettings, blobs: BlobStore) -> int | None:
         if leased is None:
             return None
         try:
-            while staged := list(StagedActivity.rows().find({}, sort=[("stage_time", 1)], limit=_ROWS)):
+            while staged := _oldest():
                 written += _write(staged, leased, blobs)
-                if len(staged) < _ROWS or not flushing.goes_on_writing(leased):
+                if not flushing.goes_on_writing(leased):
                     break
         except LeaseLost:
             return None
     return written
+
+
+def _oldest() -> list[Row]:
+    """The staged rows that are written next."""
+    found: list[Row] = []
+    events = 0
+    for row in StagedActivity.rows().find({}, sort=[("stage_time", 1)], limit=_ROWS):
+        events += row["size"]
+        if found and events > _EVENTS:
+            break
+        found.append(row)
+    return found
+
+
+def oldest_staged_age() -> float:
+    """Seconds since the oldest events of any tenant that wait for their file were staged; 0 when none do."""
+    with docstore.platform_scope():
+        rows = docstore.platform_collection(StagedActivity)
+        found = [
+            rows.find_one({"tenant": tenant}, {"stage_time": 1}, sort=[("stage_time", 1)])
+            for tenant in rows.distinct("tenant", {"tenant": {"$gt": ""}})
+        ]
+    now = clock.real_now()
+    return max(((now - row["stage_time"]).total_seconds() for row in found if row), default=0.0)
 
 
 def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:

@@ -1,5 +1,8 @@
 """Events that are no purchases: staged with the others, in files once, gone in time; and features made of them."""
 
+import uuid
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 from rapport.identity.v1 import events_pb2
 
 import docstore
-from chassis import clock, money
+from chassis import clock, money, tenancy
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.features import row
@@ -20,6 +23,7 @@ from scoring.jobs import features
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import FeatureJobSpec
+from scoring.settings import ScoringSettings
 from scoring.store import Profile, StagedActivity
 from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
 from scoring.usecases import activity, evaluating, flushing, preparing
@@ -28,6 +32,27 @@ from .conftest import customer
 
 SERVICE = "scoring"
 DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """One of its own for each test."""
+
+    tenant: str
+
+    def context(self) -> AbstractContextManager[object]:
+        return tenancy.service_context(self.tenant)
+
+
+@pytest.fixture(scope="module")
+def settings(database: ScoringSettings) -> ScoringSettings:
+    """Nobody is asked here: no other service is needed."""
+    return database
+
+
+@pytest.fixture
+def client() -> Tenant:
+    return Tenant(f"t{uuid.uuid4().hex[:12]}")
 
 
 def event(name: str, what: str, when: datetime, message: str, amount: int | None = None, **fields: str):

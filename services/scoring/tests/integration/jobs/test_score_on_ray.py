@@ -15,19 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 
+from scoring.domain.buckets import BUCKETS, bucket_of
+from scoring.jobs import features
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
-from scoring.jobs.progress import State
+from scoring.jobs.progress import Reporter, State
 from scoring.jobs.score import SUCCESS
-from scoring.jobs.spec import JobSpec
+from scoring.jobs.spec import FeatureJobSpec, JobSpec
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
-from .conftest import Shop, model_of, progress_of, scores_of
+from .conftest import AS_OF, Shop, model_of, progress_of, scores_of
 
 Arm = Callable[..., AbstractContextManager[Failpoint]]
 
@@ -190,6 +194,29 @@ def test_two_nodes_give_equal_scores_also_if_the_submitter_is_killed(
     assert scores_of(spec).equals(scores_of(here))
     assert model_of(spec)["parameters"] == model_of(here)["parameters"]
     assert (Folder(spec.output).read_json(SUCCESS) or {})["place"] == "on Ray, 2 nodes, 2 CPUs"
+
+
+def test_two_nodes_write_the_features_that_one_process_writes(shop: Shop, cluster: Cluster, tmp_path: Path):
+    files = []
+    names = shop.table.column("customer").to_pylist()
+    for bucket in range(BUCKETS):
+        mine = shop.table.filter(pa.array([bucket_of(name) == bucket for name in names]))
+        path = tmp_path / f"bucket-{bucket}.parquet"
+        pq.write_table(mine, path)
+        files.append({"url": f"file://{path}", "kind": "purchases", "bucket": bucket})
+    given = {"tenant": "t1", "as_of": AS_OF, "currency": "EUR", "files": files}
+    here = FeatureJobSpec(**given, output=f"file://{tmp_path / 'here'}", executor="in_process")
+    output = Folder(here.output)
+    features.run(here, [AS_OF], output, Reporter(output))
+    there = FeatureJobSpec(**given, output=f"file://{tmp_path / 'there'}")
+    handle = launch(there, tmp_path / "job", cluster.dashboard, "scoring.jobs.features")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=90)
+    assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
+    assert (Folder(there.output).read_json(SUCCESS) or {})["place"] == "on Ray, 2 nodes, 2 CPUs"
+    folders = (tmp_path / "here", tmp_path / "there")
+    written = [{path.name: path.read_bytes() for path in folder.glob("features-*")} for folder in folders]
+    assert len(written[0]) == BUCKETS
+    assert written[0] == written[1]
 
 
 def test_tasks_of_a_killed_worker_are_done_by_another(
