@@ -23,6 +23,7 @@ from e2e.faults.backlog import GRANTED, WITHDRAWN, statement, told
 from e2e.faults.load import prepare
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
+from eventing import dead
 from eventing.delivery import PREFETCH
 from eventing.envelope import Envelope
 from localrun.layout import Layout
@@ -188,8 +189,8 @@ def test_poison_is_set_aside_with_its_reason_and_harms_no_neighbour(platform: Pl
         return replace(backlog.granted(tenant.id, customer), **changed)
 
     def listed() -> dict[str, str]:
-        found = json.loads(_dead_tool(platform, "list", "--json", "--limit", "1000"))
-        return {letter["id"]: letter["reason"] for letter in found if letter["tenant"] == tenant.id}
+        found = dead.letters(platform.amqp_uri, "identity", lambda letter: letter.tenant == tenant.id, 1000)
+        return {letter.id: letter.reason for letter in found}
 
     bad = {
         "UNDECODABLE_BODY": poison(body=b"\x0a\xff" + secret),
@@ -200,6 +201,8 @@ def test_poison_is_set_aside_with_its_reason_and_harms_no_neighbour(platform: Pl
     wanted = {event.id: reason for reason, event in bad.items()}
     wait_for(lambda: len(told(api, customer)) >= 40, "the neighbours in the timeline", 30)
     wait_for(lambda: listed() == wanted, "both among the dead letters", 30)
+    told_by_tool = json.loads(_dead_tool(platform, "list", "--json", "--limit", "1000"))
+    assert {letter["id"]: letter["reason"] for letter in told_by_tool if letter["tenant"] == tenant.id} == wanted
     shown = _dead_tool(platform, "list") + "".join(_dead_tool(platform, "show", "--id", name) for name in wanted)
     assert secret.decode() not in shown
     assert str(secret) not in shown
