@@ -35,6 +35,7 @@ from scoring.usecases import (
     cards,
     customer_offers,
     exploring,
+    exporting,
     jobs,
     journey_cards,
     promoting,
@@ -141,6 +142,9 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return pb.ListItemAssociationsResponse(
             item_associations=map(offer_messages.item_association, found), next_page_token=token
         )
+
+    def ExportCustomerScores(self, request: pb.ExportCustomerScoresRequest, _: Context) -> HttpBody:
+        return exporting.export(request.after, request.max_rows)
 
     def EvaluateScores(self, request: pb.EvaluateScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
         return what_if.evaluate(request)
