@@ -16,7 +16,7 @@ from docstore.aliases import AliasChange
 from localrun.ports import free_port
 from scoring.store import FeatureManifest, Score, ScoringJob, StagedPurchase
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import people, running, storing
+from scoring.usecases import people, results, running
 from testkit import eventually
 
 from .conftest import START, customer, purchase
@@ -89,7 +89,7 @@ def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_o
     for place, call, phase, stored in (
         ("scoring.usecases.preparing:_refused", 1, PREPARING, 0),
         ("scoring.usecases.running:_note_progress", 1, COMPUTING, 0),
-        ("scoring.usecases.storing:_store_chunk", 2, STORING, 1),
+        ("scoring.usecases.results:_store_chunk", 2, STORING, 1),
     ):
         with failpoint(place, call=call) as there:
             process.start()
@@ -190,7 +190,7 @@ def test_scores_that_are_taken_away_while_they_are_stored_stay_away(
     client.profiling()
     anna, bert = customer(), customer()
     client.stage([purchase(anna, 1), purchase(bert, 1)])
-    objecting, looks = storing.objecting, []
+    objecting, looks = results.objecting, []
 
     def meanwhile(names: list[str]) -> set[str]:
         looks.append(objecting(names))
@@ -200,7 +200,7 @@ def test_scores_that_are_taken_away_while_they_are_stored_stay_away(
             thread.join()
         return looks[-1]
 
-    monkeypatch.setattr(storing, "objecting", meanwhile)
+    monkeypatch.setattr(results, "objecting", meanwhile)
     # One partition, so that both are in one chunk.
     _run_in_process(client, settings.model_copy(update={"job_partitions": 1}), store)
     assert looks == [set(), {anna} if what == "objects" else set()], "the transaction began again"
