@@ -40,8 +40,8 @@ def test_intervals_of_gamma_gamma(cdnow):
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = []
-    for seed in range(8):
-        people = histories(1_200, seed)
+    for seed in range(6):
+        people = histories(700, seed)
         found = bg_nbd.fit(people.x, people.recency, people.age)
         ends = bg_nbd.intervals(found, Histories.of(people.x, people.recency, people.age))
         held += [ends["r"][0] < 0.6 < ends["r"][1], ends["alpha"][0] < 60 / 7 < ends["alpha"][1]]
