@@ -31,12 +31,13 @@ Words = NDArray[np.uint64]
 def ordered(parts: Sequence[pa.Array]) -> tuple[pa.Array, Ints]:
     """Distinct names, ascending by their bytes, and the position among them of each row's. No row may be null.
 
-    parts: strings, one after the other; all written out, or all by dictionaries of their own.
+    parts: strings, one after the other; written out, or by dictionaries of their own.
     """
     if not any(map(len, parts)):
         return texts([]), np.zeros(0, dtype=np.int64)
     if all(pa.types.is_dictionary(part.type) for part in parts):
         return _by_dictionary(parts)
+    parts = [part.dictionary_decode() if pa.types.is_dictionary(part.type) else part for part in parts]
     array = pa.concat_arrays(parts) if len(parts) > 1 else parts[0]
     table = _bytes(array)
     return _by_hash(array) if table is None else _by_words(array, table)
