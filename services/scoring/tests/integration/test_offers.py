@@ -20,7 +20,7 @@ from scoring.jobs import train_offers
 from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.progress import Reporter
-from scoring.store import CustomerOffers, ItemAssociation
+from scoring.store import CustomerOffers, ItemAssociation, ScoringJob
 from scoring.usecases import offering, people, preparing, running
 
 from .conftest import NONE, Client, claimed, customer, purchase
@@ -73,6 +73,11 @@ class Making:
         """Returns the ended job. Unless it is to run in its own process, which takes longer than the work, the program
         runs in this one."""
         name = client.CreateScoringJob(scoring_job={"kind": "KIND_NEXT_OFFER", **fields}).name
+        self.begin(client, own_process=own_process)
+        return client.GetScoringJob(name=name)
+
+    def begin(self, client: Client, *, own_process: bool = False) -> None:
+        """Carries the tenant's job to its end."""
         job = claimed(client)
         with client.context():
             if not own_process:
@@ -80,8 +85,11 @@ class Making:
                 spec = {**job.spec, "output": preparing.url(self._settings, job.result_subject)}
                 output = Folder(spec["output"])
                 train_offers.run(OfferJobSpec.model_validate(spec), output, Reporter(output))
-            batches.finish(job, running.run_job(job, self._settings, self._store, threading.Event()))
-        return client.GetScoringJob(name=name)
+            self.go_on(job)
+
+    def go_on(self, job: ScoringJob) -> None:
+        """The same, of a job in hand."""
+        batches.finish(job, running.run_job(job, self._settings, self._store, threading.Event()))
 
 
 @pytest.fixture(scope="module")
@@ -209,12 +217,13 @@ def test_associations_are_listed_with_exact_counts(client, store_of) -> None:
     assert "b03" in {one.consequent_product_id for one in with_a}
 
 
-def test_what_is_bought_later_is_not_offered_before_long(client, store_of) -> None:
+def test_what_is_bought_later_is_not_offered_before_long(client, store_of, hear) -> None:
     name = store_of.names[1]
     first, second, *_ = store_of.offers(name)
     event = purchase(name, 0, products=[{"product_id": first, "quantity": 1}])
     event.event_time.FromDatetime(clock.now() - timedelta(days=3))
-    assert (client.stage([event]), client.stage([event])) == (1, 0)
+    told = identity_events_pb2.EventsTracked(events=[event])
+    hear(hear(told, name))  # it comes again
     assert store_of.offers(name)[0] == second
     assert first not in store_of.offers(name, max_offers=30, exclude_bought_days=4)
     assert first in store_of.offers(name, max_offers=30, exclude_bought_days=3)
@@ -275,6 +284,29 @@ def test_nothing_of_an_erased_person_is_left(store_of, holding, erased) -> None:
     assert holding(gone) == set()
     assert holding(stays) == places
     assert store_of.client.refused("GetCustomerOffers", name=f"{gone}/offers")[0] == "OFFERS_NOT_MADE"
+
+
+@pytest.mark.parametrize("place", ["register", "_put", "_remove_earlier", "_replace_associations"])
+def test_a_job_whose_runner_is_killed_while_it_stores_is_gone_on_with(fresh, make, place) -> None:
+    client = fresh
+    client.profiling()
+    client.stage([purchase(customer(), 1, products=[{"product_id": "p1"}]) for _ in range(2)])
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(offering.models if place == "register" else offering, place, dies)
+        with pytest.raises(KeyboardInterrupt):
+            make(client)
+    with client.context():
+        ScoringJob.rows().update_many({}, {"$unset": {"lease": ""}})
+        make.go_on(claimed(client))
+    (job,) = client.ListScoringJobs().scoring_jobs
+    assert job.scored_count == 2
+    assert len(client.ListModels().models) == 2, "the one that did not pass, and what is popular"
+    told = [event for event in client.told() if event.DESCRIPTOR.name == "OffersUpdated"]
+    assert sum(len(event.offers) for event in told) == 2, "each once"
 
 
 def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fresh, make) -> None:
