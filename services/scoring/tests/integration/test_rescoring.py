@@ -92,16 +92,22 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
 ) -> None:
     client.profiling()
     at(T0)
-    anna, bert, carl, dora, emil, fred = names = [customer() for _ in range(6)]
-    for number, name in enumerate(names[:4]):
+    anna, bert, carl, dora, gina, emil, fred = names = [customer() for _ in range(7)]
+    for number, name in enumerate(names[:5]):
         client.buys(name, *range(10 + number, 200, 40 + number), amount=1000 + number)
     rescore()
     client.score(as_of=T0)
     assert {row["model"] for row in rows(client).values()} == {champion.uid}
     before = rows(client)
+    assert client.segment("purchases >= 1").member_count == 5
 
+    # Who objects is in no scores, no segment and no later training, whatever they buy.
+    client.objects(gina)
+    with client.context():
+        docstore.in_transaction(lambda: people.object_to_profiling(gina, "consents/c", T0))
     at(T1)
     fresh = [
+        purchase(gina, 302),
         *(purchase(anna, day, 2500) for day in (305, 305, 307)),
         purchase(bert, 3, 900),  # late, before the first one known
         purchase(bert, 10, 50),
@@ -149,6 +155,10 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     job = client.score(as_of=T1)
     after = rows(client)
     assert after.keys() == {bert, carl, dora, emil, fred}
+    assert client.evaluated().member_count == 5
+    assert client.members() == after.keys()
+    (candidate,) = (model for model in client.ListModels().models if model.scoring_job == job.name)
+    assert (candidate.customer_count, job.refused_count) == (4, 1), "learned from who had bought and had not objected"
     assert {row["job"] for row in after.values()} == {job.name.rpartition("/")[2]}
     assert {key: after[bert][key] for key in EQUAL} == {key: online[bert][key] for key in EQUAL}
     assert (after[bert]["rescored"], online[bert]["rescored"]) == (False, True)
