@@ -1,22 +1,18 @@
 """Role `run`: assigns tickets, keeps the time of service levels, brings mails in, sends answers, erases people."""
 
 import functools
-import logging
 import threading
-from collections.abc import Callable
 
-import pymongo.errors
 from rapport.ticketing.v1 import events_pb2
 
 import docstore
 from chassis import metric_names, telemetry
 from chassis.lifecycle import Stopping
-from chassis.probe import Probe
 from chassis.settings import ConfigurationError
 from chassis.smtp import Mailer
 from docstore import blobs
 from eventing import erasing
-from eventing.readiness import wait_migrated
+from eventing.loops import run_together, until_stopped
 from ticketing.settings import TicketingSettings
 from ticketing.store import inbound_mails
 from ticketing.usecases import inbound, outgoing, timekeeping
@@ -26,9 +22,6 @@ IDLE_S = 0.5
 """How long a loop that found nothing to do waits."""
 GATHER_S = 0.25
 """How long tickets gather after a pass over them that was not full: looking at many costs little more than at one."""
-_FAILED_S = 2.0
-
-logger = logging.getLogger(__name__)
 
 
 def run(settings: TicketingSettings, stopping: Stopping) -> None:
@@ -45,22 +38,18 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
     telemetry.gauge(metric_names.INBOUND_MAIL_AGE, lambda: [(inbound_mails.oldest_waiting_age(), {})])
     erase_here = functools.partial(erase, blobs=blobs.store(settings))
     threads = [
-        threading.Thread(target=_until, args=(stopping, lambda: _keep_time(settings, stopping)), name="keep-time"),
-        threading.Thread(target=_until, args=(stopping, lambda: inbound.process_due(settings)), name="mails-in"),
+        threading.Thread(
+            target=until_stopped, args=(stopping, lambda: _keep_time(settings, stopping), IDLE_S), name="keep-time"
+        ),
+        threading.Thread(
+            target=until_stopped, args=(stopping, lambda: inbound.process_due(settings), IDLE_S), name="mails-in"
+        ),
         threading.Thread(target=_send_until, args=(settings, stopping), name="mails-out"),
         threading.Thread(
             target=erasing.loop, args=(settings, erase_here, events_pb2.SubjectErased, stopping), name="erase"
         ),
     ]
-    with Probe(settings) as probe:
-        if not wait_migrated(settings.service, stopping):
-            return
-        for thread in threads:
-            thread.start()
-        probe.alive_check(lambda: stopping.is_set() or all(thread.is_alive() for thread in threads))
-        probe.ready()
-        for thread in threads:
-            thread.join()
+    run_together(settings, stopping, threads)
     docstore.disconnect()
 
 
@@ -73,19 +62,4 @@ def _keep_time(settings: TicketingSettings, stopping: Stopping) -> int:
 
 def _send_until(settings: TicketingSettings, stopping: Stopping) -> None:
     with Mailer(settings) as mailer:
-        _until(stopping, lambda: outgoing.send_due(settings, mailer), mailer.close)
-
-
-def _until(stopping: Stopping, work: Callable[[], int], rest: Callable[[], None] = lambda: None) -> None:
-    """Works until asked to stop; what a failure left claimed is taken up again when its lease ends."""
-    while not stopping.is_set():
-        try:
-            if work() == 0:
-                rest()
-                stopping.wait(IDLE_S)
-        except pymongo.errors.PyMongoError as error:
-            logger.warning("the database cannot be used (%s), trying again", type(error).__name__)
-            stopping.wait(_FAILED_S)
-        except Exception:
-            logger.exception("a batch failed; it is tried again when its lease ends")
-            stopping.wait(_FAILED_S)
+        until_stopped(stopping, lambda: outgoing.send_due(settings, mailer), IDLE_S, mailer.close)
