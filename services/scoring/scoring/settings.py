@@ -33,6 +33,11 @@ class ScoringSettings(Settings):
         default=30.0, gt=1, le=600, description="Seconds after which another runner takes over a dead one's job."
     )
     job_partitions: int = Field(default=16, ge=1, le=1024, description="Parts a job's customers are divided into.")
+    day_rates_url: str | None = Field(
+        default=None,
+        description="Table of day rates, a CSV file as the European Central Bank publishes it (eurofxref-hist.csv), a "
+        "path or an fsspec address. Without one, features leave out amounts in other currencies than the main one.",
+    )
     flush_rows: int = Field(
         default=5_000, ge=1, le=50_000, description="Staged purchases that are written to files at once, at most."
     )

@@ -1,6 +1,8 @@
 """The first step of a job: which files, which customers, under which names - and whom consent refuses."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from chassis import tenancy
@@ -13,7 +15,7 @@ from scoring.domain.buckets import BUCKETS
 from scoring.domain.purchases import main_currency
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
-from scoring.store.features import manifest_files, subject_of
+from scoring.store.features import PURCHASES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import ARTEFACT
 from scoring.usecases import flushing, models
@@ -48,11 +50,11 @@ def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> d
     if flushing.flush(settings, blobs) is None:
         raise Unavailable("FILES_BUSY", "Another runner writes the purchases; this is tried again.", retry_after_s=1.0)
     files = manifest_files()
-    currency = _currency(files)
-    refused, consenting = _refused(job, settings, blobs, files)
+    currency = currency_of(files)
+    excluded, consenting = _refused(job, settings, blobs, files)
     exclude, alias_file = "exclude.parquet", "aliases.parquet"
-    blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(refused)}))
-    blobs.put(job.subject, alias_file, parquet.strings(_aliases()))
+    blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(excluded)}))
+    blobs.put(job.subject, alias_file, parquet.strings(alias_columns()))
     return {
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
@@ -76,7 +78,8 @@ def url(settings: ScoringSettings, subject: str, name: str = "") -> str:
     return "/".join(parts)
 
 
-def _currency(files: list[dict[str, Any]]) -> str:
+def currency_of(files: list[dict[str, Any]]) -> str:
+    """The tenant's main currency, by its files of purchases. Raises JobFailed without any."""
     rows: Counter[str] = Counter()
     for file in files:
         rows.update({code: total["rows"] for code, total in file["currencies"].items()})
@@ -85,7 +88,8 @@ def _currency(files: list[dict[str, Any]]) -> str:
     return main_currency(rows)
 
 
-def _aliases() -> dict[str, list[str]]:
+def alias_columns() -> dict[str, list[str]]:
+    """Who was merged into whom, as `parquet.strings` writes it."""
     customers, canonicals = [], []
     for row in CustomerAlias.rows().find({}, {"_id": 0, "customer": 1, "canonical": 1}):
         if row["customer"] != row["canonical"]:
@@ -97,28 +101,45 @@ def _aliases() -> dict[str, list[str]]:
 def _refused(
     job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files: list[dict[str, Any]]
 ) -> tuple[set[str], float]:
-    """All names of the customers whom consent refuses, asked once for each profile; and the share of the others."""
-    refused: set[str] = set()
+    def told(buckets: int, count: int) -> None:
+        percent = PREPARED_PERCENT * buckets // BUCKETS
+        note(job, percent=percent, refused=count, message="Asks consent who may be scored.")
+
+    return refused(settings, blobs, {PURCHASES: files}, job.as_of, told)
+
+
+def refused(
+    settings: ScoringSettings,
+    blobs: BlobStore,
+    files: Mapping[str, list[dict[str, Any]]],
+    until: datetime,
+    told: Callable[[int, int], None],
+) -> tuple[set[str], float]:
+    """All names of the customers whom consent refuses, asked once for each profile; and the share of the others.
+
+    files: those of each kind, of which customers count who are in them up to an instant. told: hears after each bucket
+    how many are done, and how many profiles are refused so far. Raises JobFailed when there are no customers.
+    """
+    names_refused: set[str] = set()
     asked: dict[str, bool] = {}
     refused_count = 0
     for bucket in range(BUCKETS):
         names: set[str] = set()
-        for file in files:
+        for kind, file in ((kind, file) for kind, of_kind in files.items() for file in of_kind):
             if file["bucket"] == bucket:
-                with blobs.open(subject_of(bucket), file["name"]) as opened:
-                    names |= parquet.distinct(opened, "customer", until=job.as_of)
+                with blobs.open(subject_of(bucket, kind), file["name"]) as opened:
+                    names |= parquet.distinct(opened, "customer", until=until)
         canonical = _resolved(sorted(names))
         waiting = sorted(set(canonical.values()) - asked.keys())
         for start in range(0, len(waiting), decisions.BATCH):
             decided = decisions.decide(settings, waiting[start : start + decisions.BATCH])
             asked |= {customer: decision.allowed for customer, decision in decided.items()}
             refused_count += sum(not decision.allowed for decision in decided.values())
-        refused |= {name for pair in canonical.items() if not asked[pair[1]] for name in pair}
-        percent = PREPARED_PERCENT * (bucket + 1) // BUCKETS
-        note(job, percent=percent, refused=refused_count, message="Asks consent who may be scored.")
+        names_refused |= {name for pair in canonical.items() if not asked[pair[1]] for name in pair}
+        told(bucket + 1, refused_count)
     if not asked:
         raise JobFailed("No purchases are known up to that instant: choose a later as_of.")
-    return refused, 1 - refused_count / len(asked)
+    return names_refused, 1 - refused_count / len(asked)
 
 
 def _resolved(names: list[str]) -> dict[str, str]:

@@ -1,16 +1,24 @@
 """From events to files: each purchase once, whatever comes again, whenever a process dies."""
 
 from datetime import timedelta
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+import docstore
 from chassis import clock, money
 from docstore import leases
-from scoring import parquet
+from docstore.aliases import AliasChange
+from scoring import feature_specs, parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
+from scoring.jobs import features
+from scoring.jobs.files import Folder
+from scoring.jobs.progress import Reporter
+from scoring.jobs.spec import BackfillSpec
 from scoring.store import FeatureManifest, StagedPurchase
 from scoring.store.features import ORDER_LINES, PURCHASES, manifest_files, subject_of
-from scoring.usecases import flushing
+from scoring.usecases import activity, flushing, people, signals
 
 from .conftest import START, Client, customer, purchase
 
@@ -189,3 +197,31 @@ def test_rows_are_due_by_number_and_by_age(client, settings) -> None:
     assert not due(flush_rows=4, flush_seconds=3600)
     assert due(flush_rows=4, flush_seconds=0)
     assert flushing.oldest_staged_age() > 0
+
+
+def test_features_are_made_of_a_tenants_files_without_those_who_object(client, settings, store, tmp_path: Path) -> None:
+    """As told on the command line: the spec, then the program."""
+    anna, bert, old_bert, objector = (customer() for _ in range(4))
+    client.profiling()
+    client.objects(objector)
+    client.buys(anna, 1, 5, amount=1_000)
+    for name in (bert, old_bert, objector):
+        client.buys(name, 2, amount=700)
+    client.buys(anna, 3, amount=160, currency="JPY")
+    refund = purchase(bert, 6, amount=100, event="Order Refunded", order_id="none")
+    rates = tmp_path / "rates.csv"
+    rates.write_text(f"Date,USD,JPY\n{START:%Y-%m-%d},1.25,160\n")
+    with client.context():
+        docstore.in_transaction(lambda: activity.stage([refund], signals.note_events([refund])))
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(old_bert, bert, (1, 0))))
+        told = settings.model_copy(update={"day_rates_url": str(rates)})
+        at = START + timedelta(days=8)
+        feature_specs.write(told, store, f"file://{tmp_path}/out", [at])
+    output = Folder(f"file://{tmp_path}/out")
+    spec = BackfillSpec.model_validate(output.read_json("spec.json"))
+    features.run(spec, spec.instants, output, Reporter(output))
+    tables = [pq.read_table(path).to_pylist() for path in (tmp_path / "out").glob("features-*.parquet")]
+    rows = {row["customer"]: row for table in tables for row in table}
+    assert rows.keys() == {anna, bert}
+    assert (rows[anna]["purchases_30d"], rows[anna]["revenue_30d"]) == (3, 2_000 + 125)
+    assert (rows[bert]["purchases_30d"], rows[bert]["refunds_365d"], rows[bert]["events_30d"]) == (2, 1, 3)

@@ -1,0 +1,90 @@
+"""Tells a program that writes features what there is of a tenant: which files, under which names, and who is not in it.
+
+    python -m scoring.feature_specs --tenant shop --output s3://exports/2026-03 --as-of 2026-03-01T00:00Z
+    python -m scoring.jobs.backfill --spec s3://exports/2026-03/spec.json
+
+Run it with the environment of role `run`. What waits is written into files first; whom consent refuses is left
+out. The folder then holds `spec.json` and the names of merged and refused customers: it is its caller's to delete.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import docstore
+from chassis import tenancy
+from chassis.errors import RapportError, Unavailable
+from chassis.settings import ConfigurationError, load
+from docstore import blobs
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.jobs.files import Folder
+from scoring.settings import ScoringSettings
+from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
+from scoring.usecases import activity, flushing, preparing
+from scoring.usecases.leased_jobs import JobFailed
+
+SPEC = "spec.json"
+
+
+def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Sequence[datetime]) -> dict[str, Any]:
+    """Writes the spec (`jobs.spec.BackfillSpec`) of the current tenant into the output folder, and returns it.
+
+    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    """
+    if flushing.flush(settings, store) is None or activity.flush(settings, store) is None:
+        raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
+    files = {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
+    excluded, _ = preparing.refused(settings, store, files, max(instants), lambda *_: None)
+    folder = Folder(output)
+    columns = {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}
+    for name, content in columns.items():
+        body = parquet.strings(content)
+        folder.write(f"{name}.parquet", lambda file, body=body: file.write(body))  # type: ignore[misc]
+    spec = {
+        "tenant": tenancy.tenant(),
+        "instants": [instant.isoformat() for instant in instants],
+        "currency": preparing.currency_of(files[PURCHASES]),
+        "files": [
+            {
+                "url": preparing.url(settings, subject_of(file["bucket"], kind), file["name"]),
+                "kind": kind,
+                "bucket": file["bucket"],
+            }
+            for kind, of_kind in files.items()
+            for file in of_kind
+        ],
+        **{name: f"{output}/{name}.parquet" for name in columns},
+        "rates": settings.day_rates_url,
+        "output": output,
+    }
+    folder.write_json(SPEC, spec)
+    return spec
+
+
+def _main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scoring.feature_specs", description=__doc__)
+    parser.add_argument("--tenant", required=True)
+    parser.add_argument("--output", required=True, help="an empty folder, a path or an fsspec address")
+    parser.add_argument("--as-of", required=True, action="append", type=datetime.fromisoformat, help="RFC 3339 instant")
+    given = parser.parse_args(arguments)
+    if any(instant.tzinfo is None for instant in given.as_of):
+        parser.error("--as-of needs an offset, such as Z")
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        settings = load(ScoringSettings, service="scoring", role="run")
+        docstore.connect(settings)
+        with tenancy.service_context(given.tenant, method="feature_specs"):
+            write(settings, blobs.store(settings), given.output.rstrip("/"), given.as_of)
+    except (ConfigurationError, RapportError, JobFailed, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{given.output.rstrip('/')}/{SPEC}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))
