@@ -102,9 +102,13 @@ class _View:
         left = np.where(events.kind == PURCHASE, events.amount, 0)
         if events.order is None or not (events.kind == REFUND).any():
             return left
+        refunds = (events.kind == REFUND) & (events.order != 0)
         refunding = np.zeros(self.customers, dtype=bool)
-        refunding[events.customer[(events.kind == REFUND) & (events.order != 0)]] = True
+        refunding[events.customer[refunds]] = True
         places = np.flatnonzero(refunding[events.customer] & (events.order != 0))
+        # Mostly few orders are refunded: what is sorted below is what can matter.
+        orders = np.append(np.sort(events.order[refunds]), np.iinfo(np.int64).max)
+        places = places[orders[np.searchsorted(orders, events.order[places])] == events.order[places]]
         # Of an order: oldest first, ties by amount, so that the order of rows changes nothing.
         places = places[
             np.lexsort((events.amount[places], events.time[places], events.order[places], events.customer[places]))
