@@ -12,7 +12,10 @@ from contracts import descriptors
 
 METHODS = list(descriptors.methods())
 EVENTS = descriptors.events()
-READS = ("Get", "Compare", "Download", "List", "Lookup", "Preview", "Summarize", "View", "Verify", "Exchange")
+READS = (
+    *("Get", "Compare", "Download", "Evaluate", "Export", "List", "Lookup", "Preview", "Summarize", "View", "Verify"),
+    "Exchange",
+)
 PERSONAL = re.compile(r"(^|_)(email|phone|ip_address|user_agent|given_name|family_name|user_id|anonymous_id|secret)$")
 
 

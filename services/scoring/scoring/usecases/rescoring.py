@@ -172,7 +172,7 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
     decided = decisions.decide(settings, sorted(members))
     refused = {name for name in members if not decided[name].allowed} | objecting(members)
     wanted = {name: group for name, group in members.items() if name not in refused}
-    known, unknown = _known(leased, [name for group in wanted.values() for name in group], scorer, blobs, now)
+    known, unknown = _known(leased, wanted, scorer, blobs, now)
     grown = {name: history.add((), histories.milliseconds(now)) for name, history in known.items()}
     whole = {
         name: reduce(History.joined, (grown[member] for member in group))
@@ -194,16 +194,20 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
 
 
 def _known(
-    leased: Row, names: list[str], scorer: Row, blobs: BlobStore, now: datetime
+    leased: Row, wanted: Mapping[str, list[str]], scorer: Row, blobs: BlobStore, now: datetime
 ) -> tuple[dict[str, History], set[str]]:
-    """The histories of these customers, and those of whom none can be told."""
-    currency = scorer["currency"]
+    """The histories of the members of these profiles, and those of whom none can be told."""
+    names = {name for group in wanted.values() for name in group}
 
     def once() -> set[str]:
         _prove(leased)
         rows = PurchaseHistory.rows().find({"uid": {"$in": list(map(uid_of, names))}, "known": True}, _NAMED)
-        missing = set(names) - {row["customer"] for row in rows if row["currency"] == currency}
-        return missing - histories.load(missing, currency, blobs, now) if missing else set()
+        missing = names - {row["customer"] for row in rows if row["currency"] == scorer["currency"]}
+        if not missing:
+            return set()
+        # Nothing is kept anew of who objected, or was erased, since consent was asked.
+        gone = tombstones.erased(missing).union(*(wanted[name] for name in objecting(wanted)))
+        return missing - histories.load(missing - gone, scorer["currency"], blobs, now)
 
     unknown = docstore.in_transaction(once)
     rows = PurchaseHistory.rows().find({"uid": {"$in": list(map(uid_of, names))}, "known": True})

@@ -219,6 +219,23 @@ def test_an_objection_while_a_score_is_stored_wins(client, at, rescore, scorer, 
     rescore()
     assert tries == [[anna], [anna]], "the transaction began again"
     assert rows(client).keys() == {bert}
+    # Nor is anything read of who objects just before.
+    carl = customer()
+    client.buys(carl, 7)
+    known = rescoring._known
+
+    def later(*given: Any) -> Any:
+        _object(client, carl)
+        found = known(*given)
+        assert found == ({}, {carl})
+        assert PurchaseHistory.rows().count({"known": True, "uid": carl.rpartition("/")[2]}) == 0
+        return found
+
+    monkeypatch.setattr(rescoring, "_known", later)
+    rescore()
+    assert rows(client).keys() == {bert}
+    with client.context():
+        assert [row["customer"] for row in PurchaseHistory.rows().find({})] == [bert]
 
 
 def _object(client: Client, name: str) -> None:
