@@ -4,7 +4,6 @@ Where things are comes from the environment that `python -m localrun run` sets.
 """
 
 import argparse
-import json
 import sys
 import uuid
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import requests
 from rich.markup import escape
 
+from e2e import business_clock
 from e2e.demo import orders, people
 from e2e.demo.api import ApiError
 from e2e.demo.collecting import ZONE
@@ -29,17 +29,8 @@ def clock_standing_at(day: date, clock_file: Path) -> Iterator[datetime]:
     while day.weekday() >= 5:
         day += timedelta(days=1)
     instant = datetime.combine(day, time(10), ZONE).astimezone(UTC)
-    _write_offset(clock_file, (instant - datetime.now(UTC)).total_seconds())
-    try:
+    with business_clock.standing_at(instant, clock_file):
         yield instant
-    finally:
-        _write_offset(clock_file, 0.0)
-
-
-def _write_offset(clock_file: Path, seconds: float) -> None:
-    partial = clock_file.with_suffix(".partial")
-    partial.write_text(json.dumps({"offset_seconds": seconds}))
-    partial.rename(clock_file)
 
 
 def main() -> int:
