@@ -12,7 +12,7 @@ INSTANTS_MOST = 8
 ROWS_MOST = 200_000
 """Customers, each as of an instant, that are learned from at most; whom more are left out of says a hash of theirs."""
 PURCHASES_MOST = 20_000_000
-"""Purchases that a job reads at most; they are in memory at once, in some 80 bytes each."""
+"""Purchases that a job reads at most; they are in memory at once."""
 
 LOOKED_AT: tuple[Feature, ...] = tuple(
     feature

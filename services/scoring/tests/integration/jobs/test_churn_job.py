@@ -13,6 +13,7 @@ import pytest
 from scoring import parquet
 from scoring.jobs import buyers, churn, people, tasks
 from scoring.jobs.files import Folder
+from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import ChurnJobSpec
 
@@ -61,6 +62,16 @@ def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None
     people.resolve(output, aliases, names(tmp_path, "exclude", customer=["customers/b"]))
     others = buyers.read(list(map(tasks.inspect, files)), output, "EUR", 2, until, aliases=True)
     assert others.names.to_pylist() == ["customers/c", "customers/d"]
+
+
+def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -> None:
+    url = written(tmp_path / "purchases.parquet", {"customers/a": [(10.0, 1)]})
+    file = tasks.inspect(url)
+    for most, free, why in ((0, 10**10, "1 purchases do not fit, 0 do"), (10, 10**8, "need about 600 MB, 100 MB are")):
+        monkeypatch.setattr(buyers, "PURCHASES_MOST", most)
+        monkeypatch.setattr(buyers, "available", lambda free=free: free)
+        with pytest.raises(TooLargeError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
+            buyers.read([file], Folder(str(tmp_path / "out")), "EUR", 2, 0, aliases=False)
 
 
 @pytest.fixture(scope="module")
