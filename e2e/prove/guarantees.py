@@ -185,4 +185,19 @@ BREAKAGES = (
         '"\\n".join((tenant, journey, customer, salt, str(percent)))',
         "services/campaigns/tests/unit/test_holdout.py::test_another_percentage_moves_only_those_it_must",
     ),
+    Breakage(
+        "Who objects to profiling is in no comparison of a journey",
+        "services/scoring/scoring/usecases/journey_effects.py",
+        ' or profiles[row["customer"]][0] in refused]',
+        "]",
+        "services/scoring/tests/integration/test_journey_effects.py::"
+        "test_objectors_and_the_erased_are_in_no_comparison",
+    ),
+    Breakage(
+        "No model of whom a journey moves sees a score of after the entry",
+        "services/scoring/scoring/usecases/journey_entrants.py",
+        ' and score["score_time"] <= when',
+        "",
+        "services/scoring/tests/integration/test_journey_effects.py::test_scores_are_kept_as_they_stood_at_the_entry",
+    ),
 )

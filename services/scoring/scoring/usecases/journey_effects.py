@@ -25,6 +25,8 @@ AT_ONCE = 500
 PEOPLE_MOST = 200_000
 """Of one journey; of more a part chosen by chance stands for all."""
 LEASE_S = 120.0
+LEARNING_S = 600.0
+"""The longest that learning whom a journey moves may take."""
 AGAIN = timedelta(hours=1)
 AGAIN_LARGE = timedelta(hours=24)
 _LARGE = 20_000
@@ -58,6 +60,7 @@ def compute(row: Row, now: datetime) -> None:
     found = look(row["uid"], now, row)
     if found is None:
         return  # whoever holds the lease now computes it
+    leases.renew(JourneyEffect.rows(), row, LEARNING_S)
     now = docstore.whole_milliseconds(now)
     changes: Row = {
         "windows": {str(days): journey_reports.report(found.tally, days) for days in WINDOWS},
