@@ -60,12 +60,13 @@ def note_bought(events: Iterable[identity_events_pb2.TrackedEvent]) -> None:
     if not bought:
         return
     canonicals = aliases.resolve({event.customer for event in bought})
+    # Most have none, above all where old orders come in.
+    there = {row["uid"] for row in CustomerOffers.rows().find(_of(set(canonicals.values())), {"uid": 1})}
+    owners = ((fields.uid(canonicals[event.customer]), event) for event in bought)
     CustomerOffers.rows().bulk_write(
-        UpdateOne(
-            {"uid": fields.uid(canonicals[event.customer])},
-            {"$push": {"recent": {"$each": _noted(event), "$slice": -RECENT_MOST}}},
-        )
-        for event in bought
+        UpdateOne({"uid": uid}, {"$push": {"recent": {"$each": _noted(event), "$slice": -RECENT_MOST}}})
+        for uid, event in owners
+        if uid in there
     )
 
 
