@@ -60,11 +60,13 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     description = json.loads(blobs.get(job.result_subject, "model.json"))
     models.register(job, description, blobs)
     made: Model = Model.get(job.uid)
+    result = Result.read(blobs, job.result_subject, [_RISK])
+    scored = bool(result.files)
+    without = "nobody has a risk of leaving by it"
     why = ""
     if made.state != gates.CHAMPION:
-        why = propensity_models.why_not_champion(job, made, description, "nobody has a risk of leaving by it")
-    result = Result.read(blobs, job.result_subject, [_RISK])
-    if not result.files:
+        why = propensity_models.why_not_champion(job, made, description, without, usable=scored)
+    if not scored:
         return why
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:

@@ -23,9 +23,11 @@ def known(
     return {role: known_model(settings, role, model) for role, model in found.items()}
 
 
-def why_not_champion(job: ScoringJob, made: Model, description: Mapping[str, Any], without: str) -> str:
-    """What came of a model that did not become champion. without: what holds while there is none."""
-    stands = "the champion goes on" if job.scorer != made.uid else without
+def why_not_champion(
+    job: ScoringJob, made: Model, description: Mapping[str, Any], without: str, *, usable: bool = True
+) -> str:
+    """What came of a model that did not become champion. without: what holds while none, or none `usable`, is."""
+    stands = "the champion goes on" if usable and job.scorer != made.uid else without
     if description["judgement"]["rollback"]["falls"]:
         stands = f"{job.model} comes back: {description['judgement']['rollback']['message']}"
     failed = [gate["message"] for gate in made.gates if not gate["passed"]]

@@ -19,8 +19,8 @@ from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
 from scoring.jobs.spec import ChurnJobSpec
-from scoring.store import Score
-from scoring.usecases import churn, people, preparing, running
+from scoring.store import Score, ScoringJob
+from scoring.usecases import churn, people, preparing, running, storing
 from scoring.usecases.erasing import erase
 
 from .conftest import START, Client, claimed, customer, plant, purchase, score_row
@@ -194,6 +194,22 @@ def test_what_an_earlier_job_told_of_others_is_gone(client) -> None:
         [kept["customer"]]
     ]
     assert sum(len(event.removed_customers) for event in events) >= 1
+
+
+def test_a_job_of_lifetime_value_leaves_who_has_only_a_risk(client) -> None:
+    """Of whom it does not score any more it takes all away: consent may refuse."""
+    alone, both = customer(), customer()
+    of_other = {"churn": risk("models/some")}
+    with client.context():
+        Score.rows().insert_many([{"uid": alone.partition("/")[2], "customer": alone, **of_other}])
+    plant(client, [score_row(both, **of_other)])
+    with client.context():
+        job = ScoringJob.new(as_of=AS_OF, horizon_weeks=52, discount_basis_points=0)
+        assert storing._remove_earlier(job) == 2, "the one that was planted first is there, too"
+        planted = {"uid": {"$in": [name.partition("/")[2] for name in (alone, both)]}}
+        left = {row["customer"] for row in Score.rows().find(planted)}
+        Score.rows().delete_many(planted)
+    assert left == {alone}
 
 
 def test_risks_are_told_and_make_segments(client) -> None:
