@@ -25,7 +25,7 @@ from scoring.usecases.score_rows import uid_of
 
 WAITING_MOST = 1_000
 """Customers of a tenant who wait to be scored anew; what is more, such as a load of old purchases, a job scores."""
-READ_ROWS_MOST = 4_000_000
+READ_ROWS_MOST = 2_000_000
 """Purchases of one bucket that are looked through for a customer; in larger ones a job scores."""
 
 _NEWS = 100

@@ -274,6 +274,31 @@ def test_what_is_too_much_at_once_is_left_to_the_next_job(client, at, rescore, s
     assert not any("outdated_since" in row for row in rows(client).values())
 
 
+def test_who_is_in_too_large_a_bucket_waits_for_the_next_job(
+    client, settings, store, at, rescore, scorer, monkeypatch
+) -> None:
+    at(T0)
+    anna, bert = customer(), customer()
+    client.buys(anna, 5)
+    rescore()
+    client.buys(bert, 5)
+    with client.context():
+        flushing.flush(settings, store)
+    monkeypatch.setattr(usecase, "READ_ROWS_MOST", 0)
+    at(T1)
+    client.buys(anna, 305)
+    client.buys(bert, 305)
+    rescore()
+    assert {name: row["purchases"] for name, row in rows(client).items()} == {anna: 2}, "hers is known, and goes on"
+    with client.context():
+        PurchaseHistory.rows().delete_many({})
+    client.buys(anna, 306)
+    rescore()
+    assert rows(client)[anna]["outdated_since"] == T1
+    with client.context():
+        assert PurchaseHistory.rows().count({"due": {"$exists": True}}) == 0
+
+
 def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
     client, settings, store, at, rescore, scorer, monkeypatch
 ) -> None:
