@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scoring.models import clustering
-from scoring.models.clustering import CUSTOMER_FEATURES, Feature, fit
+from scoring.models.clustering import CUSTOMER_FEATURES, Feature, fit, training
 
 CENTRES = np.array([[4.0, 1.0, 8.0, 7.0, 5.0], [1.0, 3.0, 11.0, 8.0, 6.0], [5.5, 0.7, 6.0, 5.0, 6.2]])
 
@@ -99,7 +99,7 @@ def test_many_customers_by_mini_batches_are_as_close_as_by_lloyd(monkeypatch: py
     values = centres[rng.integers(0, 5, 9_000)] + rng.normal(0, 0.5, (9_000, 4))
     features = [Feature(f"f{place}", "low", "high") for place in range(4)]
     by_lloyd = clustering.evaluate(fit(values, features, k=5), values).inertia
-    monkeypatch.setattr(clustering, "LARGE", 6_000)
+    monkeypatch.setattr(training, "LARGE", 6_000)
     assert clustering.evaluate(fit(values, features, k=5), values).inertia == pytest.approx(by_lloyd, rel=1e-3)
 
 

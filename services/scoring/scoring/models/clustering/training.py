@@ -1,0 +1,115 @@
+"""Fitting clusters to customers: the number of them, where they lie, and one for everybody where there are none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from scoring.models.clustering.model import Clusters, Feature, Scaling, squares
+from scoring.models.clustering.naming import named
+from scoring.models.fitting import Floats
+
+LEAST_CUSTOMERS = 200
+"""Fewer than this are one group."""
+LARGE = 50_000
+"""From so many customers on, starts are mini-batches."""
+STRENGTH = 0.8
+MOST_CLUSTERS = 8
+_STARTS = 10
+_FEW_STARTS = 3
+_SAMPLE = 8_000
+_BATCH = 4_096
+_FINISH = 30
+
+
+def fit(
+    values: Floats,
+    features: Sequence[Feature],
+    k: int | None = None,
+    previous: Clusters | None = None,
+    seed: int = 1,
+) -> Clusters:
+    """Clusters of the rows of `values` (customers x features); the same for the same rows, seed and previous model.
+
+    Raises ValueError when the numbers of features differ or values are not finite.
+    """
+    if values.ndim != 2 or values.shape[1] != len(features):
+        raise ValueError(f"values have shape {values.shape}; {len(features)} features are named")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite: leave out or fill in what is missing")
+    distinct = len(np.unique(values[:_SAMPLE], axis=0))
+    if len(values) < LEAST_CUSTOMERS or distinct < 2 * MOST_CLUSTERS:
+        return _everybody(values, tuple(features), previous)
+    scaling = Scaling.of(values)
+    scaled = scaling.scaled(values)
+    if k is None:
+        k = best_k(scaled, seed)
+    if k < 2:
+        alone = _everybody(values, tuple(features), previous)
+        return replace(alone, message="no division of these customers is found again in another half of them")
+    found = Clusters(tuple(features), scaling, _centroids(scaled, k, seed), (), (), 1)
+    return named(found, previous)
+
+
+def best_k(scaled: Floats, seed: int = 1) -> int:
+    """The largest number of clusters with a prediction strength of at least STRENGTH; 1 if there is none."""
+    rng = np.random.default_rng(seed)
+    sample = scaled[rng.permutation(len(scaled))[:_SAMPLE]]
+    halves = sample[::2], sample[1::2]
+    for k in range(MOST_CLUSTERS, 1, -1):
+        if min(_strength(*halves, k, seed), _strength(*halves[::-1], k, seed)) >= STRENGTH:
+            return k
+    return 1
+
+
+def _strength(train: Floats, test: Floats, k: int, seed: int) -> float:
+    """Of the pairs in a cluster of `test`, the share that clusters of `train` keep together; of the worst cluster."""
+    of_train = squares(test, _lloyd(train, k, _FEW_STARTS, seed)).argmin(axis=1)
+    of_test = squares(test, _lloyd(test, k, _FEW_STARTS, seed + 1)).argmin(axis=1)
+    both = np.bincount(of_test * k + of_train, minlength=k * k).reshape(k, k)
+    sizes = both.sum(axis=1)
+    pairs = (both * (both - 1)).sum(axis=1) / np.maximum(sizes * (sizes - 1), 1)
+    return float(pairs[sizes > 1].min(initial=1.0))
+
+
+def _centroids(scaled: Floats, k: int, seed: int) -> Floats:
+    if len(scaled) < LARGE:
+        return _lloyd(scaled, k, _STARTS, seed)
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    rng = np.random.default_rng(seed)
+    sample = scaled[rng.permutation(len(scaled))[:LARGE]]
+    starts = [
+        MiniBatchKMeans(k, batch_size=_BATCH, n_init=1, max_iter=20, random_state=seed + start).fit(sample)
+        for start in range(_STARTS)
+    ]
+    best = min(starts, key=lambda start: float(squares(sample, start.cluster_centers_).min(axis=1).sum()))
+    near = KMeans(k, init=best.cluster_centers_, n_init=1, max_iter=300).fit(sample)
+    finished = KMeans(k, init=near.cluster_centers_, n_init=1, max_iter=_FINISH).fit(scaled)
+    centroids: Floats = finished.cluster_centers_
+    return centroids
+
+
+def _lloyd(scaled: Floats, k: int, starts: int, seed: int) -> Floats:
+    from sklearn.cluster import KMeans
+
+    centroids: Floats = KMeans(k, n_init=starts, random_state=seed).fit(scaled).cluster_centers_
+    return centroids
+
+
+def _everybody(values: Floats, features: tuple[Feature, ...], previous: Clusters | None) -> Clusters:
+    """One cluster, with a message why."""
+    scaling = Scaling.of(values) if len(values) else Scaling(np.zeros(len(features)), np.ones(len(features)))
+    message = f"{len(values)} customers, or too few different ones, do not form groups: {LEAST_CUSTOMERS} are needed"
+    next_id = previous.next_id if previous else 1
+    alone = len(previous.ids) == 1 if previous else False
+    cluster_id = previous.ids[0] if previous and alone else next_id
+    return Clusters(
+        features,
+        scaling,
+        np.zeros((1, len(features))),
+        (cluster_id,),
+        ("everybody",),
+        next_id if alone else next_id + 1,
+        message,
+    )
