@@ -30,6 +30,8 @@ SLACK = timedelta(days=30)
 _ROWS, _EVENTS = 5_000, 50_000
 """Staged rows, each of a message, and events in them, that are written at once at most. So many rows do not wait."""
 _RETIRED_AT_ONCE = 16
+STAGED: Row = {"size": {"$gt": 0}}
+"""All that is staged, in an order that an index gives."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -91,7 +93,7 @@ def _oldest() -> list[Row]:
     """The staged rows that are written next."""
     found: list[Row] = []
     events = 0
-    for row in StagedActivity.rows().find({}, sort=[("stage_time", 1)], limit=_ROWS):
+    for row in StagedActivity.rows().find(STAGED, sort=[("stage_time", 1)], limit=_ROWS):
         events += row["size"]
         if found and events > _EVENTS:
             break

@@ -17,10 +17,11 @@ from scoring.store import (
     Segment,
     SegmentChange,
     SegmentSignal,
+    StagedActivity,
     StagedPurchase,
 )
 from scoring.store.jobs import ACTIVE
-from scoring.usecases import evaluating, exploring
+from scoring.usecases import activity, evaluating, exploring
 
 from .conftest import START, customer, score_row
 
@@ -66,6 +67,9 @@ def crowd(database) -> str:
                     for n in range(400)
                 ]
             )
+            StagedActivity.rows().insert_many(
+                {"stage_time": START + timedelta(seconds=number), "size": 1} for number in range(400)
+            )
             for number in range(50):
                 state = "PENDING" if number == 0 else "DONE"
                 ScoringJob.new(
@@ -100,6 +104,7 @@ def test_what_the_runner_asks_is_served_by_indexes() -> None:
     explain.assert_indexed(Score, {"uid": {"$in": [uuid.uuid4().hex for _ in range(5)]}}, max_keys=10)
     explain.assert_indexed(Objection, {"uid": {"$in": ["a", "b"]}}, max_keys=4)
     explain.assert_indexed(StagedPurchase, {"staged": True}, [("stage_time", 1)], limit=500, max_keys=12)
+    explain.assert_indexed(StagedActivity, activity.STAGED, [("stage_time", 1)], limit=10, max_keys=12)
 
 
 @pytest.mark.usefixtures("here")
@@ -130,6 +135,7 @@ def test_tenants_with_work_are_found_without_reading_theirs(crowd: str) -> None:
         ("profiles", {"due": {"$lte": START}}),
         ("segment_signals", {"rank": {"$gte": 0}}),
         ("segments", {"evaluation_due": True}),
+        ("staged_activity", {}),
     ):
         query = {"tenant": {"$gt": ""}, **waiting}
         command = {"distinct": collection, "key": "tenant", "query": query}
