@@ -5,10 +5,8 @@ the same customers. Models that were released earlier are held against what happ
 end of that scores.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -18,49 +16,24 @@ from scoring.domain.gates import Interval
 from scoring.jobs import fit as fitting
 from scoring.jobs import windows
 from scoring.jobs.executor import Executor
-from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import Fitted
-from scoring.jobs.spec import JobSpec, KnownModel
-from scoring.jobs.tasks import SUMMARY_COLUMNS, Part, UnusableInputError, read_columns
+from scoring.jobs.known_models import Known, load
+from scoring.jobs.population import FEATURES, Population, drifts, ones, population, stored_form, survival
+from scoring.jobs.spec import JobSpec
+from scoring.jobs.tasks import Part
 from scoring.jobs.windows import Window
-from scoring.models import artefact, comparison, drift, lifetime_value
+from scoring.models import artefact, comparison, lifetime_value
 from scoring.models.baseline import MeanRate
 from scoring.models.comparison import Rows
-from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
-from scoring.models.summary import DAYS_PER_WEEK, Ints
+from scoring.models.summary import DAYS_PER_WEEK
 
 HORIZONS = (91, 56, 28)
 """Days after which a model is held against what happened; what it promised is kept for each. It is tested on the
 longest one that leaves purchases of twice as many days before it.
 """
-_SAMPLE = 20_000
-"""Customers whose scores are compared with earlier ones."""
-FEATURES = {"frequency": 1, "recency_weeks": 1, "age_weeks": 1, "monetary_minor": 1}
-"""What the models look at, with the versions of their definitions (`summary.Summary`, `scores.SCHEMA`)."""
-_SILENCE_WEEKS = tuple(range(0, 105, 4))
-_SCORES = ("p_alive", "expected_purchases", "lifetime_value_minor")
-
-
-@dataclass(frozen=True)
-class Known:
-    """A model of an earlier job, as stored."""
-
-    name: str
-    role: str
-    choice: Choice
-    stored: dict[str, Any]
-
-    @property
-    def day(self) -> int:
-        """Until when it knew purchases."""
-        return int(self.stored["as_of_day"])
-
-    def promised(self, days: int) -> float | None:
-        """Its error so many days ahead, as measured before it was promoted; None when it could not be tested."""
-        error = self.stored["promised"].get(str(days))
-        return None if error is None else float(error)
 
 
 @dataclass(frozen=True)
@@ -76,7 +49,7 @@ class Judgement:
 
 def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fitted, spec: JobSpec) -> Judgement:
     """Tests the fitted models and decides. Raises UnusableInputError when a stored model is not what it was."""
-    known = [_load(model) for model in spec.models]
+    known = [load(model) for model in spec.models]
     of_role = {model.role: model for model in reversed(known)}
     champion, previous = of_role.get("champion"), of_role.get("previous")
     looked = _test_windows(fitted)
@@ -90,9 +63,9 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
     standing = previous if fell["falls"] else champion
     verdict, test = _verdict(fitted, held_out, spec, standing)
 
-    people = _people(output, parts, fitted)
-    test["survival"] = _survival(fitted.choice.purchases, people)
-    candidate = _artefact(fitted.choice, fitted, spec, people, test["promised"])
+    people = population(output, parts, fitted)
+    test["survival"] = survival(fitted.choice.purchases, people)
+    candidate = stored_form(fitted.choice, fitted, spec, people, test["promised"])
     told: dict[str, Any] = {
         "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
         "test": test,
@@ -100,7 +73,7 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
         "standing": standing.name if standing else "",
         "rollback": fell,
         "outcomes": outcomes,
-        "drifts": _drifts(standing, people) if standing else [],
+        "drifts": drifts(standing, people) if standing else [],
         "features": FEATURES,
         "consenting": spec.consenting,
         "artefact": candidate,
@@ -110,7 +83,7 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
         if standing is None:
             choice = _stand_in(fitted, people, "; ".join(verdict.failed))
             told["stand_in"] = {
-                "artefact": _artefact(choice, fitted, spec, people, {}),
+                "artefact": stored_form(choice, fitted, spec, people, {}),
                 "parameters": replace(fitted, choice=choice).parameters,
                 "message": "; ".join(choice.messages),
             }
@@ -119,21 +92,6 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
         fitted = fitting.scored_by(output, [part.file for part in parts], fitted, choice)
     told |= {"scored_with": artefact.dump(choice), "scales": fitted.scales}
     return Judgement(fitted, fingerprint(told["scored_with"]), told)
-
-
-def _load(model: KnownModel) -> Known:
-    try:
-        with opened(model.url) as file:
-            body = file.read()
-    except OSError as error:
-        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
-    if sha256(body).hexdigest() != model.sha256:
-        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
-    stored = json.loads(body)
-    try:
-        return Known(model.name, model.role, artefact.load(stored["choice"]), stored)
-    except ValueError as error:
-        raise UnusableInputError(f"{model.name}: {error}") from error
 
 
 def _test_windows(fitted: Fitted) -> list[Window]:
@@ -250,94 +208,8 @@ def _deciles(rows: Rows, told: Floats) -> list[dict[str, Any]]:
     return [asdict(tenth) for tenth in comparison.tenths(rows, told)]
 
 
-@dataclass(frozen=True)
-class _People:
-    """All customers, in the order of their names."""
-
-    x: Ints
-    recency: Ints
-    age: Ints
-    repeat_revenue: Ints
-
-    def columns(self) -> dict[str, Floats | Ints]:
-        """What models look at."""
-        mean = self.repeat_revenue / np.maximum(self.x, 1)
-        weeks = (self.recency / DAYS_PER_WEEK, self.age / DAYS_PER_WEEK)
-        return dict(zip(FEATURES, (self.x, *weeks, mean), strict=True))
-
-    def scores(self, choice: Choice, horizon_weeks: int, discount: float) -> dict[str, Floats | Ints]:
-        """What models tell of some of them, at even distances."""
-        step = max(1, len(self.x) // _SAMPLE)
-        x, recency, age, spent = (column[::step] for column in (self.x, self.recency, self.age, self.repeat_revenue))
-        seen = lifetime_value.outlook(choice.purchases, x, recency, age, horizon_weeks, discount)
-        found = lifetime_value.predict(seen, choice.spend, x, spent)
-        return dict(zip(_SCORES, (found.p_alive, found.expected_purchases, found.value_minor), strict=True))
-
-
-def _people(output: Folder, parts: Sequence[Part], fitted: Fitted) -> _People:
-    tables = [read_columns(output, part.file, SUMMARY_COLUMNS) for part in parts]
-    column = {name: np.concatenate([table.column(name).to_numpy() for table in tables]) for name in SUMMARY_COLUMNS}
-    first = column["first_day"]
-    return _People(column["days"] - 1, column["last_day"] - first, fitted.as_of_day - first, column["repeat_revenue"])
-
-
-def _survival(model: Any, people: _People) -> list[dict[str, float]]:
-    """How likely one who came back as often as is usual is still a customer, after some weeks of silence."""
-    back = people.x > 0
-    if isinstance(model, MeanRate) or not back.any():
-        return []
-    weeks = np.array(_SILENCE_WEEKS, dtype=np.float64)
-    x = np.full(len(weeks), int(np.median(people.x[back])))
-    recency = np.full(len(weeks), float(np.median(people.recency[back])) / DAYS_PER_WEEK)
-    alive = model.p_alive(x, recency, recency + weeks)[0]
-    return [{"weeks": float(week), "alive": float(f"{each:.6e}")} for week, each in zip(weeks, alive, strict=True)]
-
-
-def _histograms(columns: dict[str, Floats | Ints]) -> dict[str, Any]:
-    return {name: asdict(Histogram.of(values, _ones(values))) for name, values in columns.items()}
-
-
-def _ones(values: Floats | Ints) -> Ints:
-    return np.ones(len(values), dtype=np.int64)
-
-
-def _artefact(
-    choice: Choice, fitted: Fitted, spec: JobSpec, people: _People, promised: dict[str, float]
-) -> dict[str, Any]:
-    """Everything that a later job needs to score with a model and to watch it."""
-    scores = people.scores(choice, fitted.horizon_weeks, fitted.discount)
-    return {
-        "choice": artefact.dump(choice),
-        "as_of_day": fitted.as_of_day,
-        "currency": spec.currency,
-        "horizon_weeks": fitted.horizon_weeks,
-        "discount": fitted.discount,
-        "features": FEATURES,
-        "feature_histograms": _histograms(people.columns()),
-        "score_histograms": _histograms(scores),
-        "promised": promised,
-    }
-
-
-def _drifts(model: Known, people: _People) -> list[dict[str, Any]]:
-    """How far customers, and what the model tells of them, are from when it was made."""
-    scores = people.scores(model.choice, model.stored["horizon_weeks"], model.stored["discount"])
-    found = []
-    for kind, columns in (("feature", people.columns()), ("score", scores)):
-        for name, stored in model.stored[f"{kind}_histograms"].items():
-            if name not in columns:
-                continue
-            old = Histogram(tuple(stored["edges"]), tuple(stored["counts"]))
-            new = old.counted(columns[name], _ones(columns[name]))
-            moved = drift.between(old.counts, new.counts)
-            drifted = moved.low >= gates.DRIFT
-            figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": drifted}
-            found.append({"feature": name, "score": kind == "score", **figures})
-    return found
-
-
-def _stand_in(fitted: Fitted, people: _People, why: str) -> Choice:
+def _stand_in(fitted: Fitted, people: Population, why: str) -> Choice:
     """Mean rates, because the fitted model did not pass and nobody scored before."""
-    rate = MeanRate.of(people.x, people.recency, people.age, _ones(people.x), fitted.horizon_weeks)
+    rate = MeanRate.of(people.x, people.recency, people.age, ones(people.x), fitted.horizon_weeks)
     message = f"the purchase model did not pass its gates ({why}): mean rates stand in"
     return Choice(rate, fitted.choice.spend, (message, *fitted.choice.messages))

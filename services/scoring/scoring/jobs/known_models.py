@@ -1,0 +1,48 @@
+"""Models of earlier jobs, as they were stored."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from scoring.jobs.files import opened
+from scoring.jobs.spec import KnownModel
+from scoring.jobs.tasks import UnusableInputError
+from scoring.models import artefact
+from scoring.models.lifetime_value import Choice
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model of an earlier job, as stored."""
+
+    name: str
+    role: str
+    choice: Choice
+    stored: dict[str, Any]
+
+    @property
+    def day(self) -> int:
+        """Until when it knew purchases."""
+        return int(self.stored["as_of_day"])
+
+    def promised(self, days: int) -> float | None:
+        """Its error so many days ahead, as measured before it was promoted; None when it could not be tested."""
+        error = self.stored["promised"].get(str(days))
+        return None if error is None else float(error)
+
+
+def load(model: KnownModel) -> Known:
+    """The model. Raises UnusableInputError when it is not what was stored."""
+    try:
+        with opened(model.url) as file:
+            body = file.read()
+    except OSError as error:
+        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
+    if sha256(body).hexdigest() != model.sha256:
+        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
+    stored = json.loads(body)
+    try:
+        return Known(model.name, model.role, artefact.load(stored["choice"]), stored)
+    except ValueError as error:
+        raise UnusableInputError(f"{model.name}: {error}") from error
