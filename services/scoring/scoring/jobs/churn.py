@@ -49,6 +49,7 @@ SCHEMA = pa.schema(
 )
 TOLD = tuple(name for name in SCHEMA.names[1:] if name not in churn_rules.VERSIONS)
 """The columns that a model tells from the features."""
+_STEPS = (("inspect", 1.0), ("divide", 3.0), ("summarise", 3.0), ("fit", 73.0), ("score", 20.0))
 _ROWS = 1 << 14
 """Customers scored at a time."""
 _DIGITS = 9
@@ -57,10 +58,11 @@ _DIGITS = 9
 
 def main() -> int:
     """Runs the job; returns the exit code."""
-    return program.main("scoring.jobs.churn", __doc__, ChurnJobSpec, _whole)
+    return program.main("scoring.jobs.churn", __doc__, ChurnJobSpec, whole)
 
 
-def _whole(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
+def whole(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
+    """`run`, but what cannot be used is told as programs tell it. Raises UnusableError."""
     try:
         run(spec, output, reporter)
     except (tasks.UnusableInputError, TooLargeError, LooksAheadError) as error:
@@ -79,6 +81,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
         reporter.end(State.SUCCEEDED, "was done already")
         return
     output.delete(SUCCESS)
+    reporter.steps = _STEPS
     reporter.done("inspect", 1, 1)
     as_of = _microseconds(spec.as_of)
     found = buyers.read(files, output, spec.currency, spec.digits, as_of, aliases=aliases)

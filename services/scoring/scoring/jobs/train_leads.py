@@ -34,6 +34,7 @@ PURPOSE = Purpose(
     words=lead_gates.WORDS,
     without="the points of leads stand",
 )
+_STEPS = (("inspect", 2.0), ("fit", 98.0))
 _CHUNK = 10_000
 _MOST_POINTS = 100
 _DAY = np.timedelta64(1, "D")
@@ -54,6 +55,7 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     output.delete(SUCCESS)
     with opened(spec.leads) as file:
         leads = _leads([row for part in chunks(file, _CHUNK) for row in part])
+    reporter.steps = _STEPS
     reporter.done("inspect", 1, 1)
     learn, test = _split(leads)
     newest = int(leads.dates.max().astype(np.int64)) if len(leads) else 0

@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring import parquet
+from scoring.features.table import DAY_US, Events
 from scoring.jobs import buyers, churn, people, tasks
 from scoring.jobs.files import Folder
 from scoring.jobs.memory import TooLargeError
+from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import ChurnJobSpec
+from scoring.models import churn as churn_model
 
 from ..test_churn import AS_OF, WEEKS, shop
 
@@ -87,11 +90,23 @@ def ran(folder: Path, name: str, as_of: datetime, **known: Any) -> tuple[dict[st
     inputs = (str(folder / "purchases.parquet"),)
     spec = ChurnJobSpec(**values, inputs=inputs, consenting=1.0, output=str(folder / name), **known)
     output = Folder(spec.output)
-    churn.run(spec, output, Reporter(output))
+    churn.whole(spec, output, Reporter(output))
     found, progress = output.read_json(churn.MODEL), output.read_json("progress.json")
     assert found is not None
     assert progress is not None
     return found, progress["message"]
+
+
+def test_a_feature_that_looks_ahead_fails_the_job_before_it_learns(history, monkeypatch) -> None:
+    honest = churn_model.bulk.table
+
+    def leaking(events: Events, number: int, at: int) -> dict[str, Any]:
+        """How many purchases there are, those of the month after it too."""
+        return honest(events, number, at) | {"purchases_90d": honest(events, number, at + 30 * DAY_US)["purchases_90d"]}
+
+    monkeypatch.setattr(churn_model.bulk, "table", leaking)
+    with pytest.raises(UnusableError, match="the feature purchases_90d as of an instant changes with what comes after"):
+        ran(history, "leak", AS_OF)
 
 
 def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(history) -> None:
