@@ -109,9 +109,7 @@ class Handlers:
             people.allow_profiling(event.consent.customer)
 
 
-def _of_others(
-    events: Sequence[events_pb2.TrackedEvent], erased: Collection[str]
-) -> Sequence[events_pb2.TrackedEvent]:
+def _of_others(events: Sequence[events_pb2.TrackedEvent], erased: Collection[str]) -> Sequence[events_pb2.TrackedEvent]:
     return [event for event in events if event.customer not in erased] if erased else events
 
 
