@@ -21,7 +21,7 @@ from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.benchmarks.purchases import Shop
 from scoring.benchmarks.rfm_peers import with_duckdb, with_polars
-from scoring.jobs import layout, tasks
+from scoring.jobs import dividing, layout, tasks
 from scoring.jobs.columns import numbers
 from scoring.jobs.executor import InProcess, cpus
 from scoring.jobs.files import Folder
@@ -118,7 +118,7 @@ def ours(
     paths = sorted(Path(path).glob("*.parquet")) if Path(path).is_dir() else [Path(path)]
     files = executor.run(tasks.inspect, [f"file://{path}" for path in paths], lambda _: None)
     output = Folder(f"file://{folder}")
-    division = tasks.Division(
+    division = dividing.Division(
         output=f"file://{folder}",
         fingerprint="benchmark",
         as_of_us=1 << 62,
@@ -127,13 +127,13 @@ def ours(
         aliases=False,
         excluded=False,
     )
-    groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
+    groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
     made = tuple(group.file for group in groups)
     parts = [
         tasks.Part(division.output, division.fingerprint, number, int(partitions), made, int(cut_day), 0)
         for number in range(int(partitions))
     ]
-    executor.run(tasks.divide, groups, lambda _: None)
+    executor.run(dividing.divide, groups, lambda _: None)
     executor.run(tasks.summarise, parts, lambda _: None)
     tables = [tasks.read_columns(output, part.file, _MEASURES) for part in parts]
     measures = [

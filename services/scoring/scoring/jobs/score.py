@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from scoring.jobs import dividing, judge, layout, people, program, scores, tasks
 from scoring.jobs import fit as fitting
-from scoring.jobs import judge, layout, people, program, scores, tasks
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
@@ -47,7 +47,8 @@ def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
 
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableInputError or TooLargeError, both telling how to mend it."""
-    files = InProcess().run(tasks.inspect, spec.inputs, _counting(reporter, "inspect", len(spec.inputs)))
+    threads = spec.threads or min(cpus(), MOST_THREADS)
+    files = InProcess(threads).run(tasks.inspect, spec.inputs, _counting(reporter, "inspect", len(spec.inputs)))
     # By content: names and order of files change nothing.
     files = sorted(files, key=lambda file: file.sha256)
     rows = sum(file.rows for file in files)
@@ -63,7 +64,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     with _executor(spec, rows) as executor:
         check(spec, rows, executor.width)
         reporter.place = executor.place
-        division = tasks.Division(
+        division = dividing.Division(
             output=spec.output,
             fingerprint=fingerprint(window, spec.partitions),
             as_of_us=_microseconds(spec.as_of),
@@ -72,8 +73,8 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             aliases=aliases,
             excluded=excluded,
         )
-        groups = [tasks.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
-        left_out = executor.run(tasks.divide, groups, _counting(reporter, "divide", len(groups)))
+        groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
+        left_out = executor.run(dividing.divide, groups, _counting(reporter, "divide", len(groups)))
         as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
         cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
         names = tuple(group.file for group in groups)
@@ -88,7 +89,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         )
         judged = judge.judge(output, executor, parts, fitted, spec)
         reporter.done("fit", 1, 1)
-        counted = {name: sum(counts[name] for counts in left_out) for name in tasks.LEFT_OUT}
+        counted = {name: sum(counts[name] for counts in left_out) for name in dividing.LEFT_OUT}
         model = {**_model(spec, window, fitted, rows, counted), "judgement": judged.told}
         pieces = [
             scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))

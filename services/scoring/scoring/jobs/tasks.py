@@ -3,9 +3,8 @@
 A file's fingerprint covers all it was made from, so that a task repeated after a crash does nothing twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,28 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs.columns import column, flags, numbers, texts
+from scoring.jobs.columns import column, numbers
 from scoring.jobs.files import Folder, opened, sha256
 from scoring.jobs.names import ordered
-from scoring.models.summary import Ints, PurchaseDays, Summary
+from scoring.models.summary import PurchaseDays, Summary
 
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
-READ_ROWS = 1 << 17
-READ_BYTES = 1 << 20
-"""Of a column at a time."""
-ROUND_ROWS = 1 << 17
-"""Purchases joined by customer at a time."""
 _SAMPLE, _SAMPLE_ROWS = 512, 1 << 13
-_MICROSECONDS_PER_DAY = 86_400_000_000
-_COLUMNS = {
+PURCHASE_COLUMNS = {
     "customer": pa.string(),
     "event_time": pa.timestamp("us", tz="UTC"),
     "amount_minor": pa.int64(),
     "currency": pa.string(),
 }
-_INPUT_COLUMNS = tuple(_COLUMNS)
-
 pa.set_cpu_count(1)
 # It gives memory back; the default one keeps some 100 MB more.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -68,7 +59,7 @@ def inspect(url: str) -> InputFile:
             digest = sha256(file)
             file.seek(0)
             parquet = pq.ParquetFile(file, pre_buffer=False)
-            check_columns(url, parquet.schema_arrow, _COLUMNS)
+            check_columns(url, parquet.schema_arrow, PURCHASE_COLUMNS)
             sample: list[str] = []
             for batch in parquet.iter_batches(_SAMPLE_ROWS, columns=["customer"], use_threads=False):
                 names = pc.unique(batch.column(0).drop_null())
@@ -91,203 +82,6 @@ def check_columns(url: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]
             raise UnusableInputError(f"{url} has no column {name}")
         if schema.field(index).type != kind:
             raise UnusableInputError(f"{url}: column {name} is {schema.field(index).type}, not {kind}")
-
-
-@dataclass(frozen=True)
-class Division:
-    """What divides purchases among the partitions; the same for all groups of files."""
-
-    output: str
-    fingerprint: str
-    as_of_us: int
-    currency: str
-    bounds: tuple[str, ...]
-    """First customer of each partition but the first: partitions are ranges of customer ids."""
-    aliases: bool
-    excluded: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """Some of the purchases, divided by one task."""
-
-    division: Division
-    number: int
-    pieces: tuple[tuple[str, int], ...]
-    """Addresses of files, and which of their row groups."""
-
-    @property
-    def file(self) -> str:
-        """The file it makes: in rounds, one record batch a partition; in each one row a customer, ascending.
-
-        An empty batch at its end tells how many rows were left out.
-        """
-        return f"{WORK}/days-{self.division.fingerprint[:16]}-{self.number}.arrow"
-
-
-_DAYS_SCHEMA = pa.schema(
-    [
-        ("customer", pa.string()),
-        ("day", pa.list_(pa.int32())),
-        ("amount_minor", pa.list_(pa.int64())),
-    ]
-)
-LEFT_OUT = ("unusable", "later", "other_currency", "refund", "excluded")
-
-
-def divide(group: Group) -> dict[str, int]:
-    """Reads purchases, joins those of a customer, and sorts them into partitions; returns how many were left out."""
-    work = group.division
-    output = Folder(work.output)
-    if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
-        with output.open(group.file) as file:
-            return _told_at_the_end(pa.ipc.open_file(file))
-    left_out = dict.fromkeys(LEFT_OUT, 0)
-
-    def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
-        for purchases in _rounds(group.pieces, work, left_out):
-            table = _by_customer(purchases, output, work)
-            if work.excluded:
-                table = _without_excluded(table, output, left_out)
-            yield from ((part, {}) for part in _parts(table, work.bounds))
-        yield table.slice(0, 0), {name: str(count) for name, count in left_out.items()}
-
-    # Names hardly shrink, and compressing them takes longer than writing them.
-    _write_batches(output, group.file, _DAYS_SCHEMA, written(), compression=None)
-    return left_out
-
-
-Purchases = tuple[list[pa.Array], list[Ints], list[Ints]]
-"""Customers, days and amounts, in parts."""
-
-
-def _rounds(pieces: tuple[tuple[str, int], ...], work: Division, left_out: dict[str, int]) -> Iterable[Purchases]:
-    """The purchases that count, so many at a time as bounds the memory of a task, at least once."""
-    rounds, rows, found = 0, 0, _none()
-    for batch in _batches(pieces):
-        kept = _usable(batch, work, left_out)
-        found[0].append(kept.column("customer"))
-        found[1].append(numbers(kept.column("event_time")) // _MICROSECONDS_PER_DAY)
-        found[2].append(numbers(kept.column("amount_minor")))
-        rows += len(kept)
-        if rows >= ROUND_ROWS:
-            yield found
-            rounds, rows, found = rounds + 1, 0, _none()
-    if rows or not rounds:
-        yield found
-
-
-def _none() -> Purchases:
-    return [], [], []
-
-
-def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
-    for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
-        with opened(url) as file:
-            metadata = pq.read_metadata(file)
-            wanted = [row_group for _, row_group in row_groups]
-            few = all(_repeats_customers(metadata.row_group(row_group)) for row_group in wanted)
-            dictionaries = ["currency", *(["customer"] if few else [])]
-            yield from pq.ParquetFile(
-                file, metadata=metadata, read_dictionary=dictionaries, pre_buffer=False, buffer_size=READ_BYTES
-            ).iter_batches(READ_ROWS, row_groups=wanted, columns=list(_INPUT_COLUMNS), use_threads=False)
-
-
-def _repeats_customers(row_group: pq.RowGroupMetaData) -> bool:
-    """Whether the file holds the names as a dictionary, by their size: then they need not be read for each row."""
-    columns = (row_group.column(place) for place in range(row_group.num_columns))
-    for found in columns:
-        if found.path_in_schema == "customer" and found.is_stats_set and found.statistics.has_min_max:
-            written_out = found.num_values * len(found.statistics.min)
-            return bool(2 * found.total_uncompressed_size < written_out)
-    return False
-
-
-def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> pa.RecordBatch:
-    """Rows that count; the others are counted by the first reason that holds."""
-    complete = np.ones(len(batch), dtype=bool)
-    for values in batch.columns:
-        if values.null_count:
-            complete &= flags(values.is_valid())
-    times, amounts = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
-    currencies = batch.column("currency")
-    currency = flags(pc.equal(currencies.dictionary, texts([work.currency])[0]))[numbers(currencies.indices)]
-    left = np.ones(len(batch), dtype=bool)
-    for name, good in (
-        ("unusable", complete),
-        ("later", times <= work.as_of_us),
-        ("other_currency", currency),
-        ("refund", amounts >= 0),
-    ):
-        if not good.all():
-            left_out[name] += int((left & ~good).sum())
-            left &= good
-    return batch if left.all() else batch.take(column(np.flatnonzero(left)))
-
-
-def _joined(parts: list[Ints]) -> Ints:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-
-def canonical_names(names: pa.Array, output: Folder) -> pa.Array:
-    """The name that stands for each profile, by the aliases that `people.resolve` wrote down."""
-    aliases = read_columns(output, f"{WORK}/aliases.arrow")
-    place = pc.index_in(names, aliases.column("customer").combine_chunks())
-    return pc.coalesce(aliases.column("canonical").combine_chunks().take(place), names)
-
-
-def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
-    """One row a customer."""
-    customers, days, amounts = purchases
-    names, codes = ordered(customers)
-    if work.aliases:
-        names, merged = ordered([canonical_names(names, output)])
-        codes = merged[codes]
-    order = _sorted_places(codes)
-    offsets = np.zeros(len(names) + 1, dtype=np.int32)
-    np.cumsum(np.bincount(codes, minlength=len(names)), out=offsets[1:])
-    lists = [
-        pa.ListArray.from_arrays(column(offsets), column(_joined(values)[order].astype(kind)))
-        for values, kind in ((days, np.int32), (amounts, np.int64))
-    ]
-    return pa.RecordBatch.from_arrays([names, *lists], schema=_DAYS_SCHEMA)
-
-
-def _sorted_places(codes: Ints) -> Ints:
-    """Where the rows are in the order of their codes: sorting both as one number is several times as fast."""
-    bits = len(codes).bit_length()
-    places = codes << bits
-    places |= np.arange(len(codes))
-    places.sort()
-    places &= (1 << bits) - 1
-    return places
-
-
-def _without_excluded(table: pa.RecordBatch, output: Folder, left_out: dict[str, int]) -> pa.RecordBatch:
-    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
-    hit = pc.is_in(table.column("customer"), excluded)
-    left_out["excluded"] += len(table.filter(hit).column("day").flatten())
-    return table.filter(pc.invert(hit))
-
-
-def _parts(table: pa.RecordBatch, bounds: tuple[str, ...]) -> Iterable[pa.RecordBatch]:
-    names = table.column("customer")
-    places = [0, *(_first_not_below(names, bound) for bound in bounds), len(names)]
-    for begin, end in pairwise(places):
-        yield table.slice(begin, end - begin)
-
-
-def _first_not_below(names: pa.Array, bound: str) -> int:
-    low, high = 0, len(names)
-    key = bound.encode()
-    while low < high:
-        middle = (low + high) // 2
-        # Arrow sorts by bytes of UTF-8.
-        if names[middle].as_py().encode() < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 @dataclass(frozen=True)
@@ -332,7 +126,7 @@ def summarise(part: Part) -> int:
     summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
     columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
     schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
-    _write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
+    write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
     return len(summary)
 
 
@@ -368,19 +162,28 @@ def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = No
         return pa.ipc.open_file(file, options=options).read_all().select(list(columns))
 
 
+def canonical_names(names: pa.Array, output: Folder) -> pa.Array:
+    """The name that stands for each profile, by the aliases that `people.resolve` wrote down."""
+    aliases = read_columns(output, f"{WORK}/aliases.arrow")
+    place = pc.index_in(names, aliases.column("customer").combine_chunks())
+    return pc.coalesce(aliases.column("canonical").combine_chunks().take(place), names)
+
+
 def write_columns(output: Folder, name: str, columns: dict[str, Any]) -> None:
     """Writes a file of the work folder."""
     table = pa.table(columns)
-    _write_batches(output, name, table.schema, [(batch, {}) for batch in table.combine_chunks().to_batches()])
+    write_batches(output, name, table.schema, [(batch, {}) for batch in table.combine_chunks().to_batches()])
 
 
-def _write_batches(
+def write_batches(
     output: Folder,
     name: str,
     schema: pa.Schema,
     batches: Iterable[tuple[pa.RecordBatch, dict[str, str]]],
     compression: str | None = "lz4",
 ) -> None:
+    """Writes a file of the work folder: batches, each with a few words beside it."""
+
     def fill(file: Any) -> None:
         options = pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
         with pa.ipc.new_file(file, schema, options=options) as writer:
@@ -388,8 +191,3 @@ def _write_batches(
                 writer.write_batch(batch, custom_metadata=metadata or None)
 
     output.write(name, fill, durable=False)
-
-
-def _told_at_the_end(reader: pa.ipc.RecordBatchFileReader) -> dict[str, int]:
-    told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
-    return {name: int(told[name.encode()]) for name in LEFT_OUT}

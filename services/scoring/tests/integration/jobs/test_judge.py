@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from scoring.jobs import reproduce, tasks
+from scoring.jobs import dividing, reproduce
 from scoring.jobs.files import Folder
 from scoring.jobs.spec import JobSpec
 from scoring.jobs.tasks import UnusableInputError
@@ -181,8 +181,8 @@ def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, monkey
     shop.run(old)
     model = known(shop, old, "champion")
     found = []
-    for partitions, rows in ((1, tasks.ROUND_ROWS), (5, 700)):
-        monkeypatch.setattr(tasks, "ROUND_ROWS", rows)
+    for partitions, rows in ((1, dividing.ROUND_ROWS), (5, 700)):
+        monkeypatch.setattr(dividing, "ROUND_ROWS", rows)
         spec = shop.spec(f"new{partitions}", models=[model], partitions=partitions, inputs=shop.files("in", partitions))
         shop.run(spec)
         found.append(judgement(spec))

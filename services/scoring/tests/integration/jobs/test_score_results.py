@@ -12,7 +12,7 @@ import pytest
 
 from e2e.demo import orders
 from localrun import state
-from scoring.jobs import score, tasks
+from scoring.jobs import dividing, score
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
@@ -138,7 +138,7 @@ def test_what_does_not_count_is_left_out_and_counted(shop: Shop):
 
 
 def test_who_objects_is_neither_in_training_nor_in_scores(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tasks, "ROUND_ROWS", 500)
+    monkeypatch.setattr(dividing, "ROUND_ROWS", 500)
     out = [f"customers/{number:06d}" for number in range(0, 1_500, 3)]
     spec = shop.spec("out", exclude=shop.names("exclude", customer=out))
     scores = shop.run(spec)
