@@ -1,4 +1,6 @@
-"""One customer's scores, as other services read them: 8 clients, each asking again as soon as it is answered."""
+"""One customer's scores: as other services read them, 8 clients, each asking again as soon as it is answered; and how
+soon they follow what the customer buys, from the shop's call of the gateway on, the whole platform beside.
+"""
 
 import time
 import uuid
@@ -20,12 +22,16 @@ from e2e.platform import Platform
 from e2e.tenants import Tenant
 
 CLIENTS, SECONDS, WARM_UP_SECONDS = 8, 10, 3
-CUSTOMERS, ORDERS = 200, 4
+CUSTOMERS, ORDERS, PRICE = 200, 4, 12.5
 MARK_MS = 25.0
+PROBES = 20
+FOLLOW_MARK_S = 5.0
 
 
 def measure(platform: Platform) -> None:
-    """Tells get_scores_p95 (ms), beside finding the same documents with as many threads in the same run."""
+    """Tells get_scores_p95 (ms), beside finding the same documents with as many threads in the same run; and
+    scores_follow_p95 (s), beside its mark.
+    """
     tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
     names = _scored(platform, tenant)
     told = platform.environment("scoring-serve")
@@ -41,6 +47,9 @@ def measure(platform: Platform) -> None:
     with pymongo.MongoClient[Json](platform.mongodb_uri) as client:
         rows = client.get_database(told["RAPPORT_DATABASE"])["scores"]
         tell("get_scores_p95", percentile(spent, 0.95), "ms", percentile(found(rows, tenant.id, names), 0.95))
+        say(f"scores: {PROBES} purchases, one after the other")
+        delays = [_delay(platform, tenant, rows, number) for number in range(PROBES)]
+        tell("scores_follow_p95", percentile(delays, 0.95), "s", FOLLOW_MARK_S)
 
 
 def asked(address: str, token: str, names: Sequence[str]) -> list[float]:
@@ -72,6 +81,28 @@ def found(rows: pymongo.collection.Collection[Json], tenant: str, names: Sequenc
     return _at_once(client)
 
 
+def _delay(platform: Platform, tenant: Tenant, rows: pymongo.collection.Collection[Json], number: int) -> float:
+    """Seconds from a purchase to scores that know it."""
+    order = _order(number, 0) | {"messageId": f"probe-{number}", "timestamp": datetime.now(UTC).isoformat()}
+    # No other customer has spent as much in as many purchases.
+    order["properties"] = {"revenue": 100 + number, "currency": "USD", "order_id": f"probe-{number}"}
+    revenue = int(ORDERS * PRICE * 100) + 100 * (100 + number)
+    known = {"tenant": tenant.id, "currency": "USD", "purchases": ORDERS + 1, "revenue_minor": revenue}
+    begin = time.monotonic()
+    _post(platform, tenant, [order])
+    wait_for(
+        lambda: rows.find_one(known, {"_id": 1}) is not None, "the scores know the purchase", timeout=60, pause=0.05
+    )
+    return time.monotonic() - begin
+
+
+def _post(platform: Platform, tenant: Tenant, batch: Sequence[Json]) -> None:
+    write_key = next(iter(tenant.write_keys.values()))
+    patiently(
+        lambda: requests.post(f"{platform.gateway}/v1/batch", json={"batch": batch}, auth=(write_key, ""), timeout=60)
+    )
+
+
 def _at_once(client: Callable[[int], list[float]]) -> list[float]:
     with ThreadPoolExecutor(CLIENTS) as pool:
         return [each for spent in pool.map(client, range(CLIENTS)) for each in spent]
@@ -94,14 +125,9 @@ def _again_and_again(call: Callable[[str], None], names: Sequence[str]) -> list[
 def _scored(platform: Platform, tenant: Tenant) -> list[str]:
     """Names of the scores of customers who have bought something."""
     say(f"scores: making {CUSTOMERS} customers with {ORDERS} orders each")
-    session, write_key = requests.Session(), next(iter(tenant.write_keys.values()))
     orders = (_order(number, place) for number in range(CUSTOMERS) for place in range(ORDERS))
     while batch := list(islice(orders, 100)):
-        patiently(
-            lambda batch=batch: session.post(  # type: ignore[misc]
-                f"{platform.gateway}/v1/batch", json={"batch": batch}, auth=(write_key, ""), timeout=60
-            )
-        )
+        _post(platform, tenant, batch)
     api = tenant.api
     all_orders = str(CUSTOMERS * ORDERS)
     wait_for(lambda: api.get("/v1/purchases:summarize").get("purchaseCount") == all_orders, "all purchases are known")
@@ -119,5 +145,5 @@ def _order(number: int, place: int) -> Json:
         "event": "Order Completed",
         "messageId": f"{number}-{place}",
         "timestamp": (datetime.now(UTC) - timedelta(days=30 * place + number % 30)).isoformat(),
-        "properties": {"revenue": 12.5, "currency": "USD", "order_id": f"{number}-{place}"},
+        "properties": {"revenue": PRICE, "currency": "USD", "order_id": f"{number}-{place}"},
     }
