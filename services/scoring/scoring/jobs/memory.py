@@ -13,6 +13,10 @@ BYTES_PER_CUSTOMER = 400
 """At the peak of fitting, as measured."""
 BYTES_PER_TASK = 150_000_000
 """Of a process that has its libraries loaded."""
+BYTES_PER_LINE = 300
+"""Of orders, at the peak of reading, as measured, with ids of 46 characters."""
+BYTES_PER_PRODUCT_PAIR = 24
+"""Of every two products that are learned from, at the peak of fitting, as measured."""
 _MOST_PARTITIONS = 1024
 _SKEW = 2
 """How much larger than the mean a partition may be."""
@@ -79,6 +83,17 @@ def widest_of(bytes_each: int, most: int, memory_mb: int | None, what: str) -> i
             f"{what} needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
         )
     return min(most, free // needed)
+
+
+def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
+    """Raises TooLargeError when what so many lines of orders with so many products need does not fit."""
+    free = memory_mb * 1_000_000 if memory_mb else available()
+    needed = BYTES_PER_TASK + BYTES_PER_LINE * lines + BYTES_PER_PRODUCT_PAIR * products**2
+    if needed > free:
+        raise TooLargeError(
+            f"{lines} lines of orders with {products} products need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB "
+            "are free. Give the job more memory."
+        )
 
 
 def check_fit(spec: JobSpec, customers: int) -> None:

@@ -19,4 +19,7 @@ class OfferJobSpec(ProgramSpec):
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
     exclude: str | None = Field(default=None, description="Parquet file: customers who may not be offered anything.")
     consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")
+    memory_mb: int | None = Field(
+        default=None, ge=16, description="Memory the job may use; what is free when it starts if not given."
+    )
     most_lines: int = Field(default=MOST_LINES, ge=1, description="The newest lines count when there are more.")

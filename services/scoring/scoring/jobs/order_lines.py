@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scoring.jobs import people
+from scoring.jobs import memory, people
 from scoring.jobs.columns import numbers
 from scoring.jobs.files import Folder, opened, sha256
 from scoring.jobs.offer_spec import OfferJobSpec
@@ -27,6 +27,7 @@ _COLUMNS = {
     "product": pa.string(),
 }
 _DAY_US = 86_400_000_000
+_EVER = np.int64(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def digest(spec: OfferJobSpec) -> list[str]:
 
 
 def read(spec: OfferJobSpec, output: Folder) -> Lines:
-    """All lines until the spec's instant. Raises UnusableInputError."""
+    """All lines until the spec's instant. Raises UnusableInputError, TooLargeError."""
     until = np.int64(_microseconds(spec.as_of))
-    since, older = _since(spec.inputs, until, spec.most_lines)
+    since, older, count = _since(spec.inputs, until, spec.most_lines)
+    memory.check_offers(count, 0, spec.memory_mb)
     _, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     who = read_columns(output, f"{WORK}/aliases.arrow") if aliases else None
     gone = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks() if excluded else None
@@ -102,8 +104,11 @@ def read(spec: OfferJobSpec, output: Folder) -> Lines:
     return Lines(known, sold, customer_codes, product_codes, np.concatenate(purchases), np.concatenate(days), older)
 
 
-def _since(urls: Sequence[str], until: np.int64, most: int) -> tuple[np.int64, int]:
-    """From which instant on lines count, and how many are older: the newest ones when there are too many."""
+def _since(urls: Sequence[str], until: np.int64, most: int) -> tuple[np.int64, int, int]:
+    """From which instant on lines count, how many are older, and how many count at most.
+
+    The newest ones count when there are too many.
+    """
     rows = 0
     for url in urls:
         try:
@@ -114,7 +119,7 @@ def _since(urls: Sequence[str], until: np.int64, most: int) -> tuple[np.int64, i
         except (OSError, pa.ArrowInvalid) as error:
             raise UnusableInputError(f"{url} cannot be read: {type(error).__name__}") from error
     if rows <= most:
-        return np.int64(np.iinfo(np.int64).min), 0
+        return _EVER, 0, rows
     times = []
     for url in urls:
         with opened(url) as file:
@@ -122,9 +127,10 @@ def _since(urls: Sequence[str], until: np.int64, most: int) -> tuple[np.int64, i
     every = np.concatenate(times)
     every = every[every <= until]
     if len(every) <= most:
-        return np.int64(np.iinfo(np.int64).min), 0
+        return _EVER, 0, len(every)
     since = np.partition(every, len(every) - most)[len(every) - most]
-    return since, int((every < since).sum())
+    older = int((every < since).sum())
+    return since, older, len(every) - older
 
 
 def _column(table: pa.Table, name: str) -> Any:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from scoring.domain import offer_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.offer_gates import Trial
-from scoring.jobs import associations, order_lines, program
+from scoring.jobs import associations, memory, order_lines, program
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.order_lines import Lines
@@ -30,7 +30,7 @@ from scoring.models import offers
 from scoring.models.baskets.significance import share
 from scoring.models.fitting import Floats
 from scoring.models.offers import OfferModel, Purchases
-from scoring.models.offers.training import HORIZON_DAYS
+from scoring.models.offers.training import HORIZON_DAYS, MOST_ITEMS
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
@@ -57,8 +57,11 @@ def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
         output.delete(SUCCESS)
         reporter.place = "in this process, one thread"
         lines = order_lines.read(spec, output)
+        memory.check_offers(len(lines.day), min(len(lines.products), MOST_ITEMS), spec.memory_mb)
     except (UnusableInputError, FileNotFoundError) as error:
         raise program.UnusableError(f"the lines of orders cannot be used: {error}") from error
+    except memory.TooLargeError as error:
+        raise program.UnusableError(str(error)) from error
     reporter.done("summarise", 1, 1)
     purchases = lines.purchases()
     end = (spec.as_of - _EPOCH) // timedelta(days=1) + 1

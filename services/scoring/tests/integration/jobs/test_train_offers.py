@@ -179,3 +179,12 @@ def test_what_cannot_be_read_is_named(tmp_path) -> None:
     (tmp_path / "no.parquet").write_bytes(parquet.strings({"customer": ["x"]}))
     with pytest.raises(UnusableError, match="has no column purchase"):
         made(tmp_path / "job", inputs=[str(tmp_path / "no.parquet")])
+
+
+def test_what_would_not_fit_into_memory_says_how_much_it_needs(tmp_path) -> None:
+    with pytest.raises(UnusableError, match=r"RESOURCE_EXHAUSTED: 0 lines .* need about 150 MB; 100 MB are free"):
+        made(tmp_path / "lines", [], memory_mb=100)
+    rows = [row for number in range(300) for row in lines(1, f"{number}", 3, f"p{number}")]
+    with pytest.raises(UnusableError, match="300 lines of orders with 300 products need about 152 MB; 151 MB are free"):
+        made(tmp_path / "products", rows, memory_mb=151)
+    made(tmp_path / "enough", rows, memory_mb=153)
