@@ -70,6 +70,9 @@ _PARTS = {
 }
 """Parts of a model's parameters."""
 
+_MADE_ANEW = "NEXT_OFFER"
+"""Models of this kind offer until the next job only: nothing is measured afterwards."""
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -144,7 +147,8 @@ def _shown(card: Card) -> dict[str, Any]:
         "tells": TELLS[values["kind"]] + (f", in {values['currency']}" if values["currency"] else ""),
         "state": STATES[values["state"]],
         "words": WORDS[values["kind"]],
-        "tested_on": _tested_on(test),
+        "made_anew": values["kind"] == _MADE_ANEW,
+        "tested_on": _hits(values) if values["kind"] == _MADE_ANEW else _tested_on(test),
         "gates": values["gates"],
         "parameters": _parameters(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
@@ -161,6 +165,19 @@ def _tested_on(test: Mapping[str, Any]) -> str:
     if "weeks" in test and "customers" in test:
         return f"{test['customers']} customers in {test['weeks']:.4g} weeks that the model was not fitted to."
     return "What it told and what happened, where it was not fitted to that."
+
+
+def _hits(values: Mapping[str, Any]) -> str:
+    """Of a model of offers: who bought one of the ten it ranked first."""
+    if "hit_rate_at_10" not in values["metrics"]:
+        return "Not tested: what is popular needs no proof."
+    metrics, test = values["metrics"], values["test"]
+    value, low, high = (_percent(metrics["hit_rate_at_10"][name]) for name in ("value", "low", "high"))
+    return (
+        f"{value} ({low} to {high}) of {test['customers']} customers bought one of the ten products it ranked first, "
+        f"within {test['days']} days that it was not fitted to; of the ten most popular ones "
+        f"{_percent(metrics['popular_hit_rate_at_10'])}."
+    )
 
 
 def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
@@ -194,10 +211,16 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
         ("Data until", lambda values: _instant(values["as_of"])),
         (words.rows.capitalize(), lambda values: f"{values['customers']}"),
         *((f"Model of {part.replace('_', ' ')}", _model_of(part)) for part in _PARTS[card.values["kind"]]),
-        ("Error as promised", _promised),
-        (f"Distance of expected and real {words.events} by tenths", _miscalibration),
-        ("Error since release", _lived),
     ]
+    rows += (
+        [("Test", _hits)]
+        if card.values["kind"] == _MADE_ANEW
+        else [
+            ("Error as promised", _promised),
+            (f"Distance of expected and real {words.events} by tenths", _miscalibration),
+            ("Error since release", _lived),
+        ]
+    )
     return [(title, of(card.values), of(card.rival.values)) for title, of in rows]
 
 

@@ -148,7 +148,11 @@ def test_a_customer_is_offered_what_goes_with_what_they_have_and_told_why(client
     told = [event for event in client.told() if event.DESCRIPTOR.name == "OffersUpdated"]
     assert sum(len(event.offers) for event in told) == CUSTOMERS - 1
     assert {len(each.product_ids) for event in told for each in event.offers} == {10}
-    assert client.GetModelCard(name=model.name).data
+    for format in ("html", "markdown"):
+        card = client.GetModelCard(name=model.name, format=format).data.decode()
+        assert "customers bought one of the ten products it ranked first, within " in card
+        assert "half_life_days" in card.replace("\\", "")
+        assert not any(title in card for title in ("Calibration", "Drift", "happened since", "too few"))
 
 
 def test_who_refuses_profiling_is_offered_nothing(store_of) -> None:
@@ -328,6 +332,8 @@ def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fres
     (champion,) = client.ListModels(filter="state = STATE_CHAMPION").models
     assert (champion.name, champion.fallback) == (found.model, True)
     assert "what is popular is offered to everybody" in champion.message
+    card = client.GetModelCard(name=champion.name).data.decode()
+    assert "Not tested: what is popular needs no proof." in card
 
 
 def test_without_products_a_job_says_what_to_send(fresh, make) -> None:
