@@ -9,7 +9,7 @@ codes: see `jobs.program`.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -29,14 +29,17 @@ from scoring.jobs.tasks import UnusableInputError
 from scoring.models import offers
 from scoring.models.baskets.significance import share
 from scoring.models.fitting import Floats
-from scoring.models.offers import OfferModel, Purchases
+from scoring.models.offers import Listing, OfferModel, Purchases
+from scoring.models.offers.ranking import Bools
 from scoring.models.offers.training import HORIZON_DAYS, MOST_ITEMS
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
 SUCCESS, MODEL, OFFERS, ASSOCIATIONS = "_SUCCESS", "model.json", "offers-0.parquet", "associations.json"
 FEATURES = {"products_bought": 1, "days_since_bought": 1}
 FORMAT = 1
+SOLD_WITHIN_DAYS = 180
+"""What nobody bought for so long is taken for no longer sold."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS = 6
 
@@ -64,7 +67,7 @@ def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
         raise program.UnusableError(str(error)) from error
     reporter.done("summarise", 1, 1)
     purchases = lines.purchases()
-    end = (spec.as_of - _EPOCH) // timedelta(days=1) + 1
+    end = _end(spec)
     trial = tested(purchases, end)
     verdict = offer_gates.judge(trial, spec.consenting)
     reporter.done("fit", 1, 2)
@@ -75,10 +78,15 @@ def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
     rules = associations.found(lines.baskets(), purchases)
     output.write(ASSOCIATIONS, lambda file: file.write(json.dumps(rules, allow_nan=False).encode()))
     output.write(OFFERS, lambda file: _write_offers(file, model, purchases, lines, end, reporter))
-    described = _described(spec, lines, model, trial, verdict, key, len(rules["rules"]))
+    described = _described(spec, lines, purchases, model, trial, verdict, key, len(rules["rules"]))
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
     reporter.end(State.SUCCEEDED, described["message"])
+
+
+def _end(spec: OfferJobSpec) -> int:
+    """The day after that of the instant: what is bought on that day counts."""
+    return (spec.as_of - _EPOCH) // timedelta(days=1) + 1
 
 
 def tested(purchases: Purchases, end: int) -> Trial:
@@ -109,19 +117,20 @@ def _write_offers(
 ) -> None:
     """One row a customer, in order of the names."""
     known = purchases.of_items(np.searchsorted(purchases.names, model.names))
+    sells = _sold(known, end)
     number, text = pa.list_(pa.float64()), pa.list_(pa.string())
     lists = (("products", text), *((name, number) for name in ("score", "probability", "low", "high")))
     schema = pa.schema([("customer", pa.string()), *lists, ("bought_day", pa.list_(pa.int64())), ("reasons", text)])
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for rows in _rows(model, known, lines, end, reporter):
+        for rows in _rows(offers.listings(model, known, end, sells), model, lines, end, reporter):
             writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
 def _rows(
-    model: OfferModel, known: Purchases, lines: Lines, end: int, reporter: Reporter
+    listings: Iterable[Listing], model: OfferModel, lines: Lines, end: int, reporter: Reporter
 ) -> Iterator[list[dict[str, Any]]]:
     """Some customers at a time: lists of equal length, the best offer first."""
-    for listing in offers.listings(model, known, end):
+    for listing in listings:
         rows: list[dict[str, Any]] = []
         numbers = [_plain(values) for values in (listing.score, listing.probability, listing.low, listing.high)]
         for place, codes in enumerate(listing.item):
@@ -147,13 +156,31 @@ def _rows(
         reporter.done("score", listing.first + len(listing.item), len(lines.customers), len(listing.item))
 
 
+def _sold(purchases: Purchases, end: int) -> Bools:
+    """By code, whether anybody bought the product within SOLD_WITHIN_DAYS."""
+    last = np.full(len(purchases.names), np.iinfo(np.int64).min)
+    np.maximum.at(last, purchases.item, purchases.day)
+    sold: Bools = last >= end - SOLD_WITHIN_DAYS
+    return sold
+
+
 def _described(
-    spec: OfferJobSpec, lines: Lines, model: OfferModel, trial: Trial, verdict: Verdict, key: str, rules: int
+    spec: OfferJobSpec,
+    lines: Lines,
+    purchases: Purchases,
+    model: OfferModel,
+    trial: Trial,
+    verdict: Verdict,
+    key: str,
+    rules: int,
 ) -> dict[str, Any]:
     """What the registry keeps (`usecases.models.register`)."""
+    end = _end(spec)
     messages = list(model.messages)
     if lines.older:
         messages.append(f"{lines.older:,} older lines are left out: the newest {spec.most_lines:,} are learned from")
+    if unsold := int((~_sold(purchases, end)).sum()):
+        messages.append(f"{unsold:,} products that nobody bought for {SOLD_WITHIN_DAYS} days are not offered")
     days = [None, None] if not len(lines.day) else [_instant(int(lines.day.min())), _instant(int(lines.day.max()))]
     passed = verdict.state == CHAMPION and not model.fallback
     settings = {

@@ -23,12 +23,13 @@ from scoring.jobs.progress import Reporter
 from scoring.store import CustomerOffers, ItemAssociation, ScoringJob
 from scoring.usecases import offering, people, preparing, running
 
-from .conftest import NONE, Client, claimed, customer, purchase
+from .conftest import NONE, START, Client, claimed, customer, purchase
 from .jobs.test_train_offers import NOON, shop
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
 CUSTOMERS, PAIRS = 150, 16
+SOON = START + timedelta(days=9)
 
 
 class Shop:
@@ -302,7 +303,7 @@ def test_a_job_whose_runner_is_killed_while_it_stores_is_gone_on_with(fresh, mak
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(offering.models if place == "register" else offering, place, dies)
         with pytest.raises(KeyboardInterrupt):
-            make(client)
+            make(client, as_of=SOON)
     with client.context():
         ScoringJob.rows().update_many({}, {"$unset": {"lease": ""}})
         make.go_on(claimed(client))
@@ -319,7 +320,7 @@ def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fres
     names = [customer() for _ in range(6)]
     products = [[{"product_id": "p1"}, {"product_id": f"q{number}"}] for number in range(6)]
     client.stage([purchase(name, 1, products=lines) for name, lines in zip(names, products, strict=True)])
-    job = make(client)
+    job = make(client, as_of=SOON)
     assert (
         "6 customers have new offers, 0 associations of products were found. All are offered what is popular: "
         in job.message

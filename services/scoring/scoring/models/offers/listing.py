@@ -10,7 +10,7 @@ from scoring.models.offers.eligibility import NEVER
 from scoring.models.offers.explaining import reasons, together
 from scoring.models.offers.history import Purchases
 from scoring.models.offers.model import OfferModel, days_ago
-from scoring.models.offers.ranking import top
+from scoring.models.offers.ranking import Bools, top
 from scoring.models.summary import Ints
 
 NEW, BOUGHT = 20, 10
@@ -36,8 +36,11 @@ class Listing:
     reasons: list[list[str]]
 
 
-def listings(model: OfferModel, purchases: Purchases, as_of: int) -> Iterator[Listing]:
-    """All customers with purchases in the model's codes, 500 at a time."""
+def listings(model: OfferModel, purchases: Purchases, as_of: int, sells: Bools) -> Iterator[Listing]:
+    """All customers with purchases in the model's codes, 500 at a time.
+
+    sells: by code, whether the item may be listed.
+    """
     if not len(model.names):
         return
     pairs = None if model.fallback else together(purchases)
@@ -46,7 +49,7 @@ def listings(model: OfferModel, purchases: Purchases, as_of: int) -> Iterator[Li
         scores, ago = model.scores(group, as_of), days_ago(group, as_of)
         owned = ago != NEVER
         chosen = np.zeros((group.customers, len(model.names) + 1), dtype=np.bool_)
-        for barred, most in ((owned, NEW), (~owned, BOUGHT)):
+        for barred, most in ((owned | ~sells, NEW), (~owned | ~sells, BOUGHT)):
             np.put_along_axis(chosen, top(scores, barred, most), values=True, axis=1)  # -1: the column beyond all items
         item = top(scores, ~chosen[:, :-1], NEW + BOUGHT)
         there = np.maximum(item, 0)

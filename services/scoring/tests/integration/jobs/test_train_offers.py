@@ -168,6 +168,12 @@ def test_merged_customers_are_one_and_who_may_not_be_profiled_is_in_nothing(tmp_
     assert not (tmp_path / "job" / "result" / "work").exists(), "no list of people stays"
 
 
+def test_what_nobody_bought_for_long_is_not_offered(tmp_path) -> None:
+    told = made(tmp_path, [*lines(1, "x", 3, "p1"), *lines(2, "y", 178, "p2"), *lines(3, "z", 200, "p3")])
+    assert {product for row in told["offers"].values() for product in row["products"]} == {"p1", "p2"}
+    assert "1 products that nobody bought for 180 days are not offered" in told["message"]
+
+
 def test_the_newest_lines_count_when_there_are_too_many_and_none_after_the_instant(tmp_path) -> None:
     rows = [row for day in range(-5, 50) for row in lines(1, f"{day}", day, f"p{day}")]
     told = made(tmp_path, rows, most_lines=10)

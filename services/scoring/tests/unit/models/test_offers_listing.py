@@ -33,7 +33,8 @@ def test_the_best_new_and_the_best_bought_items_are_listed_with_reasons_that_cou
     pairs = together(known)
     np.testing.assert_array_equal(pairs, owned.astype(int).T @ owned.astype(int))
     seen = shares = 0
-    for listing in listings(model, known, END):
+    every = np.ones(len(known.names), dtype=np.bool_)
+    for listing in listings(model, known, END, every):
         for place, codes in enumerate(listing.item):
             who = listing.first + place
             seen += 1
@@ -66,7 +67,17 @@ def test_where_popularity_stands_in_nothing_is_said_about_other_buyers() -> None
     given = shop()
     model = fit(given, END).by_popularity()
     known = given.of_items(np.searchsorted(given.names, model.names))
-    whys = {why for listing in listings(model, known, END) for row in listing.reasons for why in row}
+    every = np.ones(len(known.names), dtype=np.bool_)
+    whys = {why for listing in listings(model, known, END, every) for row in listing.reasons for why in row}
     assert not any("too" in why for why in whys)
     assert any(why.startswith("because many buy it: ") for why in whys)
-    assert list(listings(fit(Purchases.of(*np.zeros((3, 0), dtype=int), [], 0), END), given, END)) == []
+    assert list(listings(fit(Purchases.of(*np.zeros((3, 0), dtype=int), [], 0), END), given, END, every[:0])) == []
+
+
+def test_what_does_not_sell_is_listed_for_nobody() -> None:
+    given = shop()
+    model = fit(given, END)
+    known = given.of_items(np.searchsorted(given.names, model.names))
+    sells = np.arange(len(known.names)) % 3 > 0
+    listed = np.concatenate([listing.item for listing in listings(model, known, END, sells)])
+    assert set(np.unique(listed).tolist()) - {-1} == set(np.flatnonzero(sells).tolist())
