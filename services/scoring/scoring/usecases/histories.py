@@ -18,9 +18,11 @@ from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.domain.histories import Bought, History, TooManyLaterError
-from scoring.store import PurchaseHistory, PurchaseNews, Score, Scorer, StagedPurchase
+from scoring.store import PurchaseHistory, PurchaseNews, Score, Scorer, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.histories import CURRENT
+from scoring.store.jobs import ACTIVE
+from scoring.store.models import LIFETIME_VALUE
 from scoring.usecases.score_rows import uid_of
 
 WAITING_MOST = 1_000
@@ -67,20 +69,26 @@ def take_in(uids: Collection[str]) -> None:
     news = list(rows.find(there))
     rows.delete_many(there)
     scorer = Scorer.rows().find_one({"uid": CURRENT}, {"currency": 1})
-    if scorer is None:
+    if scorer is None and not first_job_at_work():
         # Nobody is scored yet: files and stage have it all.
         return
+    currency = scorer["currency"] if scorer else None
     bought: dict[str, list[Bought]] = defaultdict(list)
     for row in news:
         for each in row["purchases"]:
             # Neither refunds nor other currencies change a score.
-            if each["y"] == scorer["currency"] and each["a"] >= 0:
+            if currency in (each["y"], None) and each["a"] >= 0:
                 bought[each["c"]].append(Bought(each["t"], each["a"]))
     if bought:
-        _add(bought, scorer["currency"])
+        _add(bought, currency)
 
 
-def _add(bought: Mapping[str, list[Bought]], currency: str) -> None:
+def first_job_at_work() -> bool:
+    """Whether a job is at work that may leave something to score with; it may know nothing of what is bought now."""
+    return ScoringJob.rows().find_one({**ACTIVE, "kind": LIFETIME_VALUE}, {"_id": 1}) is not None
+
+
+def _add(bought: Mapping[str, list[Bought]], currency: str | None) -> None:
     now = clock.now()
     histories = PurchaseHistory.rows()
     known = {row["customer"]: row for row in histories.find({"uid": {"$in": list(map(uid_of, bought))}})}

@@ -166,7 +166,9 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
         return False
     scorer = Scorer.current()
     if scorer is None:
-        PurchaseHistory.rows().update_many({"uid": {"$in": [row["uid"] for row in asked]}}, {"$unset": {"due": ""}})
+        if histories.first_job_at_work():
+            return False
+        PurchaseHistory.rows().delete_many({"uid": {"$in": [row["uid"] for row in asked]}})
         return True
     members = dict(aliases.profiles(row["customer"] for row in asked).values())
     decided = decisions.decide(settings, sorted(members))

@@ -17,7 +17,7 @@ from rapport.scoring.v1 import scoring_service_pb2 as pb
 from rapport.scoring.v1 import scoring_service_pb2_grpc
 
 import docstore
-from chassis import money, server, tenancy
+from chassis import clock, money, server, tenancy
 from chassis.keys import keyring
 from contracts import descriptors
 from docstore import batches, blobs
@@ -25,12 +25,14 @@ from docstore.blobs import BlobStore
 from scoring.decisions import PURPOSE
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
-from scoring.store import Model, Score, ScoreChange, ScoringJob
-from scoring.usecases import evaluating, memberships, running, staging
+from scoring.store import Model, PurchaseNews, Score, ScoreChange, ScoringJob
+from scoring.usecases import evaluating, memberships, rescoring, running, staging
 from testkit import eventually
 from testkit.neighbours import serving
 from testkit.refusals import refusal_of
 from testkit.roles import RoleProcess
+
+from . import left_models
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FORM = consent_pb2.Evidence(method="METHOD_FORM", origin="https://shop.example/profile")
@@ -287,3 +289,27 @@ def claimed(client: Client) -> ScoringJob:
     """The tenant's job, leased as a runner would."""
     (job,) = [job for job in batches.claim(ScoringJob, 100, lease_s=60) if job.tenant == client.tenant]
     return job
+
+
+@pytest.fixture
+def at(monkeypatch) -> Callable[..., None]:
+    """Sets the clock."""
+    return lambda instant: monkeypatch.setattr(clock, "now", lambda: instant)
+
+
+@pytest.fixture
+def scorer(client) -> None:
+    """What a job leaves to score with."""
+    left_models.leave(client)
+
+
+@pytest.fixture
+def rescore(client, settings, store) -> Callable[[], None]:
+    """Scores who bought, as role `run` does."""
+
+    def keep() -> None:
+        with client.context():
+            assert rescoring.keep(settings, store)
+            assert PurchaseNews.rows().count({}) == 0
+
+    return keep

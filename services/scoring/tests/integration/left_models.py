@@ -1,4 +1,6 @@
-"""What a job leaves to score with, for tests that need no job."""
+"""What a job leaves to score with, for tests that need no job; and what comes of it."""
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -7,10 +9,11 @@ from scoring.models import artefact
 from scoring.models.bg_nbd import BgNbd
 from scoring.models.gamma_gamma import GammaGamma
 from scoring.models.lifetime_value import Choice
-from scoring.store import Scorer
+from scoring.store import Score, Scorer
 from scoring.store.histories import CURRENT
 
-from .conftest import Client
+if TYPE_CHECKING:
+    from .conftest import Client
 
 CHOICE = Choice(
     BgNbd(0.24, 4.4, 0.79, 2.43, np.eye(4) * 0.01, -9.0, 100),
@@ -26,7 +29,7 @@ SCALES = {
 }
 
 
-def leave(client: Client) -> None:
+def leave(client: "Client") -> None:
     """Has the tenant's customers scored by these."""
     client.profiling()
     rankings = dict.fromkeys(("p_alive", "expected_purchases", "lifetime_value_minor"), [0.5] * 500 + [2000.0] * 500)
@@ -34,3 +37,14 @@ def leave(client: Client) -> None:
     with client.context():
         new = {"$set": {**values, "scales": SCALES, "rankings": rankings}}
         Scorer.rows().update_one({"uid": CURRENT}, new, upsert=True)
+
+
+def rows(client: "Client") -> dict[str, dict[str, Any]]:
+    with client.context():
+        return {row["customer"]: row for row in Score.rows().find({})}
+
+
+def updated(client: "Client") -> list[str]:
+    return [
+        each.customer for event in client.told() if event.DESCRIPTOR.name == "ScoresUpdated" for each in event.scores
+    ]

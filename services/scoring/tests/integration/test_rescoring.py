@@ -4,23 +4,22 @@ import hashlib
 import json
 import random
 import threading
-from collections.abc import Callable
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import docstore
-from chassis import clock, ids
+from chassis import ids
 from docstore.aliases import AliasChange
 from scoring.domain import gates
 from scoring.models import artefact
-from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, histories
+from scoring.store import Model, PurchaseHistory, PurchaseNews, Score
 from scoring.usecases import erasing, flushing, people, rescoring
-from scoring.usecases import histories as usecase
 
 from . import left_models
 from .conftest import START, Client, customer, purchase
+from .left_models import rows, updated
 
 SERVICE = "scoring"
 
@@ -30,24 +29,6 @@ EQUAL = {
     *("p_alive", "expected_purchases", "lifetime_value_minor", "intervals"),
     *("model", "as_of", "horizon_weeks", "currency"),
 }
-
-
-@pytest.fixture
-def at(monkeypatch) -> Callable[..., None]:
-    """Sets the clock."""
-    return lambda instant: monkeypatch.setattr(clock, "now", lambda: instant)
-
-
-@pytest.fixture
-def rescore(client, settings, store) -> Callable[[], None]:
-    """Scores who bought, as role `run` does."""
-
-    def keep() -> None:
-        with client.context():
-            assert rescoring.keep(settings, store)
-            assert PurchaseNews.rows().count({}) == 0
-
-    return keep
 
 
 @pytest.fixture
@@ -67,23 +48,6 @@ def champion(client, store) -> Model:
         )
         store.put(model.subject, "model.json", stored)
         return model.insert()
-
-
-@pytest.fixture
-def scorer(client) -> None:
-    """What a job leaves to score with."""
-    left_models.leave(client)
-
-
-def rows(client: Client) -> dict[str, dict[str, Any]]:
-    with client.context():
-        return {row["customer"]: row for row in Score.rows().find({})}
-
-
-def updated(client: Client) -> list[str]:
-    return [
-        each.customer for event in client.told() if event.DESCRIPTOR.name == "ScoresUpdated" for each in event.scores
-    ]
 
 
 @pytest.mark.usefixtures("jobs")
@@ -241,88 +205,3 @@ def test_an_objection_while_a_score_is_stored_wins(client, at, rescore, scorer, 
 def _object(client: Client, name: str) -> None:
     with client.context():
         docstore.in_transaction(lambda: people.object_to_profiling(name, "consents/c", T0))
-
-
-def test_what_is_too_much_at_once_is_left_to_the_next_job(client, at, rescore, scorer, monkeypatch) -> None:
-    at(T0)
-    names = sorted(customer() for _ in range(6))
-    for name in names:
-        client.buys(name, 5)
-    rescore()
-    before = rows(client)
-    monkeypatch.setattr(usecase, "WAITING_MOST", 4)
-    at(T1)
-    client.stage([purchase(name, 305) for name in names])
-    rescore()
-    again = {name for name, row in rows(client).items() if row["as_of"] > before[name]["as_of"]}
-    left = {name for name, row in rows(client).items() if row.get("outdated_since") == T1}
-    assert (len(again), len(left), again | left) == (4, 2, set(names))
-    at(T2)
-    for name in names:
-        told = client.GetCustomerScores(name=f"{name}/scores")
-        since = T1 if name in again else T0
-        assert told.age.ToTimedelta() == T2 - since
-        due = T1 if name in left else T1 + timedelta(days=7)
-        assert told.next_refresh_time.ToDatetime(UTC) == due, (
-            "a time that has passed where it is known to be out of date"
-        )
-    # What waits has room again; nothing was lost of what was left out.
-    for name in left:
-        client.buys(name, 306)
-    rescore()
-    assert {row["purchases"] for name, row in rows(client).items() if name in left} == {3}
-    assert not any("outdated_since" in row for row in rows(client).values())
-
-
-def test_who_is_in_too_large_a_bucket_waits_for_the_next_job(
-    client, settings, store, at, rescore, scorer, monkeypatch
-) -> None:
-    at(T0)
-    anna, bert = customer(), customer()
-    client.buys(anna, 5)
-    rescore()
-    client.buys(bert, 5)
-    with client.context():
-        flushing.flush(settings, store)
-    monkeypatch.setattr(usecase, "READ_ROWS_MOST", 0)
-    at(T1)
-    client.buys(anna, 305)
-    client.buys(bert, 305)
-    rescore()
-    assert {name: row["purchases"] for name, row in rows(client).items()} == {anna: 2}, "hers is known, and goes on"
-    with client.context():
-        PurchaseHistory.rows().delete_many({})
-    client.buys(anna, 306)
-    rescore()
-    assert rows(client)[anna]["outdated_since"] == T1
-    with client.context():
-        assert PurchaseHistory.rows().count({"due": {"$exists": True}}) == 0
-
-
-def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
-    client, settings, store, at, rescore, scorer, monkeypatch
-) -> None:
-    at(T0)
-    anna = customer()
-    client.buys(anna, 5)
-    rescore()
-    at(T1)
-    client.buys(anna, 305)
-    assert 0 < rescoring.longest_wait() < 60
-    nowhere = settings.model_copy(update={"upstreams": {"consent": "dns:///127.0.0.1:1"}})
-    with client.context():
-        assert rescoring.keep(nowhere, store)
-        assert not rescoring.keep(settings, store), "it waits a moment"
-        rescoring.ScoreKeeper.rows().update_one({"uid": histories.CURRENT}, {"$unset": {"lease": ""}})
-
-        def dies(*_: object) -> None:
-            raise rescoring.LeaseLost
-
-        with monkeypatch.context() as broken:
-            broken.setattr(rescoring, "_settle", dies)
-            assert not rescoring.keep(settings, store)
-    assert rows(client)[anna]["purchases"] == 1
-    rescore()
-    assert rows(client)[anna]["purchases"] == 2
-    assert updated(client).count(anna) == 2
-    assert rescoring.longest_wait() == 0
