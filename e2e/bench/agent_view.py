@@ -100,7 +100,7 @@ def _tracked(number: int, place: int) -> Json:
 def _complete(tenant: Tenant, customer: str) -> bool:
     view = tenant.api.get(f"/v1/{customer}:agentView")
     entries = tenant.api.get(f"/v1/{customer}/timelineEntries", pageSize=1000)["timelineEntries"]
-    return len(entries) >= ENTRIES and len(view["consents"]) == CONSENTS and "scores" in view
+    return len(entries) >= ENTRIES and len(view["consents"]) == CONSENTS and {"scores", "churnRisk"} <= view.keys()
 
 
 def _told(tenant: str, customer: str) -> Iterator[Envelope]:
@@ -173,6 +173,18 @@ def _told(tenant: str, customer: str) -> Iterator[Envelope]:
         decision="decisions/bench",
     )
     yield event(scoring.ScoresUpdated(as_of=now, scores=[scores]), f"scoreChanges/{uuid7()}")
+    risk = scoring.ChurnRiskState(
+        customer=customer,
+        probability=0.3,
+        low=0.2,
+        high=0.4,
+        percentile=60,
+        horizon_weeks=13,
+        reasons=["Days since the last purchase is 9: lowers the risk of leaving by 8 points"],
+        model="models/leaving",
+        decision="decisions/bench",
+    )
+    yield event(scoring.ScoresUpdated(as_of=now, churn_risks=[risk]), f"scoreChanges/{uuid7()}")
 
 
 def _raw_finds(platform: Platform, tenant: str, customers: Sequence[str]) -> float:

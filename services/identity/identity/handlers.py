@@ -221,7 +221,7 @@ class Handlers:
 
     @subscribe(scoring_events_pb2.ScoresUpdated, some_erased=True)
     def show_scores(self, event: scoring_events_pb2.ScoresUpdated, envelope: Envelope) -> None:
-        """Show agents what is likely of customers."""
+        """Show agents what is likely of customers, leaving too."""
         facets.show_scores(event, envelope)
 
     @subscribe(scoring_events_pb2.SegmentEntered, some_erased=True)

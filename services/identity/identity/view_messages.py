@@ -21,7 +21,7 @@ _SOURCES = {
     "services/campaigns": {Kind.MESSAGE},
     "services/consent": {Kind.CONSENT},
     "services/sales": {Kind.ORDER, Kind.PROMISE, Kind.DEAL},
-    "services/scoring": {Kind.SCORES, Kind.SEGMENT},
+    "services/scoring": {Kind.SCORES, Kind.CHURN_RISK, Kind.SEGMENT},
     "services/ticketing": {Kind.TICKET, Kind.STATEMENT},
 }
 _RESOLVED = ticket_pb2.Ticket.STATE_RESOLVED
@@ -43,6 +43,7 @@ def agent_view(
         messages=map(_sent_message, rows[Kind.MESSAGE]),
         consents=map(_consent, consents),
         scores=_scores(canonical, rows[Kind.SCORES]),
+        churn_risk=_churn_risk(canonical, rows[Kind.CHURN_RISK]),
         segments=sorted({row["details"]["segment"] for row in rows[Kind.SEGMENT]}),
         promises=map(_promise, *_with_overdue(rows[Kind.PROMISE], now)),
         deals=_deals(of_kind[Kind.DEAL]),
@@ -179,16 +180,31 @@ def _consent(row: Row) -> agent_view_pb2.StandingConsent:
 
 
 def _scores(canonical: str, rows: Sequence[Row]) -> agent_view_pb2.PresentScores | None:
-    """Those of the customer that stands for the profile; of a profile just merged the newest there are."""
-    if not rows:
+    row = _of_profile(canonical, rows)
+    if row is None:
         return None
-    row = max(rows, key=lambda row: (row["customer"] == canonical, row["version"]))
     return agent_view_pb2.PresentScores(
         **_details(row, "p_alive", "expected_purchases", "rfm_segment", "reasons", "model", "decision"),
         customer=Customer.described(row["customer"]),
         lifetime_value=_amount(row, "amount_minor"),
         as_of=row["time"],
     )
+
+
+def _churn_risk(canonical: str, rows: Sequence[Row]) -> agent_view_pb2.PresentChurnRisk | None:
+    row = _of_profile(canonical, rows)
+    if row is None:
+        return None
+    return agent_view_pb2.PresentChurnRisk(
+        **_details(row, "probability", "low", "high", "percentile", "horizon_weeks", "reasons", "model", "decision"),
+        customer=Customer.described(row["customer"]),
+        as_of=row["time"],
+    )
+
+
+def _of_profile(canonical: str, rows: Sequence[Row]) -> Row | None:
+    """What was told of the customer that stands for the profile; of a profile just merged the newest there is."""
+    return max(rows, key=lambda row: (row["customer"] == canonical, row["version"]), default=None)
 
 
 def _with_overdue(rows: Sequence[Row], now: datetime) -> tuple[list[Row], list[bool]]:

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     MESSAGE = "MESSAGE"
     CONSENT = "CONSENT"
     SCORES = "SCORES"
+    CHURN_RISK = "CHURN_RISK"
     SEGMENT = "SEGMENT"
     PROMISE = "PROMISE"
     DEAL = "DEAL"
@@ -46,7 +47,7 @@ class Facet(docstore.Record):
     """Uid of the customer it was told of."""
     kind: Any = StringField(required=True)
     shown: Any = BooleanField()
-    """Whether lists name it: promises kept, segments left and scores removed stay as rows that are not shown."""
+    """Whether lists name it: promises kept, segments left, scores and risks removed stay as rows that are not shown."""
     time: Any = docstore.InstantField()
     """What lists of its kind are ordered by."""
     state: Any = IntField()
@@ -164,6 +165,7 @@ def pipelines(customers: Collection[str], recent_from: datetime) -> list[list[Ro
         listed(Kind.CONSENT, CONSENTS),
         listed(Kind.SEGMENT, SEGMENTS),
         listed(Kind.SCORES, RECENT),
+        listed(Kind.CHURN_RISK, RECENT),
     ]
 
 

@@ -164,28 +164,49 @@ def show_consent(state: consent.ConsentState, envelope: Envelope) -> None:
 
 
 def show_scores(event: scoring.ScoresUpdated, envelope: Envelope) -> None:
-    """Keep the newest scores of customers; removed ones leave nothing but a mark of when."""
-    put: list[tuple[str, dict[str, Any]]] = []
-    for snapshot in event.scores:
-        details = {
-            **_strings(snapshot, "rfm_segment", "model", "decision"),
-            "p_alive": snapshot.p_alive,
-            "expected_purchases": snapshot.expected_purchases,
-            "reasons": list(snapshot.reasons),
-        }
-        values = {
-            **_row(snapshot.customer, envelope, event.as_of),
-            "shown": True,
-            **_amount(snapshot.lifetime_value if snapshot.HasField("lifetime_value") else None),
-            "details": details,
-        }
-        put.append((snapshot.customer, values))
-    nothing = {"shown": False, **_amount(None), "details": None}
-    put += [(customer, {**_row(customer, envelope), **nothing}) for customer in event.removed_customers]
-    agent_view.put_newer(
-        Kind.SCORES,
-        [(name, {**values, "version": envelope.id}) for name, values in put if name not in envelope.erased],
-    )
+    """Keep the newest scores and risks of leaving; removed ones leave nothing but a mark of when."""
+    scores = {each.customer: _scores(each, event, envelope) for each in event.scores}
+    risks = {each.customer: _churn_risk(each, event, envelope) for each in event.churn_risks}
+    # Who loses the scores loses the risk with them.
+    without_risk = (*event.removed_customers, *event.removed_churn_customers)
+    for kind, put, removed in (
+        (Kind.SCORES, scores, event.removed_customers),
+        (Kind.CHURN_RISK, risks, without_risk),
+    ):
+        nothing = {"shown": False, **_amount(None), "details": None}
+        rows = put | {customer: {**_row(customer, envelope), **nothing} for customer in removed}
+        agent_view.put_newer(
+            kind,
+            [(name, {**row, "version": envelope.id}) for name, row in rows.items() if name not in envelope.erased],
+        )
+
+
+def _scores(snapshot: scoring.ScoreSnapshot, event: scoring.ScoresUpdated, envelope: Envelope) -> dict[str, Any]:
+    details = {
+        **_strings(snapshot, "rfm_segment", "model", "decision"),
+        "p_alive": snapshot.p_alive,
+        "expected_purchases": snapshot.expected_purchases,
+        "reasons": list(snapshot.reasons),
+    }
+    return {
+        **_row(snapshot.customer, envelope, event.as_of),
+        "shown": True,
+        **_amount(snapshot.lifetime_value if snapshot.HasField("lifetime_value") else None),
+        "details": details,
+    }
+
+
+def _churn_risk(risk: scoring.ChurnRiskState, event: scoring.ScoresUpdated, envelope: Envelope) -> dict[str, Any]:
+    details = {
+        **_strings(risk, "model", "decision"),
+        "probability": risk.probability,
+        "low": risk.low,
+        "high": risk.high,
+        "percentile": risk.percentile,
+        "horizon_weeks": risk.horizon_weeks,
+        "reasons": list(risk.reasons),
+    }
+    return {**_row(risk.customer, envelope, event.as_of), "shown": True, "details": details}
 
 
 def show_segment(segment: str, customers: Iterable[scoring.ScoreSnapshot], *, member: bool, envelope: Envelope) -> None:

@@ -162,6 +162,25 @@ def scored(customer, p_alive, *, minute=0, removed=()):
     return Told(event, "scoring", "scoreChanges/c", 1, minute)
 
 
+def leaving(customer, probability, *, minute=0, removed=()):
+    """A risk of leaving, or that those who are removed have none any more."""
+    risk = scoring.ChurnRiskState(
+        customer=customer,
+        probability=probability,
+        low=probability - 0.1,
+        high=probability + 0.1,
+        percentile=90,
+        horizon_weeks=13,
+        reasons=["Bought long ago"],
+        model="models/c",
+        decision="decisions/d",
+    )
+    event = scoring.ScoresUpdated(
+        as_of=ago(days=2), churn_risks=[] if removed else [risk], removed_churn_customers=removed
+    )
+    return Told(event, "scoring", "scoreChanges/r", 1, minute)
+
+
 def mailed(customer, name, kind=campaigns.MessageSent, *, days=1):
     about = {"message": f"messages/{name}", "customer": customer, "journey": "journeys/j", "purpose": "purposes/news"}
     stamps = {campaigns.MessageSent: "send_time", campaigns.MessageOpened: "open_time"}

@@ -18,6 +18,7 @@ from .telling import (
     ago,
     consented,
     deal,
+    leaving,
     mailed,
     order,
     posted,
@@ -50,6 +51,7 @@ def test_one_read_shows_everything(client, teller):
         mailed(customer, "m", campaigns.MessageOpened, days=0),
         consented(customer, "c", "STATE_GRANTED"),
         scored(customer, 0.9),
+        leaving(customer, 0.5),
         Told(
             scoring.SegmentEntered(segment="segments/best", customers=[{"customer": customer}]), "scoring", "changes/1"
         ),
@@ -108,6 +110,11 @@ def test_one_read_shows_everything(client, teller):
         80,
         ["Bought often"],
     )
+    risk = seen.churn_risk
+    assert (risk.customer, risk.model, risk.decision) == (customer, "models/c", "decisions/d")
+    assert (risk.probability, risk.low, risk.high, risk.percentile, risk.horizon_weeks) == (0.5, 0.4, 0.6, 90, 13)
+    assert list(risk.reasons) == ["Bought long ago"]
+    assert risk.as_of.ToDatetime() < seen.scores.as_of.ToDatetime()
     assert list(seen.segments) == ["segments/best"]
     assert [(one.text, one.overdue) for one in seen.promises] == [
         ("Call about late", True),
@@ -132,6 +139,7 @@ def test_of_a_stranger_everything_is_empty_and_nothing_is_guessed(client):
     seen = view(client, client.create().name)
     assert (seen.purchases, seen.tickets) == (agent_view_pb2.Purchases(), agent_view_pb2.Tickets())
     assert not seen.HasField("scores")
+    assert not seen.HasField("churn_risk")
     assert seen.preferred_channel.channel == agent_view_pb2.PreferredChannel.CHANNEL_UNSPECIFIED
     assert seen.preferred_channel.reason.startswith("Not known")
     assert not any(source.HasField("as_of") for source in seen.sources)
@@ -241,6 +249,28 @@ def test_scores_that_were_removed_stay_removed_whatever_comes_late(client, telle
     assert view(client, customer).scores.p_alive == 0.7
 
 
+def test_a_risk_goes_alone_or_with_the_scores_and_comes_alone(client, teller):
+    customer = client.create().name
+    first, without = (
+        teller.envelope(leaving(customer, 0.2)),
+        teller.envelope(leaving(customer, 0, removed=[customer], minute=1)),
+    )
+    teller.hear(scored(customer, 0.7), without, first)
+    seen = view(client, customer)
+    assert (seen.scores.p_alive, seen.HasField("churn_risk")) == (0.7, False)
+    later = teller.envelope(leaving(customer, 0.8, minute=2))
+    gone = teller.envelope(scored(customer, 0, removed=[customer], minute=3))
+    teller.hear(later)
+    assert view(client, customer).churn_risk.probability == 0.8
+    teller.hear(gone, later)
+    seen = view(client, customer)
+    assert not seen.HasField("scores")
+    assert not seen.HasField("churn_risk")
+    teller.hear(leaving(customer, 0.6, minute=4))
+    seen = view(client, customer)
+    assert (seen.HasField("scores"), seen.churn_risk.probability) == (False, 0.6)
+
+
 def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, applier, teller):
     one, other, merge = merged(client)
     teller.hear(
@@ -250,6 +280,8 @@ def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, ap
         consented(other, "c2", "STATE_GRANTED", days=1),
         scored(other, 0.1),
         scored(one, 0.9),
+        leaving(one, 0.3),
+        leaving(other, 0.6),
         promise(other, "p"),
     )
     whole = view(client, other)
@@ -258,11 +290,13 @@ def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, ap
     (stands,) = whole.consents
     assert (stands.customer, stands.state) == (one, consent_pb2.Consent.STATE_WITHDRAWN)
     assert whole.scores.customer == one
+    assert (whole.churn_risk.customer, whole.churn_risk.probability) == (one, 0.3)
     assert len(whole.promises) == 1
     teller.hear(consented(other, "c2", "STATE_GRANTED", 2, days=0, answered=["consentRecords/c1-1"]))
     assert view(client, one).consents[0].state == consent_pb2.Consent.STATE_GRANTED
     client.UndoMerge(name=merge)
     assert (view(client, one).purchases.order_count, view(client, other).purchases.order_count) == (1, 1)
     assert view(client, one).consents[0].state == consent_pb2.Consent.STATE_WITHDRAWN
+    assert view(client, other).churn_risk.probability == 0.6
     assert view(client, other).promises[0].promise == "promises/p"
     assert not view(client, one).promises

@@ -15,6 +15,7 @@ from identity.usecases.agent_view import view_customer
 from .telling import (
     LABELS,
     ago,
+    leaving,
     mailed,
     order,
     posted,
@@ -59,7 +60,12 @@ def crowd(client, teller):
     for n in range(12):
         whose = customer if n % 2 else client.create().name
         teller.hear(*(order(whose, f"{n}-{i}", days=i) for i in range(4)), ticket(whose, f"{n}"))
-        teller.hear(posted(whose, f"{n}", LABELS.LABEL_NEUTRAL, 0), mailed(whose, f"{n}"), promise(whose, f"{n}"))
+        teller.hear(
+            posted(whose, f"{n}", LABELS.LABEL_NEUTRAL, 0),
+            mailed(whose, f"{n}"),
+            promise(whose, f"{n}"),
+            leaving(whose, 0.5),
+        )
     return customer
 
 

@@ -9,6 +9,7 @@ from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.identity.v1 import events_pb2
 from rapport.identity.v1.identity_service_pb2 import IngestEventsRequest
 from rapport.sales.v1 import events_pb2 as sales_events_pb2
+from rapport.scoring.v1 import events_pb2 as scoring_events_pb2
 
 import docstore
 from chassis import clock, tenancy
@@ -120,6 +121,13 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
     for whose in (person, other):
         order = {"order": f"orders/of-{whose.display_name}", "customer": whose.name, "order_number": "1"}
         hear(sales_events_pb2.OrdersPlaced(orders=[order]), whose.name)
+    names = [person.name, other.name]
+
+    def at_risk(probability: float) -> scoring_events_pb2.ScoresUpdated:
+        risks = [{"customer": name, "probability": probability} for name in names]
+        return scoring_events_pb2.ScoresUpdated(churn_risks=risks)
+
+    hear(at_risk(0.3), *names)
     bad = {"properties": {"revenue": "much"}, "event": "Order Completed"}
     client.send(track("q1", "planted-1", **bad), track("q2", "other-1", **bad))
     client.IngestEvents(
@@ -155,7 +163,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
         "merges": 3,
         "mergeConflicts": 1,
         "timelineEntries": 7,
-        "facets": 1,
+        "facets": 2,
         "quarantinedEvents": 3,
         "ingestedEvents": 2,
     }
@@ -165,6 +173,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
     assert client.refused("LookupCustomer", kind="KIND_EMAIL", value="planted.ann@example.com").code == "NOT_FOUND"
     assert erased(by_hand.name) == {}, "again: nothing is left to do"
     apply()
+    hear(at_risk(0.4), *names)  # as scoring told it of both, late
+    assert client.ViewCustomer(name=other.name).churn_risk.probability == 0.4
     assert {text: places for text in mine if (places := holding(text))} == {}
     assert client.applied(waiting.ingestion_batch).duplicate_count == 0
     assert client.lookup("KIND_EMAIL", "other.ben@example.com").name == other.name
