@@ -169,9 +169,6 @@ SCORING_LEADS = Metric(
 SCORING_LEADS_WAITING = Metric(
     "rapport.scoring.leads.waiting", "gauge", "{lead}", "Leads that wait for a score; 10,000 are counted at most."
 )
-SCORING_RESCORE_AGE = Metric(
-    "rapport.scoring.rescore.age", "gauge", "s", "How long the customer who waits longest to be scored anew has waited."
-)
 SCORING_STAGED_AGE = Metric(
     "rapport.scoring.staged.age", "gauge", "s", "Age of the oldest purchase that is not yet in a file."
 )
