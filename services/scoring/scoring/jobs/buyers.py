@@ -33,16 +33,17 @@ class Buyers:
 
 
 def read(
-    files: Sequence[InputFile], output: Folder, currency: str, digits: int, until_us: int, *, aliases: bool
+    files: Sequence[InputFile], output: Folder, rates: DayRates, digits: int, until_us: int, *, aliases: bool
 ) -> Buyers:
     """Everything bought before an instant but by the excluded, whom `people.resolve` wrote down with the aliases.
 
-    Raises TooLargeError past PURCHASES_MOST, or what there is memory for.
+    Amounts are in the main currency of the rates, which has so many digits after the point. Raises TooLargeError past
+    PURCHASES_MOST, or what there is memory for.
     """
     _check(sum(file.rows for file in files))
     left_out = dict.fromkeys(LEFT_OUT, 0)
     purchases = [(file.url, PURCHASES) for file in files]
-    found = loading.read(purchases, Span(_BEGINNING, until_us), DayRates(currency), left_out)
+    found = loading.read(purchases, Span(_BEGINNING, until_us), rates, left_out)
     if aliases:
         found = loading.with_names(found, lambda names: canonical_names(names, output))
     excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()

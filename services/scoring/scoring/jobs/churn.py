@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.domain import churn_rules
-from scoring.jobs import buyers, people, program, propensity, tasks
+from scoring.features.rates import RatesUnusableError
+from scoring.jobs import buyers, day_rates, people, program, propensity, tasks
 from scoring.jobs.buyers import Buyers
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
@@ -65,17 +66,18 @@ def whole(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     """`run`, but what cannot be used is told as programs tell it. Raises UnusableError."""
     try:
         run(spec, output, reporter)
-    except (tasks.UnusableInputError, TooLargeError, LooksAheadError) as error:
+    except (tasks.UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError) as error:
         raise program.UnusableError(str(error)) from error
 
 
 def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
-    """The whole job. Raises UnusableInputError, TooLargeError, LooksAheadError or UnusableError."""
+    """The whole job. Raises UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError or UnusableError."""
     files = InProcess().run(tasks.inspect, spec.inputs, lambda _: None)
     files = sorted(files, key=lambda file: file.sha256)
     who, aliases, _ = people.resolve(output, spec.aliases, spec.exclude)
-    told = spec.model_dump(mode="json", exclude={"output", "inputs", "aliases", "exclude"})
-    key = fingerprint(VERSION, told, who, [file.sha256 for file in files])
+    rates, table = day_rates.read(spec.rates, spec.currency)
+    told = spec.model_dump(mode="json", exclude={"output", "inputs", "aliases", "exclude", "rates"})
+    key = fingerprint(VERSION, told, who, table, [file.sha256 for file in files])
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(tasks.WORK)
         reporter.end(State.SUCCEEDED, "was done already")
@@ -84,7 +86,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     reporter.steps = _STEPS
     reporter.done("inspect", 1, 1)
     as_of = _microseconds(spec.as_of)
-    found = buyers.read(files, output, spec.currency, spec.digits, as_of, aliases=aliases)
+    found = buyers.read(files, output, rates, spec.digits, as_of, aliases=aliases)
     output.delete(tasks.WORK)
     reporter.done("divide", 1, 1)
     horizon = timedelta(weeks=spec.horizon_weeks)
@@ -136,7 +138,7 @@ def _notes(found: Buyers, learned_from: Customers, spec: ChurnJobSpec) -> list[s
             f"{churn_rules.ROWS_MOST} rows are the most"
         )
     if found.left_out["no_rate"]:
-        notes.append(f"{found.left_out['no_rate']} purchases in currencies other than {spec.currency} are left out")
+        notes.append(f"{found.left_out['no_rate']} purchases without a rate to {spec.currency} are left out")
     if found.left_out["unusable"]:
         notes.append(f"{found.left_out['unusable']} rows without customer or time are left out")
     return notes

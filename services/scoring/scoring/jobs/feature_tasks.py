@@ -18,8 +18,8 @@ from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.features import loading
 from scoring.features.declared import LONGEST, NAMES
 from scoring.features.loading import LEFT_OUT, SCHEMA, Span
-from scoring.features.rates import DayRates
 from scoring.features.table import Flags, table
+from scoring.jobs import day_rates
 from scoring.jobs.columns import column, flags
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
 from scoring.jobs.tasks import WORK, UnusableInputError, canonical_names, check_columns, read_columns, write_columns
@@ -132,17 +132,11 @@ def _own(bucket: Bucket, output: Folder) -> tuple[pa.Table, dict[str, int]]:
     """The events of a bucket's own files, by the customers that stand for profiles; and what was left out."""
     plan = bucket.plan
     left_out = dict.fromkeys(LEFT_OUT, 0)
-    events = loading.read(bucket.files, plan.span, _rates(plan), left_out)
+    rates, _ = day_rates.read(plan.rates, plan.currency)
+    events = loading.read(bucket.files, plan.span, rates, left_out)
     if plan.aliases:
         events = loading.with_names(events, lambda names: canonical_names(names, output))
     return events, left_out
-
-
-def _rates(plan: Plan) -> DayRates:
-    if plan.rates is None:
-        return DayRates(plan.currency)
-    with opened(plan.rates) as file:
-        return DayRates.read(plan.currency, file.read().decode().splitlines())
 
 
 def _brought(bucket: Bucket, output: Folder) -> Iterable[pa.Table]:

@@ -16,11 +16,11 @@ from typing import Any
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import FEATURES, Feature
 from scoring.features.loading import LEFT_OUT
-from scoring.features.rates import DayRates, RatesUnusableError
-from scoring.jobs import feature_tasks, people, program
+from scoring.features.rates import RatesUnusableError
+from scoring.jobs import day_rates, feature_tasks, people, program
 from scoring.jobs.executor import InProcess, chosen, cpus
 from scoring.jobs.feature_tasks import Bucket, Found, Plan
-from scoring.jobs.files import Folder, fingerprint, opened, sha256
+from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError, widest_of
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, FeatureJobSpec, FeaturesSpec
@@ -64,9 +64,10 @@ def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repor
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
     declared = [described(feature) for feature in FEATURES]
+    _, rates = day_rates.read(spec.rates, spec.currency)
     plan = Plan(
         output=spec.output,
-        fingerprint=fingerprint(VERSION, declared, spec.currency, _rates(spec), who, contents),
+        fingerprint=fingerprint(VERSION, declared, spec.currency, rates, who, contents),
         instants=tuple(sorted({_microseconds(instant) for instant in instants})),
         currency=spec.currency,
         rates=spec.rates,
@@ -123,20 +124,6 @@ def _buckets(spec: FeaturesSpec, plan: Plan) -> list[Bucket]:
     for file in spec.files:
         files[file.bucket].append((file.url, file.kind))
     return [Bucket(plan, number, tuple(files[number])) for number in range(BUCKETS)]
-
-
-def _rates(spec: FeaturesSpec) -> str:
-    """A hash of the table of rates. Raises RatesUnusableError."""
-    if spec.rates is None:
-        return ""
-    try:
-        with opened(spec.rates) as file:
-            digest = sha256(file)
-            file.seek(0)
-            DayRates.read(spec.currency, file.read().decode().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise RatesUnusableError(f"{spec.rates} cannot be read: {type(error).__name__}") from error
-    return digest
 
 
 def _width(spec: FeaturesSpec, found: Sequence[Found]) -> int:

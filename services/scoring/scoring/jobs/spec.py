@@ -92,13 +92,14 @@ class ChurnJobSpec(PropensitySpec):
     """One training of a tenant's model of churn, and the scoring of its customers."""
 
     horizon_weeks: int = Field(ge=1, le=CHURN_HORIZON_WEEKS_MAX)
-    currency: str = Field(pattern="^[A-Z]{3}$", description="Purchases in others are left out and counted.")
+    currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which amounts are told in.")
     digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
     inputs: tuple[str, ...] = Field(description="See `JobSpec.inputs`.")
     aliases: str | None = Field(default=None, description="See `JobSpec.aliases`.")
     exclude: str | None = Field(
         default=None, description="Parquet file: customers who may be neither in it nor scored."
     )
+    rates: str | None = Field(default=None, description="See `FeaturesSpec.rates`.")
 
 
 class EventFile(BaseModel):

@@ -22,7 +22,7 @@ from scoring.store.jobs import COMPUTING
 from scoring.store.models import CHURN
 from scoring.store.scores import tell
 from scoring.usecases import evaluating, memberships, models, preparing, propensity_models, results
-from scoring.usecases.leased_jobs import note
+from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.memberships import Cause
 from scoring.usecases.results import CHUNK, Result
 
@@ -46,6 +46,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         **given,
         "horizon_weeks": job.horizon_weeks,
         "digits": money.digits(given["currency"]) or 0,
+        "rates": settings.day_rates_url,
         **propensity_models.known(settings, CHURN, usable),
     }
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Trains.")
@@ -121,6 +122,7 @@ def _remove_earlier(job: ScoringJob) -> int:
     """
 
     def once() -> int:
+        prove(job)
         asked = {"churn.job": {"$gt": "", "$ne": job.uid}}
         rows = list(Score.rows().find(asked, {"uid": 1, "customer": 1, "job": 1}, limit=CHUNK))
         kept = [row["uid"] for row in rows if row.get("job")]

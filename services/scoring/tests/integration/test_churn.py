@@ -264,10 +264,14 @@ def test_the_card_speaks_of_customers_who_leave(client) -> None:
         assert "most promising" not in card
 
 
-def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, settings, store) -> None:
+def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, settings, store, tmp_path) -> None:
     client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
     client.profiling()
     client.buys(customer(), 1, 30, 90)
+    client.buys(customer(), 1, 90, currency="EUR")
+    rates = tmp_path / "rates.csv"
+    rates.write_text(f"Date,USD\n{START:%Y-%m-%d},1.25\n")
+    settings = settings.model_copy(update={"day_rates_url": str(rates)})
     name = client.CreateScoringJob(scoring_job={"kind": "KIND_CHURN", "as_of": AS_OF}).name
     claim = claimed(client)
     with client.context():
@@ -280,6 +284,7 @@ def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, 
         job.message
     )
     (model,) = client.ListModels().models
+    assert "1 purchases without a rate to USD are left out" in model.message
     assert model.state == model_pb2.Model.STATE_REJECTED
     assert client.scored() == {}
 

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring import parquet
+from scoring.features.rates import DayRates
 from scoring.features.table import DAY_US, Events
-from scoring.jobs import buyers, churn, people, tasks
+from scoring.jobs import buyers, churn, day_rates, people, tasks
 from scoring.jobs.files import Folder
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.program import UnusableError
@@ -57,14 +58,41 @@ def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None
     exclude = names(tmp_path, "exclude", customer=["customers/d"])
     people.resolve(output, aliases, exclude)
     until = round(AS_OF.timestamp() * 1e6)
-    found = buyers.read(list(map(tasks.inspect, files)), output, "EUR", 2, until, aliases=True)
+    found = buyers.read(list(map(tasks.inspect, files)), output, DayRates("EUR"), 2, until, aliases=True)
     assert found.names.to_pylist() == ["customers/a", "customers/c"]
     events = found.customers.events
     assert sorted(zip(events.customer.tolist(), events.amount.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 3)]
     assert found.left_out == {"unusable": 0, "no_rate": 2}
     people.resolve(output, aliases, names(tmp_path, "exclude", customer=["customers/b"]))
-    others = buyers.read(list(map(tasks.inspect, files)), output, "EUR", 2, until, aliases=True)
+    others = buyers.read(list(map(tasks.inspect, files)), output, DayRates("EUR"), 2, until, aliases=True)
     assert others.names.to_pylist() == ["customers/c", "customers/d"]
+
+
+def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week_after_the_last(tmp_path) -> None:
+    written(tmp_path / "purchases.parquet", {"customers/a": [(40.0, 500)]})
+    abroad = {"customers/b": [(20.0, 1000), (13.0, 1000), (12.0, 1000)], "customers/c": [(30.0, 1000)]}
+    written(tmp_path / "abroad.parquet", abroad, "USD")
+    rates = tmp_path / "rates.csv"
+    days = [(AS_OF - timedelta(days=ago)).date() for ago in (25, 20)]
+    rates.write_text(f"Date,USD\n{days[0]},2\n{days[1]},1.25\n")
+    table, _ = day_rates.read(str(rates), "EUR")
+    files = [tasks.inspect(str(tmp_path / name)) for name in ("purchases.parquet", "abroad.parquet")]
+    output = Folder(str(tmp_path / "read"))
+    people.resolve(output, None, None)
+    found = buyers.read(files, output, table, 2, round(AS_OF.timestamp() * 1e6), aliases=False)
+    assert found.names.to_pylist() == ["customers/a", "customers/b"], "before the first day there is no rate either"
+    assert sorted(found.customers.events.amount.tolist()) == [500, 800, 800]
+    assert found.left_out == {"unusable": 0, "no_rate": 2}
+    inputs = tuple(str(tmp_path / name) for name in ("purchases.parquet", "abroad.parquet"))
+    for content, left_out in ((None, 4), (f"Date,USD\n{days[1]},1.25\n", 2), (f"Date,USD\n{days[0]},2\n", 3)):
+        if content is not None:
+            rates.write_text(content)
+        _, message = ran(tmp_path, "out", AS_OF, inputs=inputs, rates=content and str(rates))
+        assert f"{left_out} purchases without a rate to EUR are left out" in message
+    assert ran(tmp_path, "out", AS_OF, inputs=inputs, rates=str(rates))[1] == "was done already"
+    rates.write_text("Date,USD\nyesterday,2\n")
+    with pytest.raises(UnusableError, match="line 2: Date is no date"):
+        ran(tmp_path, "out", AS_OF, inputs=inputs, rates=str(rates))
 
 
 def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -> None:
@@ -74,7 +102,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -
         monkeypatch.setattr(buyers, "PURCHASES_MOST", most)
         monkeypatch.setattr(buyers, "available", lambda free=free: free)
         with pytest.raises(TooLargeError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
-            buyers.read([file], Folder(str(tmp_path / "out")), "EUR", 2, 0, aliases=False)
+            buyers.read([file], Folder(str(tmp_path / "out")), DayRates("EUR"), 2, 0, aliases=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +115,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ran(folder: Path, name: str, as_of: datetime, **known: Any) -> tuple[dict[str, Any], str]:
     """model.json, and what the job ended with."""
     values = {"tenant": "acme", "as_of": as_of, "horizon_weeks": WEEKS, "currency": "EUR", "digits": 2}
-    inputs = (str(folder / "purchases.parquet"),)
-    spec = ChurnJobSpec(**values, inputs=inputs, consenting=1.0, output=str(folder / name), **known)
+    values |= {"inputs": (str(folder / "purchases.parquet"),), "consenting": 1.0, "output": str(folder / name)}
+    spec = ChurnJobSpec(**(values | known))
     output = Folder(spec.output)
     churn.whole(spec, output, Reporter(output))
     found, progress = output.read_json(churn.MODEL), output.read_json("progress.json")
