@@ -15,10 +15,10 @@ from scoring.jobs.names import ordered
 from scoring.jobs.tasks import PURCHASE_COLUMNS, WORK, canonical_names, read_columns, write_batches
 from scoring.models.summary import Ints
 
-READ_ROWS = 1 << 17
+READ_ROWS = 1 << 16
 READ_BYTES = 1 << 20
 """Of a column at a time."""
-ROUND_ROWS = 1 << 17
+ROUND_ROWS = 1 << 18
 """Purchases joined by customer at a time."""
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -120,7 +120,9 @@ def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
             dictionaries = ["currency", *(["customer"] if few else [])]
             yield from pq.ParquetFile(
                 file, metadata=metadata, read_dictionary=dictionaries, pre_buffer=False, buffer_size=READ_BYTES
-            ).iter_batches(READ_ROWS, row_groups=wanted, columns=list(PURCHASE_COLUMNS), use_threads=False)
+            ).iter_batches(
+                ROUND_ROWS if few else READ_ROWS, row_groups=wanted, columns=list(PURCHASE_COLUMNS), use_threads=False
+            )
 
 
 def _repeats_customers(row_group: pq.RowGroupMetaData) -> bool:
@@ -141,7 +143,9 @@ def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> 
             complete &= flags(values.is_valid())
     times, amounts = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
     currencies = batch.column("currency")
-    currency = flags(pc.equal(currencies.dictionary, texts([work.currency])[0]))[numbers(currencies.indices)]
+    ours = flags(pc.equal(currencies.dictionary, texts([work.currency])[0]))
+    # Where there is none, the index is any number.
+    currency = ours if ours.all() else ours.take(numbers(currencies.indices), mode="clip")
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),

@@ -141,13 +141,11 @@ def purchase_days(part: Part) -> tuple[pa.Array, PurchaseDays]:
                 opened_file.get_batch(place)
                 for place in range(part.number, opened_file.num_record_batches - 1, part.partitions)
             ]
-    names, codes = ordered([batch.column("customer") for batch in batches])
-    lengths = np.concatenate([numbers(pc.list_value_length(batch.column("day"))) for batch in batches])
-    day, amount = (
-        np.concatenate([numbers(batch.column(name).flatten()) for batch in batches]) for name in ("day", "amount_minor")
-    )
+    customers, days, amounts = (values.combine_chunks() for values in pa.Table.from_batches(batches).columns)
     del batches
-    return names, PurchaseDays.of(np.repeat(codes, lengths), day, amount)
+    names, codes = ordered([customers])
+    customer = np.repeat(codes, numbers(pc.list_value_length(days)))
+    return names, PurchaseDays.of(customer, numbers(days.flatten()), numbers(amounts.flatten()))
 
 
 def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:
