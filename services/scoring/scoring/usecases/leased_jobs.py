@@ -46,6 +46,12 @@ def note(job: ScoringJob, **values: Any) -> None:
         setattr(job, field, value)
 
 
+def prove(job: ScoringJob) -> None:
+    """Makes the transaction fail unless this runner still holds the job. Raises Conflict."""
+    if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
+        raise Conflict(job.name)
+
+
 def end(job: ScoringJob, outcome: str, message: str) -> None:
     """Sets how the job ended; docstore writes it when the batch is finished."""
     job.outcome = outcome

@@ -11,7 +11,7 @@ import docstore
 from chassis import clock
 from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
-from docstore import Conflict, Row, leases
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
@@ -20,7 +20,7 @@ from scoring.store.features import ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
 from scoring.store.scores import tell
 from scoring.usecases import customer_offers, flushing, models, preparing, results
-from scoring.usecases.leased_jobs import JobFailed, note
+from scoring.usecases.leased_jobs import JobFailed, note, prove
 from scoring.usecases.results import CHUNK, Result
 
 PROGRAM = "scoring.jobs.train_offers"
@@ -126,6 +126,7 @@ def _remove_earlier(job: ScoringJob) -> int:
     """Takes away the offers of some of the customers for whom this job made none; returns of how many."""
 
     def once() -> int:
+        prove(job)
         rows = CustomerOffers.rows().find({"job": {"$gt": "", "$ne": job.uid}}, {"customer": 1}, limit=CHUNK)
         names = [row["customer"] for row in rows]
         customer_offers.remove(names)
@@ -135,8 +136,7 @@ def _remove_earlier(job: ScoringJob) -> int:
 
 
 def _replace_associations(job: ScoringJob, found: Row) -> None:
-    if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
-        raise Conflict(job.name)
+    prove(job)
     ItemAssociation.rows().delete_many({})
     rows = [
         {

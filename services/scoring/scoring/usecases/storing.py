@@ -7,13 +7,14 @@ from typing import Any
 import docstore
 from chassis import clock
 from chassis.lifecycle import Stopping
-from docstore import Conflict, Row, leases
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import Score, Scorer, ScoringJob, histories
 from scoring.store.histories import CURRENT
 from scoring.usecases import evaluating, memberships, results, score_rows
+from scoring.usecases.leased_jobs import prove
 from scoring.usecases.memberships import Cause
 from scoring.usecases.models import register
 from scoring.usecases.results import CHUNK, Result
@@ -57,8 +58,7 @@ def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> No
     }
 
     def once() -> None:
-        if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
-            raise Conflict(job.name)
+        prove(job)
         Scorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
 
     docstore.in_transaction(once)
@@ -71,6 +71,8 @@ def _remove_earlier(job: ScoringJob) -> int:
     """
 
     def once() -> int:
+        # Else a runner that stood still would take away what a later job has stored since.
+        prove(job)
         of_others = {"job": {"$gt": "", "$ne": job.uid}}
         earlier = [row["uid"] for row in Score.rows().find(of_others, {"uid": 1}, limit=CHUNK)]
         newer = score_rows.newer(earlier, job.as_of)

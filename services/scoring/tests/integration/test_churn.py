@@ -203,12 +203,14 @@ def test_a_job_of_lifetime_value_leaves_who_has_only_a_risk(client) -> None:
     with client.context():
         Score.rows().insert_many([{"uid": alone.partition("/")[2], "customer": alone, **of_other}])
     plant(client, [score_row(both, **of_other)])
+    client.CreateScoringJob()
+    job = claimed(client)
     with client.context():
-        job = ScoringJob.new(as_of=AS_OF, horizon_weeks=52, discount_basis_points=0)
         assert storing._remove_earlier(job) == 2, "the one that was planted first is there, too"
         planted = {"uid": {"$in": [name.partition("/")[2] for name in (alone, both)]}}
         left = {row["customer"] for row in Score.rows().find(planted)}
         Score.rows().delete_many(planted)
+        ScoringJob.rows().delete_one({"uid": job.uid})
     assert left == {alone}
 
 

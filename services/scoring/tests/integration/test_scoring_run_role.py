@@ -14,12 +14,12 @@ from chassis import clock
 from docstore import batches
 from docstore.aliases import AliasChange
 from localrun.ports import free_port
-from scoring.store import FeatureManifest, Score, ScoringJob, StagedPurchase
+from scoring.store import CustomerOffers, FeatureManifest, Score, ScoringJob, StagedPurchase
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import people, results, running
+from scoring.usecases import churn, offering, people, results, running, storing
 from testkit import eventually
 
-from .conftest import START, customer, purchase
+from .conftest import START, claimed, customer, plant, purchase, score_row
 
 SERVICE = "scoring"
 State = scoring_job_pb2.ScoringJob
@@ -222,3 +222,20 @@ def _run_in_process(client, settings, store) -> None:
         batches.finish(job, running.run_job(job, settings, store, threading.Event()))
         assert Score.rows().count({}) <= 2
     assert client.GetScoringJob(name=job.name).state == State.STATE_SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", [storing, churn, offering])
+def test_a_runner_that_lost_its_job_takes_nothing_of_later_ones_away(client, kind) -> None:
+    name = customer()
+    later = {"job": "later", "churn": {"job": "later"}}
+    plant(client, [score_row(name, **later)])
+    client.CreateScoringJob()
+    job = claimed(client)
+    with client.context():
+        CustomerOffers.rows().insert_many([{"uid": name.rpartition("/")[2], "customer": name, "job": "later"}])
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"lease.token": "of another runner"}})
+        with pytest.raises(docstore.Conflict):
+            kind._remove_earlier(job)
+        assert Score.rows().count({"job": "later", "churn.job": "later"}) == 1
+        assert CustomerOffers.rows().count({}) == 1
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"state": batches.FAILED}})
