@@ -53,9 +53,11 @@ def follow_alias(change: AliasChange) -> None:
     customer_offers.remove([change.customer])
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
+        profile = profile_of(canonical)
+        histories.forget(profile)
         customer_offers.remove([canonical])
-        leads.remove_of(profile_of(canonical))
-        journey_entrants.forget(profile_of(canonical))
+        leads.remove_of(profile)
+        journey_entrants.forget(profile)
 
 
 def _leave(uids: Collection[str], cause: Cause.Cause) -> None:

@@ -205,3 +205,15 @@ def test_an_objection_while_a_score_is_stored_wins(client, at, rescore, scorer, 
 def _object(client: Client, name: str) -> None:
     with client.context():
         docstore.in_transaction(lambda: people.object_to_profiling(name, "consents/c", T0))
+
+
+def test_nothing_is_kept_of_who_is_merged_with_somebody_who_objects(client, at, rescore, scorer) -> None:
+    at(T0)
+    anna, bert = customer(), customer()
+    client.buys(anna, 5)
+    rescore()
+    with client.context():
+        assert PurchaseHistory.rows().count({"known": True}) == 1
+        docstore.in_transaction(lambda: people.object_to_profiling(bert, "consents/c", T0))
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
+        assert PurchaseHistory.rows().count({}) == 0
