@@ -37,7 +37,7 @@ def test_names_that_share_their_first_eight_bytes(tail):
     names = [f"customers/{place * 7919 % 40_000:08d}{tail}" for place in range(20_000)] * 2
     twins = [f"customers/{place:08d}"[: 18 - len("x")] + "x" + tail for place in range(30)]
     check(names + twins)
-    # Eight bytes alone do not tell these apart: their order is that of the hash.
+    # Eight bytes alone do not tell these apart.
     check([f"customers/aaaaaaaa{tail}{number:04d}" for number in range(200)] * 2)
     check([f"{lead}customers/{number:08d}" for number in range(100) for lead in ("xxxxxxxxx", "xxxxxxxxy")])
 
