@@ -19,6 +19,7 @@ PURPOSE = "purposes/profiling"
 OBJECTORS = 12
 SEGMENT = "valuable-and-at-risk"
 EXPRESSION = "lifetime_value > 100 AND p_alive < 0.5 AND frequency >= 2"
+BOUGHT = "count('Order Completed') >= 1"
 SHOWN = 5
 
 
@@ -62,13 +63,19 @@ class Scoring:
         self.story.api.post("/v1/consents:withdraw", body)
 
     def _purchases_known(self) -> None:
-        """Waits until scoring has heard of every purchase that identity knows."""
-        orders = len(self.story.file.orders)
+        """Waits until scoring has heard of every purchase that identity knows, and of who is one person."""
+        orders = self.story.file.orders
+        buyers = len({order.customer for order in orders})
 
         def known() -> bool:
-            return int(self.story.api.get("/v1/purchases:summarize").get("purchaseCount", 0)) == orders
+            return int(self.story.api.get("/v1/purchases:summarize").get("purchaseCount", 0)) == len(orders)
 
-        wait_for(known, f"{orders} purchases known to scoring")
+        def merged() -> bool:
+            bought = self.story.api.get("/v1/segments:preview", expression=BOUGHT)
+            return int(bought.get("memberCount", 0)) == buyers
+
+        wait_for(known, f"{len(orders)} purchases known to scoring")
+        wait_for(merged, f"{buyers} buyers known to scoring, each once")
 
     def _score(self) -> Json:
         """Runs the job to its end, with its own progress as the bar."""
