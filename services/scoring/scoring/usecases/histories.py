@@ -69,23 +69,26 @@ def take_in(uids: Collection[str]) -> None:
     news = list(rows.find(there))
     rows.delete_many(there)
     scorer = Scorer.rows().find_one({"uid": CURRENT}, {"currency": 1})
-    if scorer is None and not first_job_at_work():
+    job = None if scorer else first_job_at_work()
+    if scorer is None and job is None:
         # Nobody is scored yet: files and stage have it all.
         return
     currency = scorer["currency"] if scorer else None
     bought: dict[str, list[Bought]] = defaultdict(list)
     for row in news:
+        # What came before the job began is in its files, and in its scores up to the instant they look from.
+        known = milliseconds(job["as_of"]) if job and row["uid"] < job["uid"] else None
         for each in row["purchases"]:
             # Neither refunds nor other currencies change a score.
-            if currency in (each["y"], None) and each["a"] >= 0:
+            if currency in (each["y"], None) and each["a"] >= 0 and (known is None or each["t"] > known):
                 bought[each["c"]].append(Bought(each["t"], each["a"]))
     if bought:
         _add(bought, currency)
 
 
-def first_job_at_work() -> bool:
-    """Whether a job is at work that may leave something to score with; it may know nothing of what is bought now."""
-    return ScoringJob.rows().find_one({**ACTIVE, "kind": LIFETIME_VALUE}, {"_id": 1}) is not None
+def first_job_at_work() -> Row | None:
+    """The job at work (uid, as_of) that may leave something to score with; it knows nothing of what is bought now."""
+    return ScoringJob.rows().find_one({**ACTIVE, "kind": LIFETIME_VALUE}, {"uid": 1, "as_of": 1})
 
 
 def _add(bought: Mapping[str, list[Bought]], currency: str | None) -> None:

@@ -251,6 +251,7 @@ def test_what_is_bought_while_the_first_job_is_at_work_is_scored_when_there_is_s
 
     client.buys(anna, 1)
     assert keep() == 0, "the job to come knows it"
+    client.buys(anna, 3)  # and this, which is taken in after the job has begun
     job = client.CreateScoringJob()
     client.buys(bert, 2)
     assert keep() == keep() == 1
