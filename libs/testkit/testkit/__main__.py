@@ -44,9 +44,7 @@ TOGETHER = (
 )
 """All packages, those that take longest first."""
 APART = (
-    "e2e/test_story.py",
-    "e2e/test_faults.py",
-    "e2e/test_privacy.py",
+    "e2e/searches",
     "libs/eventing/tests/test_outages.py",
     "services/scoring/tests/integration/jobs",
     "services/scoring/tests/unit",
