@@ -33,8 +33,11 @@ JobState = scoring_job_pb2.ScoringJob
 
 
 def shop(number: int, seed: int = 5) -> dict[str, list[tuple[float, int]]]:
-    """Customers who buy about every 24 days: days before AS_OF and cents. Those with small baskets soon leave."""
-    chance = random.Random(seed)
+    """Customers who buy about every 24 days: days before AS_OF and cents. Those with small baskets soon leave.
+
+    Their names, by which folds are made, are of the seed, too: so is the model.
+    """
+    chance, names = random.Random(seed), random.Random(seed)
     bought: dict[str, list[tuple[float, int]]] = {}
     while len(bought) < number:
         small = len(bought) % 2 == 0
@@ -44,7 +47,7 @@ def shop(number: int, seed: int = 5) -> dict[str, list[tuple[float, int]]]:
         while day > max(left, 0):
             found.append((day, round((800 if small else 6000) * chance.uniform(0.7, 1.4))))
             day -= chance.gammavariate(2, 12) + 0.05
-        bought[customer()] = found
+        bought[f"customers/{uuid.UUID(int=names.getrandbits(128))}"] = found
     return bought
 
 
@@ -160,7 +163,7 @@ def test_a_risk_names_the_planted_reason_its_model_and_its_decision(client, boug
     small = [name for name in fresh if purchases_are_small(bought[name])]
     large = [name for name in fresh if not purchases_are_small(bought[name])]
     means = [sum(found[name].churn_risk.probability.value for name in names) / len(names) for names in (small, large)]
-    assert means[0] > means[1] + 0.15, means
+    assert means[0] > 2 * means[1], means
     named = Counter(reason.feature for name in small for reason in found[name].churn_risk.reasons if reason.points > 0)
     assert named["mean_order_value_365d"] > len(small) / 2, named
     for scores in found.values():
