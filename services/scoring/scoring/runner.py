@@ -3,14 +3,13 @@
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pymongo.errors
 from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import client, metric_names, telemetry, tenancy
-from chassis.errors import RapportError
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
@@ -98,7 +97,7 @@ def _loop(name: str, stopping: Stopping, every_s: float, work: Callable[[], obje
             except pymongo.errors.PyMongoError as error:
                 failures = min(failures + 1, 6)
                 logger.warning("%s waits: the database cannot be used (%s)", name, type(error).__name__)
-            except (RapportError, OSError) as error:
+            except Exception as error:
                 failures = min(failures + 1, 6)
                 logger.exception("%s failed: %s", name, type(error).__name__)
 
@@ -115,12 +114,9 @@ def _score_leads(settings: ScoringSettings, store: BlobStore, stopping: Stopping
 
 
 def _flush(settings: ScoringSettings, store: BlobStore) -> None:
-    for tenant in flushing.waiting_tenants(settings):
-        with tenancy.service_context(tenant, method="flush"):
-            flushing.flush(settings, store)
-    for tenant in activity.waiting_tenants(settings):
-        with tenancy.service_context(tenant, method="flush"):
-            activity.flush(settings, store)
+    purchases, others = (functools.partial(each.flush, settings, store) for each in (flushing, activity))
+    due = [(tenant, purchases) for tenant in flushing.waiting_tenants(settings)]
+    _of_each("flush", [*due, *((tenant, others) for tenant in activity.waiting_tenants(settings))])
 
 
 def _oldest_staged_age() -> float:
@@ -130,11 +126,28 @@ def _oldest_staged_age() -> float:
 def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
     """Removes what nothing needs any more: events that are out, ended jobs and their files, files nobody names."""
     batches.delete_expired(ScoreChange)
-    for tenant in _tenants():
-        with tenancy.service_context(tenant, method="tidy"):
-            running.remove_files(store)
-            activity.retire(settings, store)
-            flushing.remove_orphans(store)
+
+    def tidy() -> None:
+        running.remove_files(store)
+        activity.retire(settings, store)
+        flushing.remove_orphans(store)
+
+    _of_each("tidy", [(tenant, tidy) for tenant in _tenants()])
+
+
+def _of_each(method: str, due: Iterable[tuple[str, Callable[[], object]]]) -> None:
+    """Works for each tenant, for the others too where it fails for one; raises the last failure when all had a turn."""
+    failure = None
+    for tenant, work in due:
+        with tenancy.service_context(tenant, method=method):
+            try:
+                work()
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is raised once the others had their turn
+                failure = error
+    if failure is not None:
+        raise failure
 
 
 def _tenants() -> list[str]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 
+import pymongo.errors
 from pymongo import UpdateOne
 
 import docstore
 from chassis import clock, ids, tenancy
-from chassis.errors import FailedPrecondition, RapportError, Unavailable
+from chassis.errors import FailedPrecondition, Unavailable
 from docstore import Row, aliases, leases
 from docstore.blobs import BlobStore
 from eventing import tombstones
@@ -40,6 +41,8 @@ _SILENT_S = 1.0
 """When a tenant's customers are looked at again while consent does not answer."""
 _PURPOSELESS_S = 60.0
 """The same while there is no purpose to ask consent about."""
+_FAILED_S = 10.0
+"""The same after anything else went wrong, such as a file that cannot be read."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +69,10 @@ def rescore_due(settings: ScoringSettings, blobs: BlobStore) -> int:
         with tenancy.service_context(tenant, method="rescore"):
             try:
                 keep(settings, blobs)
-            except RapportError:
-                # The other tenants must not wait for this one.
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception:
+                # The other tenants must not wait for this one, whatever is the matter with its files.
                 logger.exception("rescore failed for one tenant")
     return len(tenants)
 
@@ -93,6 +98,9 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
         logger.warning("customers who bought wait: %s", error.reason)
         pause_s = _SILENT_S if isinstance(error, Unavailable) else _PURPOSELESS_S
         return True
+    except Exception:
+        pause_s = _FAILED_S
+        raise
     finally:
         leases.release(rows, leased, pause_s=pause_s)
 

@@ -3,8 +3,10 @@
 import random
 import signal
 import threading
+import uuid
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from rapport.scoring.v1 import model_pb2, scoring_job_pb2
@@ -14,12 +16,16 @@ from chassis import clock
 from docstore import batches
 from docstore.aliases import AliasChange
 from localrun.ports import free_port
-from scoring.store import CustomerOffers, FeatureManifest, Score, ScoringJob, StagedPurchase
+from scoring import runner as runners
+from scoring.domain.buckets import bucket_of
+from scoring.store import CustomerOffers, FeatureManifest, PurchaseHistory, Score, ScoringJob, StagedPurchase
+from scoring.store.features import PURCHASES, subject_of
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import churn, offering, people, results, running, storing
+from scoring.usecases import churn, offering, people, rescoring, results, running, storing
 from testkit import eventually
 
-from .conftest import START, claimed, customer, plant, purchase, score_row
+from . import left_models
+from .conftest import START, Client, claimed, customer, plant, purchase, score_row
 
 SERVICE = "scoring"
 State = scoring_job_pb2.ScoringJob
@@ -239,3 +245,52 @@ def test_a_runner_that_lost_its_job_takes_nothing_of_later_ones_away(client, kin
         assert Score.rows().count({"job": "later", "churn.job": "later"}) == 1
         assert CustomerOffers.rows().count({}) == 1
         ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"state": batches.FAILED}})
+
+
+@pytest.fixture
+def tenants(client, channels) -> list[Client]:
+    """Two, in the order in which role `run` looks after them."""
+    return sorted((client, Client(*channels, f"t{uuid.uuid4().hex[:12]}")), key=lambda each: each.tenant)
+
+
+def test_a_damaged_file_of_one_tenant_keeps_no_other_from_its_scores(tenants, settings, store) -> None:
+    damaged, _ = tenants
+    name = customer()
+    file = {"name": "damaged.parquet", "bucket": bucket_of(name), "rows": 1, "currencies": {}}
+    with damaged.context():
+        store.put(subject_of(file["bucket"]), file["name"], b"no file of purchases")
+        FeatureManifest.rows().insert_many([{"uid": PURCHASES, "revision": 0, "files": [file]}])
+    for each in tenants:
+        left_models.leave(each)
+        each.buys(name, 1)
+    rescoring.rescore_due(settings, store)
+    assert [each.scored().keys() for each in tenants] == [set(), {name}]
+    with damaged.context():
+        PurchaseHistory.rows().delete_many({})
+
+
+def test_a_tenant_whose_files_cannot_be_written_keeps_no_other_from_being_written(tenants, settings, store) -> None:
+    barred, _ = tenants
+    for each in tenants:
+        each.buys(customer(), 1)
+    folder = Path(settings.blob_url.removeprefix("file://")) / barred.tenant
+    folder.write_text("where a folder is to be")
+    with pytest.raises(OSError):
+        runners._flush(settings.model_copy(update={"flush_seconds": 0.0}), store)
+    assert [staged(each) for each in tenants] == [1, 0]
+    folder.unlink()
+
+
+def test_a_loop_goes_on_after_any_failure() -> None:
+    stopping, calls = threading.Event(), []
+
+    def work() -> None:
+        calls.append(len(calls))
+        if len(calls) == 1:
+            raise ValueError("of one tenant's making")
+        stopping.set()
+
+    loop = runners._loop("test", stopping, 0.001, work)
+    loop.start()
+    loop.join(10)
+    assert calls == [0, 1]
