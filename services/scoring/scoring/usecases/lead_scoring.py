@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import pymongo.errors
 from pymongo import UpdateOne
 from rapport.scoring.v1 import events_pb2
 
@@ -43,6 +44,8 @@ MODELS_MOST = 16
 LEASE_S = 60.0
 _SCANS = 4
 _AGAIN_S = 1.0
+_FAILED_S = 60.0
+"""When leads are looked at again whose scoring failed, as by a model that cannot be read."""
 _SILENT = timedelta(seconds=2)
 """When leads of known customers are looked at again while consent does not answer."""
 _PURPOSELESS = timedelta(minutes=10)
@@ -101,6 +104,12 @@ def score_due(settings: ScoringSettings, blobs: BlobStore) -> int:
             except Unavailable as error:
                 logger.warning("%d leads wait: %s", len(rows), error.reason)
                 due.hand_back(Lead, rows, _AGAIN_S)
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception:
+                # The leads of other tenants must not wait for these, whatever is the matter with their model.
+                logger.exception("%d leads of one tenant could not be scored", len(rows))
+                due.hand_back(Lead, rows, _FAILED_S)
     return count
 
 
@@ -134,6 +143,12 @@ def _step(settings: ScoringSettings, blobs: BlobStore, leased: Row) -> int:
     except Unavailable as error:
         logger.warning("leads of a tenant wait: %s", error.reason)
         due.hand_back(LeadScan, [leased], _AGAIN_S)
+        return 0
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception:
+        logger.exception("all leads of one tenant could not be scored")
+        due.hand_back(LeadScan, [leased], _FAILED_S)
         return 0
     more = len(rows) == AT_ONCE
     changes = {"after": rows[-1]["uid"] if rows else leased["after"], "scored": leased["scored"] + scored}

@@ -17,13 +17,15 @@ from chassis import clock, ids
 from docstore import batches, explain
 from docstore.blobs import BlobStore
 from localrun.ports import free_port
+from scoring.domain import gates
 from scoring.handlers import Handlers
 from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
-from scoring.store import Lead
+from scoring.store import Lead, Model
 from scoring.store.leads import SCORED
+from scoring.store.models import ARTEFACT, LEAD_CONVERSION
 from scoring.usecases import lead_scoring, lead_training, people, preparing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
@@ -398,3 +400,21 @@ def test_every_query_has_its_index(client) -> None:
         explain.assert_indexed(Lead, {"customer": {"$in": ["customers/a", "customers/b"]}}, max_keys=4)
         old = {"create_time": {"$lte": clock.now()}}
         explain.assert_indexed(Lead, old, [("create_time", -1), ("_id", -1)], limit=10, max_keys=12)
+
+
+def test_a_damaged_model_of_one_tenant_keeps_no_other_ones_leads_waiting(client, channels, score, store) -> None:
+    damaged = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    values = {"kind": LEAD_CONVERSION, "number": 1, "state": gates.CHAMPION, "as_of": clock.now(), "fallback": False}
+    with damaged.context():
+        model = Model.new(
+            **values, customers=1, purchases=1, fingerprint="f" * 64, currency="USD", artefact_sha256="0" * 64
+        ).insert()
+        store.put(model.subject, ARTEFACT, b"not what was stored")
+    before = len(scores(client))
+    for each in (damaged, client):
+        comes(each, has_phone=True)
+    while score():
+        continue
+    assert (len(scores(client)), len(scores(damaged))) == (before + 1, 0)
+    with damaged.context():
+        Lead.rows().delete_many({})
