@@ -9,9 +9,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+import pymongo.errors
+
 import docstore
 from chassis import clock, tenancy
-from chassis.errors import RapportError
 from docstore import Conflict, Row, leases
 from docstore.documents import TenantDocument
 from scoring.domain.happenings import Happening
@@ -27,6 +28,8 @@ _CHUNK = 500
 _SIGNALS = 50
 _SIGNALS_SIZE = 1_000
 _PATIENCE_S = 60.0
+_FAILED_S = 10.0
+"""When a tenant's segments are looked at again after a failure."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +45,10 @@ def evaluate_due(owner: str = "") -> int:
         with tenancy.service_context(tenant, method="evaluate"):
             try:
                 keep(owner)
-            except RapportError:
-                # The other tenants must not wait for this one.
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception:
+                # The other tenants must not wait for this one, whatever is the matter with its data.
                 logger.exception("evaluate failed for one tenant")
     return len(tenants)
 
@@ -75,6 +80,7 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
     turns = (_take_in_signals, _look_at_due, _let_out_of_deleted, _scan)
     end = time.monotonic() + budget_s
     renewed = time.monotonic()
+    pause_s = 0.0
     try:
         while True:
             worked = [turn(leased) for turn in turns]
@@ -89,8 +95,13 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
     except LeaseLost:
         logger.warning("another process took over a tenant's segments")
         return False
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception:
+        pause_s = _FAILED_S
+        raise
     finally:
-        leases.release(rows, leased)
+        leases.release(rows, leased, pause_s=pause_s)
 
 
 def waiting_tenants() -> list[str]:

@@ -98,6 +98,8 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
         logger.warning("customers who bought wait: %s", error.reason)
         pause_s = _SILENT_S if isinstance(error, Unavailable) else _PURPOSELESS_S
         return True
+    except pymongo.errors.PyMongoError:
+        raise
     except Exception:
         pause_s = _FAILED_S
         raise

@@ -18,10 +18,19 @@ from docstore.aliases import AliasChange
 from localrun.ports import free_port
 from scoring import runner as runners
 from scoring.domain.buckets import bucket_of
-from scoring.store import CustomerOffers, FeatureManifest, PurchaseHistory, Score, ScoringJob, StagedPurchase
+from scoring.store import (
+    CustomerOffers,
+    FeatureManifest,
+    Profile,
+    PurchaseHistory,
+    Score,
+    ScoringJob,
+    SegmentSignal,
+    StagedPurchase,
+)
 from scoring.store.features import PURCHASES, subject_of
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import churn, offering, people, rescoring, results, running, storing
+from scoring.usecases import churn, evaluating, offering, people, rescoring, results, running, storing
 from testkit import eventually
 
 from . import left_models
@@ -279,6 +288,21 @@ def test_a_tenant_whose_files_cannot_be_written_keeps_no_other_from_being_writte
         runners._flush(settings.model_copy(update={"flush_seconds": 0.0}), store)
     assert [staged(each) for each in tenants] == [1, 0]
     folder.unlink()
+
+
+def test_a_profile_of_one_tenant_that_cannot_be_read_keeps_no_other_from_its_segments(tenants) -> None:
+    name = customer()
+    for each in tenants:
+        each.segment("purchases >= 1")
+        plant(each, [score_row(name)])
+    damaged, _ = tenants
+    with damaged.context():
+        row = {"customer": name, "spread": 1, "series": [{}]}
+        Profile.rows().update_one({"uid": name.rpartition("/")[2]}, {"$set": row}, upsert=True)
+    evaluating.evaluate_due()
+    assert [each.members() for each in tenants] == [set(), {name}]
+    with damaged.context():
+        SegmentSignal.rows().delete_many({})
 
 
 def test_a_loop_goes_on_after_any_failure() -> None:
