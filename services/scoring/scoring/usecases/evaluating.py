@@ -13,6 +13,7 @@ import pymongo.errors
 
 import docstore
 from chassis import clock, tenancy
+from chassis.errors import RapportError
 from docstore import Conflict, Row, leases
 from docstore.documents import TenantDocument
 from scoring.domain.happenings import Happening
@@ -95,7 +96,7 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
     except LeaseLost:
         logger.warning("another process took over a tenant's segments")
         return False
-    except pymongo.errors.PyMongoError:
+    except (pymongo.errors.PyMongoError, RapportError):
         raise
     except Exception:
         pause_s = _FAILED_S

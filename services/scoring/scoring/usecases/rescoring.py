@@ -17,7 +17,7 @@ from pymongo import UpdateOne
 
 import docstore
 from chassis import clock, ids, tenancy
-from chassis.errors import FailedPrecondition, Unavailable
+from chassis.errors import FailedPrecondition, RapportError, Unavailable
 from docstore import Row, aliases, leases
 from docstore.blobs import BlobStore
 from eventing import tombstones
@@ -98,7 +98,7 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
         logger.warning("customers who bought wait: %s", error.reason)
         pause_s = _SILENT_S if isinstance(error, Unavailable) else _PURPOSELESS_S
         return True
-    except pymongo.errors.PyMongoError:
+    except (pymongo.errors.PyMongoError, RapportError):
         raise
     except Exception:
         pause_s = _FAILED_S
