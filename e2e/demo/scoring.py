@@ -65,7 +65,9 @@ class Scoring:
     def _purchases_known(self) -> None:
         """Waits until scoring has heard of every purchase that identity knows, and of who is one person."""
         orders = self.story.file.orders
-        buyers = len({order.customer for order in orders})
+        # Who objects is in no segment, by any name.
+        objecting = {person.number for person in self.objectors}
+        buyers = len({order.customer for order in orders} - objecting)
 
         def known() -> bool:
             return int(self.story.api.get("/v1/purchases:summarize").get("purchaseCount", 0)) == len(orders)
