@@ -33,7 +33,7 @@ from scoring.models.offers import Listing, OfferModel, Purchases
 from scoring.models.offers.ranking import Bools
 from scoring.models.offers.training import HORIZON_DAYS, MOST_ITEMS
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
 SUCCESS, MODEL, OFFERS, ASSOCIATIONS = "_SUCCESS", "model.json", "offers-0.parquet", "associations.json"
 FEATURES = {"products_bought": 1, "days_since_bought": 1}

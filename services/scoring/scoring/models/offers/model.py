@@ -77,7 +77,7 @@ class OfferModel:
     rebuying: Floats
     """How often buyers of the item buy it again, compared with the usual item."""
     buyers: Floats
-    """Share of recent customers who bought the item."""
+    """Share of recent customers who bought the item; 0 where these are fewer than `wording.LEAST_BUYERS`."""
     horizon_days: int
     """How far ahead probabilities look."""
     of_new: Calibration | None = None

@@ -9,6 +9,7 @@ from scoring.models.offers.calibration import calibrate
 from scoring.models.offers.history import Purchases
 from scoring.models.offers.model import OfferModel
 from scoring.models.offers.ranking import Ranking
+from scoring.models.offers.wording import LEAST_BUYERS
 
 MOST_ITEMS = 10_000
 """EASE keeps a number for each pair of items (400 MB here); above, the most bought items are kept."""
@@ -131,6 +132,7 @@ def _fitted(
     if settings.ease and weights is None:
         weights = ease.weights(purchases.last_bought(as_of, settings.half_life), settings.strength)
     recent = purchases.between(as_of - horizon, as_of)
+    share = recent.buyers / max(int((recent.breadth > 0).sum()), 1)
     return OfferModel(
         names=purchases.names,
         weights=weights,
@@ -140,7 +142,7 @@ def _fitted(
         prior=settings.prior,
         popularity=purchases.popularity(as_of, settings.popular_half_life),
         rebuying=purchases.rebuying(),
-        buyers=recent.buyers / max(int((recent.breadth > 0).sum()), 1),
+        buyers=np.where(recent.buyers >= LEAST_BUYERS, share, 0.0),
         horizon_days=horizon,
     )
 

@@ -11,7 +11,7 @@ from scoring.models.baskets.rules import percent
 NAMED = 2
 _LEAST_SHARE = 0.1
 """A second item is named when it adds a tenth or more of what the first one does."""
-_LEAST_BUYERS = 5
+LEAST_BUYERS = 5
 """Fewer people than this are an anecdote, and somebody might know them."""
 
 Also = Callable[[int], tuple[int, int]]
@@ -37,8 +37,8 @@ class Parts:
 def reason(parts: Parts, names: NDArray[np.str_], buyers: float, also: Also | None = None) -> str:
     """`because you bought X and Y: 31 % of those who bought X bought it, too`, and the like.
 
-    buyers: share of customers who bought the item lately. also: of the item whose reason it is; without it no share of
-    others' buyers is told.
+    buyers: share of customers who bought the item lately, 0 where they are too few to tell. also: of the item whose
+    reason it is; without it no share of others' buyers is told.
     """
     strongest = parts.shares[0] if parts.shares else 0.0
     if parts.days and parts.repeat >= max(parts.from_others, parts.popular):
@@ -47,7 +47,7 @@ def reason(parts: Parts, names: NDArray[np.str_], buyers: float, also: Also | No
         shares = zip(parts.others, parts.shares, strict=True)
         named = [str(names[code]) for code, share in shares if share >= _LEAST_SHARE * strongest]
         both, of = also(parts.others[0]) if also else (0, 0)
-        told = f": {percent(both, of)} of those who bought {named[0]} bought it, too" if both >= _LEAST_BUYERS else ""
+        told = f": {percent(both, of)} of those who bought {named[0]} bought it, too" if both >= LEAST_BUYERS else ""
         return f"because you bought {' and '.join(named)}{told}"
     share = f"{100 * buyers:.0f} %" if buyers >= 0.1 else f"{100 * buyers:.1f} %"
     return f"because many buy it: {share} of customers lately" if buyers >= 0.001 else "because others buy it"

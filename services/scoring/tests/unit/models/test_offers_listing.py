@@ -81,3 +81,21 @@ def test_what_does_not_sell_is_listed_for_nobody() -> None:
     sells = np.arange(len(known.names)) % 3 > 0
     listed = np.concatenate([listing.item for listing in listings(model, known, END, sells)])
     assert set(np.unique(listed).tolist()) - {-1} == set(np.flatnonzero(sells).tolist())
+
+
+def test_shares_of_fewer_than_five_buyers_are_told_nobody() -> None:
+    """Six customers: each bought something that nobody else did, and five of them tea."""
+    who, item = np.array([*((who, who) for who in range(6)), *((who, 6) for who in range(5))]).T
+    names = [*(f"item{number}" for number in range(6)), "tea"]
+    given = Purchases.of(who, item, np.full(len(who), END - 1), names, 6)
+    model = fit(given, END)
+    every = np.ones(len(names), dtype=np.bool_)
+    (listing,) = listings(model, given, END, every)
+    told = {
+        (model.names[code], why)
+        for codes, whys in zip(listing.item, listing.reasons, strict=True)
+        for code, why in zip(codes, whys, strict=False)
+        if "bought" not in why
+    }
+    others = {(name, "because others buy it") for name in names[:6]}
+    assert told == {*others, ("tea", "because many buy it: 83 % of customers lately")}
