@@ -220,6 +220,8 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
                 continue
             sums = pa.table([kept.column("currency"), kept.column("amount_minor")], ["currency", "amount"])
             for found in sums.group_by("currency").aggregate([("amount", "count"), ("amount", "sum")]).to_pylist():
+                if not found["amount_count"]:
+                    continue
                 total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})
                 total["rows"] += found["amount_count"]
                 total["amount_minor"] += found["amount_sum"]
