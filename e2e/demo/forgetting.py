@@ -33,12 +33,19 @@ class Forgetting:
         body = {"customer": customer, "evidence": {"method": "METHOD_SIGNED_IN", "origin": "demo-shop.example/account"}}
         request = self.story.api.post("/v1/erasureRequests", body)
 
+        def steps() -> dict[str, str]:
+            return {step["service"]: step["state"] for step in self.story.api.get(f"/v1/{request['name']}")["steps"]}
+
         def completed() -> Json:
             found = self.story.api.get(f"/v1/{request['name']}")
             return found if found["state"] == "STATE_COMPLETED" else {}
 
         with report.console.status("  every service erases, twice, until no late write can be left"):
-            done = wait_for(completed, "the answers of all services", timeout=120)
+            try:
+                done = wait_for(completed, "the answers of all services", timeout=120)
+            except TimeoutError as late:
+                late.add_note(f"where they stand: {steps()}")
+                raise
         report.check("8", "services that erased", sorted(SERVICES), sorted(step["service"] for step in done["steps"]))
         found = self._search(texts)
         report.check(
