@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 _SWEEP_S = 2.0
 _AWAIT_MS = 1000
 """How long one wait on the stream lasts: a stop is noticed in between."""
-_PACE_S = 0.02
+_PACE_S = 0.01
 """From the beginning of one pass to that of the next: under load, what is written meanwhile goes out together."""
 _BUSY = 1000
 """After so many documents a look everywhere is cheaper than going through what the stream tells of them."""
