@@ -36,8 +36,7 @@ class ScoringSettings(Settings):
     day_rates_url: str | None = Field(
         default=None,
         description="Table of day rates, a CSV file as the European Central Bank publishes it (eurofxref-hist.csv), a "
-        "path or an fsspec address. Without one, features and jobs of churn leave out amounts in other currencies than "
-        "the main one.",
+        "path or an fsspec address. Without one, amounts in other currencies than the main one are left out.",
     )
     flush_rows: int = Field(
         default=5_000, ge=1, le=50_000, description="Staged purchases that are written to files at once, at most."

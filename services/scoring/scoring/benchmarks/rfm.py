@@ -21,6 +21,7 @@ from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.benchmarks.purchases import Shop
 from scoring.benchmarks.rfm_peers import with_duckdb, with_polars
+from scoring.features.rates import DayRates
 from scoring.jobs import dividing, layout, tasks
 from scoring.jobs.columns import numbers
 from scoring.jobs.executor import InProcess, cpus
@@ -122,7 +123,7 @@ def ours(
         output=f"file://{folder}",
         fingerprint="benchmark",
         as_of_us=1 << 62,
-        currency=currency,
+        rates=DayRates(currency),
         bounds=layout.bounds(files, int(partitions)),
         aliases=False,
         excluded=False,

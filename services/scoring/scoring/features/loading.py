@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.features.conversion import converted
 from scoring.features.declared import OTHER, PURCHASE, kind_of
-from scoring.features.rates import DAY_US, STALE_DAYS, DayRates
+from scoring.features.rates import DayRates
 from scoring.features.table import Events, Flags, Ints
 from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.files import opened
@@ -132,7 +133,7 @@ def _batch(batch: pa.RecordBatch, span: Span, rates: DayRates, left_out: dict[st
             column(kind),
             column(time.astype(np.int64)),
             column(amount),
-            _as_coded(orders.fill_null("") if orders.null_count else orders),
+            _without_null(orders),
             column(ids.astype(np.int64)),
         ],
         schema=SCHEMA,
@@ -158,27 +159,25 @@ def _kinds(batch: pa.RecordBatch) -> Ints:
 def _amounts(batch: pa.RecordBatch, kind: Ints, time: Ints, rates: DayRates) -> tuple[Ints, Flags]:
     """Amounts in the main currency, and which events have one or need none."""
     currencies = batch.column("currency")
-    known = _valid(batch.column("amount_minor")) & _valid(currencies) & (kind != OTHER)
-    found = np.where(known, numbers(batch.column("amount_minor")), 0).astype(np.int64)
-    codes = numbers(currencies.indices)
-    for code, currency in enumerate(currencies.dictionary.to_pylist()):
-        rows = np.flatnonzero(known & (codes == code))
-        if currency == rates.main or not len(rows):
-            continue
-        days, factors = (np.array(values) for values in rates.factors(currency))
-        if not len(days):
-            known[rows], found[rows] = False, 0
-            continue
-        day = time[rows] // DAY_US
-        places = np.searchsorted(days, day, side="right") - 1
-        fresh = (places >= 0) & (days[np.maximum(places, 0)] >= day - STALE_DAYS)
-        found[rows] = np.where(fresh, np.rint(found[rows] * factors[np.maximum(places, 0)]), 0).astype(np.int64)
-        known[rows] = fresh
+    asked = _valid(batch.column("amount_minor")) & _valid(currencies) & (kind != OTHER)
+    found, known = converted(rates, currencies, numbers(batch.column("amount_minor")), time, asked)
     return found, known | (kind == OTHER)
 
 
 def _as_coded(values: pa.Array) -> pa.Array:
     return pa.DictionaryArray.from_arrays(values.indices.cast(pa.int32()), values.dictionary.cast(pa.string()))
+
+
+def _without_null(values: pa.Array) -> pa.Array:
+    """The same with the empty text for null. Arrow's own `fill_null` decodes all of them."""
+    if not values.null_count:
+        return _as_coded(values)
+    known = values.dictionary.cast(pa.string())
+    empty = known.index("").as_py()
+    if empty < 0:
+        known, empty = pa.concat_arrays([known, texts([""])]), len(known)
+    codes = np.where(_valid(values), numbers(values.indices), empty).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(column(codes), known)
 
 
 def _chunk(values: pa.ChunkedArray) -> pa.Array:

@@ -18,3 +18,13 @@ def read(url: str | None, currency: str) -> tuple[DayRates, str]:
             return DayRates.read(currency, file.read().decode().splitlines()), digest
     except (OSError, UnicodeDecodeError) as error:
         raise RatesUnusableError(f"{url} cannot be read: {type(error).__name__}") from error
+
+
+def notes(converted: int, without: int, currency: str) -> list[str]:
+    """What a job's message says of purchases in other currencies than the main one: how many count, how many cannot."""
+    found = []
+    if converted:
+        found.append(f"{converted} purchases in other currencies count in {currency} by the rate of their day")
+    if without:
+        found.append(f"{without} purchases without a rate to {currency} are left out")
+    return found

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.features.conversion import converted
+from scoring.features.rates import DayRates
 from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.names import ordered
@@ -30,7 +33,8 @@ class Division:
     output: str
     fingerprint: str
     as_of_us: int
-    currency: str
+    rates: DayRates
+    """To the currency that purchases are summed up in."""
     bounds: tuple[str, ...]
     """First customer of each partition but the first: partitions are ranges of customer ids."""
     aliases: bool
@@ -50,7 +54,7 @@ class Group:
     def file(self) -> str:
         """The file it makes: in rounds, one record batch a partition; in each one row a customer, ascending.
 
-        An empty batch at its end tells how many rows were left out.
+        An empty batch at its end tells how many rows were left out, and converted.
         """
         return f"{WORK}/days-{self.division.fingerprint[:16]}-{self.number}.arrow"
 
@@ -62,53 +66,60 @@ _DAYS_SCHEMA = pa.schema(
         ("amount_minor", pa.list_(pa.int64())),
     ]
 )
-LEFT_OUT = ("unusable", "later", "other_currency", "refund", "excluded")
+LEFT_OUT = ("unusable", "later", "no_rate", "refund", "excluded")
+CONVERTED = "converted"
+COUNTED = (*LEFT_OUT, CONVERTED)
+"""Why rows do not count; and of those that do how many are in other currencies than the main one."""
 
 
 def divide(group: Group) -> dict[str, int]:
-    """Reads purchases, joins those of a customer, and sorts them into partitions; returns how many were left out."""
+    """Reads purchases, joins those of a customer, and sorts them into partitions; returns how many were COUNTED."""
     work = group.division
     output = Folder(work.output)
     if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
         with output.open(group.file) as file:
             return _told_at_the_end(pa.ipc.open_file(file))
-    left_out = dict.fromkeys(LEFT_OUT, 0)
+    counts = dict.fromkeys(COUNTED, 0)
 
     def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
-        for purchases in _rounds(group.pieces, work, left_out):
+        for purchases in _rounds(group.pieces, work, counts):
             table = _by_customer(purchases, output, work)
+            counts[CONVERTED] += _of_included(purchases.converted, output, work)
             if work.excluded:
-                table = _without_excluded(table, output, left_out)
+                table = _without_excluded(table, output, counts)
             yield from ((part, {}) for part in _parts(table, work.bounds))
-        yield table.slice(0, 0), {name: str(count) for name, count in left_out.items()}
+        yield table.slice(0, 0), {name: str(count) for name, count in counts.items()}
 
     # Names hardly shrink, and compressing them takes longer than writing them.
     write_batches(output, group.file, _DAYS_SCHEMA, written(), compression=None)
-    return left_out
+    return counts
 
 
-Purchases = tuple[list[pa.Array], list[Ints], list[Ints]]
-"""Customers, days and amounts, in parts."""
+class Purchases(NamedTuple):
+    """In parts. amounts: in the main currency. converted: customers once for each purchase in another one."""
+
+    customers: list[pa.Array]
+    days: list[Ints]
+    amounts: list[Ints]
+    converted: list[pa.Array]
 
 
-def _rounds(pieces: tuple[tuple[str, int], ...], work: Division, left_out: dict[str, int]) -> Iterable[Purchases]:
+def _rounds(pieces: tuple[tuple[str, int], ...], work: Division, counts: dict[str, int]) -> Iterable[Purchases]:
     """The purchases that count, so many at a time as bounds the memory of a task, at least once."""
-    rounds, rows, found = 0, 0, _none()
+    rounds, rows, found = 0, 0, Purchases([], [], [], [])
     for batch in _batches(pieces):
-        kept = _usable(batch, work, left_out)
-        found[0].append(kept.column("customer"))
-        found[1].append(numbers(kept.column("event_time")) // _MICROSECONDS_PER_DAY)
-        found[2].append(numbers(kept.column("amount_minor")))
+        kept, abroad = _usable(batch, work.rates, work.as_of_us, counts)
+        found.customers.append(kept.column("customer"))
+        found.days.append(numbers(kept.column("event_time")) // _MICROSECONDS_PER_DAY)
+        found.amounts.append(numbers(kept.column("amount_minor")))
+        if len(abroad):
+            found.converted.append(kept.column("customer").take(column(abroad)).cast(pa.string()))
         rows += len(kept)
         if rows >= ROUND_ROWS:
             yield found
-            rounds, rows, found = rounds + 1, 0, _none()
+            rounds, rows, found = rounds + 1, 0, Purchases([], [], [], [])
     if rows or not rounds:
         yield found
-
-
-def _none() -> Purchases:
-    return [], [], []
 
 
 def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
@@ -135,28 +146,52 @@ def _repeats_customers(row_group: pq.RowGroupMetaData) -> bool:
     return False
 
 
-def _usable(batch: pa.RecordBatch, work: Division, left_out: dict[str, int]) -> pa.RecordBatch:
-    """Rows that count; the others are counted by the first reason that holds."""
+def _usable(
+    batch: pa.RecordBatch, rates: DayRates, as_of_us: int, counts: dict[str, int]
+) -> tuple[pa.RecordBatch, Ints]:
+    """Rows that count, with amounts in the main currency, and the places of those that were in another one.
+
+    The others are counted by the first reason that holds.
+    """
     complete = np.ones(len(batch), dtype=bool)
     for values in batch.columns:
         if values.null_count:
             complete &= flags(values.is_valid())
-    times, amounts = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
+    times, paid = numbers(batch.column("event_time")), numbers(batch.column("amount_minor"))
     currencies = batch.column("currency")
-    ours = flags(pc.equal(currencies.dictionary, texts([work.currency])[0]))
-    # Where there is none, the index is any number.
-    currency = ours if ours.all() else ours.take(numbers(currencies.indices), mode="clip")
+    ours = flags(pc.equal(currencies.dictionary, texts([rates.main])[0]))
+    home = rated = complete
+    if not ours.all():
+        # Where there is none, the index is any number.
+        home = ours.take(numbers(currencies.indices), mode="clip")
+        amounts, rated = converted(rates, currencies, paid, times, complete)
+        place = batch.schema.get_field_index("amount_minor")
+        batch = batch.set_column(place, "amount_minor", column(amounts))
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),
-        ("later", times <= work.as_of_us),
-        ("other_currency", currency),
-        ("refund", amounts >= 0),
+        ("later", times <= as_of_us),
+        ("no_rate", rated),
+        ("refund", paid >= 0),
     ):
         if not good.all():
-            left_out[name] += int((left & ~good).sum())
+            counts[name] += int((left & ~good).sum())
             left &= good
-    return batch if left.all() else batch.take(column(np.flatnonzero(left)))
+    kept = batch if left.all() else batch.take(column(np.flatnonzero(left)))
+    return kept, np.flatnonzero(~home[left])
+
+
+def _of_included(customers: list[pa.Array], output: Folder, work: Division) -> int:
+    """How many of these names stand for customers who are not excluded."""
+    if not customers:
+        return 0
+    names = pa.chunked_array(customers).combine_chunks()
+    if not work.excluded:
+        return len(names)
+    if work.aliases:
+        names = canonical_names(names, output)
+    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+    return int((~flags(pc.is_in(names, excluded))).sum())
 
 
 def _joined(parts: list[Ints]) -> Ints:
@@ -165,7 +200,7 @@ def _joined(parts: list[Ints]) -> Ints:
 
 def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
     """One row a customer."""
-    customers, days, amounts = purchases
+    customers, days, amounts, _ = purchases
     names, codes = ordered(customers)
     if work.aliases:
         names, merged = ordered([canonical_names(names, output)])
@@ -190,10 +225,10 @@ def _sorted_places(codes: Ints) -> Ints:
     return places
 
 
-def _without_excluded(table: pa.RecordBatch, output: Folder, left_out: dict[str, int]) -> pa.RecordBatch:
+def _without_excluded(table: pa.RecordBatch, output: Folder, counts: dict[str, int]) -> pa.RecordBatch:
     excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     hit = pc.is_in(table.column("customer"), excluded)
-    left_out["excluded"] += len(table.filter(hit).column("day").flatten())
+    counts["excluded"] += len(table.filter(hit).column("day").flatten())
     return table.filter(pc.invert(hit))
 
 
@@ -219,4 +254,4 @@ def _first_not_below(names: pa.Array, bound: str) -> int:
 
 def _told_at_the_end(reader: pa.ipc.RecordBatchFileReader) -> dict[str, int]:
     told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
-    return {name: int(told[name.encode()]) for name in LEFT_OUT}
+    return {name: int(told[name.encode()]) for name in COUNTED}

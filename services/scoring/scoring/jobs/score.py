@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from scoring.jobs import dividing, judge, layout, people, program, scores, tasks
+from scoring.features.rates import RatesUnusableError
+from scoring.jobs import day_rates, dividing, judge, layout, people, program, scores, tasks
 from scoring.jobs import fit as fitting
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
@@ -22,7 +23,7 @@ from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
-VERSION = "3"
+VERSION = "4"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
@@ -37,7 +38,7 @@ def main() -> int:
 def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     try:
         run(spec, output, reporter)
-    except (tasks.UnusableInputError, TooLargeError) as error:
+    except (tasks.UnusableInputError, TooLargeError, RatesUnusableError) as error:
         raise program.UnusableError(str(error)) from error
     except Exception:
         # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
@@ -46,14 +47,16 @@ def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
 
 
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
-    """The whole job. Raises UnusableInputError or TooLargeError, both telling how to mend it."""
+    """The whole job. Raises UnusableInputError, TooLargeError or RatesUnusableError, telling how to mend it."""
     threads = spec.threads or min(cpus(), MOST_THREADS)
     files = InProcess(threads).run(tasks.inspect, spec.inputs, _counting(reporter, "inspect", len(spec.inputs)))
     # By content: names and order of files change nothing.
     files = sorted(files, key=lambda file: file.sha256)
     rows = sum(file.rows for file in files)
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
-    window = fingerprint(VERSION, spec.as_of.astimezone(UTC).isoformat(), spec.currency, who, [f.sha256 for f in files])
+    rates, rate_table = day_rates.read(spec.rates, spec.currency)
+    instant = spec.as_of.astimezone(UTC).isoformat()
+    window = fingerprint(VERSION, instant, spec.currency, rate_table, who, [file.sha256 for file in files])
     known = [model.model_dump(mode="json", exclude={"url"}) for model in spec.models]
     key = fingerprint(window, spec.partitions, spec.horizon_weeks, spec.discount, known, spec.consenting)
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
@@ -68,13 +71,13 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             output=spec.output,
             fingerprint=fingerprint(window, spec.partitions),
             as_of_us=_microseconds(spec.as_of),
-            currency=spec.currency,
+            rates=rates,
             bounds=layout.bounds(files, spec.partitions),
             aliases=aliases,
             excluded=excluded,
         )
         groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
-        left_out = executor.run(dividing.divide, groups, _counting(reporter, "divide", len(groups)))
+        divided = executor.run(dividing.divide, groups, _counting(reporter, "divide", len(groups)))
         as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
         cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
         names = tuple(group.file for group in groups)
@@ -89,7 +92,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         )
         judged = judge.judge(output, executor, parts, fitted, spec)
         reporter.done("fit", 1, 1)
-        counted = {name: sum(counts[name] for counts in left_out) for name in dividing.LEFT_OUT}
+        counted = {name: sum(counts[name] for counts in divided) for name in dividing.COUNTED}
         model = {**_model(spec, window, fitted, rows, counted), "judgement": judged.told}
         pieces = [
             scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))
@@ -131,11 +134,11 @@ def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool 
     return count
 
 
-def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, left_out: dict[str, int]) -> dict[str, Any]:
+def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, counted: dict[str, int]) -> dict[str, Any]:
     parameters = fitted.parameters
+    left_out = {name: counted[name] for name in dividing.LEFT_OUT}
     messages = list(fitted.choice.messages)
-    if left_out["other_currency"]:
-        messages.append(f"{left_out['other_currency']} purchases in currencies other than {spec.currency} are left out")
+    messages += day_rates.notes(counted[dividing.CONVERTED], left_out["no_rate"], spec.currency)
     if left_out["unusable"]:
         messages.append(f"{left_out['unusable']} rows without customer, time, amount or currency are left out")
     if not fitted.customers:
@@ -151,6 +154,7 @@ def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, left_out: dict
         "window_end": _instant(fitted.last_day),
         "purchases": rows - sum(left_out.values()),
         "left_out": left_out,
+        "converted": counted[dividing.CONVERTED],
         "customers": fitted.customers,
         "parameters": parameters,
         "metrics": fitted.metrics,

@@ -39,7 +39,8 @@ class JobSpec(ProgramSpec):
     as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
     horizon_weeks: int = Field(ge=1, le=520)
     discount: float = Field(ge=0, le=1, description="Annual discount rate.")
-    currency: str = Field(pattern="^[A-Z]{3}$", description="Purchases in other currencies are left out and counted.")
+    currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which scores are told in.")
+    rates: str | None = Field(default=None, description="See `FeaturesSpec.rates`.")
     inputs: tuple[str, ...] = Field(
         description="Immutable Parquet files: customer (pseudonymous id), order_id, event_time (timestamp[us, UTC]), "
         "amount_minor (int64), currency. Each row is a purchase; negative amounts (refunds) are left out and counted."

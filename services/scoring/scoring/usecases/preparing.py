@@ -34,6 +34,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         **given,
         "horizon_weeks": job.horizon_weeks,
         "discount": job.discount_basis_points / 10_000,
+        "rates": settings.day_rates_url,
         "partitions": settings.job_partitions,
         "models": [known_model(settings, role, model) for role, model in models.known(given["currency"])],
         "ray_from_purchases": settings.ray_from_purchases,

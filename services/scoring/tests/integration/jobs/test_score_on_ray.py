@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,21 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def here(shop: Shop) -> JobSpec:
+def abroad(shop: Shop) -> dict[str, Any]:
+    """A third of the purchases in dollars, and a table of rates for some of their days."""
+    rates = shop.folder / "rates.csv"
+    days = (AS_OF - timedelta(days=days) for days in range(0, 560, 9))
+    rates.write_text("Date,USD\n" + "".join(f"{day:%Y-%m-%d},{1 + day.day / 77}\n" for day in days))
+    currencies = ["USD" if place % 3 == 0 else "EUR" for place in range(len(shop.table))]
+    place = shop.table.schema.get_field_index("currency")
+    table = shop.table.set_column(place, "currency", pa.array(currencies))
+    return {"inputs": shop.files("abroad", 3, table), "rates": str(rates)}
+
+
+@pytest.fixture
+def here(shop: Shop, abroad: dict[str, Any]) -> JobSpec:
     """The same job, done in this process."""
-    spec = shop.spec("here", partitions=3)
+    spec = shop.spec("here", partitions=3, **abroad)
     shop.run(spec)
     return spec
 
@@ -179,9 +192,9 @@ def driver(spec: JobSpec, cluster: Cluster, folder: Path, workers: dict[str, str
 
 
 def test_two_nodes_give_equal_scores_also_if_the_submitter_is_killed(
-    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path
+    shop: Shop, abroad: dict[str, Any], here: JobSpec, cluster: Cluster, tmp_path: Path
 ):
-    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto", **abroad)
     handle = launch(spec, tmp_path / "job", cluster.dashboard)
     assert handle.pid is not None
     eventually(lambda: cluster.jobs() or handle.pid is None, timeout=60)
@@ -192,7 +205,9 @@ def test_two_nodes_give_equal_scores_also_if_the_submitter_is_killed(
     assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
     assert len(cluster.jobs()) == 1, "it stayed with the job that was submitted before"
     assert scores_of(spec).equals(scores_of(here))
-    assert model_of(spec)["parameters"] == model_of(here)["parameters"]
+    told, ours = model_of(spec), model_of(here)
+    assert told["parameters"] == ours["parameters"]
+    assert told["converted"] == ours["converted"] > 0 < ours["left_out"]["no_rate"] == told["left_out"]["no_rate"]
     assert (Folder(spec.output).read_json(SUCCESS) or {})["place"] == "on Ray, 2 nodes, 2 CPUs"
 
 
@@ -220,9 +235,9 @@ def test_two_nodes_write_the_features_that_one_process_writes(shop: Shop, cluste
 
 
 def test_tasks_of_a_killed_worker_are_done_by_another(
-    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
+    shop: Shop, abroad: dict[str, Any], here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
 ):
-    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto", **abroad)
     # In each worker process, with a file open: one of the two that score eight partitions comes to its fourth.
     with failpoint("pyarrow.parquet:write_table", call=4) as there:
         workers = {name: os.environ[name] for name in ("FAILPOINT", "PYTHONPATH")}
@@ -234,9 +249,9 @@ def test_tasks_of_a_killed_worker_are_done_by_another(
 
 
 def test_after_the_head_is_killed_the_job_goes_on_from_the_last_finished_partition(
-    shop: Shop, here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
+    shop: Shop, abroad: dict[str, Any], here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
 ):
-    spec = shop.spec("out", partitions=PARTITIONS, executor="auto")
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto", **abroad)
     # 3 files, 1 group, 8 sums, 1 fit: with the 16th call three partitions are scored.
     with failpoint("scoring.jobs.progress:Reporter.done", call=16, action="pause") as there:
         job = driver(spec, cluster, tmp_path, {})

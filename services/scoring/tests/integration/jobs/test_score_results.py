@@ -132,9 +132,44 @@ def test_what_does_not_count_is_left_out_and_counted(shop: Shop):
     found = of(shop.run(spec), "customers/x")
     assert (found["purchases"], found["revenue_minor"], found["age_weeks"]) == (1, 1_000, 0.0)
     model = model_of(spec)
-    assert model["left_out"] == {"unusable": 1, "later": 1, "other_currency": 1, "refund": 1, "excluded": 0}
-    assert model["purchases"] == shop.table.num_rows + 1
-    assert "1 purchases in currencies other than EUR" in model["message"]
+    assert model["left_out"] == {"unusable": 1, "later": 1, "no_rate": 1, "refund": 1, "excluded": 0}
+    assert (model["purchases"], model["converted"]) == (shop.table.num_rows + 1, 0)
+    assert "1 purchases without a rate to EUR are left out" in model["message"]
+
+
+def test_other_currencies_count_by_the_rate_of_their_day_at_most_a_week_old(shop: Shop, monkeypatch):
+    monkeypatch.setattr(dividing, "ROUND_ROWS", 500)
+    dated = shop.folder / "rates.csv"
+    dated.write_text(f"Date,USD\n{AS_OF:%Y-%m-%d},1.25\n{AS_OF - timedelta(days=60):%Y-%m-%d},2\n")
+    ago = [AS_OF - timedelta(days=days) for days in (0, 53, 52)]
+    abroad = [row("customers/x", ago[0], 1_001, "USD"), row("customers/x", ago[1], 1_003, "USD")]
+    abroad += [row("customers/x", ago[0], -500, "USD"), row("customers/y", ago[1], 400, "USD")]
+    left = [row("customers/x", ago[2], 1_000, "USD"), row("customers/x", ago[0], 77, "CHF")]
+    others = shop.table.slice(0, 900)
+    table = with_rows(others, [*abroad, *left])
+    # Whoever merged with somebody that may not be scored is not counted among the converted.
+    merged = {
+        "aliases": shop.names("aliases", customer=["customers/y"], canonical=["customers/z"]),
+        "exclude": shop.names("exclude", customer=["customers/y"]),
+    }
+    spec = shop.spec("out", inputs=shop.files("abroad", 2, table), rates=str(dated), **merged)
+    scores = shop.run(spec)
+    found = of(scores, "customers/x")
+    assert (found["purchases"], found["revenue_minor"]) == (2, 801 + 502), "800.8 and 501.5, half to even"
+    model = model_of(spec)
+    assert (model["converted"], model["purchases"]) == (2, len(others) + 2)
+    assert model["left_out"] == {"unusable": 0, "later": 0, "no_rate": 2, "refund": 1, "excluded": 1}
+    assert (
+        "2 purchases in other currencies count in EUR by the rate of their day; 2 purchases without"
+        in (model["message"])
+    )
+    # The same as if they had been made in the main currency.
+    home = [row("customers/x", ago[0], 801), row("customers/x", ago[1], 502)]
+    plain = shop.spec("plain", inputs=shop.files("plain", 3, with_rows(others, home)))
+    assert shop.run(plain).equals(scores)
+    assert progress_of(spec).message == model["message"]
+    dated.write_text(dated.read_text().replace("1.25", "1"))
+    assert of(shop.run(spec), "customers/x")["revenue_minor"] == 1_001 + 502, "another table is another job"
 
 
 def test_who_objects_is_neither_in_training_nor_in_scores(shop: Shop, monkeypatch: pytest.MonkeyPatch):
