@@ -246,7 +246,7 @@ def _lived(values: Mapping[str, Any]) -> str:
         return "not measured yet"
     seen = values["outcomes"][0]
     error = seen["error"]
-    return f"{_number(error['value'])} ({_number(error['low'])} to {_number(error['high'])}), {seen['weeks']:g} weeks"
+    return f"{_number(error['value'])} ({_number(error['low'])} to {_number(error['high'])}), {seen['weeks']:.3g} weeks"
 
 
 def _plots(card: Card) -> dict[str, Markup | None]:
@@ -265,8 +265,10 @@ def _plots(card: Card) -> dict[str, Markup | None]:
                 "Cumulative gain", shares, lines, f"share of {words.rows}, the {words.first} first"
             )
         if beside := test.get("champion_deciles"):
+            # Where the champion has learned from part of the test, both are told of the rest.
+            mine = test.get("deciles_beside", deciles)
             series = [
-                _series("this model, real", deciles, "actual", "a"),
+                _series("this model, real", mine, "actual", "a"),
                 _series("champion of then, real", beside, "actual", "b"),
             ]
             found["beside"] = _tenths(f"Real {words.events} in the tenths each model made", series, words)

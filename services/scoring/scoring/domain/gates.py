@@ -168,7 +168,7 @@ def roll_back(error: Interval, promised: float, previous: float | None) -> tuple
     `previous` is the error of the model before it on the same customers; None when there is none to come back.
     """
     told = (
-        f"its error on purchases since is {error.value:.3f} ({error.low:.3f} to {error.high:.3f}) "
+        f"its error since is {error.value:.3f} ({error.low:.3f} to {error.high:.3f}) "
         f"of that of expecting the same of everybody; it promised {promised:.3f}"
     )
     if not degraded(error, promised):

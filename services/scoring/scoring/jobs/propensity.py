@@ -87,7 +87,7 @@ def train(
 
     Raises UnusableError for rows that nothing may be learned from, or a stored model that is damaged.
     """
-    watched = propensity_watch.watch(data, purpose.horizon_days, _stored(spec.champion), _stored(spec.previous))
+    watched = propensity_watch.watch(data, purpose.horizon_days, [_stored(each) for each in spec.models])
     executor = InProcess()
     reporter.place = executor.place
 
@@ -110,6 +110,7 @@ def train(
         final.classifier,
         propensity.reference_of(final),
         newest,
+        round(spec.as_of.timestamp() * 1e6),
         found.promised if found else None,
         propensity_watch.histograms(data, told),
     )
@@ -122,7 +123,7 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
     artefact = propensity.dump(trained.model)
     told = [each for each in final.findings if not (purpose.in_time and each.kind is FindingKind.LEAK)]
     messages = [finding.message for finding in told]
-    if trained.verdict.state != CHAMPION and not spec.champion:
+    if trained.verdict.state != CHAMPION and watched.champion is None:
         messages.insert(0, f"no model has passed its gates yet: {purpose.without}")
     candidates = {name: one.setting for name, one in final.classifier.candidates.items()}
     parameters = {
@@ -153,7 +154,7 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
                 "gates": [gate.to_dict() for gate in trained.verdict.gates],
             },
             "test": test.kept if test else {},
-            "champion": _name(spec.champion),
+            "champion": _name(watched.champion),
             "standing": _name(watched.standing),
             "rollback": {"falls": watched.falls, "message": watched.message},
             "outcomes": watched.outcomes,
@@ -165,14 +166,12 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
     }
 
 
-def _stored(known: KnownModel | None) -> Known | None:
-    if known is None:
-        return None
+def _stored(known: KnownModel) -> Known:
     with opened(known.url) as file:
         if sha256(file) != known.sha256:
             raise program.UnusableError(f"the stored form of {known.name} is damaged: promote another model")
     with opened(known.url) as file:
-        return Known(known.name, propensity.load(json.load(file)))
+        return Known(known.name, known.role, propensity.load(json.load(file)))
 
 
 def _known(data: Labelled, learn: Ints, test: Ints) -> propensity_gates.Known:
@@ -198,14 +197,16 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
     # The champion has learned from some of the tested rows, or from all: held against these it would be flattered.
     new = np.flatnonzero(test.dates > np.datetime64(champion.newest if champion else 0, "us"))
     new_events, new_others = map(int, _counts(test.labels[new]))
+    comparable = champion is not None and propensity_gates.comparable(new_events, new_others)
+    theirs = champion.probability(test.table.take(new)) if champion and comparable else None
     figures = Trial(
         auc=against_rival.challenger,
         rival_auc=against_rival.champion,
         against_rival=_interval(against_rival),
         against_base_rate=_share(classifier.compare(test.labels, told[BASE_RATE], mine).log_loss),
-        against_champion=_share(_compared(champion, test.take(new), mine[new]).log_loss)
-        if champion and propensity_gates.comparable(new_events, new_others)
-        else None,
+        against_champion=None
+        if theirs is None
+        else _share(classifier.compare(test.labels[new], theirs, mine[new]).log_loss),
         new_events=new_events,
         new_others=new_others,
         calibration_error=of_mine.ece.value,
@@ -220,20 +221,24 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
         f"test_{words.counted}": int(test.labels.sum()),
     }
     kept = {
-        "deciles": [
-            {"expected": _round(each.predicted), "actual": _round(each.observed), "customers": each.rows}
-            for each in calibration_curve(test.labels, mine, _TENTHS)
-        ],
+        "deciles": _deciles(test.labels, mine),
         "miscalibration": _round(of_mine.ece.value),
         "customers": len(test),
     }
+    if theirs is not None:
+        # Side by side on the rows that are new to both.
+        kept["deciles_beside"] = _deciles(test.labels[new], mine[new])
+        kept["champion_deciles"] = _deciles(test.labels[new], theirs)
     promised = propensity_watch.error_share(test, mine, purpose.horizon_days).value
     kept["promised"] = {str(purpose.horizon_days): promised}
     return Test(figures, metrics, kept, promised)
 
 
-def _compared(champion: Propensity, data: Labelled, mine: Floats) -> classifier.Comparison:
-    return classifier.compare(data.labels, champion.probability(data.table), mine)
+def _deciles(labels: Floats, told: Floats) -> list[dict[str, Any]]:
+    return [
+        {"expected": _round(each.predicted), "actual": _round(each.observed), "customers": each.rows}
+        for each in calibration_curve(labels, told, _TENTHS)
+    ]
 
 
 def _figures(found: classifier.Metrics) -> dict[str, Any]:
@@ -254,7 +259,7 @@ def _counting(reporter: Reporter, total: int) -> Callable[[Training], None]:
     return count
 
 
-def _name(known: KnownModel | Known | None) -> str:
+def _name(known: Known | None) -> str:
     return known.name if known else ""
 
 

@@ -2,7 +2,7 @@
 moved from those it learned from. Only rows count whose outcomes are newer than all it learned from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,44 +22,51 @@ SCORE = "probability"
 
 @dataclass(frozen=True)
 class Known:
-    """A model of an earlier job."""
+    """A model of an earlier job. role: see `jobs.spec.KnownModel`."""
 
     name: str
+    role: str
     model: Propensity
 
 
 @dataclass(frozen=True)
 class Watched:
-    """What is told of the champion. standing: who scores unless something better is found."""
+    """What is told of the models. champion: who scored so far; standing: who does unless something better is found."""
 
     outcomes: tuple[dict[str, Any], ...]
     drifts: tuple[dict[str, Any], ...]
     falls: bool
     message: str
+    champion: Known | None
     standing: Known | None
 
 
-def watch(data: Labelled, horizon_days: int, champion: Known | None, previous: Known | None) -> Watched:
-    """Measures the champion, and whether the model before it comes back. horizon_days: how long outcomes take."""
-    if champion is None:
-        return Watched((), (), False, "", None)
-    new = since(data, champion.model)
-    events = int(new.labels.sum())
-    if not propensity_gates.comparable(events, len(new) - events):
-        return Watched((), (), False, "", champion)
-    outcome = _outcome(champion, new, horizon_days)
+def watch(data: Labelled, horizon_days: int, known: Sequence[Known]) -> Watched:
+    """Measures each model, and whether the one before the champion comes back. horizon_days: how long outcomes take."""
+    of_role = {each.role: each for each in reversed(known)}
+    champion, previous = of_role.get("champion"), of_role.get("previous")
+    lived = {each.name: new for each in known if _tells(new := since(data, each.model))}
+    outcomes = tuple(_outcome(each, lived[each.name], horizon_days) for each in known if each.name in lived)
+    if champion is None or champion.name not in lived:
+        return Watched(outcomes, (), False, "", champion, champion)
+    new = lived[champion.name]
     falls, message = False, ""
     if champion.model.promised is not None:
         before = _error(new, previous.model, horizon_days).value if previous else None
         falls, message = gates.roll_back(_error(new, champion.model, horizon_days), champion.model.promised, before)
     standing = previous if falls else champion
     assert standing is not None
-    return Watched((outcome,), tuple(_drifts(standing.model, new)), falls, message, standing)
+    return Watched(outcomes, tuple(_drifts(standing.model, new)), falls, message, champion, standing)
 
 
 def since(data: Labelled, model: Propensity) -> Labelled:
     """Those whose outcomes are newer than what the model learned from."""
     return data.take(np.flatnonzero(data.dates > np.datetime64(model.newest, "us")))
+
+
+def _tells(new: Labelled) -> bool:
+    events = int(new.labels.sum())
+    return propensity_gates.comparable(events, len(new) - events)
 
 
 def error_share(data: Labelled, probability: Floats, horizon_days: int) -> gates.Interval:
@@ -91,7 +98,7 @@ def _outcome(known: Known, data: Labelled, horizon_days: int) -> dict[str, Any]:
     promised = known.model.promised
     return {
         "model": known.name,
-        "weeks": _round(float((data.dates.max() - data.dates.min()) / np.timedelta64(DAYS_PER_WEEK, "D"))),
+        "weeks": _round(_weeks(known.model, data, horizon_days)),
         "customers": len(data),
         "expected": _round(float(told.sum())),
         "actual": int(data.labels.sum()),
@@ -100,6 +107,12 @@ def _outcome(known: Known, data: Labelled, horizon_days: int) -> dict[str, Any]:
         "degraded": promised is not None and gates.degraded(error, promised),
         "deciles": [asdict(tenth) for tenth in comparison.tenths(_rows(data, horizon_days), told)],
     }
+
+
+def _weeks(model: Propensity, data: Labelled, horizon_days: int) -> float:
+    """From the instant the model looked from until the outcome of the newest row was known."""
+    known = data.dates.max() + np.timedelta64(horizon_days, "D")
+    return float((known - np.datetime64(model.as_of, "us")) / np.timedelta64(DAYS_PER_WEEK, "D"))
 
 
 def _drifts(model: Propensity, data: Labelled) -> list[dict[str, Any]]:

@@ -75,8 +75,7 @@ class PropensitySpec(ProgramSpec):
 
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Outcomes that were known then count.")
-    champion: KnownModel | None = Field(default=None, description="The model that scores now.")
-    previous: KnownModel | None = Field(default=None, description="Comes back if the champion fails.")
+    models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs; all are measured.")
     consenting: float = Field(ge=0, le=1, description="Share of those that may be learned from.")
 
 

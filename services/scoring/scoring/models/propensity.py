@@ -47,6 +47,8 @@ class Propensity:
     """Quantiles, 0 to 1 in steps of half a percent."""
     newest: int
     """Rows of later dates than this (microseconds since 1970) have outcomes it has not learned from."""
+    as_of: int
+    """The instant it looked from, in microseconds since 1970."""
     promised: float | None
     """Squared error on the rows it was tested on, as a share of that of telling all the same; None if not tested."""
     histograms: Mapping[str, Histogram]
@@ -75,6 +77,7 @@ def dump(model: Propensity) -> dict[str, Any]:
         "classifier": base64.b64encode(classifier.to_bytes(model.classifier)).decode(),
         "reference": list(model.reference),
         "newest": model.newest,
+        "as_of": model.as_of,
         "promised": model.promised,
         "histograms": {name: asdict(found) for name, found in model.histograms.items()},
     }
@@ -86,4 +89,6 @@ def load(stored: Mapping[str, Any]) -> Propensity:
     histograms = {
         name: Histogram(tuple(found["edges"]), tuple(found["counts"])) for name, found in stored["histograms"].items()
     }
-    return Propensity(whole, tuple(stored["reference"]), stored["newest"], stored["promised"], histograms)
+    # Models of before the instant was kept: what they learned of happened until about then.
+    as_of = stored.get("as_of", stored["newest"])
+    return Propensity(whole, tuple(stored["reference"]), stored["newest"], as_of, stored["promised"], histograms)

@@ -47,7 +47,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "horizon_weeks": job.horizon_weeks,
         "digits": money.digits(given["currency"]) or 0,
         "rates": settings.day_rates_url,
-        **propensity_models.known(settings, CHURN, usable),
+        "models": propensity_models.known(settings, CHURN, usable),
     }
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Trains.")
 

@@ -43,7 +43,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
         "leads": url(settings, job.subject, _FILE),
-        **propensity_models.known(settings, LEAD_CONVERSION),
+        "models": propensity_models.known(settings, LEAD_CONVERSION, _usable),
         "consenting": len(kept) / len(rows) if rows else 1.0,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, refused=len(rows) - len(kept), message="Trains.")
@@ -67,6 +67,13 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
             return f"{scored} open leads have new scores of {made.name}."
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
+
+
+def _usable(model: Model) -> bool:
+    # numpy comes with it: only once there is a model.
+    from scoring.models.lead_conversion import FEATURES
+
+    return bool(dict(model.features) == FEATURES)
 
 
 def _refused(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> set[str]:

@@ -7,7 +7,7 @@ all of it in one transaction.
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -35,18 +35,21 @@ def known(currency: str) -> list[tuple[str, Model]]:
 
     Those in another currency, or not kept whole, are of no use to it.
     """
-    champion = Model.in_state(gates.CHAMPION)
+    return known_of(LIFETIME_VALUE, lambda model: bool(model.currency == currency))
+
+
+def known_of(kind: str, usable: Callable[[Model], bool]) -> list[tuple[str, Model]]:
+    """The models of a kind that a job measures, with their roles: those that are `usable` and kept whole."""
+    champion = Model.in_state(gates.CHAMPION, kind)
     found = [("champion", champion)] if champion else []
     if champion and champion.previous:
         found += [("previous", model) for model in Model.get_many([champion.previous]).values()]
-    if challenger := Model.in_state(gates.CHALLENGER):
+    if challenger := Model.in_state(gates.CHALLENGER, kind):
         found.append(("challenger", challenger))
-    retired = Model.find(
-        {"state": gates.RETIRED, "kind": LIFETIME_VALUE}, sort=[("number", -1)], limit=EARLIER_MOST + 1
-    )
+    retired = Model.find({"state": gates.RETIRED, "kind": kind}, sort=[("number", -1)], limit=EARLIER_MOST + 1)
     there = {model.uid for _, model in found}
     found += [("earlier", model) for model in retired if model.uid not in there][:EARLIER_MOST]
-    return [(role, model) for role, model in found if model.artefact_sha256 and model.currency == currency]
+    return [(role, model) for role, model in found if model.artefact_sha256 and usable(model)]
 
 
 def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:

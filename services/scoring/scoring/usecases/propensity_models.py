@@ -3,24 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scoring.domain import gates
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
+from scoring.usecases import models
 from scoring.usecases.preparing import known_model
 
 
-def known(
-    settings: ScoringSettings, kind: str, usable: Callable[[Model], bool] = lambda _: True
-) -> dict[str, dict[str, Any]]:
-    """The models a job measures, by role: fields of `jobs.spec.PropensitySpec`. None without a champion of use."""
-    champion = Model.in_state(gates.CHAMPION, kind)
-    if champion is None or not usable(champion):
-        return {}
-    found = {"champion": champion}
-    before = Model.get_many([champion.previous]).get(champion.previous) if champion.previous else None
-    if before is not None and usable(before):
-        found["previous"] = before
-    return {role: known_model(settings, role, model) for role, model in found.items()}
+def known(settings: ScoringSettings, kind: str, usable: Callable[[Model], bool]) -> list[dict[str, str]]:
+    """The models a job measures, for `jobs.spec.PropensitySpec.models`."""
+    return [known_model(settings, role, model) for role, model in models.known_of(kind, usable)]
 
 
 def why_not_champion(

@@ -146,17 +146,23 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(h
     stored.write_text(json.dumps(before["judgement"]["artefact"]))
     digest = hashlib.sha256(stored.read_bytes()).hexdigest()
     champion = {"name": "models/one", "role": "champion", "url": str(stored), "sha256": digest}
-    after, _ = ran(history, "two", AS_OF, champion=champion)
+    after, _ = ran(history, "two", AS_OF, models=[champion])
     judgement = after["judgement"]
     (outcome,) = judgement["outcomes"]
     newest = datetime.fromisoformat(after["window_end"])
     assert newest > earlier - timedelta(days=1)
-    assert (outcome["model"], outcome["weeks"], outcome["degraded"]) == ("models/one", 0, False)
+    assert (outcome["model"], outcome["degraded"]) == ("models/one", False)
+    last = min(day for purchases in shop(220, seed=8).values() for day, _ in purchases)
+    assert outcome["weeks"] == pytest.approx(WEEKS + (5 - last) / 7, rel=1e-4)
     assert outcome["customers"] == after["metrics"]["test_customers"], "the newest instant alone is new to it"
     assert outcome["actual"] == after["metrics"]["test_departures"]
     assert {"mean_order_value_365d", "probability"} <= {drift["feature"] for drift in judgement["drifts"]}
+    beside = judgement["test"]["champion_deciles"]
+    assert sum(tenth["customers"] for tenth in beside) == outcome["customers"]
+    assert judgement["test"]["deciles_beside"] == judgement["test"]["deciles"]
+    assert [tenth["expected"] for tenth in beside] != [tenth["expected"] for tenth in judgement["test"]["deciles"]]
     gates = {gate["name"]: gate for gate in judgement["candidate"]["gates"]}
     assert "that of the champion models/one on the customers neither has learned from" in gates["champion"]["message"]
     won = judgement["candidate"]["state"] == "CHAMPION"
     assert judgement["scored_with"] == (judgement["artefact"] if won else before["judgement"]["artefact"])
-    assert ran(history, "two", AS_OF, champion=champion)[1] == "was done already"
+    assert ran(history, "two", AS_OF, models=[champion])[1] == "was done already"

@@ -33,13 +33,14 @@ def row(place: int, **changes: Any) -> dict[str, Any]:
     return known | changes
 
 
-def trained(folder: Path, rows: list[dict[str, Any]], **known_models: Any) -> dict[str, Any]:
+def trained(
+    folder: Path, rows: list[dict[str, Any]], *models: dict[str, str], as_of: datetime = NOON
+) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     leads, output = folder / "leads.parquet", Folder(str(folder / "result"))
     leads.write_bytes(parquet.leads(rows))
-    spec = LeadJobSpec(
-        tenant="acme", as_of=NOON, leads=str(leads), consenting=1.0, output=str(folder / "result"), **known_models
-    )
+    terms = {"tenant": "acme", "as_of": as_of, "leads": str(leads), "consenting": 1.0, "output": str(folder / "result")}
+    spec = LeadJobSpec(**terms, models=models)
     train_leads.run(spec, output, Reporter(output))
     found = output.read_json(train_leads.MODEL)
     assert found is not None
@@ -87,19 +88,34 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
         facts = {"source": "SOURCE_WEB", "has_phone": phone, "message_length": chance.randrange(500)}
         return row(place, facts=facts, converted=chance.random() < (0.7 if likely else 0.1))
 
-    trained(tmp_path / "one", [told(place, turned=False) for place in range(500)])
-    trained(tmp_path / "two", [told(place, turned=True) for place in range(500)])
-    before = known(tmp_path / "one", "models/one", "previous")
+    then = NOON - timedelta(days=45)
+    trained(tmp_path / "one", [told(place, turned=False) for place in range(500)], as_of=then)
+    trained(tmp_path / "two", [told(place, turned=True) for place in range(500)], as_of=then)
     champion = known(tmp_path / "two", "models/two", "champion")
+    before = [known(tmp_path / "one", f"models/{role}", role) for role in ("previous", "challenger")]
     both = [told(place, turned=place < 500) for place in range(700)]
-    found = trained(tmp_path / "three", both, champion=champion, previous=before)["judgement"]
-    (outcome,) = found["outcomes"]
-    assert (outcome["model"], outcome["customers"], outcome["degraded"]) == ("models/two", 200, True)
+    made = trained(tmp_path / "three", both, champion, *before)
+    found = made["judgement"]
+    outcomes = {outcome["model"]: outcome for outcome in found["outcomes"]}
+    outcome, other = outcomes["models/two"], outcomes["models/previous"]
+    assert (outcome["customers"], outcome["degraded"]) == (200, True)
     assert outcome["error"]["low"] > 1 > outcome["promised"]
+    # The outcome of the newest lead was known 30 days after it.
+    newest = datetime.fromisoformat(made["window_end"])
+    assert outcome["weeks"] == pytest.approx((newest + timedelta(days=30) - then) / timedelta(weeks=1), rel=1e-4)
+    assert outcome["weeks"] == pytest.approx((45 - 0.25) / 7 + 5 / 7, rel=1e-4)
+    assert not other["degraded"]
+    assert outcomes["models/challenger"] == {**other, "model": "models/challenger"}
+    assert sum(tenth["customers"] for tenth in other["deciles"]) == other["customers"] == 200
     assert found["rollback"]["falls"]
     assert "the model before it has" in found["rollback"]["message"]
-    assert (found["champion"], found["standing"]) == ("models/two", "models/one")
-    steady = trained(tmp_path / "four", [told(place, turned=True) for place in range(700)], champion=champion)
+    assert (found["champion"], found["standing"]) == ("models/two", "models/previous")
+    # Beside the candidate, on the leads that neither has learned from.
+    sizes = [
+        sum(tenth["customers"] for tenth in found["test"][name]) for name in ("deciles_beside", "champion_deciles")
+    ]
+    assert sizes == [200, 200]
+    steady = trained(tmp_path / "four", [told(place, turned=True) for place in range(700)], champion)
     (outcome,) = steady["judgement"]["outcomes"]
     assert not outcome["degraded"]
     assert not steady["judgement"]["rollback"]["falls"]

@@ -46,7 +46,9 @@ def fit(leads: Labelled) -> Training:
 @pytest.fixture(scope="module")
 def model() -> Propensity:
     training = fit(generated(600, 1)[1])
-    return Propensity(training.classifier, propensity.reference_of(training), newest=0, promised=0.8, histograms={})
+    return Propensity(
+        training.classifier, propensity.reference_of(training), newest=0, as_of=0, promised=0.8, histograms={}
+    )
 
 
 def test_the_planted_signal_is_found_and_named(model) -> None:
