@@ -90,13 +90,16 @@ def _score(api: Api) -> dict[str, str]:
     job = api.post("/v1/scoringJobs")["name"]
     wait_for(lambda: "endTime" in api.get(f"/v1/{job}"), "the scoring job ended", timeout=60)
     body = {"displayName": "Buyers", "expression": "purchases >= 1"}
+    spare = api.post("/v1/segments", body, segmentId="spare")["name"]
     segment = api.post("/v1/segments", body, segmentId="buyers")["name"]
+    rule = {"displayName": "Not sold", "productIds": ["probe"], "blocked": True}
+    rule = api.post("/v1/offerRules", rule, offerRuleId="not-sold")["name"]
     wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
     scores = next(api.pages("/v1/customerScores", "customerScores"))
     # It takes orders with products to have one: the name stands for a customer who is offered nothing.
     offers = {"customers/offers": f"{scores['customer']}/offers"}
     made = {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
-    return made | offers
+    return made | offers | {"segments#2": spare, "offerRules": rule}
 
 
 def _serve(api: Api, customer: str) -> dict[str, str]:

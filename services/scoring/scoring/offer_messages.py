@@ -5,9 +5,13 @@ from typing import Any
 
 from rapport.scoring.v1 import customer_offers_pb2, item_association_pb2
 
+from scoring.domain.offer_rules import Reason
 
-def customer_offers(row: Mapping[str, Any], offers: Iterable[Mapping[str, Any]]) -> customer_offers_pb2.CustomerOffers:
-    """Some offers of a stored row, each with `bought`, the instant it was last bought or None."""
+
+def customer_offers(
+    row: Mapping[str, Any], offers: Iterable[Mapping[str, Any]], left_out: Mapping[tuple[str, Reason], int]
+) -> customer_offers_pb2.CustomerOffers:
+    """Some offers of a stored row, and how many products rules left out (`usecases.customer_offers.chosen`)."""
     return customer_offers_pb2.CustomerOffers(
         name=f"{row['customer']}/offers",
         customer=row["customer"],
@@ -19,6 +23,12 @@ def customer_offers(row: Mapping[str, Any], offers: Iterable[Mapping[str, Any]])
         horizon_days=row["horizon_days"],
         decision=row["decision"],
         offer_time=row["offer_time"],
+        exclusions=[
+            customer_offers_pb2.OfferExclusion(
+                offer_rule=f"offerRules/{rule}", reason=f"REASON_{reason}", product_count=count
+            )
+            for (rule, reason), count in left_out.items()
+        ],
     )
 
 
@@ -32,6 +42,9 @@ def _offer(offer: Mapping[str, Any]) -> customer_offers_pb2.Offer:
         probability=likely,
         last_bought_time=offer["bought"],
         reason=offer["reason"],
+        rank_score=offer["ranked"].score,
+        relevance=offer["ranked"].relevance,
+        margin_weight=offer["ranked"].weight,
     )
 
 

@@ -13,6 +13,7 @@ from rapport.scoring.v1 import (
     journey_effect_pb2,
     lead_score_pb2,
     model_pb2,
+    offer_rule_pb2,
     scoring_job_pb2,
     scoring_service_pb2_grpc,
     segment_pb2,
@@ -24,10 +25,10 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
-from scoring import journey_messages, messages, offer_messages
+from scoring import journey_messages, messages, offer_messages, offer_rule_messages
 from scoring.domain import job_limits
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
-from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, Profile, Score, ScoringJob, Segment
+from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, OfferRule, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
 from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
@@ -38,6 +39,7 @@ from scoring.usecases import (
     exporting,
     jobs,
     journey_cards,
+    offer_rules,
     promoting,
     segments,
     summaries,
@@ -127,6 +129,23 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def GetCustomerOffers(self, request: pb.GetCustomerOffersRequest, _: Context) -> customer_offers_pb2.CustomerOffers:
         return offer_messages.customer_offers(*customer_offers.chosen(request))
+
+    def CreateOfferRule(self, request: pb.CreateOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:
+        uid = fields.slug(request.offer_rule_id, "offer_rule_id", 40)
+        return offer_rule_messages.offer_rule(offer_rules.create(uid, request.offer_rule))
+
+    def GetOfferRule(self, request: pb.GetOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:
+        return offer_rule_messages.offer_rule(OfferRule.get(fields.uid(request.name)))
+
+    def ListOfferRules(self, request: pb.ListOfferRulesRequest, _: Context) -> pb.ListOfferRulesResponse:
+        found, token = paging.page(OfferRule, filter={}, order=[("create_time", 1)], request=request, bind={})
+        return pb.ListOfferRulesResponse(offer_rules=map(offer_rule_messages.offer_rule, found), next_page_token=token)
+
+    def UpdateOfferRule(self, request: pb.UpdateOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:
+        return offer_rule_messages.offer_rule(offer_rules.update(request.offer_rule, request.update_mask))
+
+    def DeleteOfferRule(self, request: pb.DeleteOfferRuleRequest, _: Context) -> Empty:
+        return offer_rules.delete(fields.uid(request.name), request.etag)
 
     def ListItemAssociations(
         self, request: pb.ListItemAssociationsRequest, _: Context

@@ -9,6 +9,7 @@ from scoring.store.journeys import JourneyEffect, JourneyEntrant
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
+from scoring.store.offer_rules import OfferRule
 from scoring.store.offers import CustomerOffers, ItemAssociation
 from scoring.store.profiles import Profile, SegmentChange, SegmentKeeper, SegmentSignal
 from scoring.store.scores import Score, ScoreChange
@@ -38,6 +39,7 @@ DOCUMENTS = (
     ScoreKeeper,
     CustomerOffers,
     ItemAssociation,
+    OfferRule,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -53,6 +55,7 @@ __all__ = [
     "LeadScan",
     "Model",
     "Objection",
+    "OfferRule",
     "Profile",
     "PurchaseHistory",
     "PurchaseNews",

@@ -14,8 +14,12 @@ from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import Row, aliases
-from scoring.store import CustomerOffers
+from scoring.domain import offer_rules
+from scoring.domain.consents import standing
+from scoring.domain.offer_rules import Customer, Kept, Ranked, Reason, Rule
+from scoring.store import CustomerOffers, Profile
 from scoring.store.objections import objecting
+from scoring.store.offer_rules import rules_about
 from scoring.store.offers import RECENT_MOST
 from scoring.store.scores import tell
 
@@ -25,9 +29,14 @@ DAYS_MOST = 36_500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
+LeftOut = Mapping[tuple[str, Reason], int]
+"""How many products a rule (uid) left out, for which reason."""
 
-def chosen(request: pb.GetCustomerOffersRequest) -> tuple[Row, list[Row]]:
-    """The stored row of a customer and those of its offers that the request leaves, each with its `bought` instant.
+
+def chosen(request: pb.GetCustomerOffersRequest) -> tuple[Row, list[Row], LeftOut]:
+    """The stored row of a customer, those of its offers that the request and the rules leave, and what rules left out.
+
+    Each offer has its `bought` instant and what it is `ranked` by.
 
     Raises InvalidArgument, NotFound PROFILING_OBJECTED or OFFERS_NOT_MADE.
     """
@@ -40,15 +49,20 @@ def chosen(request: pb.GetCustomerOffersRequest) -> tuple[Row, list[Row]]:
     within = request.exclude_bought_days if request.HasField("exclude_bought_days") else None
     unwanted, wanted = set(request.excluded_product_ids), set(request.product_ids)
     bought, today = _bought(row), (clock.now() - _EPOCH) // _DAY
-    left = []
-    for offer in row["offers"]:
+    asked = []
+    for place, offer in enumerate(row["offers"]):
         product = offer["product"]
         last = bought.get(product)
         if product in unwanted or (wanted and product not in wanted):
             continue
         if last is None or (within is not None and today - (last - _EPOCH) // _DAY >= within):
-            left.append({**offer, "bought": last})
-    return row, left[: request.max_offers or OFFERS_DEFAULT]
+            asked.append(place)
+    rules = rules_about([offer["product"] for offer in row["offers"]], clock.now())
+    kept = [Kept(offer["product"], offer["probability"]) for offer in row["offers"]]
+    power = request.margin_weight if request.HasField("margin_weight") else 1.0
+    most = request.max_offers or OFFERS_DEFAULT
+    choice = offer_rules.choose(rules, kept, asked, _facts(canonical, rules), most, power)
+    return row, [_offer(row, ranked, bought) for ranked in choice.offers], choice.left_out
 
 
 def note_bought(events: Iterable[identity_events_pb2.TrackedEvent]) -> None:
@@ -85,6 +99,21 @@ def forget(customers: Collection[str]) -> int:
     return CustomerOffers.rows().delete_many(_of(customers)).deleted_count
 
 
+def _offer(row: Row, ranked: Ranked, bought: Mapping[str, datetime]) -> Row:
+    offer = row["offers"][ranked.place]
+    return {**offer, "bought": bought.get(offer["product"]), "ranked": ranked}
+
+
+def _facts(canonical: str, rules: Iterable[Rule]) -> Customer:
+    """What these rules ask of a customer, as segments know it; all members of the profile count."""
+    if not any(rule.required or rule.excluded or rule.consent for rule in rules):
+        return Customer()
+    members = {fields.uid(name) for name in aliases.members(canonical)}
+    known = list(Profile.rows().find({"uid": {"$in": sorted(members)}}, {"uid": 1, "segments": 1, "consents": 1}))
+    inside = next((row.get("segments") or () for row in known if row["uid"] == fields.uid(canonical)), ())
+    return Customer(inside, standing(each for row in known for each in row.get("consents") or ()))
+
+
 def _check(request: pb.GetCustomerOffersRequest) -> None:
     def refuse(field: str, problem: str) -> None:
         raise fields.refusal("INVALID_OFFERS_REQUEST", field, problem)
@@ -93,6 +122,8 @@ def _check(request: pb.GetCustomerOffersRequest) -> None:
         refuse("max_offers", f"1 to {OFFERS_MOST}, or leave it out for {OFFERS_DEFAULT}.")
     if not 0 <= request.exclude_bought_days <= DAYS_MOST:
         refuse("exclude_bought_days", f"0 to {DAYS_MOST} days, or leave it out for all that was ever bought.")
+    if not 0 <= request.margin_weight <= 1:
+        refuse("margin_weight", "0 to 1, or leave it out for 1.")
     for field in ("excluded_product_ids", "product_ids"):
         if len(getattr(request, field)) > IDS_MOST:
             refuse(field, f"names more than {IDS_MOST} products; name fewer.")

@@ -13,7 +13,7 @@ from docstore import masks
 from scoring import expressions, messages
 from scoring.domain import condition_writing, conditions
 from scoring.domain.conditions import Condition
-from scoring.store import Segment, SegmentKeeper
+from scoring.store import OfferRule, Segment, SegmentKeeper
 from scoring.store.profiles import REFERENCES
 from scoring.store.segments import REFERENCE_DEPTH_MAX, SEGMENTS_MAX
 
@@ -76,8 +76,9 @@ def delete(uid: str, etag: str) -> Empty:
     """
     segment = Segment.get(uid)
     segment.check_etag(etag or None)
-    _hold_references()
+    hold_references()
     users = [user.name for user in Segment.find({"references": uid}, limit=_NAMED_MAX) if user.uid != uid]
+    users += [rule.name for rule in OfferRule.find({"segments": uid}, limit=_NAMED_MAX)]
     if users:
         named = ", ".join(sorted(users))
         raise FailedPrecondition(
@@ -110,7 +111,7 @@ def _ask(segment: Segment, asked: Condition, text: str, field: str) -> None:
     """Makes the segment ask this; in the words given, if any were."""
     references = conditions.references(asked)
     if references:
-        _hold_references()
+        hold_references()
         check_references(segment.uid, references, field)
     segment.expression = text or condition_writing.write(asked)
     segment.references = sorted(references) or None
@@ -148,6 +149,6 @@ def _walk(uid: str, graph: dict[str, Iterable[str]], path: list[str], field: str
             _walk(asked, graph, [*path, asked], field, done)
 
 
-def _hold_references() -> None:
-    """Makes all changes of which segment asks for which conflict with one another."""
+def hold_references() -> None:
+    """Makes all changes of which segment asks for which, and which rule of offers does, conflict with one another."""
     SegmentKeeper.rows().update_one({"uid": REFERENCES}, {"$inc": {"changes": 1}}, upsert=True)
