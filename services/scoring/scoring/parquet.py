@@ -116,8 +116,8 @@ def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
     return found
 
 
-def bought_by(file: BinaryIO, customers: Collection[str], currency: str) -> Iterator[tuple[str, int, int]]:
-    """What these customers bought in a currency: customer, milliseconds since 1970, minor units."""
+def bought_by(file: BinaryIO, customers: Collection[str]) -> Iterator[tuple[str, int, int, str]]:
+    """What these customers bought: customer, milliseconds since 1970, minor units, currency; whole rows only."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -125,15 +125,11 @@ def bought_by(file: BinaryIO, customers: Collection[str], currency: str) -> Iter
     wanted = pa.array(sorted(customers), pa.string())
     columns = ["customer", "event_time", "amount_minor", "currency"]
     for batch in pq.ParquetFile(file).iter_batches(columns=columns, use_threads=False):
-        mine = pc.and_(
-            pc.is_in(batch.column("customer"), value_set=wanted), pc.equal(batch.column("currency"), currency)
-        )
-        kept = batch.filter(mine)
+        kept = batch.filter(pc.is_in(batch.column("customer"), value_set=wanted)).drop_null()
         if len(kept):
-            times = pc.divide(kept.column("event_time").cast(pa.int64()), 1_000).to_pylist()
-            yield from zip(
-                kept.column("customer").to_pylist(), times, kept.column("amount_minor").to_pylist(), strict=True
-            )
+            times = pc.divide(kept.column("event_time").cast(pa.int64()), 1_000)
+            found = (kept.column("customer"), times, kept.column("amount_minor"), kept.column("currency"))
+            yield from zip(*(values.to_pylist() for values in found), strict=True)
 
 
 def values(file: BinaryIO, columns: Iterable[str]) -> dict[str, list[Any]]:

@@ -1,34 +1,47 @@
 """What a customer has bought so far, as little as scores need: whatever order purchases are added in, the same results.
 
 The days themselves are kept, as bits of one number, because a late purchase may be on a new day or on a known one; and
-of the first day its revenue, because a repeat purchase is one on a later day. Purchases of the future wait.
+of the first day its revenue, because a repeat purchase is one on a later day. Purchases of the future wait. Those in
+other currencies than the main one are kept as they were made: a rate of their day may become known later, or be mended.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 DAY_MS = 86_400_000
 LATER_MAX = 100
 """Purchases of the future of one customer; clocks of shops may go ahead by a day."""
+ABROAD_MAX = 1_000
+"""Purchases of one customer in other currencies than the main one."""
+FORM = 1
+"""Of `History.to_row`; rows of before purchases in other currencies were kept have none."""
 
 
 class Bought(NamedTuple):
-    """One purchase. time: milliseconds since 1970, UTC. amount: minor units."""
+    """One purchase. time: milliseconds since 1970, UTC. amount: minor units. currency: empty for the main one."""
 
     time: int
     amount: int
+    currency: str = ""
 
 
-class TooManyLaterError(Exception):
-    """More purchases of the future than are kept."""
+Convert = Callable[[int, str, int], int | None]
+"""An amount in minor units, its currency and its time (microseconds since 1970) to minor units of the main currency;
+None without a rate (`features.rates.DayRates.convert`)."""
+
+
+class TooManyKeptError(Exception):
+    """More purchases of the future, or in other currencies, than are kept."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Purchases in one currency. first_day: since 1970, UTC. days: bit n is set when something was bought n days later.
+    """Purchases in the main currency. first_day: since 1970, UTC. days: bit n is set when something was bought n days
+    later.
 
-    first_revenue: of the first day. later: those whose time has not come, oldest first.
+    first_revenue: of the first day. later: those whose time has not come, oldest first, in any currency. abroad: the
+    others in other currencies, oldest first.
     """
 
     first_day: int = 0
@@ -37,32 +50,34 @@ class History:
     revenue: int = 0
     first_revenue: int = 0
     later: tuple[Bought, ...] = ()
+    abroad: tuple[Bought, ...] = ()
 
     def add(self, bought: Iterable[Bought], now: int) -> "History":
         """With further purchases, and those whose time has come. now: milliseconds since 1970.
 
-        Refunds (amounts below zero) count for nothing, as in jobs. Raises TooManyLaterError.
+        Refunds (amounts below zero) count for nothing, as in jobs. Raises TooManyKeptError.
         """
-        history = History(self.first_day, self.days, self.purchases, self.revenue, self.first_revenue)
-        waiting = []
+        history = replace(self, later=(), abroad=())
+        waiting, abroad = [], list(self.abroad)
         for purchase in (*self.later, *bought):
             if purchase.amount < 0:
                 continue
             if purchase.time > now:
                 waiting.append(purchase)
+            elif purchase.currency:
+                abroad.append(purchase)
             else:
-                day, amount = purchase.time // DAY_MS, purchase.amount
-                history = history.joined(History(day, 1, 1, amount, amount))
-        if len(waiting) > LATER_MAX:
-            raise TooManyLaterError
-        return history._with_later(waiting)
+                history = history._with_one(purchase.time, purchase.amount)
+        if len(waiting) > LATER_MAX or len(abroad) > ABROAD_MAX:
+            raise TooManyKeptError
+        return history._with_kept(waiting, abroad)
 
     def joined(self, other: "History") -> "History":
         """What two customers bought together."""
-        later = (*self.later, *other.later)
+        kept = (*self.later, *other.later), (*self.abroad, *other.abroad)
         if not self.days or not other.days:
             one = self if self.days else other
-            return one._with_later(later)
+            return one._with_kept(*kept)
         early, late = (self, other) if self.first_day <= other.first_day else (other, self)
         gap = late.first_day - early.first_day
         return History(
@@ -71,8 +86,16 @@ class History:
             early.purchases + late.purchases,
             early.revenue + late.revenue,
             early.first_revenue + (0 if gap else late.first_revenue),
-            tuple(sorted(later)),
-        )
+        )._with_kept(*kept)
+
+    def converted(self, convert: Convert) -> "History":
+        """With purchases in other currencies by the rate of their day; those without one are left out, as in jobs."""
+        history = replace(self, abroad=())
+        for purchase in self.abroad:
+            amount = convert(purchase.amount, purchase.currency, purchase.time * 1_000)
+            if amount is not None:
+                history = history._with_one(purchase.time, amount)
+        return history
 
     @property
     def columns(self) -> dict[str, int]:
@@ -95,6 +118,8 @@ class History:
             "revenue_minor": self.revenue,
             "first_revenue_minor": self.first_revenue,
             "later": [list(purchase) for purchase in self.later],
+            "abroad": [list(purchase) for purchase in self.abroad],
+            "form": FORM,
         }
 
     @classmethod
@@ -107,9 +132,11 @@ class History:
             row["revenue_minor"],
             row["first_revenue_minor"],
             tuple(Bought(*purchase) for purchase in row["later"]),
+            tuple(Bought(*purchase) for purchase in row["abroad"]),
         )
 
-    def _with_later(self, later: Iterable[Bought]) -> "History":
-        return History(
-            self.first_day, self.days, self.purchases, self.revenue, self.first_revenue, tuple(sorted(later))
-        )
+    def _with_one(self, time: int, amount: int) -> "History":
+        return self.joined(History(time // DAY_MS, 1, 1, amount, amount))
+
+    def _with_kept(self, later: Iterable[Bought], abroad: Iterable[Bought]) -> "History":
+        return replace(self, later=tuple(sorted(later)), abroad=tuple(sorted(abroad)))

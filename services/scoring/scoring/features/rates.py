@@ -51,6 +51,10 @@ class DayRates:
                     units.setdefault(currency.strip(), {})[day] = _number(text, reader.line_num, currency)
         return cls(main, units)
 
+    def to(self, main: str) -> "DayRates":
+        """The same table to another main currency."""
+        return DayRates(main, self._units)
+
     def factors(self, currency: str) -> tuple[list[int], list[float]]:
         """Days with a rate, ascending, and what an amount in the currency's minor units is multiplied by for the
         main one's.

@@ -31,9 +31,10 @@ class PurchaseNews(Record):
 class PurchaseHistory(Record):
     """What one customer has bought, as `domain.histories.History` keeps it; its uid is the customer's.
 
-    Only of customers who bought since the first job and may be profiled. known: false while only `due`; then, and after
-    a change of the currency that is scored in, files and stage tell. due: when to score anew, absent when that is done.
-    asked: counted up with every reason to, so that one that comes meanwhile is not taken for done.
+    Only of customers who bought since the first job and may be profiled. known: false while only `due`; then, after a
+    change of the currency that is scored in, and of rows of an older `form`, files and stage tell. due: when to score
+    anew, absent when that is done. asked: counted up with every reason to, so that one that comes meanwhile is not
+    taken for done.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -49,6 +50,8 @@ class PurchaseHistory(Record):
     revenue_minor: Any = me.LongField()
     first_revenue_minor: Any = me.LongField()
     later: Any = me.ListField()
+    abroad: Any = me.ListField()
+    form: Any = me.IntField()
     due: Any = InstantField()
     asked: Any = me.LongField()
 

@@ -17,7 +17,7 @@ from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
-from scoring.domain.histories import Bought, History, TooManyLaterError
+from scoring.domain.histories import FORM, Bought, History, TooManyKeptError
 from scoring.store import PurchaseHistory, PurchaseNews, Score, Scorer, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.histories import CURRENT
@@ -62,8 +62,11 @@ def waiting_news() -> list[str]:
     return uids
 
 
-def take_in(uids: Collection[str]) -> None:
-    """Adds these news to the histories that are known, and notes who is to be scored anew."""
+def take_in(uids: Collection[str], *, abroad: bool) -> None:
+    """Adds these news to the histories that are known, and notes who is to be scored anew.
+
+    abroad: whether purchases in other currencies can change scores: without a table of rates they cannot.
+    """
     rows = PurchaseNews.rows()
     there = {"uid": {"$in": list(uids)}}
     news = list(rows.find(there))
@@ -79,19 +82,26 @@ def take_in(uids: Collection[str]) -> None:
         # What came before the job began is in its files, and in its scores up to the instant they look from.
         known = milliseconds(job["as_of"]) if job and row["uid"] < job["uid"] else None
         for each in row["purchases"]:
-            # Neither refunds nor other currencies change a score.
-            if currency in (each["y"], None) and each["a"] >= 0 and (known is None or each["t"] > known):
-                bought[each["c"]].append(Bought(each["t"], each["a"]))
+            # Refunds change no score.
+            if each["a"] >= 0 and (known is None or each["t"] > known):
+                other = "" if currency in (each["y"], None) else each["y"]
+                bought[each["c"]].append(Bought(each["t"], each["a"], other))
     if bought:
-        _add(bought, currency)
+        _add(bought, currency, abroad=abroad)
 
 
 def first_job_at_work() -> Row | None:
     """The job at work (uid, as_of) that may leave something to score with; it knows nothing of what is bought now."""
-    return ScoringJob.rows().find_one({**ACTIVE, "kind": LIFETIME_VALUE}, {"uid": 1, "as_of": 1})
+    wanted = {**ACTIVE, "kind": LIFETIME_VALUE, "task": None}
+    return ScoringJob.rows().find_one(wanted, {"uid": 1, "as_of": 1})
 
 
-def _add(bought: Mapping[str, list[Bought]], currency: str | None) -> None:
+def is_known(row: Row, currency: str | None) -> bool:
+    """Whether a history holds all that was bought, told in that main currency."""
+    return bool(row.get("known")) and row["currency"] == currency and row.get("form") == FORM
+
+
+def _add(bought: Mapping[str, list[Bought]], currency: str | None, *, abroad: bool) -> None:
     now = clock.now()
     histories = PurchaseHistory.rows()
     known = {row["customer"]: row for row in histories.find({"uid": {"$in": list(map(uid_of, bought))}})}
@@ -100,19 +110,20 @@ def _add(bought: Mapping[str, list[Bought]], currency: str | None) -> None:
     for customer, purchases in bought.items():
         row = known.get(customer, {})
         changes: Row = {}
-        if row.get("known") and row["currency"] == currency:
+        if is_known(row, currency):
             try:
                 changes = History.of_row(row).add(purchases, milliseconds(now)).to_row()
-            except TooManyLaterError:
+            except TooManyKeptError:
                 changes = {"known": False}
-        due = max(now, instant(min(purchases).time))
+        counting = [purchase.time for purchase in purchases if abroad or not purchase.currency]
         update: Row = {}
-        if "due" in row or room > 0:
+        if counting and ("due" in row or room > 0):
             room -= "due" not in row
+            due = max(now, instant(min(counting)))
             changes["due"] = min(due, row.get("due", due))
             update["$inc"] = {"asked": 1}
         else:
-            left_to_jobs.append(customer)
+            left_to_jobs += [customer] if counting else []
             if not row:
                 continue
         new = {"customer": customer, **({} if "known" in changes else {"known": False})}
@@ -150,7 +161,7 @@ def load(customers: Collection[str], currency: str, blobs: BlobStore, now: datet
     for name, purchases in found.items():
         try:
             history = History().add(purchases, milliseconds(now))
-        except TooManyLaterError:
+        except TooManyKeptError:
             names.discard(name)
             continue
         changes = history.to_row() | {"customer": name, "known": True, "currency": currency}
@@ -168,11 +179,11 @@ def _read(
     for file in files:
         if wanted := buckets.get(file["bucket"]):
             with blobs.open(subject_of(file["bucket"]), file["name"]) as opened:
-                for name, time, amount in parquet.bought_by(opened, wanted, currency):
-                    yield name, Bought(time, amount)
-    staged = {"staged": True, "customer": {"$in": list(names)}, "currency": currency}
-    for row in StagedPurchase.rows().find(staged, hint="staged"):
-        yield row["customer"], Bought(milliseconds(row["event_time"]), row["amount_minor"])
+                for name, time, amount, code in parquet.bought_by(opened, wanted):
+                    yield name, Bought(time, amount, "" if code == currency else code)
+    for row in StagedPurchase.rows().find({"staged": True, "customer": {"$in": list(names)}}, hint="staged"):
+        other = "" if row["currency"] == currency else row["currency"]
+        yield row["customer"], Bought(milliseconds(row["event_time"]), row["amount_minor"], other)
 
 
 def milliseconds(instant: datetime) -> int:

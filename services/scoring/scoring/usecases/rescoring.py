@@ -29,7 +29,7 @@ from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoreKeeper, Sco
 from scoring.store import histories as store
 from scoring.store.histories import CURRENT
 from scoring.store.objections import objecting
-from scoring.usecases import histories, memberships, score_rows
+from scoring.usecases import current_rates, histories, memberships, score_rows
 from scoring.usecases.memberships import Cause
 from scoring.usecases.score_rows import Origin, uid_of
 
@@ -88,7 +88,7 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
     pause_s = 0.0
     try:
         while True:
-            worked = [_take_in(leased), _rescore(leased, settings, blobs)]
+            worked = [_take_in(leased, settings), _rescore(leased, settings, blobs)]
             if not any(worked) or time.monotonic() >= end or not leases.renew(rows, leased, LEASE_S):
                 return True
     except LeaseLost:
@@ -135,12 +135,12 @@ def _prove(leased: Row) -> None:
         raise LeaseLost
 
 
-def _take_in(leased: Row) -> bool:
+def _take_in(leased: Row, settings: ScoringSettings) -> bool:
     news = histories.waiting_news()
 
     def once() -> None:
         _prove(leased)
-        histories.take_in(news)
+        histories.take_in(news, abroad=settings.day_rates_url is not None)
 
     if news:
         docstore.in_transaction(once)
@@ -186,8 +186,9 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
     wanted = {name: group for name, group in members.items() if name not in refused}
     known, unknown = _known(leased, wanted, scorer, blobs, now)
     grown = {name: history.add((), histories.milliseconds(now)) for name, history in known.items()}
+    rates = current_rates.to(scorer["currency"], settings.day_rates_url)
     whole = {
-        name: reduce(History.joined, (grown[member] for member in group))
+        name: reduce(History.joined, (grown[member] for member in group)).converted(rates)
         for name, group in wanted.items()
         if unknown.isdisjoint(group)
     }
@@ -214,7 +215,7 @@ def _known(
     def once() -> set[str]:
         _prove(leased)
         rows = PurchaseHistory.rows().find({"uid": {"$in": list(map(uid_of, names))}, "known": True}, _NAMED)
-        missing = names - {row["customer"] for row in rows if row["currency"] == scorer["currency"]}
+        missing = names - {row["customer"] for row in rows if histories.is_known(row, scorer["currency"])}
         if not missing:
             return set()
         # Nothing is kept anew of who objected, or was erased, since consent was asked.
@@ -226,7 +227,7 @@ def _known(
     return {row["customer"]: History.of_row(row) for row in rows if row["customer"] not in unknown}, unknown
 
 
-_NAMED = {"customer": 1, "currency": 1}
+_NAMED = dict.fromkeys(("customer", "known", "currency", "form"), 1)
 
 
 def _computed(

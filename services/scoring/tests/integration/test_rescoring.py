@@ -14,6 +14,7 @@ from chassis import ids
 from docstore.aliases import AliasChange
 from scoring.domain import gates
 from scoring.models import artefact
+from scoring.settings import ScoringSettings
 from scoring.store import Model, PurchaseHistory, PurchaseNews, Score
 from scoring.usecases import erasing, flushing, people, rescoring
 
@@ -29,6 +30,15 @@ EQUAL = {
     *("p_alive", "expected_purchases", "lifetime_value_minor", "intervals"),
     *("model", "as_of", "horizon_weeks", "currency"),
 }
+
+
+@pytest.fixture(scope="module")
+def settings(settings: ScoringSettings, tmp_path_factory: pytest.TempPathFactory) -> ScoringSettings:
+    """With a table of rates, by which a euro is sometimes worth more dollars than at other times."""
+    path = tmp_path_factory.mktemp("rates") / "rates.csv"
+    rates = {8: "1.25", 299: "1.1", 305: "1.3"}
+    path.write_text("".join(["Date,USD\n", *(f"{START + timedelta(days=n):%Y-%m-%d},{r}\n" for n, r in rates.items())]))
+    return settings.model_copy(update={"day_rates_url": str(path)})
 
 
 @pytest.fixture
@@ -74,12 +84,13 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
         purchase(gina, 302),
         *(purchase(anna, day, 2500) for day in (305, 305, 307)),
         purchase(bert, 3, 900),  # late, before the first one known
-        purchase(bert, 10, 50),
+        purchase(bert, 10, 50, "EUR"),
         purchase(carl, 301, -500),  # a refund
-        purchase(carl, 302, 70, "EUR"),
-        purchase(dora, 309, 800),
-        purchase(emil, 309, 3100),  # the first of all
-        purchase(dora, 311, 4200),  # not yet
+        purchase(carl, 302, 70, "CHF"),  # there is no rate, as on the third day
+        purchase(carl, 3, 70, "EUR"),
+        purchase(dora, 309, 800, "EUR"),
+        purchase(emil, 309, 3100, "EUR"),  # the first of all
+        purchase(dora, 311, 4200, "EUR"),  # not yet
     ]
     random.Random(5).shuffle(fresh)
     client.stage(fresh[:5])
@@ -89,15 +100,20 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     client.stage([*fresh[5:], *fresh[:3]])
     rescore()
     online = rows(client)
-    assert online[carl] == before[carl], "neither a refund nor another currency changes anything"
+    sums = ("frequency", "recency_weeks", "monetary_minor", "purchases", "revenue_minor")
+    assert [online[carl][name] for name in sums] == [before[carl][name] for name in sums], "without a rate"
+    assert [online[name]["revenue_minor"] - before[name]["revenue_minor"] for name in (bert, dora)] == [900 + 62, 1040]
+    assert online[emil]["revenue_minor"] == 4030
     assert online[anna]["purchases"] == before[anna]["purchases"] + 3
     assert online[anna]["lifetime_value_minor"] > before[anna]["lifetime_value_minor"]
     assert online[emil]["reasons"]
     assert online[emil]["decision"].startswith("decisions/")
     told = len(updated(client))
 
-    # Merged, they are scored together when one of them buys.
+    # Merged, they are scored together when one of them buys; histories of an older form are read anew.
     with client.context():
+        wrong = {"$unset": {"form": "", "abroad": ""}, "$inc": {"revenue_minor": -1}}
+        PurchaseHistory.rows().update_one({"uid": anna.rpartition("/")[2]}, wrong)
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
     client.buys(bert, 306)
     rescore()
@@ -126,6 +142,7 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     assert {row["job"] for row in after.values()} == {job.name.rpartition("/")[2]}
     assert {key: after[bert][key] for key in EQUAL} == {key: online[bert][key] for key in EQUAL}
     assert (after[bert]["rescored"], online[bert]["rescored"]) == (False, True)
+    assert {key: after[carl][key] for key in EQUAL} == {key: online[carl][key] for key in EQUAL}
     for name in (dora, emil, fred):
         assert {key: after[name][key] for key in EQUAL} == {key: newest[name][key] for key in EQUAL}
     rescore()

@@ -6,19 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.domain.histories import DAY_MS, LATER_MAX, Bought, History, TooManyLaterError
+from scoring.domain.histories import ABROAD_MAX, DAY_MS, LATER_MAX, Bought, History, TooManyKeptError
 from scoring.domain.percentiles import Ranking
 
 NOW = 20_000 * DAY_MS + 5
 
-PURCHASES = st.lists(st.builds(Bought, st.integers(NOW - 40 * DAY_MS, NOW + DAY_MS), st.integers(-2, 9)), max_size=25)
+TIMES, CURRENCIES = st.integers(NOW - 40 * DAY_MS, NOW + DAY_MS), st.sampled_from(["", "", "USD", "CHF"])
+PURCHASES = st.lists(st.builds(Bought, TIMES, st.integers(-2, 9), CURRENCIES), max_size=25)
+
+
+def rate(amount: int, currency: str, time: int) -> int | None:
+    """Dollars are worth two; nobody knows what francs are."""
+    return 2 * amount if currency == "USD" and time % 1_000 == 0 else None
 
 
 def sums(bought: list[Bought], now: int) -> dict[str, int]:
     by_day: dict[int, list[int]] = defaultdict(list)
-    for time, amount in bought:
-        if amount >= 0 and time <= now:
-            by_day[time // DAY_MS].append(amount)
+    for time, amount, currency in bought:
+        if amount >= 0 and time <= now and currency != "CHF":
+            by_day[time // DAY_MS].append(amount * (2 if currency else 1))
     first, revenue = min(by_day), sum(map(sum, by_day.values()))
     return {
         "first_day": first,
@@ -42,14 +48,17 @@ def test_the_order_and_the_parts_in_which_purchases_become_known_change_nothing(
     assert History().add(shuffled[:cut], NOW).joined(History().add(shuffled[cut:], NOW)) == history
     assert [each.time > NOW for each in history.later] == [True] * len(history.later)
     for instant in (NOW, NOW + 2 * DAY_MS):
-        whole = history.add((), instant)
+        whole = history.add((), instant).converted(rate)
+        assert whole.abroad == ()
         if whole.days:
             assert whole.columns == sums(bought, instant)
 
 
-def test_purchases_of_the_future_have_a_bound() -> None:
-    with pytest.raises(TooManyLaterError):
-        History().add([Bought(NOW + 1, 1)] * (LATER_MAX + 1), NOW)
+@pytest.mark.parametrize(("bought", "most"), [(Bought(NOW + 1, 1), LATER_MAX), (Bought(NOW, 1, "USD"), ABROAD_MAX)])
+def test_purchases_that_are_kept_one_by_one_have_a_bound(bought: Bought, most: int) -> None:
+    history = History().add([bought] * most, NOW)
+    with pytest.raises(TooManyKeptError):
+        history.add([bought], NOW)
 
 
 @given(st.lists(st.integers(0, 9) | st.floats(0, 1), min_size=1, max_size=60), st.floats(-1, 10))

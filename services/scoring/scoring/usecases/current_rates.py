@@ -1,0 +1,80 @@
+"""The table of day rates, as role `run` has it: read when an amount in another currency first comes, and anew when it
+has changed.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+import fsspec
+
+from chassis.errors import Unavailable
+from scoring.domain.histories import Convert
+from scoring.features.rates import DayRates, RatesUnusableError
+
+LOOK_EVERY_S = 10.0
+"""How often it is looked whether the table has changed."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Table:
+    """state: what the file system says of the file, which changes with it. looked: when that was last asked."""
+
+    url: str
+    state: str
+    looked: float
+    rates: DayRates
+
+
+_table: _Table | None = None
+_lock = threading.Lock()
+
+
+def to(currency: str, url: str | None) -> Convert:
+    """What converts amounts to a main currency, by the table at that address; without one there are no rates.
+
+    Converting raises Unavailable RATES_UNUSABLE while no usable table has been read.
+    """
+    found: list[DayRates] = []
+
+    def convert(amount: int, other: str, time: int) -> int | None:
+        if not found:
+            found.append(_current(url).to(currency) if url else DayRates(currency))
+        return found[0].convert(amount, other, time)
+
+    return convert
+
+
+def _current(url: str) -> DayRates:
+    """The table, at most LOOK_EVERY_S old; the one before while the new one is of no use."""
+    global _table
+    # Here: only whoever converts needs what jobs read files with.
+    from scoring.jobs import day_rates
+
+    with _lock:
+        held = _table if _table and _table.url == url else None
+        if held and time.monotonic() - held.looked < LOOK_EVERY_S:
+            return held.rates
+        try:
+            state = _state(url)
+            rates = held.rates if held and held.state == state else day_rates.read(url, "EUR")[0]
+        except RatesUnusableError as error:
+            if held is None:
+                raise Unavailable("RATES_UNUSABLE", f"The table of day rates cannot be used: {error}.") from error
+            logger.warning("the table of day rates has changed and cannot be used: %s", error)
+            state, rates = held.state, held.rates
+        _table = _Table(url, state, time.monotonic(), rates)
+        return rates
+
+
+def _state(url: str) -> str:
+    """Raises RatesUnusableError."""
+    try:
+        files, path = fsspec.core.url_to_fs(url)
+        files.invalidate_cache()
+        return str(files.ukey(path))
+    except OSError as error:
+        raise RatesUnusableError(f"{url} cannot be read: {type(error).__name__}") from error
