@@ -139,6 +139,12 @@ SCORING_JOBS = Metric(
     "Scoring jobs that ended, by outcome.",
     ("rapport.scoring.outcome",),
 )
+SCORING_SEGMENT_DIFFERENCES = Metric(
+    "rapport.scoring.segment.differences",
+    "counter",
+    "{membership}",
+    "Memberships that a full recompute of segments found different from what was kept, and mended.",
+)
 SCORING_MODELS = Metric(
     "rapport.scoring.models",
     "counter",

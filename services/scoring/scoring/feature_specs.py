@@ -16,15 +16,14 @@ from typing import Any
 
 import docstore
 from chassis import tenancy
-from chassis.errors import RapportError, Unavailable
+from chassis.errors import RapportError
 from chassis.settings import ConfigurationError, load
 from docstore import blobs
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.jobs.files import Folder
 from scoring.settings import ScoringSettings
-from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
-from scoring.usecases import activity, flushing, preparing
+from scoring.usecases import feature_tables
 from scoring.usecases.leased_jobs import JobFailed
 
 SPEC = "spec.json"
@@ -35,30 +34,15 @@ def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Se
 
     Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
     """
-    if flushing.flush(settings, store) is None or activity.flush(settings, store) is None:
-        raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
-    files = {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
-    excluded, _ = preparing.refused(settings, store, files, max(instants), lambda *_: None)
+    given, columns = feature_tables.known(settings, store, max(instants), lambda *_: None)
     folder = Folder(output)
-    columns = {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}
     for name, content in columns.items():
         body = parquet.strings(content)
         folder.write(f"{name}.parquet", lambda file, body=body: file.write(body))  # type: ignore[misc]
     spec = {
-        "tenant": tenancy.tenant(),
+        **given,
         "instants": [instant.isoformat() for instant in instants],
-        "currency": preparing.currency_of(files[PURCHASES]),
-        "files": [
-            {
-                "url": preparing.url(settings, subject_of(file["bucket"], kind), file["name"]),
-                "kind": kind,
-                "bucket": file["bucket"],
-            }
-            for kind, of_kind in files.items()
-            for file in of_kind
-        ],
         **{name: f"{output}/{name}.parquet" for name in columns},
-        "rates": settings.day_rates_url,
         "output": output,
     }
     folder.write_json(SPEC, spec)

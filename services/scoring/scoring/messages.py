@@ -9,61 +9,17 @@ from rapport.scoring.v1 import (
     events_pb2,
     lead_score_pb2,
     model_pb2,
-    scoring_job_pb2,
     scoring_service_pb2,
     segment_pb2,
 )
 
 from chassis import clock, money
-from docstore import batches
 from scoring import condition_messages
 from scoring.domain import condition_text
-from scoring.store import Model, ScoringJob, Segment
-from scoring.store.jobs import CANCELLED, FAILED, SUCCEEDED
-from scoring.store.models import CHURN, LIFETIME_VALUE
+from scoring.store import Model, Segment
 
 REFRESH_EVERY = timedelta(days=7)
 """When a job is due to make scores anew: a week is the unit in which the models measure time."""
-
-_OUTCOMES = {
-    SUCCEEDED: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
-    FAILED: scoring_job_pb2.ScoringJob.STATE_FAILED,
-    CANCELLED: scoring_job_pb2.ScoringJob.STATE_CANCELLED,
-}
-_STATES = {
-    batches.PENDING: scoring_job_pb2.ScoringJob.STATE_PENDING,
-    batches.APPLYING: scoring_job_pb2.ScoringJob.STATE_RUNNING,
-    batches.DONE: scoring_job_pb2.ScoringJob.STATE_SUCCEEDED,
-    batches.FAILED: scoring_job_pb2.ScoringJob.STATE_FAILED,
-}
-
-
-def scoring_job(job: ScoringJob) -> scoring_job_pb2.ScoringJob:
-    """A scoring job."""
-    message = job.message or ""
-    end_time = job.end_time
-    if job.state == batches.FAILED:
-        message = f"Given up after {job.attempts} attempts: {job.error}."
-        end_time = (job.lease or {}).get("until")
-    return scoring_job_pb2.ScoringJob(
-        name=job.name,
-        uid=job.uid,
-        as_of=job.as_of,
-        horizon_weeks=job.horizon_weeks if job.kind in (LIFETIME_VALUE, CHURN) else 0,
-        annual_discount_basis_points=job.discount_basis_points if job.kind == LIFETIME_VALUE else None,
-        kind=f"KIND_{job.kind}",
-        state=_OUTCOMES[job.outcome] if job.outcome else _STATES[job.state],
-        progress_percent=job.percent,
-        scored_count=job.scored,
-        refused_count=job.refused,
-        expected_end_time=job.expected_end_time,
-        message=message,
-        model=job.model if job.outcome == SUCCEEDED else "",
-        create_time=job.create_time,
-        update_time=job.update_time,
-        end_time=end_time,
-        etag=job.etag,
-    )
 
 
 def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:

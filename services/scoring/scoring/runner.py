@@ -19,7 +19,17 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoreChange, ScoringJob
-from scoring.usecases import activity, evaluating, flushing, journey_effects, lead_scoring, models, rescoring, running
+from scoring.usecases import (
+    activity,
+    evaluating,
+    feature_tables,
+    flushing,
+    journey_effects,
+    lead_scoring,
+    models,
+    rescoring,
+    running,
+)
 from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
@@ -129,6 +139,7 @@ def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
 
     def tidy() -> None:
         running.remove_files(store)
+        feature_tables.take_out_objecting(store)
         activity.retire(settings, store)
         flushing.remove_orphans(store)
 

@@ -2,8 +2,6 @@
 
 # ruff: noqa: D102, N802 - names and meanings of the methods are the contract's.
 
-from datetime import UTC, datetime
-
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
@@ -20,17 +18,14 @@ from rapport.scoring.v1 import (
 )
 from rapport.scoring.v1 import scoring_service_pb2 as pb
 
-from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
-from scoring import journey_messages, messages, offer_messages, offer_rule_messages
-from scoring.domain import job_limits
+from scoring import job_messages, journey_messages, messages, offer_messages, offer_rule_messages
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
 from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, OfferRule, Profile, Score, ScoringJob, Segment
 from scoring.store.leads import SCORED
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
     cards,
@@ -56,14 +51,6 @@ _MODEL_FIELDS = {
     ),
 }
 
-_JOB_KINDS = {
-    model_pb2.Model.KIND_UNSPECIFIED: LIFETIME_VALUE,
-    model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE,
-    model_pb2.Model.KIND_CHURN: CHURN,
-    model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
-    model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
-}
-
 
 class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     """Requests arrive checked by the interceptors (required fields, shapes of names, permissions)."""
@@ -71,17 +58,17 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     # Jobs
 
     def CreateScoringJob(self, request: pb.CreateScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
-        return messages.scoring_job(jobs.create(*_job_terms(request.scoring_job)))
+        return job_messages.scoring_job(jobs.create(*job_messages.terms(request.scoring_job)))
 
     def GetScoringJob(self, request: pb.GetScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
-        return messages.scoring_job(ScoringJob.get(fields.uid(request.name)))
+        return job_messages.scoring_job(ScoringJob.get(fields.uid(request.name)))
 
     def ListScoringJobs(self, request: pb.ListScoringJobsRequest, _: Context) -> pb.ListScoringJobsResponse:
         found, token = paging.page(ScoringJob, filter={}, order=[("create_time", -1)], request=request, bind={})
-        return pb.ListScoringJobsResponse(scoring_jobs=map(messages.scoring_job, found), next_page_token=token)
+        return pb.ListScoringJobsResponse(scoring_jobs=map(job_messages.scoring_job, found), next_page_token=token)
 
     def CancelScoringJob(self, request: pb.CancelScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
-        return messages.scoring_job(jobs.cancel(fields.uid(request.name)))
+        return job_messages.scoring_job(jobs.cancel(fields.uid(request.name)))
 
     # Scores
 
@@ -234,42 +221,3 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         scores = scores_of(row["uid"] for row in found)
         members = [messages.member(row["customer"], scores.get(row["uid"])) for row in found]
         return pb.ListSegmentMembersResponse(members=members, next_page_token=token)
-
-
-def _job_terms(given: scoring_job_pb2.ScoringJob) -> tuple[str, datetime, int, int]:
-    """Kind, as_of, horizon and discount of a job to create, with their defaults.
-
-    Raises InvalidArgument naming the field.
-    """
-    kind = _JOB_KINDS.get(given.kind, "")
-    leads, churn, offers = kind == LEAD_CONVERSION, kind == CHURN, kind == NEXT_OFFER
-    now = clock.now()
-    as_of = given.as_of.ToDatetime(UTC) if given.HasField("as_of") else now
-    usual = job_limits.CHURN_HORIZON_WEEKS_DEFAULT if churn else job_limits.HORIZON_WEEKS_DEFAULT
-    longest = job_limits.CHURN_HORIZON_WEEKS_MAX if churn else job_limits.HORIZON_WEEKS_MAX
-    horizon = given.horizon_weeks or usual
-    discount = job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
-    if given.HasField("annual_discount_basis_points"):
-        discount = given.annual_discount_basis_points
-    for field, problem in (
-        (
-            "kind",
-            ""
-            if kind
-            else "KIND_LIFETIME_VALUE, KIND_CHURN, KIND_LEAD_CONVERSION or KIND_NEXT_OFFER: no job makes others.",
-        ),
-        ("horizon_weeks", "Offers look 90 days ahead: leave it out." if offers and given.horizon_weeks else ""),
-        ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
-        (
-            "annual_discount_basis_points",
-            "A probability has no discount: leave it out."
-            if (leads or churn or offers) and given.HasField("annual_discount_basis_points")
-            else "",
-        ),
-        ("as_of", job_limits.problem_of_instant(as_of, now)),
-        ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),
-        ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
-    ):
-        if problem:
-            raise fields.refusal("INVALID_SCORING_JOB", f"scoring_job.{field}", problem)
-    return kind, min(as_of, now), horizon, discount

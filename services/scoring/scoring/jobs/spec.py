@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from scoring.domain.buckets import BUCKETS
-from scoring.domain.job_limits import CHURN_HORIZON_WEEKS_MAX
+from scoring.domain.job_limits import CHURN_HORIZON_WEEKS_MAX, INSTANTS_MAX
 
 RAY_FROM_PURCHASES = 20_000_000
 MOST_THREADS = 4
@@ -144,4 +144,4 @@ class FeatureJobSpec(FeaturesSpec):
 class BackfillSpec(FeaturesSpec):
     """The same as of several instants."""
 
-    instants: tuple[AwareDatetime, ...] = Field(min_length=1, max_length=400)
+    instants: tuple[AwareDatetime, ...] = Field(min_length=1, max_length=INSTANTS_MAX)

@@ -12,12 +12,17 @@ from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OF
 
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
+FEATURES, BACKFILL, SEGMENT = "FEATURES", "BACKFILL", "SEGMENT"
+"""Tasks; a job without one trains and scores."""
+FEATURE_TABLES, SEGMENTS = "FEATURE_TABLES", "SEGMENTS"
+"""What jobs are of that make no models, in the place of a model's kind."""
+KIND_OF_TASK = {FEATURES: FEATURE_TABLES, BACKFILL: FEATURE_TABLES, SEGMENT: SEGMENTS}
 ACTIVE: dict[str, Any] = {"state": {"$in": [batches.PENDING, batches.APPLYING]}}
-"""Matches jobs that have not ended; by index there is at most one for each tenant."""
+"""Matches jobs that have not ended; by index there is at most one of each kind for each tenant."""
 
 
 class ScoringJob(docstore.Batch):
-    """One scoring of all customers.
+    """One scoring of all customers, or another task.
 
     phase: what a runner goes on with. outcome: how it ended, once the batch is done. stored: how many chunks of the
     result are stored; written in the transaction that stores one. changes: counted up by whoever takes scores away
@@ -36,17 +41,22 @@ class ScoringJob(docstore.Batch):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "scoring_jobs",
         "indexes": [
-            {"fields": ["tenant"], "unique": True, "partialFilterExpression": ACTIVE, "name": "one_active"},
+            {"fields": ["tenant", "kind"], "unique": True, "partialFilterExpression": ACTIVE, "name": "one_active"},
             ["tenant", "-create_time", "-id"],
             {"fields": ["files"], "partialFilterExpression": {"files": True}, "platform": True},
             {"fields": ["tenant", "result_until"], "partialFilterExpression": {"result_until": {"$exists": True}}},
         ],
     }
 
+    task: Any = me.StringField(choices=(FEATURES, BACKFILL, SEGMENT))
     kind: Any = me.StringField(
-        required=True, choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION, NEXT_OFFER), default=LIFETIME_VALUE
+        required=True,
+        choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION, NEXT_OFFER, FEATURE_TABLES, SEGMENTS),
+        default=LIFETIME_VALUE,
     )
     as_of: Any = docstore.InstantField(required=True)
+    instants: Any = me.ListField(docstore.InstantField())
+    """Of TASK_BACKFILL, in order; `as_of` is the last."""
     horizon_weeks: Any = me.IntField(required=True)
     discount_basis_points: Any = me.IntField(required=True)
     phase: Any = me.StringField(required=True, choices=(PREPARING, COMPUTING, STORING), default=PREPARING)
@@ -68,6 +78,9 @@ class ScoringJob(docstore.Batch):
     """Uid of the model the scores come from; set in the transaction that gives the job's own model its place."""
     stored: Any = me.IntField(default=0)
     changes: Any = me.IntField(default=0)
+    compute_begin_time: Any = docstore.InstantField()
+    told: Any = me.DictField()
+    """What the task came to, as far as it is: see `usecases.feature_tables` and `usecases.recomputing`."""
 
     def write_guard(self) -> Row:
         """A job is written in the phase it was read in: it cannot be cancelled while it begins to store."""

@@ -16,10 +16,17 @@ MEMBERS_MAX = 1_000
 class Objection(Record):
     """One customer that objected, or took a consent back; its uid is the customer's."""
 
-    meta: ClassVar[dict[str, Any]] = {"collection": "profiling_objections"}
+    meta: ClassVar[dict[str, Any]] = {
+        "collection": "profiling_objections",
+        "indexes": [
+            {"fields": ["tenant", "tables_due"], "partialFilterExpression": {"tables_due": True}, "name": "tables_due"}
+        ],
+    }
     customer: Any = me.StringField(required=True)
     consent: Any = me.StringField(required=True)
     decide_time: Any = InstantField()
+    tables_due: Any = me.BooleanField()
+    """True until the feature tables that are kept are without the customer's profile."""
 
 
 def profiles(canonicals: Collection[str]) -> dict[str, list[str]]:

@@ -21,8 +21,17 @@ from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob, StagedPurchase, activity, histories
 from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
-from scoring.store.jobs import ACTIVE, COMPUTING, PREPARING
-from scoring.usecases import customer_offers, flushing, journey_entrants, leads, memberships, running, signals
+from scoring.store.jobs import ACTIVE, COMPUTING, FEATURE_TABLES, PREPARING
+from scoring.usecases import (
+    customer_offers,
+    feature_tables,
+    flushing,
+    journey_entrants,
+    leads,
+    memberships,
+    running,
+    signals,
+)
 
 _ENDED_AT_ONCE = 100
 
@@ -128,18 +137,24 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
         if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
             blobs.delete_subject(job.subject)
     for job in ScoringJob.find({"result_until": {"$exists": True}}):
+        if job.kind == FEATURE_TABLES:
+            feature_tables.take_out(job, customers, blobs)
+            continue
         for name in _parquet_files(blobs, job.result_subject):
             with blobs.open(job.result_subject, name) as opened:
                 others = parquet.others(opened, customers)
             if others is not None:
                 blobs.put(job.result_subject, name, others)
-    for job in ScoringJob.find(ACTIVE | {"files": True}, limit=1):
+    for job in ScoringJob.find(ACTIVE | {"files": True}):
         if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
             raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")
         if job.phase == COMPUTING:
             continue
         for name in _parquet_files(blobs, job.subject):
             blobs.delete(job.subject, name)  # who is left out, and aliases: computing is over
+        if job.kind == FEATURE_TABLES:
+            feature_tables.take_out(job, customers, blobs)
+            continue
         for name in _parquet_files(blobs, job.result_subject):
             with blobs.open(job.result_subject, name) as opened:
                 content = parquet.nameless(opened, customers)
@@ -150,7 +165,8 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
 def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:
     """Whether a job that computes has the people in what it reads; else they are in nothing it makes either."""
     named = named_files()
-    if any(PurePosixPath(url).name not in named for url in job.spec.get("inputs", ())):
+    urls = [*job.spec.get("inputs", ()), *(file["url"] for file in job.spec.get("files", ()))]
+    if any(PurePosixPath(url).name not in named for url in urls):
         return True
     for name in _parquet_files(blobs, job.subject):
         with blobs.open(job.subject, name) as opened:

@@ -71,13 +71,9 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
     False when another process keeps them.
     """
     rows = SegmentKeeper.rows()
-    leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
+    leased = claim(owner)
     if leased is None:
-        if rows.update_one({"uid": KEEPER}, {"$setOnInsert": {"turns": 0}}, upsert=True).matched_count:
-            return False
-        leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
-        if leased is None:
-            return False
+        return False
     turns = (_take_in_signals, _look_at_due, _let_out_of_deleted, _scan)
     end = time.monotonic() + budget_s
     renewed = time.monotonic()
@@ -105,6 +101,16 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
         leases.release(rows, leased, pause_s=pause_s)
 
 
+def claim(owner: str) -> Row | None:
+    """The lease of who keeps the current tenant's segments; None when another process has it."""
+    rows = SegmentKeeper.rows()
+    leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
+    made = {"$setOnInsert": {"turns": 0}}
+    if leased is None and not rows.update_one({"uid": KEEPER}, made, upsert=True).matched_count:
+        leased = leases.claim(rows, {"uid": KEEPER}, LEASE_S, owner)
+    return leased
+
+
 def waiting_tenants() -> list[str]:
     """Tenants whose segments wait for something."""
     with docstore.platform_scope():
@@ -129,8 +135,11 @@ def _has_work() -> bool:
     return any(cls.rows().find_one(waiting, {"_id": 1}) is not None for cls, waiting in _waiting())
 
 
-def _as_keeper(leased: Row, work: Callable[[], int], changes: Row | None = None) -> int:
-    """Runs a turn in a transaction that fails unless this process still keeps the tenant's segments."""
+def as_keeper(leased: Row, work: Callable[[], int], changes: Row | None = None) -> int:
+    """Runs a turn in a transaction that fails unless this process still keeps the tenant's segments.
+
+    Raises LeaseLost then, and what the turn raises.
+    """
 
     def once() -> int:
         done = work()
@@ -164,7 +173,7 @@ def _take_in_signals(leased: Row) -> bool:
         SegmentSignal.rows().delete_many({"uid": {"$in": uids}})
         return moved
 
-    _as_keeper(leased, once)
+    as_keeper(leased, once)
     return True
 
 
@@ -201,7 +210,7 @@ def _look_at_due(leased: Row) -> bool:
     rows = list(Profile.rows().find(due, {"customer": 1}, sort=[("due", 1)], limit=_CHUNK))
     if rows:
         names = [row["customer"] for row in rows]
-        _as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_TIME_PASSED), Asked.read()))
+        as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_TIME_PASSED), Asked.read()))
     return bool(rows)
 
 
@@ -214,7 +223,7 @@ def _let_out_of_deleted(leased: Row) -> bool:
     if not names:
         deleted[0].purge()
         return True
-    _as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_SEGMENT_DELETED), Asked.read()))
+    as_keeper(leased, lambda: settle(_everything(names, Cause.CAUSE_SEGMENT_DELETED), Asked.read()))
     return True
 
 
@@ -243,7 +252,7 @@ def _scan(leased: Row) -> bool:
         return moved
 
     new = {} if ended else {"after": rows[-1]["uid"], "segments": segments}
-    _as_keeper(leased, once, {"$set": {"scan": new}})
+    as_keeper(leased, once, {"$set": {"scan": new}})
     return True
 
 

@@ -1,5 +1,6 @@
 """Scoring jobs as callers start, follow and cancel them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import docstore
@@ -10,13 +11,22 @@ from scoring.store.jobs import ACTIVE, CANCELLED, STORING
 
 
 @docstore.command(ScoringJob)
-def create(kind: str, as_of: datetime, horizon_weeks: int, discount_basis_points: int) -> ScoringJob:
-    """Starts a job; role `run` carries it through.
+def create(
+    task: str | None,
+    kind: str,
+    as_of: datetime,
+    horizon_weeks: int,
+    discount_basis_points: int,
+    instants: Sequence[datetime] = (),
+) -> ScoringJob:
+    """Starts a job; role `run` carries it through. task: see `store.jobs`, None to train and score.
 
-    Raises FailedPrecondition SCORING_JOB_RUNNING while another one of the tenant has not ended.
+    Raises FailedPrecondition SCORING_JOB_RUNNING while another one of that kind and tenant has not ended.
     """
     job = ScoringJob.new(
+        task=task,
         kind=kind,
+        instants=list(instants),
         as_of=as_of,
         horizon_weeks=horizon_weeks,
         discount_basis_points=discount_basis_points,
@@ -27,13 +37,13 @@ def create(kind: str, as_of: datetime, horizon_weeks: int, discount_basis_points
     except AlreadyExists as error:
         if error.reason != "ALREADY_EXISTS":
             raise
-        other = ScoringJob.find(ACTIVE, limit=1)
+        other = ScoringJob.find({**ACTIVE, "kind": kind}, limit=1)
         name = other[0].name if other else "another scoring job"
         raise FailedPrecondition(
             "SCORING_JOB_RUNNING",
             f"{name} has not ended; wait for it or cancel it.",
             metadata={"resource": name},
-            preconditions=[("SCORING_JOB_RUNNING", name, "No scoring job of the tenant is waiting or running.")],
+            preconditions=[("SCORING_JOB_RUNNING", name, "No scoring job of that kind is waiting or running.")],
         ) from error
 
 
@@ -48,7 +58,7 @@ def cancel(uid: str) -> ScoringJob:
     if job.phase == STORING:
         raise FailedPrecondition(
             "SCORING_JOB_STORING",
-            f"{job.name} is storing its scores, which cannot be undone; it ends in a moment.",
+            f"{job.name} is storing its result, which cannot be undone; it ends in a moment.",
             metadata={"resource": job.name},
         )
     job.cancel_requested = True

@@ -68,7 +68,7 @@ def forestall() -> None:
 
     For whoever takes scores away: among them may be a customer that has no row yet to conflict about.
     """
-    ScoringJob.rows().update_one(ACTIVE, {"$inc": {"changes": 1}})
+    ScoringJob.rows().update_many(ACTIVE, {"$inc": {"changes": 1}})
     histories.forestall()
 
 

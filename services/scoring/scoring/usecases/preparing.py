@@ -103,10 +103,14 @@ def _refused(
     job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, files: list[dict[str, Any]]
 ) -> tuple[set[str], float]:
     def told(buckets: int, count: int) -> None:
-        percent = PREPARED_PERCENT * buckets // BUCKETS
-        note(job, percent=percent, refused=count, message="Asks consent who may be scored.")
+        note(job, percent=percent_asked(buckets), refused=count, message="Asks consent who may be scored.")
 
     return refused(settings, blobs, {PURCHASES: files}, job.as_of, told)
+
+
+def percent_asked(buckets: int) -> int:
+    """How much of a job is done when consent has been asked about so many buckets of customers."""
+    return PREPARED_PERCENT * buckets // BUCKETS
 
 
 def refused(

@@ -78,7 +78,7 @@ def _check_reason(reason: str) -> None:
 
 
 def _check_no_job(model: Model) -> None:
-    active = ScoringJob.find(ACTIVE, limit=1)
+    active = ScoringJob.find({**ACTIVE, "kind": model.kind}, limit=1)
     if active:
         name = active[0].name
         raise _refused(

@@ -6,6 +6,7 @@ was. Computing again gives the same result; storing goes on after the last chunk
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,19 @@ from chassis.lifecycle import Stopping
 from docstore.blobs import BlobStore
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
-from scoring.store.jobs import CANCELLED, COMPUTING, FAILED, PREPARING, STORING, SUCCEEDED
+from scoring.store.jobs import (
+    BACKFILL,
+    CANCELLED,
+    COMPUTING,
+    FAILED,
+    FEATURE_TABLES,
+    PREPARING,
+    SEGMENTS,
+    STORING,
+    SUCCEEDED,
+)
 from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
-from scoring.usecases import churn, lead_training, offering, preparing, storing
+from scoring.usecases import churn, feature_tables, lead_training, offering, preparing, recomputing, storing
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -33,14 +44,22 @@ _PREPARE = {
     CHURN: churn.prepare,
     LEAD_CONVERSION: lead_training.prepare,
     NEXT_OFFER: offering.prepare,
+    FEATURE_TABLES: feature_tables.prepare,
+    SEGMENTS: recomputing.prepare,
 }
 _STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]] = {
     LIFETIME_VALUE: storing.store,
     CHURN: churn.store,
     LEAD_CONVERSION: lead_training.store,
     NEXT_OFFER: offering.store,
+    FEATURE_TABLES: feature_tables.store,
+    SEGMENTS: recomputing.store,
 }
 """Each returns what came of the job, in words, or nothing where the number of customers with new scores says it."""
+_CANCELLED = {
+    FEATURE_TABLES: "Cancelled; what it had written is deleted.",
+    SEGMENTS: "Cancelled; what was mended stays so.",
+}
 
 
 class ProgramDied(Exception):  # noqa: N818 - reads as what is the matter
@@ -56,12 +75,14 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         note(job)
         if job.phase == PREPARING:
             _PREPARE[job.kind](job, settings, blobs)
-        if job.phase == COMPUTING:
+        if job.phase == COMPUTING and job.kind == SEGMENTS:
+            recomputing.recompute(job, settings.instance, stopping)
+        elif job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
         came = _STORE[job.kind](job, settings, blobs, stopping)
     except Cancelled:
-        end(job, CANCELLED, "Cancelled; the scores are as they were.")
+        end(job, CANCELLED, _CANCELLED.get(job.kind, "Cancelled; the scores are as they were."))
     except JobFailed as error:
         end(job, FAILED, str(error))
     except FailedPrecondition as error:
@@ -70,8 +91,10 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         note(job, message=f"Waits: {error.message}")
         raise
     else:
-        place = json.loads(blobs.get(job.result_subject, SUCCESS)).get("place", "")
-        end(job, SUCCEEDED, came or f"{job.scored} customers have new scores{place and f', computed {place}'}.")
+        if came is None:
+            place = json.loads(blobs.get(job.result_subject, SUCCESS)).get("place", "")
+            came = f"{job.scored} customers have new scores{place and f', computed {place}'}."
+        end(job, SUCCEEDED, came)
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
 
@@ -99,7 +122,13 @@ def _remove_results(blobs: BlobStore) -> int:
     """Deletes results whose time is over, and the oldest past the most that are kept."""
     kept = ScoringJob.find({"result_until": {"$exists": True}}, sort=[("result_until", -1)], limit=1000)
     now = clock.now()
-    over = [job for place, job in enumerate(kept) if place >= ScoringJob.results_most or job.result_until <= now]
+    places: Counter[bool] = Counter()
+    over = []
+    for job in kept:
+        # Features as of many instants must not drive scores out that could be made again.
+        places[job.kind == FEATURE_TABLES] += 1
+        if places[job.kind == FEATURE_TABLES] > ScoringJob.results_most or job.result_until <= now:
+            over.append(job)
     for job in over:
         blobs.delete_subject(job.subject)
         ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"result_until": ""}})
@@ -112,13 +141,20 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     from scoring.jobs.launch import launch
     from scoring.jobs.offer_spec import OfferJobSpec
     from scoring.jobs.progress import State
-    from scoring.jobs.spec import ChurnJobSpec, LeadJobSpec
+    from scoring.jobs.spec import BackfillSpec, ChurnJobSpec, FeatureJobSpec, LeadJobSpec
 
     workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
         spec = {**job.spec, "output": preparing.url(settings, job.result_subject)}
         if job.kind == LIFETIME_VALUE:
             handle = launch(spec, workdir, settings.ray_address)
+        elif job.kind == FEATURE_TABLES:
+            told, program = (
+                (BackfillSpec, "scoring.jobs.backfill")
+                if job.task == BACKFILL
+                else (FeatureJobSpec, "scoring.jobs.features")
+            )
+            handle = launch(told.model_validate(spec), workdir, settings.ray_address, program)
         elif job.kind == LEAD_CONVERSION:
             # As many leads as there ever are fit into one process: no cluster.
             handle = launch(LeadJobSpec.model_validate(spec), workdir, program=lead_training.PROGRAM)
@@ -138,7 +174,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             raise
         if progress.state is not State.SUCCEEDED and SUCCESS not in blobs.list(job.result_subject):
             raise _failure(blobs, job, progress.message)
-    note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the scores.", expected_end_time=None)
+    note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the result.", expected_end_time=None)
 
 
 def _note_progress(job: ScoringJob, progress: "Progress") -> None:

@@ -130,12 +130,12 @@ def _grouped(moves: Iterable[_Move]) -> dict[tuple[bool, int], list[str]]:
     return found
 
 
-def settle(news: Mapping[str, News], asked: Asked) -> int:
+def settle(news: Mapping[str, News], asked: Asked, instant: datetime | None = None) -> int:
     """Takes the news in and brings the memberships of these customers in line; returns how many moves that made.
 
-    Raises Conflict when a segment is changed meanwhile.
+    instant: that memberships are of, now unless given. Raises Conflict when a segment is changed meanwhile.
     """
-    now = milliseconds(clock.now())
+    now = milliseconds(instant or clock.now())
     persons = Persons.load(news)
     if gone := news.keys() - persons.canonicals.keys():
         # Nobody looks at the erased again while their erasure is on its way.

@@ -1,0 +1,132 @@
+"""The steps of a job that writes features: what its program is told, what is kept of its result, and who leaves it."""
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from chassis import clock, tenancy
+from chassis.errors import Unavailable
+from chassis.lifecycle import Stopping
+from docstore import aliases
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.domain.buckets import bucket_of
+from scoring.settings import ScoringSettings
+from scoring.store import Objection, ScoringJob
+from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
+from scoring.store.jobs import ACTIVE, BACKFILL, COMPUTING, FEATURE_TABLES, SUCCEEDED
+from scoring.store.objections import profiles
+from scoring.usecases import activity, flushing, preparing
+from scoring.usecases.leased_jobs import note
+
+_OBJECTIONS_AT_ONCE = 1_000
+_EVENTS_PER_PURCHASE = 10
+"""So many more events than purchases make starting a Ray worth while: of an event less is computed."""
+
+
+def known(
+    settings: ScoringSettings, blobs: BlobStore, until: datetime, told: Callable[[int, int], None]
+) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:
+    """What there is of the tenant: fields of `jobs.spec.FeaturesSpec`, and the columns of its files `aliases` (who was
+    merged into whom) and `exclude` (whom consent refuses).
+
+    What waits is written into files first. told: as in `preparing.refused`. Raises JobFailed without purchases,
+    Unavailable while files or decisions cannot be had.
+    """
+    if flushing.flush(settings, blobs) is None or activity.flush(settings, blobs) is None:
+        raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
+    files = {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
+    currency = preparing.currency_of(files[PURCHASES])
+    excluded, _ = preparing.refused(settings, blobs, files, until, told)
+    spec = {
+        "tenant": tenancy.tenant(),
+        "currency": currency,
+        "files": [
+            {
+                "url": preparing.url(settings, subject_of(file["bucket"], kind), file["name"]),
+                "kind": kind,
+                "bucket": file["bucket"],
+            }
+            for kind, of_kind in files.items()
+            for file in of_kind
+        ],
+        "rates": settings.day_rates_url,
+    }
+    return spec, {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase. Raises as `known` does."""
+    note(job, message="Writes the events into files.", files=True)
+
+    def told(buckets: int, count: int) -> None:
+        percent = preparing.percent_asked(buckets)
+        note(job, percent=percent, refused=count, message="Asks consent whose features may be written.")
+
+    given, columns = known(settings, blobs, job.as_of, told)
+    for name, content in columns.items():
+        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
+    several = job.task == BACKFILL
+    spec = {
+        **given,
+        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
+        "ray_from_events": _EVENTS_PER_PURCHASE * settings.ray_from_purchases,
+        **({"instants": [at.isoformat() for at in job.instants]} if several else {"as_of": job.as_of.isoformat()}),
+    }
+    note(
+        job,
+        phase=COMPUTING,
+        spec=spec,
+        percent=preparing.PREPARED_PERCENT,
+        compute_begin_time=clock.real_now(),
+        message="Starts the computation.",
+    )
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, _stopping: Stopping) -> str:
+    """Notes what was written and where; returns it in words."""
+    done = json.loads(blobs.get(job.result_subject, "_SUCCESS"))
+    declared = json.loads(blobs.get(job.result_subject, "features.json"))
+    job.told = {
+        "location": preparing.url(settings, job.result_subject),
+        "rows": done["rows"],
+        "seconds": (clock.real_now() - job.compute_begin_time).total_seconds(),
+    }
+    count = len(declared["instants"])
+    instants = "one instant" if count == 1 else f"{count} instants"
+    left_out = f"; {declared['message']}" if declared["message"] else ""
+    return f"{done['rows']} rows of {len(declared['features'])} features as of {instants}{left_out}."
+
+
+def take_out(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> None:
+    """Takes people (resource names) out of the files that a job wrote."""
+    buckets = tuple({f"-{bucket_of(customer):02d}.parquet" for customer in customers})
+    for name in blobs.list(job.result_subject):
+        if name.endswith(buckets):
+            with blobs.open(job.result_subject, name) as opened:
+                others = parquet.others(opened, customers)
+            if others is not None:
+                blobs.put(job.result_subject, name, others)
+
+
+def take_out_objecting(blobs: BlobStore) -> int:
+    """Takes whoever has objected since out of the current tenant's feature tables; returns how many it was about.
+
+    While a job writes one it waits: who objects after consent was asked is in it when it has ended.
+    """
+    rows = list(Objection.rows().find({"tables_due": True}, {"uid": 1, "customer": 1}, limit=_OBJECTIONS_AT_ONCE))
+    if not rows or ScoringJob.find({**ACTIVE, "kind": FEATURE_TABLES}, limit=1):
+        return 0
+    canonicals = aliases.resolve([row["customer"] for row in rows])
+    names = [name for members in profiles(set(canonicals.values())).values() for name in members]
+    for job in _kept():
+        take_out(job, names, blobs)
+    Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"tables_due": ""}})
+    return len(rows)
+
+
+def _kept() -> Sequence[ScoringJob]:
+    """Jobs whose tables are there: before they are tidied, and after."""
+    ended = ScoringJob.find({"files": True, "kind": FEATURE_TABLES, "outcome": SUCCEEDED})
+    return [*ended, *ScoringJob.find({"kind": FEATURE_TABLES, "result_until": {"$exists": True}})]

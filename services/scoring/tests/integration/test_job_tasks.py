@@ -1,0 +1,170 @@
+"""Jobs that do one task: features as of instants, and all segments in full; cancelled, killed, two at a time."""
+
+import threading
+from datetime import UTC, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow.parquet as pq
+import pytest
+from rapport.scoring.v1 import model_pb2, scoring_job_pb2
+
+import docstore
+from chassis import clock
+from scoring.domain.buckets import BUCKETS
+from scoring.features.declared import FEATURES
+from scoring.store import Profile, ScoringJob, Segment
+from scoring.usecases import evaluating, feature_tables, people, recomputing, running
+from scoring.usecases.erasing import erase
+from testkit import eventually
+
+from .conftest import START, Client, customer, plant, score_row
+
+SERVICE = "scoring"
+AS_OF = START + timedelta(days=310)
+EARLIER = AS_OF - timedelta(days=60)
+Job = scoring_job_pb2.ScoringJob
+
+pytestmark = pytest.mark.usefixtures("jobs")
+
+
+@pytest.fixture(autouse=True)
+def later(monkeypatch) -> None:
+    """The purchases lie behind us."""
+    monkeypatch.setattr(clock, "now", lambda: AS_OF + timedelta(hours=1))
+
+
+def folder(location: str) -> Path:
+    return Path(urlsplit(location).path)
+
+
+def rows(location: str) -> dict[str, dict]:
+    """Customer -> features, of all files."""
+    tables = [pq.read_table(path).to_pylist() for path in sorted(folder(location).glob("features-*.parquet"))]
+    return {row["customer"]: row for table in tables for row in table}
+
+
+def test_features_are_kept_and_who_objects_later_or_is_erased_leaves_them(client, settings, store) -> None:
+    client.profiling()
+    names = [customer() for _ in range(8)]
+    for day, name in enumerate(names):
+        client.buys(name, 100 + day, 200, amount=1000)
+    client.objects(names[0])
+    job = client.score(task="TASK_FEATURES", as_of=AS_OF)
+    assert (job.task, job.kind) == (Job.TASK_FEATURES, model_pb2.Model.KIND_UNSPECIFIED)
+    assert (job.progress_percent, job.refused_count, job.model, job.horizon_weeks) == (100, 1, "", 0)
+    assert job.message == f"7 rows of {len(FEATURES)} features as of one instant."
+    table = job.feature_table
+    assert (table.row_count, [at.ToDatetime(UTC) for at in table.instants]) == (7, [AS_OF])
+    assert 0 < table.compute_duration.ToTimedelta().total_seconds() < 60
+    found = rows(table.location)
+    assert found.keys() == set(names[1:])
+    assert {row["purchases_365d"] for row in found.values()} == {2.0}
+
+    with client.context():
+        docstore.in_transaction(lambda: people.object_to_profiling(names[1], "consents/c", AS_OF))
+        assert feature_tables.take_out_objecting(store) == 1
+        assert rows(table.location).keys() == set(names[2:])
+        running.remove_files(store)
+        erase([names[2]], settings, store)
+        assert rows(table.location).keys() == set(names[3:])
+        assert client.GetScoringJob(name=job.name).feature_table.expire_time.ToDatetime(UTC) > AS_OF + timedelta(29)
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"result_until": AS_OF}})
+        running.remove_files(store)
+    assert not folder(table.location).exists()
+    assert not client.GetScoringJob(name=job.name).HasField("feature_table"), "what is deleted is nowhere"
+
+
+def test_a_killed_backfill_goes_on_from_what_is_finished_beside_no_other_one(client, settings, failpoint) -> None:
+    client.profiling()
+    for _ in range(4):
+        client.buys(customer(), 100, 290)
+    wanted = {"task": "TASK_BACKFILL", "instants": [AS_OF, EARLIER]}
+    with failpoint("pyarrow.parquet:write_table", call=12) as there:
+        created = client.CreateScoringJob(scoring_job=wanted)
+        there.wait()
+    reason, message, _ = client.refused("CreateScoringJob", scoring_job={"task": "TASK_FEATURES"})
+    assert (reason, created.name in message) == ("SCORING_JOB_RUNNING", True)
+    finished = _finished(settings, created, client)
+    assert 0 < len(finished) < 2 * BUCKETS
+    job = client.ended(created.name)
+    assert job.state == Job.STATE_SUCCEEDED, job.message
+    assert _finished(settings, created, client).items() >= finished.items(), "what was finished is not written again"
+    assert [at.ToDatetime(UTC) for at in job.instants] == [EARLIER, AS_OF]
+    assert not job.HasField("as_of")
+    assert len(list(folder(job.feature_table.location).glob("features-*.parquet"))) == 2 * BUCKETS
+    assert job.feature_table.row_count == 8
+
+
+def _finished(settings, job: Job, client: Client) -> dict[str, int]:
+    """Files of features that are there, and when each was written."""
+    result = folder(settings.blob_url) / client.tenant / job.name / "result"
+    return {path.name: path.stat().st_mtime_ns for path in result.glob("features-*.parquet")}
+
+
+def test_segments_are_recomputed_in_full_and_what_differs_is_mended(client, monkeypatch) -> None:
+    names = sorted(customer() for _ in range(7))
+    plant(client, [score_row(name, purchases=number) for number, name in enumerate(names)])
+    client.segment("purchases >= 2", "buyers")
+    client.segment("purchases >= 5", "regulars")
+    assert len(client.members("buyers")) == 5
+    with client.context():
+        uids = [name.rpartition("/")[2] for name in names]
+        Profile.rows().update_one({"uid": uids[6]}, {"$set": {"segments": ["buyers"]}})
+        Profile.rows().update_one({"uid": uids[0]}, {"$set": {"segments": ["regulars"]}})
+        Segment.rows().update_one({"uid": "buyers"}, {"$set": {"member_count": 17}})
+    monkeypatch.setattr(recomputing, "CHUNK", 2)
+    mend, before, after = recomputing._mend, [], []
+
+    def dies_once(rows, *given):
+        part = tuple(row["uid"] for row in rows)
+        (after if tuple(uids[4:6]) in before else before).append(part)
+        if not after and part == tuple(uids[4:6]):
+            raise RuntimeError
+        return mend(rows, *given)
+
+    monkeypatch.setattr(recomputing, "_mend", dies_once)
+    job = client.score(task="TASK_SEGMENT")
+    found = job.segment_recount
+    assert (found.customer_count, found.segment_count) == (7, 2)
+    assert (found.difference_count, found.miscounted_segment_count) == (2, 1), job.message
+    assert (set(before), set(after)) == (
+        {tuple(uids[place : place + 2]) for place in (0, 2, 4)},
+        {tuple(uids[4:6]), tuple(uids[6:])},
+    ), "it goes on after the last part"
+    assert (client.members("buyers"), client.members("regulars")) == (set(names[2:]), set(names[5:]))
+    assert {segment.uid: segment.member_count for segment in client.ListSegments().segments} == {
+        "buyers": 5,
+        "regulars": 2,
+    }
+    again = client.score(task="TASK_SEGMENT")
+    assert again.message == "7 customers were looked at for 2 segments: all memberships were right."
+
+
+def test_what_is_on_its_way_is_no_difference_and_a_recompute_is_cancelled(client, monkeypatch) -> None:
+    name = customer()
+    plant(client, [score_row(name)])
+    client.segment("purchases >= 2", "buyers")
+    keep, blocked, go_on = evaluating.keep, threading.Event(), threading.Event()
+
+    def waits(owner: str) -> bool:
+        blocked.set()
+        assert go_on.wait(20)
+        return True
+
+    monkeypatch.setattr(recomputing.evaluating, "keep", waits)
+    created = client.CreateScoringJob(scoring_job={"task": "TASK_SEGMENT"})
+    assert blocked.wait(20)
+    assert client.refused("CreateScoringJob", scoring_job={"task": "TASK_SEGMENT"})[0] == "SCORING_JOB_RUNNING"
+    client.CancelScoringJob(name=created.name)
+    go_on.set()
+    assert client.ended(created.name).state == Job.STATE_CANCELLED
+
+    other = customer()
+    plant(client, [score_row(other)])
+    with client.context():
+        Profile.rows().insert_one({"uid": other.rpartition("/")[2], "customer": other, "spread": 1})
+    job = client.score(task="TASK_SEGMENT")
+    assert (job.segment_recount.customer_count, job.segment_recount.difference_count) == (2, 0), "its news wait still"
+    monkeypatch.setattr(recomputing.evaluating, "keep", keep)
+    eventually(lambda: client.evaluated("buyers").member_count == 2, message="both are in")
