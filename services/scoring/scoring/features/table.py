@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scoring.features.declared import FEATURES, KINDS, LONGEST, PURCHASE, REFUND
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+T = TypeVar("T")
 
 DAY_US = 86_400_000_000
 
@@ -72,13 +74,28 @@ class _View:
 
     def __init__(self, events: Events, customers: int, at: int) -> None:
         self.events, self.customers, self.at = events, customers, at
+        self._there = [kind for kind in KINDS if (events.kind == kind).any()]
+        self._made: dict[tuple[Any, ...], Any] = {}
+
+    def _once(self, what: str, feature: Feature, window: timedelta, make: Callable[[], T]) -> T:
+        """What `make` makes of the events of a feature's kinds in a window; features that ask for the same share it."""
+        key = (what, window, *(kind in feature.kinds for kind in self._there))
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
     def chosen(self, feature: Feature, window: timedelta | None = None) -> Flags:
         """Which events a feature is made of."""
-        inside = self.events.time >= self.at - _us(window or feature.window)
-        for kind in set(KINDS).difference(feature.kinds):
-            inside &= self.events.kind != kind
-        return inside
+        span = window or feature.window
+
+        def choose() -> Flags:
+            inside = self.events.time >= self.at - _us(span)
+            for kind in set(self._there).difference(feature.kinds):
+                inside &= self.events.kind != kind
+            return inside
+
+        return self._once("chosen", feature, span, choose)
 
     def count(self, chosen: Flags) -> Floats:
         """How many of these events each customer has."""
@@ -91,9 +108,8 @@ class _View:
 
     def purchases(self, feature: Feature) -> Flags:
         """The purchases of a feature's window."""
-        chosen = self.chosen(feature)
-        chosen &= self.events.kind == PURCHASE
-        return chosen
+        bought: Flags = self.chosen(feature) & (self.events.kind == PURCHASE)
+        return bought
 
     @cached_property
     def left(self) -> Ints:
@@ -127,7 +143,9 @@ class _View:
 
     def days(self, feature: Feature) -> tuple[Ints, Ints]:
         """Customers and UTC days with such an event, each pair once, by customer and day."""
-        chosen = self.chosen(feature)
+        return self._once("days", feature, feature.window, lambda: self._days(self.chosen(feature)))
+
+    def _days(self, chosen: Flags) -> tuple[Ints, Ints]:
         first = (self.at - _us(LONGEST)) // DAY_US
         key = self.events.customer[chosen] * _DAYS + (self.events.time[chosen] // DAY_US - first)
         key.sort()
@@ -137,7 +155,9 @@ class _View:
 
     def gaps(self, feature: Feature) -> tuple[Floats, Floats]:
         """Days between the first and the last distinct day of each customer over the gaps, and the last gap; or NaN."""
-        customer, day = self.days(feature)
+        return self._once("gaps", feature, feature.window, lambda: self._gaps(*self.days(feature)))
+
+    def _gaps(self, customer: Ints, day: Ints) -> tuple[Floats, Floats]:
         mean, last = self.none(), self.none()
         if len(customer) == 0:
             return mean, last
@@ -151,7 +171,10 @@ class _View:
 
     def since(self, feature: Feature, *, first: bool) -> Floats:
         """Days since the last or the first such event of each customer; NaN without any."""
-        chosen = self.chosen(feature)
+        what = "since the first" if first else "since the last"
+        return self._once(what, feature, feature.window, lambda: self._since(self.chosen(feature), first=first))
+
+    def _since(self, chosen: Flags, *, first: bool) -> Floats:
         age = self.at - self.events.time[chosen]
         # Ages are over 0 and within the longest window.
         found = np.full(self.customers, 0 if first else _us(LONGEST) + 1, dtype=np.int64)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.features import loading
-from scoring.features.declared import LONGEST, NAMES
+from scoring.features.declared import FEATURES, LONGEST, NAMES, Aggregation, Value
 from scoring.features.loading import LEFT_OUT, SCHEMA, Span
 from scoring.features.table import Flags, table
 from scoring.jobs import day_rates
@@ -28,6 +28,13 @@ _FINGERPRINT = b"rapport.fingerprint"
 _LONGEST_US = LONGEST // timedelta(microseconds=1)
 OUT_SCHEMA = pa.schema([("customer", pa.string()), *((name, pa.float64()) for name in NAMES)])
 """A file of features: a customer a row, ascending by name; null where a feature has no value."""
+_FEW_VALUES = [
+    feature.name
+    for feature in FEATURES
+    if feature.value is Value.COUNT
+    or feature.aggregation in (Aggregation.REFUNDED_SHARE, Aggregation.MEAN_GAP, Aggregation.LAST_GAP)
+]
+"""Columns that a dictionary makes smaller: trying one on the others takes time and space."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,7 @@ def _write(
     schema = OUT_SCHEMA.with_metadata({_FINGERPRINT: plan.fingerprint.encode(), **told})
 
     def fill(file: Any) -> None:
-        pq.write_table(pa.table(values, schema=schema), file, compression="zstd")
+        pq.write_table(pa.table(values, schema=schema), file, compression="zstd", use_dictionary=_FEW_VALUES)
 
     output.write(name, fill)
 
