@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scoring.benchmarks import features_peers, rfm_peers, scale_features
 from scoring.benchmarks import scale_stages as stages
 from scoring.benchmarks.children import Measured, measured
 from scoring.benchmarks.lines import Line
 from scoring.benchmarks.rfm import lines, ours
-from scoring.benchmarks.rfm_peers import with_duckdb, with_polars
 from scoring.jobs.executor import cpus
 
 MOST_GROWTH = 12
@@ -25,6 +25,9 @@ FIT_AND_SCORE_S = 5.0
 LEAST_SCORING_RATE = 0.8
 """Of CatBoost's own rows a second."""
 _TASK = "scale"
+_GENERATE, _FEATURES, _RFM = "generate purchases", "features from files", "RFM from files"
+_VALUES, _TRAIN, _SCORE = "BG/NBD and Gamma-Gamma, fit and score", "classifier, train", "classifier, score"
+_CLOCKS = (("seconds", "seconds"), ("cpu_seconds", "CPU seconds"))
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,12 @@ class Run:
     """What one size took."""
 
     name: str
-    generated: Measured
-    rfm: Measured
-    bg_nbd: Measured
-    trained: Measured
-    scored: Measured
+    stages: dict[str, Measured]
+    features_peers: dict[str, Measured]
+    different_features: int
+    rfm_peers: dict[str, Measured]
+    by_scipy: Measured
+    catboost: Measured
 
 
 def measure(customers: int) -> Iterator[Line]:
@@ -44,49 +48,47 @@ def measure(customers: int) -> Iterator[Line]:
     with tempfile.TemporaryDirectory(prefix="rapport-scale-") as folder:
         runs = []
         for count in (customers // 10, customers):
-            root = Path(folder) / str(count)
-            run = _run(count, root)
-            yield from _absolute(run)
-            runs.append(run)
-        full, root = runs[1], Path(folder) / str(customers)
-        yield from lines(
-            _TASK,
-            f"RFM from files, {full.name}",
-            full.rfm,
-            {
-                "DuckDB": measured(with_duckdb, root / "purchases", root / "duckdb.parquet"),
-                "Polars streaming": measured(with_polars, root / "purchases", root / "polars.parquet"),
-            },
-        )
-        yield from _beside_peers(full, root)
+            runs.append(_run(count, Path(folder) / str(count)))
+            yield from _absolute(runs[-1])
+            yield from _beside_peers(runs[-1])
         yield from _growth(*runs)
 
 
 def _run(customers: int, root: Path) -> Run:
     print(f"{customers} customers", file=sys.stderr, flush=True)  # noqa: T201 - how far it is
-    generated = measured(stages.generate, customers, root / "purchases")
-    rfm = measured(ours, root / "purchases", root / "job", cpus(), 16, "EUR", stages.CUT_DAY, one_thread=True)
-    bg_nbd = measured(stages.lifetime_values, root / "job", one_thread=True)
-    trained = measured(stages.train, root / "job", root / "classifier", one_thread=True)
-    scored = measured(stages.score, root / "job", root / "classifier", one_thread=True)
-    return Run(f"{customers} customers, {10 * customers} purchases", generated, rfm, bg_nbd, trained, scored)
+    purchases, features, job, classifier = (root / name for name in ("purchases", "features", "job", "classifier"))
+    found = {
+        _GENERATE: measured(stages.generate, customers, purchases),
+        _FEATURES: measured(scale_features.ours, purchases, features, cpus(), one_thread=True),
+        _RFM: measured(ours, purchases, job, cpus(), 16, "EUR", stages.CUT_DAY, one_thread=True),
+        _VALUES: measured(stages.lifetime_values, job, one_thread=True),
+        _TRAIN: measured(stages.train, job, classifier, one_thread=True),
+        _SCORE: measured(stages.score, job, classifier, one_thread=True),
+    }
+    trees = found[_SCORE].result["trees"]
+    of_peer = root / "features.parquet"
+    return Run(
+        name=f"{customers} customers, {10 * customers} purchases",
+        stages=found,
+        features_peers={
+            "Polars streaming": measured(features_peers.with_polars, purchases, of_peer),
+            "DuckDB": measured(features_peers.with_duckdb, purchases, of_peer),
+        },
+        different_features=measured(scale_features.different, features, of_peer).result,
+        rfm_peers={
+            "DuckDB": measured(rfm_peers.with_duckdb, purchases, root / "rfm.parquet"),
+            "Polars streaming": measured(rfm_peers.with_polars, purchases, root / "rfm.parquet"),
+        },
+        by_scipy=measured(stages.lifetime_values_by_scipy, job, one_thread=True),
+        catboost=measured(stages.catboost_alone, job, trees, one_thread=True),
+    )
 
 
 def _absolute(run: Run) -> Iterator[Line]:
-    for stage, seen in _stages(run).items():
-        yield _line(run, f"{stage}: seconds", _of(seen, "seconds"))
-        yield _line(run, f"{stage}: CPU seconds", _of(seen, "cpu_seconds"))
+    for stage, seen in run.stages.items():
+        for field, unit in _CLOCKS:
+            yield _line(run, f"{stage}: {unit}", _of(seen, field))
         yield _line(run, f"{stage}: peak MB", seen.peak_mb)
-
-
-def _stages(run: Run) -> dict[str, Measured]:
-    return {
-        "generate purchases": run.generated,
-        "RFM from files": run.rfm,
-        "BG/NBD and Gamma-Gamma, fit and score": run.bg_nbd,
-        "classifier, train": run.trained,
-        "classifier, score": run.scored,
-    }
 
 
 def _of(seen: Measured, field: str) -> float:
@@ -98,41 +100,39 @@ def _line(run: Run, metric: str, value: float, reference: float | None = None, n
     return Line(task=_TASK, data=run.name, metric=metric, value=value, reference=reference, note=note)
 
 
-def _beside_peers(full: Run, root: Path) -> Iterator[Line]:
-    by_scipy = measured(stages.lifetime_values_by_scipy, root / "job", one_thread=True)
-    own = measured(stages.catboost_alone, root / "job", full.scored.result["trees"], one_thread=True)
-    for field, unit in (("seconds", "seconds"), ("cpu_seconds", "CPU seconds")):
-        likelihoods = f"{full.bg_nbd.result['log_likelihood']:.1f}, peer {by_scipy.result['log_likelihood']:.1f}"
+def _beside_peers(run: Run) -> Iterator[Line]:
+    yield from lines(_TASK, f"{_FEATURES}, {run.name}", run.stages[_FEATURES], run.features_peers)
+    note = f"of those of {run.stages[_FEATURES].result} customers with a purchase within the year"
+    yield _line(run, "features: values that differ from DuckDB's in any bit", run.different_features, 0, note)
+    yield from lines(_TASK, f"{_RFM}, {run.name}", run.stages[_RFM], run.rfm_peers)
+    values, train, score = (run.stages[stage] for stage in (_VALUES, _TRAIN, _SCORE))
+    own, trees = run.catboost.result, score.result["trees"]
+    for field, unit in _CLOCKS:
+        likelihoods = f"{values.result['log_likelihood']:.1f}, peer {run.by_scipy.result['log_likelihood']:.1f}"
         yield Line(
             task=_TASK,
-            data=full.name,
-            metric=f"BG/NBD and Gamma-Gamma, fit and score: {unit}",
-            value=_of(full.bg_nbd, field),
-            reference=FIT_AND_SCORE_S * int(full.bg_nbd.result["rows"]) / 1e6,
+            data=run.name,
+            metric=f"{_VALUES}: {unit}",
+            value=_of(values, field),
+            reference=FIT_AND_SCORE_S * int(values.result["rows"]) / 1e6,
             peer="BG/NBD as printed, by scipy: no groups, no intervals",
-            peer_value=_of(by_scipy, field),
+            peer_value=_of(run.by_scipy, field),
             note=f"log likelihood {likelihoods}",
         )
         yield Line(
             task=_TASK,
-            data=full.name,
-            metric=f"classifier, train: {unit}",
-            value=_of(full.trained, field),
-            peer=f"CatBoost alone, one fit of {full.scored.result['trees']} trees",
-            peer_value=own.result["train"][field],
+            data=run.name,
+            metric=f"{_TRAIN}: {unit}",
+            value=_of(train, field),
+            peer=f"CatBoost alone, one fit of {trees} trees",
+            peer_value=own["train"][field],
             note="ours chooses among three models on out-of-fold rows, calibrates and measures, too",
         )
-        rate, peer = (
-            rows["rows"] / seconds
-            for rows, seconds in (
-                (full.scored.result, _of(full.scored, field)),
-                (own.result, own.result["score"][field]),
-            )
-        )
+        rate, peer = score.result["rows"] / _of(score, field), own["rows"] / own["score"][field]
         yield Line(
             task=_TASK,
-            data=full.name,
-            metric=f"classifier, score: rows in {unit}",
+            data=run.name,
+            metric=f"{_SCORE}: rows in {unit}",
             value=rate,
             reference=LEAST_SCORING_RATE * peer,
             peer="CatBoost alone",
@@ -143,7 +143,8 @@ def _beside_peers(full: Run, root: Path) -> Iterator[Line]:
 
 def _growth(small: Run, full: Run) -> Iterator[Line]:
     """Of CPU seconds: other work on the machine moves them least."""
-    for (stage, less), more in zip(_stages(small).items(), _stages(full).values(), strict=True):
+    for stage, more in full.stages.items():
+        less = small.stages[stage]
         growth = _of(more, "cpu_seconds") / _of(less, "cpu_seconds")
         wall = _of(more, "seconds") / _of(less, "seconds")
         note = (
