@@ -20,6 +20,7 @@ from mongoengine import IntField, StringField
 from chassis import clock, errors, tenancy
 from docstore import leases
 from docstore.aggregate import Aggregate
+from docstore.changes import Changes
 from docstore.connection import Row
 from docstore.documents import InstantField
 from docstore.errors import Conflict
@@ -228,12 +229,14 @@ def _renew(cls: type[Batch], running: Iterable[Batch], lease_s: float) -> None:
 def _watch(cls: type[Batch], wake: threading.Event, stopping: Stopping) -> None:
     """Wake the loop at every insert. Missed ones do not matter: the loop looks by itself once a second."""
     inserts: list[Row] = [{"$match": {"operationType": "insert"}}, {"$project": {"_id": 1}}]
-    while not stopping.is_set():
-        try:
-            with platform_scope(), platform_collection(cls).watch(inserts, max_await_time_ms=1000) as stream:
-                while not stopping.is_set():
-                    if stream.try_next() is not None:
-                        wake.set()
-        except pymongo.errors.PyMongoError as error:
-            logger.warning("watching %s failed: %s", cls.resource, type(error).__name__)
-            stopping.wait(_SWEEP_S)
+    with platform_scope():
+        changes = Changes(lambda: platform_collection(cls), inserts, stopping.wait)
+        while not stopping.is_set():
+            try:
+                with changes:
+                    while not stopping.is_set():
+                        if changes.next() is not None:
+                            wake.set()
+            except pymongo.errors.PyMongoError as error:
+                logger.warning("watching %s failed: %s", cls.resource, type(error).__name__)
+                stopping.wait(_SWEEP_S)

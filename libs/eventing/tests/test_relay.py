@@ -11,6 +11,7 @@ from sample.publishing import TENANT
 from sample.store import Thing
 
 import docstore
+from chassis.lifecycle import Stopping
 from eventing import topology
 from eventing.relay import Relay
 from eventing.relay.publisher import Publisher
@@ -95,7 +96,7 @@ def test_a_pass_looks_where_it_is_told_and_says_what_is_out(amqp, topology_file,
     publisher = Publisher(amqp, "test")
     try:
         eventually(lambda: publisher.connected)
-        relay = Relay("sample", publisher, topology.consumed_types(topology.load(topology_file)))
+        relay = Relay("sample", publisher, topology.consumed_types(topology.load(topology_file)), Stopping())
         made, other = thing(2), thing()
         made.label = "y"
         made.emit(made.state_events()[0])

@@ -23,6 +23,7 @@ from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError, Settings
 from contracts import descriptors
+from docstore.changes import Changes
 from eventing import names, topology
 from eventing.envelope import Envelope
 from eventing.readiness import wait_migrated
@@ -32,8 +33,6 @@ from eventing.relay.publisher import Outgoing, Publisher
 log = logging.getLogger(__name__)
 
 _SWEEP_S = 2.0
-_AWAIT_MS = 1000
-"""How long one wait on the stream lasts: a stop is noticed in between."""
 _PACE_S = 0.01
 """From the beginning of one pass to that of the next: under load, what is written meanwhile goes out together."""
 _BUSY = 1000
@@ -64,7 +63,7 @@ def run(settings: Settings, stopping: Stopping) -> None:
         if wait_migrated(settings.service, stopping) and topology.wait_declared(amqp_uri, manifest, stopping):
             publisher = Publisher(amqp_uri, f"{settings.service} relay")
             probe.alive_check(publisher.is_alive)
-            relay = Relay(settings.service, publisher, topology.consumed_types(manifest))
+            relay = Relay(settings.service, publisher, topology.consumed_types(manifest), stopping)
             telemetry.gauge(metric_names.OUTBOX_AGE, lambda: [(relay.age(), {})])
             try:
                 _serve(relay, publisher, stopping, probe)
@@ -79,7 +78,7 @@ def _serve(relay: "Relay", publisher: Publisher, stopping: Stopping, probe: Prob
         probe.ready(publisher.connected and not failures)
         try:
             if publisher.wait_connected(1.0):
-                relay.drain_and_watch(stopping)
+                relay.drain_and_watch()
             else:
                 relay.look()
             failures = 0
@@ -92,11 +91,13 @@ def _serve(relay: "Relay", publisher: Publisher, stopping: Stopping, probe: Prob
 class Relay:
     """Moves events from one service's documents to the broker."""
 
-    def __init__(self, service: str, publisher: Publisher, consumed: frozenset[str]) -> None:
+    def __init__(self, service: str, publisher: Publisher, consumed: frozenset[str], stopping: Stopping) -> None:
         self._service = service
         self._publisher = publisher
         self._consumed = consumed
+        self._stopping = stopping
         self._outbox = Outbox()
+        self._changes = Changes(docstore.database, _wakers(self._outbox.collections), stopping.wait)
         self._oldest: str | None = None
         self._reported: set[str] = set()
         self._tracer = telemetry.tracer()
@@ -109,34 +110,24 @@ class Relay:
         """Notes the age of what waits, also of what cannot be published now."""
         self._oldest = self._outbox.oldest()
 
-    def drain_and_watch(self, stopping: Stopping) -> None:
+    def drain_and_watch(self) -> None:
         """Publishes all there is, then for about two seconds what the change stream tells of."""
-        changed = {
-            "ns.coll": {"$in": self._outbox.collections},
-            # The relay's own removals leave the version as it is and must not wake it.
-            "$or": [
-                {"operationType": {"$in": ["insert", "replace"]}},
-                {"updateDescription.updatedFields.version": {"$exists": True}},
-            ],
-        }
-        version = {"$ifNull": ["$updateDescription.updatedFields.version", "$fullDocument.version", math.inf]}
-        pipeline: list[dict[str, Any]] = [{"$match": changed}, {"$project": {"ns": 1, "documentKey": 1, "v": version}}]
         # Opened before the reading: what is written after it is seen. Opened anew each time: after a busy spell
         # there is no backlog of changes to skip.
-        with docstore.database().watch(pipeline, max_await_time_ms=_AWAIT_MS) as stream:
+        with self._changes:
             relayed: Versions = {}
-            while not stopping.is_set() and self.relay_once(None, relayed):
+            while not self._stopping.is_set() and self.relay_once(None, relayed):
                 pass
             passed = time.monotonic()
             next_sweep = passed + _SWEEP_S
-            while not stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
-                change = stream.try_next()
+            while not self._stopping.is_set() and time.monotonic() < next_sweep and len(relayed) < _BUSY:
+                change = self._changes.next()
                 if change is None:
                     continue
                 name, key = change["ns"]["coll"], change["documentKey"]["_id"]
                 # One pass may take the events of many changes that the stream has yet to tell of.
                 if relayed.get((name, key), 0) < change["v"]:
-                    stopping.wait(max(0.0, passed + _PACE_S - time.monotonic()))
+                    self._stopping.wait(max(0.0, passed + _PACE_S - time.monotonic()))
                     passed = time.monotonic()
                     self.relay_once([name], relayed)
 
@@ -212,6 +203,20 @@ class Relay:
                 "rapport.tenant": envelope.tenant,
             },
         )
+
+
+def _wakers(collections: Sequence[str]) -> list[dict[str, Any]]:
+    """Of the changes of these collections, those that may have brought events, with the version they made."""
+    changed = {
+        "ns.coll": {"$in": list(collections)},
+        # The relay's own removals leave the version as it is and must not wake it.
+        "$or": [
+            {"operationType": {"$in": ["insert", "replace"]}},
+            {"updateDescription.updatedFields.version": {"$exists": True}},
+        ],
+    }
+    version = {"$ifNull": ["$updateDescription.updatedFields.version", "$fullDocument.version", math.inf]}
+    return [{"$match": changed}, {"$project": {"ns": 1, "documentKey": 1, "v": version}}]
 
 
 def _outgoing(envelope: Envelope, span: Span) -> Outgoing:
