@@ -92,6 +92,8 @@ def _score(api: Api) -> dict[str, str]:
     body = {"displayName": "Buyers", "expression": "purchases >= 1"}
     spare = api.post("/v1/segments", body, segmentId="spare")["name"]
     segment = api.post("/v1/segments", body, segmentId="buyers")["name"]
+    rare = {"displayName": "Rarely", "intervalHours": 2160}
+    schedule = api.post("/v1/jobSchedules", rare, jobScheduleId="rarely")["name"]
     rule = {"displayName": "Not sold", "productIds": ["probe"], "blocked": True}
     rule = api.post("/v1/offerRules", rule, offerRuleId="not-sold")["name"]
     wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
@@ -99,7 +101,7 @@ def _score(api: Api) -> dict[str, str]:
     # It takes orders with products to have one: the name stands for a customer who is offered nothing.
     offers = {"customers/offers": f"{scores['customer']}/offers"}
     made = {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
-    return made | offers | {"segments#2": spare, "offerRules": rule}
+    return made | offers | {"segments#2": spare, "offerRules": rule, "jobSchedules": schedule}
 
 
 def _serve(api: Api, customer: str) -> dict[str, str]:

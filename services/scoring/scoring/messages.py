@@ -1,7 +1,7 @@
 """Documents as the messages callers see."""
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from rapport.scoring.v1 import (
@@ -17,25 +17,39 @@ from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, Segment
+from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
 
 REFRESH_EVERY = timedelta(days=7)
-"""When a job is due to make scores anew: a week is the unit in which the models measure time."""
+"""When scores are due to be made anew where no job is scheduled: a week is the unit the models measure time in."""
+
+Planned = Mapping[str, datetime]
+"""When the next scheduled job of each kind of model is due (`store.job_schedules.next_scorings`)."""
 
 
-def customer_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
+def age(as_of: datetime) -> timedelta:
+    """How long ago that was."""
+    return max(clock.now() - as_of, timedelta(0))
+
+
+def next_refresh(kind: str, as_of: datetime, planned: Planned) -> datetime:
+    """When what a job of that kind told as of an instant is due to be told anew."""
+    return planned.get(kind) or as_of + REFRESH_EVERY
+
+
+def customer_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores_pb2.CustomerScores:
     """The scores of a stored row."""
     found = customer_scores_pb2.CustomerScores(
         name=f"{row['customer']}/scores",
         customer=row["customer"],
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
-        churn_risk=_churn_risk(row["churn"]) if "churn" in row else None,
+        churn_risk=_churn_risk(row["churn"], planned) if "churn" in row else None,
     )
     if "job" in row:
-        found.MergeFrom(_value_scores(row))
+        found.MergeFrom(_value_scores(row, planned))
     return found
 
 
-def _value_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
+def _value_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores_pb2.CustomerScores:
     """What jobs of lifetime value tell."""
     currency = row["currency"]
     rfm = row["rfm"]
@@ -65,12 +79,12 @@ def _value_scores(row: Mapping[str, Any]) -> customer_scores_pb2.CustomerScores:
         scoring_job=f"scoringJobs/{row['job']}",
         decision=row["decision"],
         score_time=row["score_time"],
-        age=max(clock.now() - row["as_of"], timedelta(0)),
-        next_refresh_time=row.get("outdated_since") or row["as_of"] + REFRESH_EVERY,
+        age=age(row["as_of"]),
+        next_refresh_time=row.get("outdated_since") or next_refresh(LIFETIME_VALUE, row["as_of"], planned),
     )
 
 
-def _churn_risk(risk: Mapping[str, Any]) -> customer_scores_pb2.ChurnRisk:
+def _churn_risk(risk: Mapping[str, Any], planned: Planned) -> customer_scores_pb2.ChurnRisk:
     named = ("horizon_weeks", "as_of", "decision", "score_time")
     return customer_scores_pb2.ChurnRisk(
         probability=customer_scores_pb2.Estimate(
@@ -79,11 +93,13 @@ def _churn_risk(risk: Mapping[str, Any]) -> customer_scores_pb2.ChurnRisk:
         reasons=[customer_scores_pb2.ChurnReason(**reason) for reason in risk["reasons"]],
         model=f"models/{risk['model']}",
         scoring_job=f"scoringJobs/{risk['job']}",
+        age=age(risk["as_of"]),
+        next_refresh_time=next_refresh(CHURN, risk["as_of"], planned),
         **{name: risk[name] for name in named},
     )
 
 
-def lead_score(row: Mapping[str, Any]) -> lead_score_pb2.LeadScore:
+def lead_score(row: Mapping[str, Any], planned: Planned) -> lead_score_pb2.LeadScore:
     """The score of a lead's stored row."""
     score = row["score"]
     lead = f"leads/{row['uid']}"
@@ -102,6 +118,9 @@ def lead_score(row: Mapping[str, Any]) -> lead_score_pb2.LeadScore:
         basis=kinds.BASIS_CONSENT_DECISION if decision else kinds.BASIS_PRECONTRACTUAL_REQUEST,
         decision=decision,
         score_time=score["score_time"],
+        age=age(score["score_time"]),
+        # What has ended keeps its last score.
+        next_refresh_time=planned.get(LEAD_CONVERSION) if row.get("open") else None,
     )
 
 
@@ -221,9 +240,9 @@ def segment(document: Segment) -> segment_pb2.Segment:
     )
 
 
-def member(customer: str, scores: Mapping[str, Any] | None) -> segment_pb2.SegmentMember:
+def member(customer: str, scores: Mapping[str, Any] | None, planned: Planned) -> segment_pb2.SegmentMember:
     """A member of a segment, given its stored scores if it has any."""
-    return segment_pb2.SegmentMember(customer=customer, scores=customer_scores(scores) if scores else None)
+    return segment_pb2.SegmentMember(customer=customer, scores=customer_scores(scores, planned) if scores else None)
 
 
 def segment_change(row: Mapping[str, Any]) -> segment_pb2.SegmentChange:

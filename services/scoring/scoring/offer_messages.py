@@ -5,11 +5,16 @@ from typing import Any
 
 from rapport.scoring.v1 import customer_offers_pb2, item_association_pb2
 
+from scoring import messages
 from scoring.domain.offer_rules import Reason
+from scoring.store.models import NEXT_OFFER
 
 
 def customer_offers(
-    row: Mapping[str, Any], offers: Iterable[Mapping[str, Any]], left_out: Mapping[tuple[str, Reason], int]
+    row: Mapping[str, Any],
+    offers: Iterable[Mapping[str, Any]],
+    left_out: Mapping[tuple[str, Reason], int],
+    planned: messages.Planned,
 ) -> customer_offers_pb2.CustomerOffers:
     """Some offers of a stored row, and how many products rules left out (`usecases.customer_offers.chosen`)."""
     return customer_offers_pb2.CustomerOffers(
@@ -29,6 +34,8 @@ def customer_offers(
             )
             for (rule, reason), count in left_out.items()
         ],
+        age=messages.age(row["as_of"]),
+        next_refresh_time=messages.next_refresh(NEXT_OFFER, row["as_of"], planned),
     )
 
 

@@ -1,4 +1,4 @@
-"""Role `run`: carries jobs through, scores leads, writes files, keeps segments, measures journeys, erases people."""
+"""Role `run`: starts jobs, carries them through, scores leads, writes files, keeps segments, erases people."""
 
 import functools
 import logging
@@ -29,6 +29,7 @@ from scoring.usecases import (
     models,
     rescoring,
     running,
+    scheduling,
 )
 from scoring.usecases.erasing import erase
 
@@ -36,6 +37,7 @@ EVALUATE_EVERY_S = 0.25
 LEADS_EVERY_S = 0.3
 RESCORE_EVERY_S = 0.3
 EFFECTS_EVERY_S = 1.0
+SCHEDULES_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
 _LONGEST_PAUSE_S = 10.0
@@ -70,6 +72,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             _loop(
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)
             ),
+            _loop("schedules", stopping, SCHEDULES_EVERY_S, functools.partial(scheduling.start_due, settings.instance)),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, settings, store)),
             threading.Thread(target=_erase, args=(settings, store, stopping), name="erase"),

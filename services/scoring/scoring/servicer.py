@@ -2,12 +2,15 @@
 
 # ruff: noqa: D102, N802 - names and meanings of the methods are the contract's.
 
+from itertools import repeat
+
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
     customer_offers_pb2,
     customer_scores_pb2,
+    job_schedule_pb2,
     journey_effect_pb2,
     lead_score_pb2,
     model_pb2,
@@ -22,9 +25,21 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
-from scoring import job_messages, journey_messages, messages, offer_messages, offer_rule_messages
+from scoring import job_messages, journey_messages, messages, offer_messages, offer_rule_messages, schedule_messages
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
-from scoring.store import ItemAssociation, JourneyEffect, Lead, Model, OfferRule, Profile, Score, ScoringJob, Segment
+from scoring.store import (
+    ItemAssociation,
+    JobSchedule,
+    JourneyEffect,
+    Lead,
+    Model,
+    OfferRule,
+    Profile,
+    Score,
+    ScoringJob,
+    Segment,
+)
+from scoring.store.job_schedules import next_scorings
 from scoring.store.leads import SCORED
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
@@ -32,6 +47,7 @@ from scoring.usecases import (
     customer_offers,
     exploring,
     exporting,
+    job_schedules,
     jobs,
     journey_cards,
     offer_rules,
@@ -70,6 +86,23 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     def CancelScoringJob(self, request: pb.CancelScoringJobRequest, _: Context) -> scoring_job_pb2.ScoringJob:
         return job_messages.scoring_job(jobs.cancel(fields.uid(request.name)))
 
+    def CreateJobSchedule(self, request: pb.CreateJobScheduleRequest, _: Context) -> job_schedule_pb2.JobSchedule:
+        uid = fields.slug(request.job_schedule_id, "job_schedule_id", 40)
+        return schedule_messages.job_schedule(job_schedules.create(uid, request.job_schedule))
+
+    def GetJobSchedule(self, request: pb.GetJobScheduleRequest, _: Context) -> job_schedule_pb2.JobSchedule:
+        return schedule_messages.job_schedule(JobSchedule.get(fields.uid(request.name)))
+
+    def ListJobSchedules(self, request: pb.ListJobSchedulesRequest, _: Context) -> pb.ListJobSchedulesResponse:
+        found, token = paging.page(JobSchedule, filter={}, order=[("create_time", 1)], request=request, bind={})
+        return pb.ListJobSchedulesResponse(job_schedules=schedule_messages.job_schedules(found), next_page_token=token)
+
+    def UpdateJobSchedule(self, request: pb.UpdateJobScheduleRequest, _: Context) -> job_schedule_pb2.JobSchedule:
+        return schedule_messages.job_schedule(job_schedules.update(request.job_schedule, request.update_mask))
+
+    def DeleteJobSchedule(self, request: pb.DeleteJobScheduleRequest, _: Context) -> Empty:
+        return job_schedules.delete(fields.uid(request.name), request.etag)
+
     # Scores
 
     def GetCustomerScores(self, request: pb.GetCustomerScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
@@ -80,12 +113,13 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
                 f"{request.name} does not exist: the customer has not been scored, or objects to it.",
                 metadata={"resource": request.name},
             )
-        return messages.customer_scores(row)
+        return messages.customer_scores(row, next_scorings())
 
     def ListCustomerScores(self, request: pb.ListCustomerScoresRequest, _: Context) -> pb.ListCustomerScoresResponse:
         found, token = paging.page(Score.rows(), filter={}, order=[], request=request, bind={})
         return pb.ListCustomerScoresResponse(
-            customer_scores=map(messages.customer_scores, with_segments(found)), next_page_token=token
+            customer_scores=map(messages.customer_scores, with_segments(found), repeat(next_scorings())),
+            next_page_token=token,
         )
 
     def GetLeadScore(self, request: pb.GetLeadScoreRequest, _: Context) -> lead_score_pb2.LeadScore:
@@ -98,12 +132,13 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
                 "it was scored, or its customer objects to it. The points of the lead stand.",
                 metadata={"resource": request.name},
             )
-        return messages.lead_score(found)
+        return messages.lead_score(found, next_scorings())
 
     def ListLeadScores(self, request: pb.ListLeadScoresRequest, _: Context) -> pb.ListLeadScoresResponse:
         order = [("score.probability", -1)]
         found, token = paging.page(Lead.rows(), filter=SCORED, order=order, request=request, bind={})
-        return pb.ListLeadScoresResponse(lead_scores=map(messages.lead_score, found), next_page_token=token)
+        told = map(messages.lead_score, found, repeat(next_scorings()))
+        return pb.ListLeadScoresResponse(lead_scores=told, next_page_token=token)
 
     def GetJourneyEffect(self, request: pb.GetJourneyEffectRequest, _: Context) -> journey_effect_pb2.JourneyEffect:
         days = request.window_days or WINDOW_DEFAULT
@@ -115,7 +150,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return journey_cards.card(request.name.split("/")[1], request.format)
 
     def GetCustomerOffers(self, request: pb.GetCustomerOffersRequest, _: Context) -> customer_offers_pb2.CustomerOffers:
-        return offer_messages.customer_offers(*customer_offers.chosen(request))
+        return offer_messages.customer_offers(*customer_offers.chosen(request), next_scorings())
 
     def CreateOfferRule(self, request: pb.CreateOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:
         uid = fields.slug(request.offer_rule_id, "offer_rule_id", 40)
@@ -219,5 +254,6 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
             bind={"parent": request.parent},
         )
         scores = scores_of(row["uid"] for row in found)
-        members = [messages.member(row["customer"], scores.get(row["uid"])) for row in found]
+        planned = next_scorings()
+        members = [messages.member(row["customer"], scores.get(row["uid"]), planned) for row in found]
         return pb.ListSegmentMembersResponse(members=members, next_page_token=token)

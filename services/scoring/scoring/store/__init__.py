@@ -4,6 +4,7 @@ from docstore.aliases import CustomerAlias
 from scoring.store.activity import StagedActivity
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.histories import PurchaseHistory, PurchaseNews, ScoreKeeper, Scorer
+from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
 from scoring.store.journeys import JourneyEffect, JourneyEntrant
 from scoring.store.leads import Lead, LeadScan
@@ -20,6 +21,7 @@ DOCUMENTS = (
     StagedActivity,
     FeatureManifest,
     ScoringJob,
+    JobSchedule,
     Model,
     Objection,
     Score,
@@ -49,6 +51,7 @@ __all__ = [
     "CustomerOffers",
     "FeatureManifest",
     "ItemAssociation",
+    "JobSchedule",
     "JourneyEffect",
     "JourneyEntrant",
     "Lead",

@@ -10,6 +10,7 @@ from rapport.options.v1 import options_pb2
 from chassis import inputs, tenancy
 from scoring import messages
 from scoring.store import Score
+from scoring.store.job_schedules import next_scorings
 from scoring.store.scores import with_segments
 
 ROWS_MOST = 2_000
@@ -26,10 +27,11 @@ def export(after: str, max_rows: int) -> HttpBody:
     begin = inputs.uid(inputs.customer(after, "after")) if after else ""
     place = {"_id": {"$gt": Score.key(begin), "$lt": f"{tenancy.tenant()}0"}}
     found = Score.rows().find(place, sort=[("_id", 1)], limit=min(max_rows or ROWS_MOST, ROWS_MOST))
+    planned = next_scorings()
     lines: list[bytes] = []
     size = 0
     for row in with_segments(found):
-        told = MessageToDict(messages.customer_scores(row))
+        told = MessageToDict(messages.customer_scores(row, planned))
         line = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         size += len(line)
         if lines and size > BYTES_MOST:

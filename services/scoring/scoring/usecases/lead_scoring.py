@@ -260,7 +260,7 @@ def _store(
     if lost:
         tell_removed(lost)
     if allowed:
-        told = (messages.lead_score({**row, "score": scores[row["uid"]]}) for row in allowed)
+        told = (messages.lead_score({**row, "score": scores[row["uid"]]}, {}) for row in allowed)
         event = events_pb2.LeadsScored(scores=map(messages.lead_score_state, told))
         event.change_time.FromDatetime(now)
         tell([(event, {row["customer"] for row in allowed if row.get("customer")})])

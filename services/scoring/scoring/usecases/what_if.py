@@ -41,7 +41,7 @@ def evaluate(request: Request) -> customer_scores_pb2.CustomerScores:
     features = _features(request, known, scorer, today)
     row = _computed(features, scorer, today) | {"customer": known.get("customer", "")}
     row = score_rows.values(row, score_rows.origin(scorer, now), known.get("decision", ""))
-    told = messages.customer_scores(row)
+    told = messages.customer_scores(row, {})
     for field in ("score_time", "age", "next_refresh_time", *(() if known else ("name",))):
         told.ClearField(field)
     return told
