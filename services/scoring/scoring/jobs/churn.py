@@ -17,17 +17,19 @@ import pyarrow.parquet as pq
 
 from scoring.domain import churn_rules
 from scoring.features.rates import RatesUnusableError
-from scoring.jobs import buyers, day_rates, people, program, propensity, tasks
+from scoring.jobs import buyers, day_rates, people, program, propensity, propensity_watch, tasks
 from scoring.jobs.buyers import Buyers
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.propensity import Purpose, Trained
+from scoring.jobs.propensity import Material, Purpose, Trained
+from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn, classifier
 from scoring.models import propensity as propensity_models
 from scoring.models.churn import Customers, LooksAheadError
+from scoring.models.classifier import Table
 from scoring.models.propensity import Labelled, Propensity
 
 VERSION = "1"
@@ -95,7 +97,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     churn.refuse_looking_ahead(learned_from, moments)
     data = churn.labelled(learned_from, moments, horizon)
     reporter.done("summarise", 1, 1)
-    trained = _trained(spec, data, moments, reporter)
+    trained = _trained(spec, data, moments, _sample(found.customers, as_of), reporter)
     described = propensity.described(trained, data, _purpose(spec), spec, VERSION)
     described["message"] = "; ".join(
         [text for text in (described["message"], *_notes(found, learned_from, spec)) if text]
@@ -121,13 +123,22 @@ def _purpose(spec: ChurnJobSpec) -> Purpose:
     )
 
 
-def _trained(spec: ChurnJobSpec, data: Labelled, moments: list[int], reporter: Reporter) -> Trained:
+def _sample(customers: Customers, as_of: int) -> Table:
+    """Some of those who are scored, at even distances, as they are now."""
+    codes = customers.active(as_of)
+    return customers.table(as_of, codes[:: max(1, len(codes) // propensity_watch.SAMPLE)])
+
+
+def _trained(spec: ChurnJobSpec, data: Labelled, moments: list[int], scored: Table, reporter: Reporter) -> Trained:
     """The newest instant tests; of the others it was known then who had left."""
     newest = np.datetime64(moments[0] if moments else 0, "us")
     learn, test = np.flatnonzero(data.dates < newest), np.flatnonzero(data.dates == newest)
     # What happened in the horizon after the newest instant is in the labels: only later instants are new to the model.
     until = moments[0] + timedelta(weeks=spec.horizon_weeks) // timedelta(microseconds=1) - 1 if moments else 0
-    return propensity.train(data, learn, test, until, _purpose(spec), spec, reporter)
+    current = Current(scored, np.full(len(scored), np.datetime64(_microseconds(spec.as_of), "us")))
+    # Later jobs hold those whom they score against these: rows of the past are of several instants.
+    material = Material(data, learn, test, until, current, scored)
+    return propensity.train(material, _purpose(spec), spec, reporter)
 
 
 def _notes(found: Buyers, learned_from: Customers, spec: ChurnJobSpec) -> list[str]:

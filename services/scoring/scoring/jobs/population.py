@@ -108,9 +108,8 @@ def drifts(model: Known, people: Population) -> list[dict[str, Any]]:
         for name, stored in model.stored[f"{kind}_histograms"].items():
             if name not in columns:
                 continue
-            old = Histogram(tuple(stored["edges"]), tuple(stored["counts"]))
-            new = old.counted(columns[name], ones(columns[name]))
-            moved = drift.between(old.counts, new.counts)
+            old = Histogram.load(stored)
+            moved = drift.between(old, old.counted(columns[name], ones(columns[name])))
             drifted = moved.low >= gates.DRIFT
             figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": drifted}
             found.append({"feature": name, "score": kind == "score", **figures})

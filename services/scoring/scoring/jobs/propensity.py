@@ -19,10 +19,10 @@ from scoring.jobs import program, propensity_watch
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter
-from scoring.jobs.propensity_watch import Known, Watched
+from scoring.jobs.propensity_watch import Current, Known, Watched
 from scoring.jobs.spec import KnownModel, PropensitySpec
 from scoring.models import classifier, propensity
-from scoring.models.classifier import FindingKind, TableError, Training
+from scoring.models.classifier import FindingKind, Table, TableError, Training
 from scoring.models.classifier.classifier import BASE_RATE
 from scoring.models.classifier.comparison import Difference
 from scoring.models.classifier.metrics import calibration_curve
@@ -80,14 +80,28 @@ class Trained:
         return self.watched.standing.model if self.watched.standing else None
 
 
-def train(
-    data: Labelled, learn: Ints, test: Ints, newest: int, purpose: Purpose, spec: PropensitySpec, reporter: Reporter
-) -> Trained:
-    """Trains on the rows `learn` for the test on the rows `test`, and on all. newest: see `Propensity.newest`.
+@dataclass(frozen=True)
+class Material:
+    """What a job learns from. newest: see `Propensity.newest`."""
+
+    data: Labelled
+    learn: Ints
+    """Rows that train for the test."""
+    test: Ints
+    newest: int
+    current: Current
+    reference: Table
+    """What the rows of later jobs are held against, to see whether they have moved."""
+
+
+def train(material: Material, purpose: Purpose, spec: PropensitySpec, reporter: Reporter) -> Trained:
+    """Trains on the rows `learn` for the test on the rows `test`, and on all.
 
     Raises UnusableError for rows that nothing may be learned from, or a stored model that is damaged.
     """
-    watched = propensity_watch.watch(data, purpose.horizon_days, [_stored(each) for each in spec.models])
+    data, learn, test = material.data, material.learn, material.test
+    stored = [_stored(each) for each in spec.models]
+    watched = propensity_watch.watch(data, material.current, purpose.horizon_days, stored)
     executor = InProcess()
     reporter.place = executor.place
 
@@ -105,14 +119,13 @@ def train(
         found = _test(trained, data.take(test), standing.model if standing else None, purpose)
     figures = found.figures if found else None
     verdict = propensity_gates.judge(known, figures, spec.consenting, _name(standing), purpose.words)
-    told = classifier.predict(final.classifier, data.table).probability
     model = Propensity(
         final.classifier,
         propensity.reference_of(final),
-        newest,
+        material.newest,
         round(spec.as_of.timestamp() * 1e6),
         found.promised if found else None,
-        propensity_watch.histograms(data, told),
+        propensity_watch.histograms(final.classifier, material.reference),
     )
     return Trained(final, model, found, verdict, watched)
 
@@ -162,6 +175,28 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
             "features": purpose.features,
             "consenting": spec.consenting,
             "artefact": artefact,
+def released(spec: PropensitySpec) -> Propensity:
+    """The champion that the job was told of. Raises UnusableError when it is damaged."""
+    return next(_stored(each).model for each in spec.models if each.role == "champion")
+
+
+def evaluated(material: Material, purpose: Purpose, spec: PropensitySpec) -> dict[str, Any]:
+    """What became of the models, as the registry keeps it. Raises UnusableError when one is damaged."""
+    stored = [_stored(each) for each in spec.models]
+    watched = propensity_watch.watch(material.data, material.current, purpose.horizon_days, stored)
+    return {"message": "", "judgement": _told(watched)}
+
+
+def _told(watched: Watched) -> dict[str, Any]:
+    return {
+        "champion": _name(watched.champion),
+        "standing": _name(watched.standing),
+        "rollback": {"falls": watched.falls, "message": watched.message},
+        "outcomes": watched.outcomes,
+        "drifts": watched.drifts,
+    }
+
+
         },
     }
 

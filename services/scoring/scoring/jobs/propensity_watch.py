@@ -1,16 +1,19 @@
-"""What became of a model of propensity since it learned: what it expected and what happened, and how far rows have
-moved from those it learned from. Only rows count whose outcomes are newer than all it learned from.
+"""What became of models of propensity since they learned: what each expected and what happened, and how far rows have
+moved. For the former only rows count whose outcomes are newer than all it learned from; for the latter the rows of now,
+whose outcomes nobody knows yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.domain import gates, propensity_gates
 from scoring.models import comparison, drift
-from scoring.models.classifier import Categories
+from scoring.models.classifier import Categories, Classifier, Table, predict
+from scoring.models.classifier.table import Values
 from scoring.models.comparison import Rows
 from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
@@ -18,6 +21,8 @@ from scoring.models.propensity import Labelled, Propensity
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 SCORE = "probability"
+SAMPLE = 20_000
+"""Rows that are compared with earlier ones, at even distances."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +46,32 @@ class Watched:
     standing: Known | None
 
 
-def watch(data: Labelled, horizon_days: int, known: Sequence[Known]) -> Watched:
+@dataclass(frozen=True)
+class Current:
+    """Rows as they are now, whether or not their outcomes are known. dates: as `Labelled` has them."""
+
+    table: Table
+    dates: NDArray[np.datetime64]
+
+    def since(self, newest: int) -> Table:
+        """Those of later dates (microseconds since 1970)."""
+        return self.table.take(np.flatnonzero(self.dates > np.datetime64(newest, "us")))
+
+
+def watch(data: Labelled, current: Current, horizon_days: int, known: Sequence[Known]) -> Watched:
     """Measures each model, and whether the one before the champion comes back. horizon_days: how long outcomes take."""
     of_role = {each.role: each for each in reversed(known)}
     champion, previous = of_role.get("champion"), of_role.get("previous")
     lived = {each.name: new for each in known if _tells(new := since(data, each.model))}
     outcomes = tuple(_outcome(each, lived[each.name], horizon_days) for each in known if each.name in lived)
-    if champion is None or champion.name not in lived:
-        return Watched(outcomes, (), False, "", champion, champion)
-    new = lived[champion.name]
     falls, message = False, ""
-    if champion.model.promised is not None:
+    if champion is not None and champion.name in lived and champion.model.promised is not None:
+        new = lived[champion.name]
         before = _error(new, previous.model, horizon_days).value if previous else None
         falls, message = gates.roll_back(_error(new, champion.model, horizon_days), champion.model.promised, before)
     standing = previous if falls else champion
-    assert standing is not None
-    return Watched(outcomes, tuple(_drifts(standing.model, new)), falls, message, champion, standing)
+    drifts = _drifts(standing.model, current.since(standing.model.newest)) if standing else ()
+    return Watched(outcomes, tuple(drifts), falls, message, champion, standing)
 
 
 def since(data: Labelled, model: Propensity) -> Labelled:
@@ -74,18 +89,23 @@ def error_share(data: Labelled, probability: Floats, horizon_days: int) -> gates
     return comparison.error_share(_rows(data, horizon_days), probability)
 
 
-def histograms(data: Labelled, probability: Floats) -> dict[str, Histogram]:
-    """How the columns that are numbers or yes and no lie, and what the model tells."""
-    columns = _columns(data) | {SCORE: probability}
-    return {name: Histogram.of(values, _ones(values)) for name, values in columns.items()}
+def histograms(classifier: Classifier, table: Table) -> dict[str, Histogram]:
+    """How rows lie in each column that is not personal, and what the model tells of them."""
+    return {name: _histogram(values) for name, values in _columns(classifier, table).items()}
 
 
-def _columns(data: Labelled) -> dict[str, Floats]:
-    return {
-        name: np.nan_to_num(found, nan=0.0)
-        for name, found in data.table.values.items()
-        if not isinstance(found, Categories)
-    }
+def _histogram(values: Values, old: Histogram | None = None) -> Histogram:
+    """old: in whose bins they are counted."""
+    if isinstance(values, Categories):
+        codes = values.codes.astype(np.int64)
+        return old.counted_texts(codes, values.levels) if old else Histogram.of_texts(codes, values.levels)
+    return old.counted(values, _ones(values)) if old else Histogram.of(values, _ones(values))
+
+
+def _columns(classifier: Classifier, table: Table) -> dict[str, Values]:
+    some = table.take(slice(None, None, max(1, len(table) // SAMPLE)))
+    shown = {column.name: some.values[column.name] for column in some.columns if not column.personal}
+    return shown | {SCORE: predict(classifier, some).probability}
 
 
 def _error(data: Labelled, model: Propensity, horizon_days: int) -> gates.Interval:
@@ -115,11 +135,13 @@ def _weeks(model: Propensity, data: Labelled, horizon_days: int) -> float:
     return float((known - np.datetime64(model.as_of, "us")) / np.timedelta64(DAYS_PER_WEEK, "D"))
 
 
-def _drifts(model: Propensity, data: Labelled) -> list[dict[str, Any]]:
-    columns: Mapping[str, Floats] = _columns(data) | {SCORE: model.probability(data.table)}
+def _drifts(model: Propensity, table: Table) -> list[dict[str, Any]]:
+    if not len(table):
+        return []
+    columns = _columns(model.classifier, table)
     found = []
     for name, old in model.histograms.items():
-        moved = drift.between(old.counts, old.counted(columns[name], _ones(columns[name])).counts)
+        moved = drift.between(old, _histogram(columns[name], old))
         figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": moved.low >= gates.DRIFT}
         found.append({"feature": name, "score": name == SCORE, **figures})
     return found

@@ -94,6 +94,9 @@ class ChurnJobSpec(PropensitySpec):
     horizon_weeks: int = Field(ge=1, le=CHURN_HORIZON_WEEKS_MAX)
     currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which amounts are told in.")
     digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
+    recent: str | None = Field(
+        default=None, description="The same of leads whose outcomes nobody knows yet: they tell what has moved."
+    )
     inputs: tuple[str, ...] = Field(description="See `JobSpec.inputs`.")
     aliases: str | None = Field(default=None, description="See `JobSpec.aliases`.")
     exclude: str | None = Field(

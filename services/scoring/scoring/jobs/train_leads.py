@@ -6,22 +6,24 @@ all of them. The output folder then holds `model.json`, `progress.json` and last
 it ends with an equal model. Exit codes: see `jobs.program`.
 """
 
+import itertools
 import json
 import sys
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.domain import lead_gates
 from scoring.jobs import program, propensity
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.propensity import Purpose
+from scoring.jobs.propensity import Material, Purpose
+from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import LeadJobSpec
 from scoring.models import lead_conversion
 from scoring.models.propensity import Labelled
 from scoring.models.summary import Ints
-from scoring.parquet import chunks
+from scoring.parquet import Row, chunks
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same leads would give another model."""
@@ -47,33 +49,52 @@ def main() -> int:
 
 def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for leads that nothing may be learned from."""
-    with opened(spec.leads) as file:
-        key = fingerprint(VERSION, spec.model_dump(mode="json", exclude={"output", "leads"}), sha256(file))
+    urls = [spec.leads, *([spec.recent] if spec.recent else [])]
+    told = spec.model_dump(mode="json", exclude={"output", "leads", "recent"})
+    key = fingerprint(VERSION, told, list(map(_hash, urls)))
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         reporter.end(State.SUCCEEDED, "was done already")
         return
     output.delete(SUCCESS)
-    with opened(spec.leads) as file:
-        leads = _leads([row for part in chunks(file, _CHUNK) for row in part])
+    mature, *recent = map(_rows, urls)
+    leads, current = _leads(mature), _current([*mature, *itertools.chain(*recent)])
     reporter.steps = _STEPS
     reporter.done("inspect", 1, 1)
     learn, test = _split(leads)
     newest = int(leads.dates.max().astype(np.int64)) if len(leads) else 0
-    trained = propensity.train(leads, learn, test, newest, PURPOSE, spec, reporter)
+    material = Material(leads, learn, test, newest, current, leads.table)
+    trained = propensity.train(material, PURPOSE, spec, reporter)
     output.write_json(MODEL, propensity.described(trained, leads, PURPOSE, spec, VERSION))
     output.write_json(SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})
     reporter.end(State.SUCCEEDED, "")
 
 
-def _leads(rows: list[dict[str, Any]]) -> Labelled:
-    instants = {
-        name: np.array([row[name].replace(tzinfo=None) for row in rows], dtype="datetime64[us]")
-        for name in ("create_time", "know_time")
-    }
-    facts = [json.loads(row["facts"]) for row in rows]
-    table = lead_conversion.table_of(facts, [row["lead"] for row in rows], instants["know_time"])
+def _hash(url: str) -> str:
+    with opened(url) as file:
+        return sha256(file)
+
+
+def _rows(url: str) -> list[Row]:
+    with opened(url) as file:
+        return [row for part in chunks(file, _CHUNK) for row in part]
+
+
+def _leads(rows: list[Row]) -> Labelled:
+    table = lead_conversion.table_of(_facts(rows), [row["lead"] for row in rows], _instants(rows, "know_time"))
     converted, points = (np.array([row[name] for row in rows], dtype=np.float64) for name in ("converted", "points"))
-    return Labelled(table, instants["create_time"], converted, points / _MOST_POINTS)
+    return Labelled(table, _instants(rows, "create_time"), converted, points / _MOST_POINTS)
+
+
+def _current(rows: list[Row]) -> Current:
+    return Current(lead_conversion.table_of(_facts(rows)), _instants(rows, "create_time"))
+
+
+def _facts(rows: list[Row]) -> list[Row]:
+    return [json.loads(row["facts"]) for row in rows]
+
+
+def _instants(rows: list[Row], name: str) -> NDArray[np.datetime64]:
+    return np.array([row[name].replace(tzinfo=None) for row in rows], dtype="datetime64[us]")
 
 
 def _split(leads: Labelled) -> tuple[Ints, Ints]:

@@ -52,7 +52,7 @@ class Propensity:
     promised: float | None
     """Squared error on the rows it was tested on, as a share of that of telling all the same; None if not tested."""
     histograms: Mapping[str, Histogram]
-    """How the rows it learned from lie, by column, and what it tells of them."""
+    """How rows lay when it was made, by column, and what it tells of them."""
 
     def probability(self, table: Table) -> Floats:
         """Of each row to have the outcome."""
@@ -86,9 +86,8 @@ def dump(model: Propensity) -> dict[str, Any]:
 def load(stored: Mapping[str, Any]) -> Propensity:
     """The model that was dumped. Raises ArtefactError where it is damaged."""
     whole = classifier.from_bytes(base64.b64decode(stored["classifier"]))
-    histograms = {
-        name: Histogram(tuple(found["edges"]), tuple(found["counts"])) for name, found in stored["histograms"].items()
-    }
+    # Those of before missing values had a bin took them for zero: there is nothing to compare with.
+    histograms = {name: Histogram.load(found) for name, found in stored["histograms"].items() if "missing" in found}
     # Models of before the instant was kept: what they learned of happened until about then.
     as_of = stored.get("as_of", stored["newest"])
     return Propensity(whole, tuple(stored["reference"]), stored["newest"], as_of, stored["promised"], histograms)

@@ -21,7 +21,9 @@ from scoring.usecases.preparing import PREPARED_PERCENT, url
 PROGRAM = "scoring.jobs.train_leads"
 MOST = 100_000
 """Leads that are learned from at most, the newest."""
-_FILE = "leads.parquet"
+RECENT_MOST = 20_000
+"""Younger ones that are looked at, the newest."""
+_FILE, _RECENT = "leads.parquet", "recent.parquet"
 _READ = ("uid", "customer", "facts", "points", "create_time", "know_time", "convert_time")
 _POLL_S = 0.2
 
@@ -29,20 +31,21 @@ _POLL_S = 0.2
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
     """Makes the job program's instructions and brings the job to its next phase.
 
-    Only leads are in them whose 30 days were over at `as_of`, each with its facts of its creation, and none whose
-    customer consent refuses. Raises Unavailable when decisions cannot be had.
+    Learned from are only leads whose 30 days were over at `as_of`; younger ones tell what has moved. Each has its facts
+    of its creation, and none is there whose customer consent refuses. Raises Unavailable when decisions cannot be had.
     """
     note(job, message="Asks consent who may be learned from.", files=True)
-    old_enough = {"create_time": {"$lte": job.as_of - lead_gates.WITHIN}}
-    found = Lead.rows().find(old_enough, dict.fromkeys(_READ, 1), sort=[("create_time", -1), ("_id", -1)], limit=MOST)
-    rows = list(found)
-    refused = _refused(job, settings, {row["customer"] for row in rows if row.get("customer")})
-    kept = [row for row in rows if row.get("customer") not in refused]
-    blobs.put(job.subject, _FILE, parquet.leads(map(_row, kept)))
+    over = job.as_of - lead_gates.WITHIN
+    rows, younger = _newest({"$lte": over}, MOST), _newest({"$gt": over, "$lte": job.as_of}, RECENT_MOST)
+    refused = _refused(job, settings, {row["customer"] for row in [*rows, *younger] if row.get("customer")})
+    kept, recent = ([row for row in some if row.get("customer") not in refused] for some in (rows, younger))
+    for name, some in ((_FILE, kept), (_RECENT, recent)):
+        blobs.put(job.subject, name, parquet.leads(map(_row, some)))
     spec: dict[str, Any] = {
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
         "leads": url(settings, job.subject, _FILE),
+        "recent": url(settings, job.subject, _RECENT),
         "models": propensity_models.known(settings, LEAD_CONVERSION, _usable),
         "consenting": len(kept) / len(rows) if rows else 1.0,
     }
@@ -67,6 +70,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
             return f"{scored} open leads have new scores of {made.name}."
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
+
+
+def _newest(create_time: Row, most: int) -> list[Row]:
+    order = [("create_time", -1), ("_id", -1)]
+    return list(Lead.rows().find({"create_time": create_time}, dict.fromkeys(_READ, 1), sort=order, limit=most))
 
 
 def _usable(model: Model) -> bool:

@@ -146,7 +146,12 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(h
     stored.write_text(json.dumps(before["judgement"]["artefact"]))
     digest = hashlib.sha256(stored.read_bytes()).hexdigest()
     champion = {"name": "models/one", "role": "champion", "url": str(stored), "sha256": digest}
-    after, _ = ran(history, "two", AS_OF, models=[champion])
+    # Baskets are five times as large since then: nobody knows yet what comes of that.
+    dearer = {
+        name: [(days, amount * (5 if days < 7 * WEEKS + 5 else 1)) for days, amount in purchases]
+        for name, purchases in shop(220, seed=8).items()
+    }
+    after, _ = ran(history, "two", AS_OF, inputs=(written(history / "dearer.parquet", dearer),), models=[champion])
     judgement = after["judgement"]
     (outcome,) = judgement["outcomes"]
     newest = datetime.fromisoformat(after["window_end"])
@@ -156,7 +161,11 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(h
     assert outcome["weeks"] == pytest.approx(WEEKS + (5 - last) / 7, rel=1e-4)
     assert outcome["customers"] == after["metrics"]["test_customers"], "the newest instant alone is new to it"
     assert outcome["actual"] == after["metrics"]["test_departures"]
-    assert {"mean_order_value_365d", "probability"} <= {drift["feature"] for drift in judgement["drifts"]}
+    drifts = {drift["feature"]: drift for drift in judgement["drifts"]}
+    assert drifts.keys() == {*judgement["features"], "probability"}
+    assert drifts["mean_order_value_365d"]["drifted"]
+    assert drifts["mean_order_value_365d"]["low"] > 0.2
+    assert not any(drifts[name]["drifted"] for name in ("purchases_365d", "days_since_last_purchase"))
     beside = judgement["test"]["champion_deciles"]
     assert sum(tenth["customers"] for tenth in beside) == outcome["customers"]
     assert judgement["test"]["deciles_beside"] == judgement["test"]["deciles"]
@@ -165,4 +174,5 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(h
     assert "that of the champion models/one on the customers neither has learned from" in gates["champion"]["message"]
     won = judgement["candidate"]["state"] == "CHAMPION"
     assert judgement["scored_with"] == (judgement["artefact"] if won else before["judgement"]["artefact"])
-    assert ran(history, "two", AS_OF, models=[champion])[1] == "was done already"
+    inputs = (str(history / "dearer.parquet"),)
+    assert ran(history, "two", AS_OF, inputs=inputs, models=[champion])[1] == "was done already"

@@ -34,13 +34,13 @@ def row(place: int, **changes: Any) -> dict[str, Any]:
 
 
 def trained(
-    folder: Path, rows: list[dict[str, Any]], *models: dict[str, str], as_of: datetime = NOON
+    folder: Path, rows: list[dict[str, Any]], *models: dict[str, str], as_of: datetime = NOON, **files: str
 ) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     leads, output = folder / "leads.parquet", Folder(str(folder / "result"))
     leads.write_bytes(parquet.leads(rows))
     terms = {"tenant": "acme", "as_of": as_of, "leads": str(leads), "consenting": 1.0, "output": str(folder / "result")}
-    spec = LeadJobSpec(**terms, models=models)
+    spec = LeadJobSpec(**terms, **files, models=models)
     train_leads.run(spec, output, Reporter(output))
     found = output.read_json(train_leads.MODEL)
     assert found is not None
@@ -94,7 +94,11 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     champion = known(tmp_path / "two", "models/two", "champion")
     before = [known(tmp_path / "one", f"models/{role}", role) for role in ("previous", "challenger")]
     both = [told(place, turned=place < 500) for place in range(700)]
-    made = trained(tmp_path / "three", both, champion, *before)
+    # Half of the leads since then come another way and write nothing.
+    events = [{"source": "SOURCE_EVENT", "has_phone": place % 2 == 0} for place in range(200)]
+    young = [row(700 + place, facts=facts) for place, facts in enumerate(events)]
+    (tmp_path / "recent.parquet").write_bytes(parquet.leads(young))
+    made = trained(tmp_path / "three", both, champion, *before, recent=str(tmp_path / "recent.parquet"))
     found = made["judgement"]
     outcomes = {outcome["model"]: outcome for outcome in found["outcomes"]}
     outcome, other = outcomes["models/two"], outcomes["models/previous"]
@@ -110,6 +114,9 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     assert found["rollback"]["falls"]
     assert "the model before it has" in found["rollback"]["message"]
     assert (found["champion"], found["standing"]) == ("models/two", "models/previous")
+    drifted = {drift["feature"]: drift for drift in found["drifts"]}
+    assert {name for name, drift in drifted.items() if drift["drifted"]} == {"source", "message_length", "probability"}
+    assert all(drift["low"] <= drift["psi"] <= drift["high"] for drift in drifted.values())
     # Beside the candidate, on the leads that neither has learned from.
     sizes = [
         sum(tenth["customers"] for tenth in found["test"][name]) for name in ("deciles_beside", "champion_deciles")
@@ -120,5 +127,5 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     assert not outcome["degraded"]
     assert not steady["judgement"]["rollback"]["falls"]
     drifts = {drift["feature"]: drift["drifted"] for drift in steady["judgement"]["drifts"]}
-    assert {"has_phone", "message_length", "probability"} <= drifts.keys()
+    assert drifts.keys() == {*train_leads.PURPOSE.features, "probability"}
     assert not any(drifts.values())
