@@ -147,6 +147,7 @@ def _of_task(job: ScoringJob) -> Message:
     """What only some tasks or kinds have."""
     told = job.told or {}
     if job.kind == SEGMENTS:
+        computed_count=job.computed,
         return Message(
             segment_recount=Message.SegmentRecount(
                 customer_count=told["customers"],

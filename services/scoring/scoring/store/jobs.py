@@ -66,6 +66,8 @@ class ScoringJob(docstore.Batch):
     message: Any = me.StringField()
     percent: Any = me.IntField(default=0)
     scored: Any = me.LongField(default=0)
+    computed: Any = me.LongField(default=0)
+    """Rows that the job program has finished."""
     refused: Any = me.LongField(default=0)
     expected_end_time: Any = docstore.InstantField()
     spec: Any = me.DictField()

@@ -174,6 +174,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             raise
         if progress.state is not State.SUCCEEDED and SUCCESS not in blobs.list(job.result_subject):
             raise _failure(blobs, job, progress.message)
+        note(job, computed=progress.rows)
     note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the result.", expected_end_time=None)
 
 
@@ -183,7 +184,7 @@ def _note_progress(job: ScoringJob, progress: "Progress") -> None:
     percent = preparing.PREPARED_PERCENT + int(share)
     where = f" {progress.message}" if progress.message else ""
     message = f"Computes{where}: {progress.step}." if progress.step else "Starts the computation."
-    note(job, percent=percent, message=message, expected_end_time=eta)
+    note(job, percent=percent, computed=progress.rows, message=message, expected_end_time=eta)
 
 
 def _failure(blobs: BlobStore, job: ScoringJob, message: str) -> Exception:

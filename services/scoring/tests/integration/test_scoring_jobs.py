@@ -64,7 +64,7 @@ def test_everybody_who_did_not_object_is_scored_with_reasons(client) -> None:
     segment = client.CreateSegment(segment={"display_name": "Alive", "expression": "p_alive > 0.5"}, segment_id="alive")
     job = client.score(as_of=AS_OF, horizon_weeks=26)
     assert (State.State.Name(job.state), job.progress_percent) == ("STATE_SUCCEEDED", 100), job
-    assert (job.scored_count, job.refused_count, job.horizon_weeks) == (59, 1, 26)
+    assert (job.computed_count, job.scored_count, job.refused_count, job.horizon_weeks) == (59, 59, 1, 26)
     assert job.as_of.ToDatetime() == AS_OF.replace(tzinfo=None)
     kept = {name: bought[name] for name in others}
     assert summary(client) == expected(kept)

@@ -5,7 +5,7 @@ import signal
 import threading
 import uuid
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from docstore.aliases import AliasChange
 from localrun.ports import free_port
 from scoring import runner as runners
 from scoring.domain.buckets import bucket_of
+from scoring.jobs.progress import Progress
+from scoring.jobs.progress import State as Computing
 from scoring.store import (
     CustomerOffers,
     FeatureManifest,
@@ -182,6 +184,18 @@ def test_one_job_at_a_time_and_a_cancelled_one_leaves_no_trace(client, runner, m
     assert client.ended(second.name).state == State.STATE_SUCCEEDED
     assert client.refused("CancelScoringJob", name=second.name)[0] == "SCORING_JOB_ENDED"
     assert process.stop() == 0
+
+
+def test_a_job_at_work_tells_how_many_rows_and_percent_are_done_and_when_it_ends(client) -> None:
+    created = client.CreateScoringJob()
+    assert (created.computed_count, created.progress_percent) == (0, 0)
+    job, half = claimed(client), Progress(Computing.RUNNING, "score", 50.0, 700, 90.0, "in this process")
+    with client.context():
+        running._note_progress(job, half)
+    told = client.GetScoringJob(name=created.name)
+    assert (told.computed_count, told.progress_percent, told.scored_count) == (700, 45, 0)
+    assert told.message == "Computes in this process: score."
+    assert 80 < (told.expected_end_time.ToDatetime(UTC) - clock.now()).total_seconds() <= 90
 
 
 def test_a_job_that_stores_is_not_cancelled(client) -> None:
