@@ -125,6 +125,7 @@ def scoring_job(job: ScoringJob) -> Message:
         task=f"TASK_{job.task}" if job.task else None,
         state=state_of(job.state, job.outcome),
         progress_percent=job.percent,
+        computed_count=job.computed,
         scored_count=job.scored,
         refused_count=job.refused,
         expected_end_time=job.expected_end_time,
@@ -147,7 +148,6 @@ def _of_task(job: ScoringJob) -> Message:
     """What only some tasks or kinds have."""
     told = job.told or {}
     if job.kind == SEGMENTS:
-        computed_count=job.computed,
         return Message(
             segment_recount=Message.SegmentRecount(
                 customer_count=told["customers"],

@@ -65,9 +65,9 @@ class ScoringJob(docstore.Batch):
     cancel_requested: Any = me.BooleanField()
     message: Any = me.StringField()
     percent: Any = me.IntField(default=0)
-    scored: Any = me.LongField(default=0)
     computed: Any = me.LongField(default=0)
     """Rows that the job program has finished."""
+    scored: Any = me.LongField(default=0)
     refused: Any = me.LongField(default=0)
     expected_end_time: Any = docstore.InstantField()
     spec: Any = me.DictField()
