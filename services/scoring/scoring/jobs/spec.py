@@ -86,6 +86,9 @@ class LeadJobSpec(PropensitySpec):
         description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
         "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
     )
+    recent: str | None = Field(
+        default=None, description="The same of leads whose outcomes nobody knows yet: they tell what has moved."
+    )
 
 
 class ChurnJobSpec(PropensitySpec):
@@ -94,9 +97,6 @@ class ChurnJobSpec(PropensitySpec):
     horizon_weeks: int = Field(ge=1, le=CHURN_HORIZON_WEEKS_MAX)
     currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which amounts are told in.")
     digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
-    recent: str | None = Field(
-        default=None, description="The same of leads whose outcomes nobody knows yet: they tell what has moved."
-    )
     inputs: tuple[str, ...] = Field(description="See `JobSpec.inputs`.")
     aliases: str | None = Field(default=None, description="See `JobSpec.aliases`.")
     exclude: str | None = Field(
