@@ -59,9 +59,15 @@ def _keep_members_apart(database: Database[Row]) -> None:
     database["segments"].update_many({"purged": None}, {"$set": {"evaluation_due": True}})
 
 
+def _check_results(database: Database[Row]) -> None:
+    """Results that are kept of jobs were not checked against objections: those of before this are looked through."""
+    database["profiling_objections"].update_many({}, {"$set": {"results_due": True}})
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "Name each tenant's champion.", _name_champions),
     Migration(2, "Keep members of segments in profiles.", _keep_members_apart),
+    Migration(3, "Take who has objected out of the results of jobs.", _check_results),
 )
 
 VERSION = len(MIGRATIONS)

@@ -22,9 +22,9 @@ from scoring.store import FeatureManifest, ScoreChange, ScoringJob
 from scoring.usecases import (
     activity,
     evaluating,
-    feature_tables,
     flushing,
     journey_effects,
+    kept_results,
     lead_scoring,
     models,
     rescoring,
@@ -142,7 +142,7 @@ def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
 
     def tidy() -> None:
         running.remove_files(store)
-        feature_tables.take_out_objecting(store)
+        kept_results.take_out_objecting(settings, store)
         activity.retire(settings, store)
         flushing.remove_orphans(store)
 

@@ -19,14 +19,18 @@ class Objection(Record):
     meta: ClassVar[dict[str, Any]] = {
         "collection": "profiling_objections",
         "indexes": [
-            {"fields": ["tenant", "tables_due"], "partialFilterExpression": {"tables_due": True}, "name": "tables_due"}
+            {
+                "fields": ["tenant", "results_due"],
+                "partialFilterExpression": {"results_due": True},
+                "name": "results_due",
+            }
         ],
     }
     customer: Any = me.StringField(required=True)
     consent: Any = me.StringField(required=True)
     decide_time: Any = InstantField()
-    tables_due: Any = me.BooleanField()
-    """True until the feature tables that are kept are without the customer's profile."""
+    results_due: Any = me.BooleanField()
+    """True until the results that are kept of jobs are without the customer's profile."""
 
 
 def profiles(canonicals: Collection[str]) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ import docstore
 from chassis import ids
 from chassis.errors import Unavailable
 from chassis.inputs import uid
-from docstore import Row, aliases, batches
+from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
 from scoring import parquet
@@ -24,16 +24,14 @@ from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES,
 from scoring.store.jobs import ACTIVE, COMPUTING, FEATURE_TABLES, PREPARING
 from scoring.usecases import (
     customer_offers,
-    feature_tables,
     flushing,
     journey_entrants,
+    kept_results,
     leads,
     memberships,
     running,
     signals,
 )
-
-_ENDED_AT_ONCE = 100
 
 
 def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> Items:
@@ -130,21 +128,9 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
     """Removes the people from the files of jobs, and from the results that are kept. Raises Unavailable JOB_READS."""
     while running.remove_files(blobs):
         continue
-    parked = {"state": batches.FAILED, "files": True, "outcome": None}
-    for job in ScoringJob.find(parked, limit=_ENDED_AT_ONCE):
-        # Should somebody give it new attempts, it begins anew.
-        anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": ""}}
-        if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
-            blobs.delete_subject(job.subject)
+    kept_results.begin_parked_anew(blobs)
     for job in ScoringJob.find({"result_until": {"$exists": True}}):
-        if job.kind == FEATURE_TABLES:
-            feature_tables.take_out(job, customers, blobs)
-            continue
-        for name in _parquet_files(blobs, job.result_subject):
-            with blobs.open(job.result_subject, name) as opened:
-                others = parquet.others(opened, customers)
-            if others is not None:
-                blobs.put(job.result_subject, name, others)
+        kept_results.take_out(job, customers, blobs)
     for job in ScoringJob.find(ACTIVE | {"files": True}):
         if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
             raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")
@@ -153,9 +139,9 @@ def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
         for name in _parquet_files(blobs, job.subject):
             blobs.delete(job.subject, name)  # who is left out, and aliases: computing is over
         if job.kind == FEATURE_TABLES:
-            feature_tables.take_out(job, customers, blobs)
+            kept_results.take_out(job, customers, blobs)
             continue
-        for name in _parquet_files(blobs, job.result_subject):
+        for name in kept_results.files_of(job, customers, blobs):
             with blobs.open(job.result_subject, name) as opened:
                 content = parquet.nameless(opened, customers)
             if content is not None:

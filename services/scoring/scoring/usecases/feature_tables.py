@@ -1,26 +1,22 @@
 """The steps of a job that writes features: what its program is told, what is kept of its result, and who leaves it."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from chassis import clock, tenancy
 from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
-from docstore import aliases
 from docstore.blobs import BlobStore
 from scoring import parquet
-from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
-from scoring.store import Objection, ScoringJob
+from scoring.store import ScoringJob
 from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
-from scoring.store.jobs import ACTIVE, BACKFILL, COMPUTING, FEATURE_TABLES, SUCCEEDED
-from scoring.store.objections import profiles
+from scoring.store.jobs import BACKFILL, COMPUTING
 from scoring.usecases import activity, flushing, preparing
 from scoring.usecases.leased_jobs import note
 
-_OBJECTIONS_AT_ONCE = 1_000
 _EVENTS_PER_PURCHASE = 10
 """So many more events than purchases make starting a Ray worth while: of an event less is computed."""
 
@@ -97,36 +93,3 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, _stoppin
     instants = "one instant" if count == 1 else f"{count} instants"
     left_out = f"; {declared['message']}" if declared["message"] else ""
     return f"{done['rows']} rows of {len(declared['features'])} features as of {instants}{left_out}."
-
-
-def take_out(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> None:
-    """Takes people (resource names) out of the files that a job wrote."""
-    buckets = tuple({f"-{bucket_of(customer):02d}.parquet" for customer in customers})
-    for name in blobs.list(job.result_subject):
-        if name.endswith(buckets):
-            with blobs.open(job.result_subject, name) as opened:
-                others = parquet.others(opened, customers)
-            if others is not None:
-                blobs.put(job.result_subject, name, others)
-
-
-def take_out_objecting(blobs: BlobStore) -> int:
-    """Takes whoever has objected since out of the current tenant's feature tables; returns how many it was about.
-
-    While a job writes one it waits: who objects after consent was asked is in it when it has ended.
-    """
-    rows = list(Objection.rows().find({"tables_due": True}, {"uid": 1, "customer": 1}, limit=_OBJECTIONS_AT_ONCE))
-    if not rows or ScoringJob.find({**ACTIVE, "kind": FEATURE_TABLES}, limit=1):
-        return 0
-    canonicals = aliases.resolve([row["customer"] for row in rows])
-    names = [name for members in profiles(set(canonicals.values())).values() for name in members]
-    for job in _kept():
-        take_out(job, names, blobs)
-    Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"tables_due": ""}})
-    return len(rows)
-
-
-def _kept() -> Sequence[ScoringJob]:
-    """Jobs whose tables are there: before they are tidied, and after."""
-    ended = ScoringJob.find({"files": True, "kind": FEATURE_TABLES, "outcome": SUCCEEDED})
-    return [*ended, *ScoringJob.find({"kind": FEATURE_TABLES, "result_until": {"$exists": True}})]

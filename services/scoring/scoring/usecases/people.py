@@ -16,7 +16,7 @@ from scoring.usecases.memberships import Cause
 
 def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> None:
     """A customer objected: the profile has no scores any more, is in no segment, and comes into none."""
-    row = {"customer": customer, "consent": consent, "decide_time": decide_time, "tables_due": True}
+    row = {"customer": customer, "consent": consent, "decide_time": decide_time, "results_due": True}
     Objection.rows().update_one({"uid": _uid(customer)}, {"$set": row}, upsert=True)
     memberships.forestall()
     profile = profile_of(customer)
@@ -54,7 +54,7 @@ def follow_alias(change: AliasChange) -> None:
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
         profile = profile_of(canonical)
-        Objection.rows().update_many({"uid": {"$in": list(map(_uid, profile))}}, {"$set": {"tables_due": True}})
+        Objection.rows().update_many({"uid": {"$in": list(map(_uid, profile))}}, {"$set": {"results_due": True}})
         histories.forget(profile)
         customer_offers.remove([canonical])
         leads.remove_of(profile)

@@ -5,8 +5,11 @@ import threading
 import uuid
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pyarrow.parquet as pq
 import pytest
 from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 
@@ -20,7 +23,7 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.store import Score, ScoringJob
-from scoring.usecases import churn, people, preparing, running, storing
+from scoring.usecases import churn, kept_results, people, preparing, running, storing
 from scoring.usecases.erasing import erase
 
 from .conftest import START, Client, claimed, customer, plant, purchase, score_row
@@ -230,6 +233,13 @@ def test_risks_are_told_and_make_segments(client) -> None:
     assert client.members("staying") == found.keys() - leaving, "who has no risk is in neither"
 
 
+def names_in(settings: Any, job: ScoringJob) -> str:
+    """All that is written into the result of a job, with every cell decoded."""
+    folder = Path(urlsplit(preparing.url(settings, job.result_subject)).path)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return "".join(repr(pq.read_table(f).to_pydict()) if f.suffix == ".parquet" else f.read_text() for f in files)
+
+
 def test_an_objection_a_merge_and_an_erasure_take_it_away(client, settings, store) -> None:
     objects, merged, other, erased = sorted(with_risk(client))[:4]
     before = client.members("leaving") | client.members("staying")
@@ -244,7 +254,14 @@ def test_an_objection_a_merge_and_an_erasure_take_it_away(client, settings, stor
     assert (client.members("leaving") | client.members("staying")).isdisjoint(gone)
     assert gone <= {name for event in told(client) for name in event.removed_customers}
     with client.context():
+        (kept,) = ScoringJob.find({"outcome": "SUCCEEDED", "kind": "CHURN"})
+        assert objects in names_in(settings, kept)
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert kept_results.take_out_objecting(settings, store) == 0
+        assert objects not in names_in(settings, kept)
+        assert erased in names_in(settings, kept)
         assert erase([erased], settings, store)["scores"] == (1, 0)
+        assert erased not in names_in(settings, kept)
         assert Score.rows().find_one({"customer": erased}) is None
     assert erased not in client.scored()
 

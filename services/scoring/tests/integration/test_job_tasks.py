@@ -14,7 +14,7 @@ from chassis import clock
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import FEATURES
 from scoring.store import Profile, ScoringJob, Segment
-from scoring.usecases import evaluating, feature_tables, people, recomputing, running
+from scoring.usecases import evaluating, kept_results, people, recomputing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
@@ -63,7 +63,7 @@ def test_features_are_kept_and_who_objects_later_or_is_erased_leaves_them(client
 
     with client.context():
         docstore.in_transaction(lambda: people.object_to_profiling(names[1], "consents/c", AS_OF))
-        assert feature_tables.take_out_objecting(store) == 1
+        assert kept_results.take_out_objecting(settings, store) == 1
         assert rows(table.location).keys() == set(names[2:])
         running.remove_files(store)
         erase([names[2]], settings, store)

@@ -21,7 +21,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.progress import Reporter
 from scoring.store import CustomerOffers, ItemAssociation, ScoringJob
-from scoring.usecases import offering, people, preparing, running
+from scoring.usecases import kept_results, offering, people, preparing, running
 
 from .conftest import NONE, START, Client, claimed, customer, purchase
 from .jobs.test_train_offers import NOON, shop
@@ -236,11 +236,22 @@ def test_what_is_bought_later_is_not_offered_before_long(client, store_of, hear)
         assert len(CustomerOffers.rows().find_one({"customer": name})["recent"]) == 1
 
 
-def test_an_objection_takes_offers_away_at_once_and_a_merge_those_of_the_member(client, store_of, hear) -> None:
+def test_an_objection_takes_offers_away_at_once_and_a_merge_those_of_the_member(
+    client,
+    store_of,
+    hear,
+    holding,  # noqa: F811
+    settings,
+    store,
+) -> None:
     objects, member, stands = store_of.names[2:5]
     said = {"customer": objects, "purpose": PURPOSE, "channel": NONE, "consent": "consents/c"}
     hear(consent_events_pb2.ConsentWithdrawn(consent=said))
     assert client.refused("GetCustomerOffers", name=f"{objects}/offers")[0] == "PROFILING_OBJECTED"
+    assert "scoringJobs" in holding(objects)
+    with client.context():
+        assert kept_results.take_out_objecting(settings, store) == 1
+    assert "scoringJobs" not in holding(objects), "nor is anything in what the job keeps"
     alias = {"customer": member, "canonical_customer": stands}
     hear(identity_events_pb2.CustomerMerged(alias=alias), sequence=2)
     assert client.GetCustomerOffers(name=f"{member}/offers").customer == stands

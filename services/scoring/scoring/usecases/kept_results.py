@@ -1,0 +1,77 @@
+"""Takes people out of the results of jobs, which are kept so that scores can be made again.
+
+Who was erased goes with the erasure, who objects to profiling within a minute. Both hold what `flushing.writing`
+gives: two who write a file anew at once would each bring back whom the other took out.
+"""
+
+from collections.abc import Collection, Sequence
+
+from docstore import aliases, batches
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.domain.buckets import bucket_of
+from scoring.settings import ScoringSettings
+from scoring.store import Objection, ScoringJob
+from scoring.store.jobs import ACTIVE, FEATURE_TABLES, PREPARING, SUCCEEDED
+from scoring.store.objections import profiles
+from scoring.usecases import flushing
+
+_OBJECTIONS_AT_ONCE = 1_000
+_PARKED_AT_ONCE = 100
+
+
+def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
+    """Takes whoever has objected since out of the current tenant's results; returns how many objections that were.
+
+    While a job is at work it waits: who objects after consent was asked is in its result when it has ended. None are
+    taken out while another process writes the tenant's files.
+    """
+    rows = list(Objection.rows().find({"results_due": True}, {"uid": 1, "customer": 1}, limit=_OBJECTIONS_AT_ONCE))
+    if not rows or ScoringJob.find({**ACTIVE, "files": True}, limit=1):
+        return 0
+    canonicals = aliases.resolve([row["customer"] for row in rows])
+    names = [name for members in profiles(set(canonicals.values())).values() for name in members]
+    with flushing.writing(settings) as leased:
+        if leased is None:
+            return 0
+        begin_parked_anew(blobs)
+        for job in _kept():
+            if not flushing.goes_on_writing(leased):
+                return 0
+            take_out(job, names, blobs)
+    Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"results_due": ""}})
+    return len(rows)
+
+
+def take_out(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> None:
+    """Takes people (resource names) out of the files that a job that has ended wrote."""
+    for name in files_of(job, customers, blobs):
+        with blobs.open(job.result_subject, name) as opened:
+            others = parquet.others(opened, customers)
+        if others is not None:
+            blobs.put(job.result_subject, name, others)
+    if not ScoringJob.find({"uid": job.uid, "$or": [{"files": True}, {"result_until": {"$exists": True}}]}, limit=1):
+        blobs.delete_subject(job.subject)  # its time ended meanwhile
+
+
+def files_of(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> list[str]:
+    """Names of the files in a job's result that may tell of these customers."""
+    endings: tuple[str, ...] = (".parquet",)
+    if job.kind == FEATURE_TABLES:
+        endings = tuple({f"-{bucket_of(customer):02d}.parquet" for customer in customers})
+    return [name for name in blobs.list(job.result_subject) if name.endswith(endings)]
+
+
+def begin_parked_anew(blobs: BlobStore) -> None:
+    """Deletes what jobs made that were given up; should somebody give one new attempts, it begins anew."""
+    parked = {"state": batches.FAILED, "files": True, "outcome": None}
+    for job in ScoringJob.find(parked, limit=_PARKED_AT_ONCE):
+        anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": ""}}
+        if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
+            blobs.delete_subject(job.subject)
+
+
+def _kept() -> Sequence[ScoringJob]:
+    """Jobs whose results are there: before they are tidied, and after."""
+    ended = ScoringJob.find({"files": True, "outcome": SUCCEEDED})
+    return [*ended, *ScoringJob.find({"result_until": {"$exists": True}})]
