@@ -111,19 +111,23 @@ def launch(
         output.write_json(_SPEC, json.loads(body))
         address = f"{spec.output}/{_SPEC}"
     command = ["scoring.jobs.submit", "--program", program] if ray_address else [program]
-    with open(workdir / LOG, "wb") as log:
-        # A session of its own: it outlives its launcher, and is stopped as a whole.
+    process = _start([*command, "--spec", address], workdir / LOG, _environment(ray_address))
+    _replace(workdir / _PROCESS, json.dumps({"pid": process.pid, "create_time": process.create_time()}))
+    return Handle(output, workdir, process)
+
+
+def _start(program: list[str], log: Path, environment: dict[str, str]) -> psutil.Process:
+    """Starts a module, in a session of its own: it outlives its launcher, and is stopped as a whole."""
+    with open(log, "wb") as file:
         child = subprocess.Popen(
-            [sys.executable, "-m", *command, "--spec", address],
+            [sys.executable, "-m", *program],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_environment(ray_address),
+            stdout=file,
+            stderr=file,
+            env=environment,
             start_new_session=True,
         )
-    process = psutil.Process(child.pid)
-    _replace(workdir / _PROCESS, json.dumps({"pid": child.pid, "create_time": process.create_time()}))
-    return Handle(output, workdir, process)
+    return psutil.Process(child.pid)
 
 
 def _environment(ray_address: str | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from contracts import descriptors
 from docstore import batches, blobs
 from docstore.blobs import BlobStore
 from scoring.decisions import PURPOSE
+from scoring.jobs import launch
 from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
 from scoring.store import Model, PurchaseNews, Score, ScoreChange, ScoringJob
@@ -32,7 +33,7 @@ from testkit.neighbours import serving
 from testkit.refusals import refusal_of
 from testkit.roles import RoleProcess
 
-from . import left_models
+from . import left_models, warm_programs
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FORM = consent_pb2.Evidence(method="METHOD_FORM", origin="https://shop.example/profile")
@@ -210,23 +211,37 @@ def score_row(name: str, **values: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def consent(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoleProcess]:
-    """The consent service as a process."""
+    """The consent service as a process; each test has a tenant of its own there."""
     folder = tmp_path_factory.mktemp("consent")
     with serving("consent", mongodb, folder, mail_from="Shop <no-reply@shop.example>") as process:
         yield process
 
 
+@pytest.fixture(scope="session")
+def warm_starter() -> Iterator[warm_programs.Starter]:
+    """Starts job programs that need not load libraries first."""
+    with warm_programs.running() as starter:
+        yield starter
+
+
 @pytest.fixture(scope="module")
 def settings(
-    database: ScoringSettings, amqp: str, consent: RoleProcess, tmp_path_factory: pytest.TempPathFactory
-) -> ScoringSettings:
-    """The service's settings, with the addresses of consent and the broker."""
+    database: ScoringSettings,
+    amqp: str,
+    consent: RoleProcess,
+    warm_starter: warm_programs.Starter,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ScoringSettings]:
+    """The service's settings, with the addresses of consent and the broker; this process starts warm job programs."""
     work_dir = tmp_path_factory.mktemp("work")
     upstreams = {"consent": f"dns:///127.0.0.1:{consent.settings.grpc_port}"}
     changes = {"upstreams": upstreams, "job_lease_s": 3.0, "work_dir": work_dir, "amqp_uri": SecretStr(amqp)}
-    return database.model_copy(update=changes)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(launch, "_start", warm_starter)
+        # Parts cost more than the few customers in them.
+        yield database.model_copy(update={**changes, "job_partitions": 3})
 
 
 @pytest.fixture(scope="module")

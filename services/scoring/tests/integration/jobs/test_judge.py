@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,24 @@ def shifted(table: pa.Table, since: int) -> pa.Table:
     return pa.concat_tables([before, pa.Table.from_pylist(later, table.schema)])
 
 
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table) -> JobSpec:
+    """A job of 13 weeks ago, done."""
+    shop = Shop(tmp_path_factory.mktemp("old"), all_purchases)
+    spec = shop.spec("old", as_of=WEEKS_AGO[13])
+    shop.run(spec)
+    return spec
+
+
+@pytest.fixture(scope="module")
+def rejected(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table, old: JobSpec) -> JobSpec:
+    """A job whose model does not pass, beside the one of 13 weeks ago."""
+    shop = Shop(tmp_path_factory.mktemp("rejected"), shifted(all_purchases, 91))
+    spec = shop.spec("new", models=[known(shop, old, "champion")])
+    shop.run(spec)
+    return spec
+
+
 def test_a_first_model_passes_its_gates_and_promises_an_error(shop: Shop) -> None:
     spec = shop.spec("first", consenting=0.9)
     shop.run(spec)
@@ -70,9 +90,9 @@ def test_a_first_model_passes_its_gates_and_promises_an_error(shop: Shop) -> Non
     assert "stand_in" not in told
 
 
-def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its_place(shop: Shop) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
+def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its_place(
+    shop: Shop, old: JobSpec
+) -> None:
     new = shop.spec("new", models=[known(shop, old, "champion")])
     shop.run(new)
     told = judgement(new)
@@ -92,18 +112,14 @@ def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its
     assert not told["rollback"]["falls"]
 
 
-def test_a_model_that_does_not_pass_scores_nobody_and_the_champion_goes_on(shop: Shop, shop_of) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
-    other = shop_of(shifted(shop.table, 91))
-    new = other.spec("new", models=[known(shop, old, "champion")])
-    scores = other.run(new)
-    told = judgement(new)
+def test_a_model_that_does_not_pass_scores_nobody_and_the_champion_goes_on(old: JobSpec, rejected: JobSpec) -> None:
+    scores = scores_of(rejected)
+    told = judgement(rejected)
     state, failed = without_gates(told)
     assert state == "REJECTED"
     assert "baseline" in failed
     assert told["scored_with"] == judgement(old)["artefact"]["choice"]
-    assert model_of(new)["parameters"]["purchases"] != model_of(old)["parameters"]["purchases"]
+    assert model_of(rejected)["parameters"]["purchases"] != model_of(old)["parameters"]["purchases"]
     restored = artefact.load(told["scored_with"])
     x, age = scores["frequency"].to_numpy(), scores["age_weeks"].to_numpy()
     alive = restored.purchases.p_alive(x, scores["recency_weeks"].to_numpy(), age)[0]
@@ -120,15 +136,14 @@ def test_without_a_champion_mean_rates_stand_in_and_say_why(shop: Shop, shop_of)
     assert len(set(scores["expected_purchases"].to_pylist())) == 1
 
 
-def test_a_champion_that_breaks_its_promise_gives_way_to_the_model_before_it(shop: Shop) -> None:
-    previous, champion = shop.spec("previous", as_of=WEEKS_AGO[26]), shop.spec("champion", as_of=WEEKS_AGO[13])
-    for spec in (previous, champion):
-        shop.run(spec)
-    good = judgement(champion)["artefact"]
+def test_a_champion_that_breaks_its_promise_gives_way_to_the_model_before_it(shop: Shop, old: JobSpec) -> None:
+    previous = shop.spec("previous", as_of=WEEKS_AGO[26])
+    shop.run(previous)
+    good = judgement(old)["artefact"]
     # One that takes everybody for a daily customer.
     wild = {**good["choice"], "purchases": {**good["choice"]["purchases"], "r": 40.0}}
     models = [
-        known(shop, champion, "champion", choice=wild),
+        known(shop, old, "champion", choice=wild),
         known(shop, previous, "previous"),
     ]
     new = shop.spec("new", models=models)
@@ -148,9 +163,7 @@ def test_a_champion_that_breaks_its_promise_gives_way_to_the_model_before_it(sho
     assert "no earlier model is there" in judgement(alone)["rollback"]["message"]
 
 
-def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, shop_of) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
+def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, old: JobSpec, shop_of) -> None:
     late = pc.greater(shop.table.column("event_time"), pa.scalar(WEEKS_AGO[26], shop.table.schema.field(2).type))
     dearer = pc.if_else(late, pc.multiply(shop.table.column("amount_minor"), 4), shop.table.column("amount_minor"))
     other = shop_of(shop.table.set_column(3, "amount_minor", dearer))
@@ -166,9 +179,7 @@ def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, shop_of) -> None
     assert all(drift["low"] <= drift["psi"] <= drift["high"] for drift in drifts.values())
 
 
-def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
+def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop, old: JobSpec) -> None:
     model = known(shop, old, "champion")
     with pytest.raises(UnusableInputError, match="models/champion: its stored form is not what was stored"):
         Shop.run(shop.spec("new", models=[{**model, "sha256": "0" * 64}]))
@@ -176,9 +187,7 @@ def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop) -> No
         Shop.run(shop.spec("new", models=[{**model, "url": str(shop.folder / "gone.json")}]))
 
 
-def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, monkeypatch) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
+def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, old: JobSpec, monkeypatch) -> None:
     model = known(shop, old, "champion")
     found = []
     for partitions, rows in ((1, dividing.ROUND_ROWS), (5, 700)):
@@ -192,10 +201,10 @@ def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, monkey
     assert found[0]["test"]["customers"] == len(set(shop.table.column("customer").filter(days <= until).to_pylist()))
 
 
-def test_a_past_score_is_made_again_bit_for_bit(shop: Shop, capsys, monkeypatch) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    scores = shop.run(old).to_pylist()
-    result = Folder(old.output)
+def test_a_past_score_is_made_again_bit_for_bit(old: JobSpec, tmp_path: Path, capsys, monkeypatch) -> None:
+    scores = scores_of(old).to_pylist()
+    output = shutil.copytree(old.output.removeprefix("file://"), tmp_path / "result")
+    result = Folder(str(output))
     for recorded in scores[:: len(scores) // 40]:
         found = reproduce.reproduce(result, recorded["customer"])
         assert found is not None
@@ -207,7 +216,7 @@ def test_a_past_score_is_made_again_bit_for_bit(shop: Shop, capsys, monkeypatch)
     told["judgement"]["scored_with"]["purchases"]["alpha"] *= 1.5
     result.write_json("model.json", told)
     name = next(each["customer"] for each in scores if each["frequency"] > 0)
-    arguments = ["reproduce", "--result", old.output, "--customer"]
+    arguments = ["reproduce", "--result", str(output), "--customer"]
     monkeypatch.setattr("sys.argv", [*arguments, name])
     assert reproduce.main() == 1
     assert json.loads(capsys.readouterr().out)["close"] is False
@@ -215,12 +224,8 @@ def test_a_past_score_is_made_again_bit_for_bit(shop: Shop, capsys, monkeypatch)
     assert reproduce.main() == 2
 
 
-def test_a_score_by_the_champion_is_made_again_too(shop: Shop, shop_of) -> None:
-    old = shop.spec("old", as_of=WEEKS_AGO[13])
-    shop.run(old)
-    new = shop_of(shifted(shop.table, 91)).spec("new", models=[known(shop, old, "champion")])
-    Shop.run(new)
-    recorded = scores_of(new).to_pylist()[7]
-    found = reproduce.reproduce(Folder(new.output), recorded["customer"])
+def test_a_score_by_the_champion_is_made_again_too(rejected: JobSpec) -> None:
+    recorded = scores_of(rejected).to_pylist()[7]
+    found = reproduce.reproduce(Folder(rejected.output), recorded["customer"])
     assert found is not None
     assert found.equal

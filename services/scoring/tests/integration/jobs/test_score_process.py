@@ -19,6 +19,7 @@ from scoring.jobs.spec import JobSpec
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
+from ..warm_programs import Starter
 from .conftest import Shop, model_of, progress_of, scores_of
 
 Arm = Callable[..., AbstractContextManager[Failpoint]]
@@ -39,28 +40,35 @@ def ended(handle: Handle) -> Progress | None:
 @pytest.fixture
 def large(shop: Shop) -> JobSpec:
     """Enough partitions that there is a middle to be killed in."""
-    return shop.spec("out", partitions=200)
+    return shop.spec("out", partitions=12)
+
+
+@pytest.fixture
+def warm(warm_starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes need not load libraries first."""
+    monkeypatch.setattr(launching, "_start", warm_starter)
 
 
 DONE = "scoring.jobs.progress:Reporter.done"
-"""Called once for each of 3 files, 1 group, 200 partitions summed up, 1 fit, and 200 partitions scored."""
+"""Called once for each of 3 files, 1 group, 12 partitions summed up, 1 fit, and 12 partitions scored."""
 
 
+@pytest.mark.usefixtures("warm")
 def test_killed_anywhere_and_run_again_it_ends_with_equal_bytes(
     shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm
 ):
     whole = large.model_copy(update={"output": f"file://{tmp_path / 'whole'}"})
     shop.run(whole)
     expected = {name: digest for name, digest in hashes(whole).items() if name != "progress.json"}
-    assert len(expected) == 201
+    assert len(expected) == 13
     touched: dict[str, int] = {}
     for place, call, finished in (
         (DONE, 2, 0),
-        (DONE, 104, 0),
+        (DONE, 10, 0),
         ("scoring.jobs.fit:fit", 1, 0),
-        ("pyarrow.parquet:write_table", 80, 79),  # with a file open
-        (DONE, 365, 160),
-        ("scoring.jobs.files:Folder.delete", 2, 200),  # only the mark of success is missing
+        ("pyarrow.parquet:write_table", 5, 4),  # with a file open
+        (DONE, 26, 9),
+        ("scoring.jobs.files:Folder.delete", 2, 12),  # only the mark of success is missing
     ):
         with failpoint(place, call=call) as there:
             handle = launch(large, tmp_path / "job")
@@ -91,8 +99,9 @@ def test_a_changed_input_is_noticed(shop: Shop):
     assert all(after[name] != before[name] for name in before if name.startswith(("scores", "model")))
 
 
+@pytest.mark.usefixtures("warm")
 def test_cancelled_it_stops_and_can_go_on(shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm):
-    with failpoint(DONE, call=104, action="pause") as there:
+    with failpoint(DONE, call=10, action="pause") as there:
         handle = launch(large, tmp_path / "job")
     there.wait()
     process = psutil.Process(handle.pid)
@@ -130,6 +139,7 @@ def test_a_launcher_that_died_finds_its_job_again(shop: Shop, large: JobSpec, tm
     assert finished.poll().state is State.SUCCEEDED
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_foreign_process_with_the_noted_pid_is_not_taken_for_the_job(shop: Shop, tmp_path: Path):
     spec = shop.spec("out")
     (tmp_path / "job").mkdir()
@@ -184,8 +194,9 @@ def test_a_ray_of_its_own_gives_equal_scores_and_is_gone_after(shop: Shop, tmp_p
     eventually(lambda: not [process for process in seen.values() if process.is_running()], timeout=20)
 
 
+@pytest.mark.usefixtures("warm")
 def test_broken_work_files_do_not_stay_in_the_way(shop: Shop, large: JobSpec, tmp_path: Path, failpoint: Arm):
-    with failpoint("pyarrow.parquet:write_table", call=100) as there:
+    with failpoint("pyarrow.parquet:write_table", call=7) as there:
         handle = launch(large, tmp_path / "job")
     there.wait()
     eventually(lambda: ended(handle), timeout=20)
