@@ -159,8 +159,15 @@ SCORING_DRIFT = Metric(
     "rapport.scoring.drift",
     "gauge",
     "1",
-    "How far customers and scores have moved from those the model was made of (PSI): the most of any tenant.",
-    ("rapport.scoring.column",),
+    "How far rows and scores have moved from those the model was made of (PSI): the most of any tenant.",
+    ("rapport.scoring.kind", "rapport.scoring.column"),
+)
+SCORING_DRIFT_LOW = Metric(
+    "rapport.scoring.drift.low",
+    "gauge",
+    "1",
+    "The lower end of its 90 percent interval, the most of any tenant: from 0.2 on the column has drifted.",
+    ("rapport.scoring.kind", "rapport.scoring.column"),
 )
 SCORING_RESCORE_AGE = Metric(
     "rapport.scoring.rescore.age", "gauge", "s", "How long the customer who waits longest to be scored anew has waited."

@@ -59,7 +59,8 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
     telemetry.gauge(metric_names.SCORING_RESCORE_AGE, lambda: [(rescoring.longest_wait(), {})])
     telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])
     telemetry.gauge(metric_names.SCORING_MODEL_AGE, lambda: [(models.oldest_age(), {})])
-    telemetry.gauge(metric_names.SCORING_DRIFT, models.drift_by_column)
+    telemetry.gauge(metric_names.SCORING_DRIFT, lambda: models.drift_by_column("psi"))
+    telemetry.gauge(metric_names.SCORING_DRIFT_LOW, lambda: models.drift_by_column("low"))
     with Probe(settings) as probe:
         if not wait_migrated(settings.service, stopping):
             return

@@ -107,18 +107,23 @@ class Model(docstore.Aggregate):
         return found["as_of"] if found else None
 
     @classmethod
-    def greatest_drifts(cls) -> dict[str, float]:
-        """Column -> the most that it has drifted from any tenant's champion; for metrics."""
+    def greatest_drifts(cls) -> list[Row]:
+        """The most that each column has drifted from any tenant's champion: kind, column, psi, low; for metrics."""
         with docstore.platform_scope():
             found = docstore.platform_collection(cls).aggregate(
                 [
                     {"$match": _CHAMPION},
                     {"$unwind": "$drifts"},
-                    {"$group": {"_id": "$drifts.feature", "psi": {"$max": "$drifts.psi"}}},
+                    {
+                        "$group": {
+                            "_id": {"kind": "$kind", "column": "$drifts.feature"},
+                            **{figure: {"$max": f"$drifts.{figure}"} for figure in ("psi", "low")},
+                        }
+                    },
                 ],
                 hint="champions",
             )
-            return {row["_id"]: row["psi"] for row in found}
+            return [{**row["_id"], "psi": row["psi"], "low": row["low"]} for row in found]
 
     @property
     def subject(self) -> str:

@@ -79,9 +79,12 @@ def oldest_age() -> float:
     return max(0.0, (clock.now() - oldest).total_seconds()) if oldest else 0.0
 
 
-def drift_by_column() -> list[tuple[float, dict[str, str]]]:
-    """The most that each column has drifted, for the metric."""
-    return [(psi, {"rapport.scoring.column": column}) for column, psi in Model.greatest_drifts().items()]
+def drift_by_column(figure: str) -> list[tuple[float, dict[str, str]]]:
+    """The most that each column of each kind of model has drifted, for metrics. figure: psi, or low, its lower end."""
+    return [
+        (row[figure], {"rapport.scoring.kind": row["kind"].lower(), "rapport.scoring.column": row["column"]})
+        for row in Model.greatest_drifts()
+    ]
 
 
 def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:

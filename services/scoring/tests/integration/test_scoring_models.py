@@ -16,7 +16,7 @@ from docstore.blobs import BlobStore
 from scoring import migrate
 from scoring.store import Model, ScoringJob
 from scoring.store.jobs import SUCCEEDED
-from scoring.store.models import ARTEFACT
+from scoring.store.models import ARTEFACT, CHURN
 from scoring.usecases import models
 from scoring.usecases.leased_jobs import JobFailed
 
@@ -144,9 +144,20 @@ def test_a_rejected_model_is_kept_with_its_reasons_and_the_champion_goes_on(clie
 
 def test_the_metrics_tell_the_age_of_models_and_the_greatest_drift(client, judged) -> None:
     judged()
-    judged("REJECTED", drifts=[DRIFT | {"psi": 7.5}])
+    judged("REJECTED", drifts=[DRIFT | {"psi": 7.5, "low": 6.5}])
     assert models.oldest_age() >= 0
-    assert ({"rapport.scoring.column": "frequency"}, 7.5) in [(column, psi) for psi, column in models.drift_by_column()]
+    # Another kind of model looks at a column of that name, too.
+    values = {"kind": CHURN, "number": 99, "state": "CHAMPION", "as_of": START, "fallback": False, "fingerprint": "f"}
+    with client.context():
+        churn = Model.new(**values, customers=1, purchases=1, drifts=[DRIFT | {"psi": 3.5, "low": 0.5}]).insert()
+    labels = [
+        {"rapport.scoring.kind": kind, "rapport.scoring.column": "frequency"} for kind in ("lifetime_value", "churn")
+    ]
+    for figure, greatest in (("psi", [7.5, 3.5]), ("low", [6.5, 0.5])):
+        found = models.drift_by_column(figure)
+        assert [(greatest, each) in found for greatest, each in zip(greatest, labels, strict=True)] == [True, True]
+    with client.context():
+        churn.purge()
 
 
 def test_one_challenger_stands_beside_the_champion_until_a_later_model_takes_either_place(client, judged) -> None:
