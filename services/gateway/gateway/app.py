@@ -1,6 +1,7 @@
 """The WSGI application: which handler serves which path, and what every answer carries."""
 
 import json
+from functools import cache
 
 from flask import Flask, Response, g, redirect, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -95,17 +96,18 @@ def _add_api(app: Flask, settings: Settings, door: admission.Admission, upstream
     app.url_map.add(Rule("/v1/<path:rest>", endpoint="transcode"))
     app.view_functions["transcode"] = lambda rest: transcoder.handle(request)  # noqa: ARG005
 
-    described = document.openapi(table.routes, settings)
-    as_json = json.dumps(described, ensure_ascii=False)
-    pages = reference.Reference(described)
+    # Written when they are first asked for: no start waits for them.
+    described = cache(lambda: document.openapi(table.routes, settings))
+    as_json = cache(lambda: json.dumps(described(), ensure_ascii=False))
+    pages = cache(lambda: reference.Reference(described()))
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return Response(as_json, content_type="application/json", headers={"Cache-Control": "no-cache"})
+        return Response(as_json(), content_type="application/json", headers={"Cache-Control": "no-cache"})
 
     @app.get("/docs")
     def docs() -> Response:
-        return pages.respond()
+        return pages().respond()
 
     @app.get("/")
     def home() -> AnyResponse:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from google.api import annotations_pb2, http_pb2
@@ -277,6 +277,7 @@ def _given(path: str, taken: set[str]) -> bool:
     return any(path == item or path.startswith(item + ".") for item in taken if item)
 
 
+@cache
 def all_routes() -> tuple[Route, ...]:
     """The routes of every RPC of the platform."""
     return tuple(routes_of(descriptors.methods()))
