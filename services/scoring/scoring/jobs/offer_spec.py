@@ -18,6 +18,9 @@ class OfferJobSpec(ProgramSpec):
     )
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
     exclude: str | None = Field(default=None, description="Parquet file: customers who may not be offered anything.")
+    blocked: str | None = Field(
+        default=None, description="Parquet file: key, of products that are offered to nobody: `=id` or `^prefix`."
+    )
     consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory the job may use; what is free when it starts if not given."

@@ -60,7 +60,7 @@ class Lines:
 def digest(spec: OfferJobSpec) -> list[str]:
     """Hashes of all that is read."""
     found = []
-    for url in (*spec.inputs, spec.aliases, spec.exclude):
+    for url in (*spec.inputs, spec.aliases, spec.exclude, spec.blocked):
         if url:
             with opened(url) as file:
                 found.append(sha256(file))

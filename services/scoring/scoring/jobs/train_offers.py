@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from scoring.domain import offer_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.offer_gates import Trial
+from scoring.domain.offer_rules import keys_about
 from scoring.jobs import associations, memory, order_lines, program
-from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.order_lines import Lines
 from scoring.jobs.progress import Reporter, State
@@ -77,7 +78,8 @@ def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
     reporter.done("fit", 1, 1)
     rules = associations.found(lines.baskets(), purchases)
     output.write(ASSOCIATIONS, lambda file: file.write(json.dumps(rules, allow_nan=False).encode()))
-    output.write(OFFERS, lambda file: _write_offers(file, model, purchases, lines, end, reporter))
+    blocked = _blocked(spec, model)
+    output.write(OFFERS, lambda file: _write_offers(file, model, purchases, lines, end, blocked, reporter))
     described = _described(spec, lines, purchases, model, trial, verdict, key, len(rules["rules"]))
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
@@ -113,7 +115,13 @@ def tested(purchases: Purchases, end: int) -> Trial:
 
 
 def _write_offers(
-    file: BinaryIO, model: OfferModel, purchases: Purchases, lines: Lines, end: int, reporter: Reporter
+    file: BinaryIO,
+    model: OfferModel,
+    purchases: Purchases,
+    lines: Lines,
+    end: int,
+    blocked: Bools | None,
+    reporter: Reporter,
 ) -> None:
     """One row a customer, in order of the names."""
     known = purchases.of_items(np.searchsorted(purchases.names, model.names))
@@ -122,7 +130,7 @@ def _write_offers(
     lists = (("products", text), *((name, number) for name in ("score", "probability", "low", "high")))
     schema = pa.schema([("customer", pa.string()), *lists, ("bought_day", pa.list_(pa.int64())), ("reasons", text)])
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for rows in _rows(offers.listings(model, known, end, sells), model, lines, end, reporter):
+        for rows in _rows(offers.listings(model, known, end, sells, blocked), model, lines, end, reporter):
             writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
@@ -154,6 +162,15 @@ def _rows(
             )
         yield rows
         reporter.done("score", listing.first + len(listing.item), len(lines.customers), len(listing.item))
+
+
+def _blocked(spec: OfferJobSpec, model: OfferModel) -> Bools | None:
+    """By code, whether rules of offers block the product for everybody."""
+    if spec.blocked is None:
+        return None
+    with opened(spec.blocked) as file:
+        keys = set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
+    return np.array([not keys.isdisjoint(keys_about([str(name)])) for name in model.names], dtype=np.bool_)
 
 
 def _sold(purchases: Purchases, end: int) -> Bools:

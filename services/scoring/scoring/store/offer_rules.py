@@ -8,7 +8,7 @@ import mongoengine as me
 
 import docstore
 from docstore.documents import InstantField
-from scoring.domain.offer_rules import Rule, keys_about
+from scoring.domain.offer_rules import EVERY, Rule, keys_about
 
 OFFER_RULES_MAX = 1_000
 """The most rules of one tenant: all may be about the same products, and then are read with each customer's offers."""
@@ -61,6 +61,15 @@ def rules_about(products: Collection[str], now: datetime) -> list[Rule]:
     )
     found = sorted(rows, key=lambda row: (row["create_time"], row["uid"]))
     return [rule for rule in map(_rule, found) if rule.holds(now)]
+
+
+def blocked_keys(now: datetime) -> list[str]:
+    """Keys (`domain.offer_rules.keys_of`) of the products that are offered to nobody now, but for those of all."""
+    rows = OfferRule.rows().find(
+        {"delete_time": None}, {"requests": 0, "outbox": 0}, sort=[("create_time", 1), ("_id", 1)]
+    )
+    blocked = (row for row in rows if row["blocked"] and _rule(row).holds(now))
+    return sorted({key for row in blocked for key in row["keys"]} - {EVERY})
 
 
 def _rule(row: docstore.Row) -> Rule:

@@ -13,11 +13,13 @@ from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
+from scoring import parquet
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
 from scoring.store.features import ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
+from scoring.store.offer_rules import blocked_keys
 from scoring.store.scores import tell
 from scoring.usecases import customer_offers, flushing, models, preparing, results
 from scoring.usecases.leased_jobs import JobFailed, note, prove
@@ -25,6 +27,7 @@ from scoring.usecases.results import CHUNK, Result
 
 PROGRAM = "scoring.jobs.train_offers"
 _OFFERS, _ASSOCIATIONS = "offers-0.parquet", "associations.json"
+_BLOCKED = "blocked.parquet"
 _TOLD = 10
 _COLUMNS = ("score", "probability", "low", "high")
 
@@ -42,8 +45,10 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     if not lines:
         raise JobFailed("No products of orders are known: send `products` with `Order Completed` events first.")
     given = preparing.purchases(job, settings, blobs)
+    blobs.put(job.subject, _BLOCKED, parquet.strings({"key": blocked_keys(clock.now())}))
     spec = {
         **{name: given[name] for name in ("tenant", "as_of", "aliases", "exclude", "consenting")},
+        "blocked": preparing.url(settings, job.subject, _BLOCKED),
         "inputs": [preparing.url(settings, subject_of(file["bucket"], ORDER_LINES), file["name"]) for file in lines],
     }
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")

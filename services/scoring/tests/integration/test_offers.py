@@ -331,6 +331,8 @@ def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fres
     names = [customer() for _ in range(6)]
     products = [[{"product_id": "p1"}, {"product_id": f"q{number}"}] for number in range(6)]
     client.stage([purchase(name, 1, products=lines) for name, lines in zip(names, products, strict=True)])
+    rule = {"display_name": "Not sold", "product_id_prefixes": ["q5"], "blocked": True}
+    client.CreateOfferRule(offer_rule=rule, offer_rule_id="not-sold")
     job = make(client, as_of=SOON)
     assert (
         "6 customers have new offers, 0 associations of products were found. All are offered what is popular: "
@@ -339,7 +341,9 @@ def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fres
     assert "at least 50 and 30 are needed" in job.message
     found = client.GetCustomerOffers(name=f"{names[0]}/offers")
     assert found.fallback
-    assert {offer.product_id for offer in found.offers} == {f"q{number}" for number in range(1, 6)}
+    assert {offer.product_id for offer in found.offers} == {f"q{number}" for number in range(1, 5)}
+    client.DeleteOfferRule(name="offerRules/not-sold")
+    assert "q5" in {offer.product_id for offer in client.GetCustomerOffers(name=f"{names[0]}/offers").offers}
     assert not any(offer.HasField("probability") for offer in found.offers)
     (champion,) = client.ListModels(filter="state = STATE_CHAMPION").models
     assert (champion.name, champion.fallback) == (found.model, True)

@@ -14,13 +14,13 @@ from scoring.models.offers.ranking import Bools, top
 from scoring.models.summary import Ints
 
 NEW, BOUGHT = 20, 10
-"""Items that are kept of a customer, at most: ones never bought, and ones bought before."""
+"""Items that are kept of a customer, at most: ones never bought, and ones bought before; of what is blocked, too."""
 _CUSTOMERS = 500
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Items of some customers, best first by score, ties by id; of shape (customers, NEW + BOUGHT)."""
+    """Items of some customers, best first by score, ties by id; of shape (customers, places)."""
 
     first: int
     """Code of the first customer; the others follow."""
@@ -36,22 +36,29 @@ class Listing:
     reasons: list[list[str]]
 
 
-def listings(model: OfferModel, purchases: Purchases, as_of: int, sells: Bools) -> Iterator[Listing]:
+def listings(
+    model: OfferModel, purchases: Purchases, as_of: int, sells: Bools, blocked: Bools | None = None
+) -> Iterator[Listing]:
     """All customers with purchases in the model's codes, 500 at a time.
 
-    sells: by code, whether the item may be listed.
+    sells: by code, whether the item may be listed. blocked: what is offered to nobody for now; it is listed where it
+    would be if it were not blocked, and takes no place from others. Listings have twice the width then.
     """
     if not len(model.names):
         return
+    rounds = [~sells] if blocked is None or not blocked.any() else [~sells, ~sells | blocked]
+    width = len(rounds) * (NEW + BOUGHT)
     pairs = None if model.fallback else together(purchases)
     first = 0
     for group in purchases.groups(_CUSTOMERS):
         scores, ago = model.scores(group, as_of), days_ago(group, as_of)
         owned = ago != NEVER
         chosen = np.zeros((group.customers, len(model.names) + 1), dtype=np.bool_)
-        for barred, most in ((owned | ~sells, NEW), (~owned | ~sells, BOUGHT)):
-            np.put_along_axis(chosen, top(scores, barred, most), values=True, axis=1)  # -1: the column beyond all items
-        item = top(scores, ~chosen[:, :-1], NEW + BOUGHT)
+        for unlisted in rounds:
+            for barred, most in ((owned | unlisted, NEW), (~owned | unlisted, BOUGHT)):
+                # -1: the column beyond all items
+                np.put_along_axis(chosen, top(scores, barred, most), values=True, axis=1)
+        item = top(scores, ~chosen[:, :-1], width)
         there = np.maximum(item, 0)
         score, probability, low, high = (
             np.where(item >= 0, np.take_along_axis(values, there, axis=1), np.nan).astype(np.float64)

@@ -14,6 +14,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Progress, Reporter
+from scoring.models.offers.listing import NEW
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PAIRS = 40
@@ -85,6 +86,19 @@ def test_planted_pairs_are_offered_and_beat_what_is_popular(found) -> None:
         first += bool(missing) and new[0] in missing
     assert wanted > 15
     assert first / wanted > 0.9
+
+
+def test_what_rules_block_is_kept_beside_as_many_others(tmp_path) -> None:
+    keys = tmp_path / "blocked.parquet"
+    keys.write_bytes(parquet.strings({"key": ["=b03", "^c"]}))
+    rows = shop(60)
+    before = made(tmp_path / "before", rows)["offers"]
+    after = made(tmp_path / "after", rows, blocked=str(keys))["offers"]
+    for name, row in after.items():
+        free = [product for product in row["products"] if product != "b03" and product[0] != "c"]
+        bought = {product for product, day in zip(row["products"], row["bought_day"], strict=True) if day >= 0}
+        assert len([product for product in free if product not in bought]) == NEW
+        assert set(before[name]["products"]) <= set(row["products"])
 
 
 def test_planted_rules_are_found_with_exact_counts(found) -> None:

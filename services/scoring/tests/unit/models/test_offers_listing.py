@@ -83,6 +83,23 @@ def test_what_does_not_sell_is_listed_for_nobody() -> None:
     assert set(np.unique(listed).tolist()) - {-1} == set(np.flatnonzero(sells).tolist())
 
 
+def test_what_is_blocked_for_now_is_listed_and_takes_no_place_from_others() -> None:
+    given = shop()
+    model = fit(given, END)
+    known = given.of_items(np.searchsorted(given.names, model.names))
+    every = np.ones(len(known.names), dtype=np.bool_)
+    blocked = np.arange(len(known.names)) % 2 > 0
+
+    def codes(sells, blocked=None) -> list[set[int]]:
+        found = np.concatenate([listing.item for listing in listings(model, known, END, sells, blocked)])
+        return [set(row.tolist()) - {-1} for row in found]
+
+    both = [free | all_of for free, all_of in zip(codes(~blocked), codes(every), strict=True)]
+    assert codes(every, blocked) == both
+    assert max(map(len, both)) > NEW + BOUGHT
+    assert codes(every, blocked & False) == codes(every)
+
+
 def test_shares_of_fewer_than_five_buyers_are_told_nobody() -> None:
     """Six customers: each bought something that nobody else did, and five of them tea."""
     who, item = np.array([*((who, who) for who in range(6)), *((who, 6) for who in range(5))]).T
