@@ -122,6 +122,7 @@ def shutdown() -> None:
         logger.warning("telemetry was not delivered within %s s", _SHUTDOWN_S)
 
 
+@cache
 def tracer() -> trace.Tracer:
     """The tracer of the platform's own spans."""
     return trace.get_tracer(_SCOPE)
