@@ -4,7 +4,6 @@ import base64
 import os
 import secrets
 import socket
-import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -102,20 +101,6 @@ class RabbitMQ:
         """kill -9 of the node. The port mapper stays for the next start; `stop` ends it."""
         if self._process:
             self._process.kill()
-
-    def rabbitmqctl(self, *arguments: str, timeout: float = 60.0) -> str:
-        """Runs `rabbitmqctl` against this node and returns what it printed. Raises CalledProcessError."""
-        root = provision.ensure_rabbitmq()
-        done = subprocess.run(
-            [str(root / "usr/lib/rabbitmq/bin/rabbitmqctl"), *arguments],
-            env=self._environment(root),
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=True,
-        )
-        return done.stdout
 
     def _configure(self) -> None:
         cookie = self.directory / ".erlang.cookie"

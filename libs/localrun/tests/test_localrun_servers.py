@@ -12,6 +12,7 @@ import pytest
 
 from localrun.ports import listening
 from localrun.servers import Mongod, NotReadyError, RabbitMQ
+from testkit.servers import Broker
 
 
 @pytest.fixture
@@ -75,15 +76,17 @@ def test_rabbitmq_keeps_queues_over_kill_and_leaves_nothing_after_stop(tmp_path:
     server.wait_ready()
     mapper = int((tmp_path / "rabbitmq/epmd.pid").read_text().split()[0])
     try:
-        server.rabbitmqctl("add_vhost", "kept")
+        node = Broker(server.uri, server.management_uri)
+        node.create_vhost("kept")
         before = server.pid
         server.kill()
         assert not server.is_ready()
         server.start()
         server.wait_ready()
         assert server.pid != before
-        assert "kept" in server.rabbitmqctl("list_vhosts").split()
-        assert "quorum_queue\tenabled" in server.rabbitmqctl("list_feature_flags")
+        assert "kept" in [vhost["name"] for vhost in node.call("GET", "/api/vhosts")]
+        flags = {flag["name"]: flag["state"] for flag in node.call("GET", "/api/feature-flags")}
+        assert flags["quorum_queue"] == "enabled"
         with urllib.request.urlopen(f"http://127.0.0.1:{server.prometheus_port}/metrics", timeout=5) as answer:
             assert b"rabbitmq_build_info" in answer.read()
         for connection in psutil.Process(server.pid).net_connections("tcp"):
