@@ -185,7 +185,13 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         )
 
     def ExportCustomerScores(self, request: pb.ExportCustomerScoresRequest, _: Context) -> HttpBody:
-        return exporting.export(request.after, request.max_rows)
+        return exporting.customer_scores(request.after, request.max_rows)
+
+    def ExportLeadScores(self, request: pb.ExportLeadScoresRequest, _: Context) -> HttpBody:
+        return exporting.lead_scores(request.after, request.max_rows)
+
+    def ExportCustomerOffers(self, request: pb.ExportCustomerOffersRequest, _: Context) -> HttpBody:
+        return exporting.customer_offers(request.after, request.max_rows)
 
     def EvaluateScores(self, request: pb.EvaluateScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
         return what_if.evaluate(request)

@@ -40,6 +40,7 @@ class Lead(Record):
                 "partialFilterExpression": SCORED,
                 "name": "scored",
             },
+            {"fields": ["tenant", "id"], "partialFilterExpression": SCORED, "name": "exported"},
             {"fields": ["expire_time"], "expireAfterSeconds": 0, "platform": True},
         ],
     }

@@ -1,45 +1,28 @@
 """Schedules of jobs: as callers make them, and as role `run` follows them, over real MongoDB and a moved clock."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from rapport.scoring.v1 import job_schedule_pb2, model_pb2, scoring_job_pb2, scoring_service_pb2_grpc
+from rapport.scoring.v1 import job_schedule_pb2, model_pb2, scoring_job_pb2
 
 import docstore
-from chassis import clock, server
+from chassis import clock
 from docstore import batches, explain
-from scoring.servicer import ScoringServicer
-from scoring.settings import ScoringSettings
 from scoring.store import CustomerOffers, JobSchedule, Lead, ScoringJob
 from scoring.store.job_schedules import next_scorings
 from scoring.store.jobs import SUCCEEDED
 from scoring.usecases import leased_jobs, scheduling
 
-from .conftest import Client, claimed, customer, plant, score_row
+from ..conftest import Client, claimed, customer, plant, score_row
 
 SERVICE = "scoring"
 Schedule = job_schedule_pb2.JobSchedule
 State = scoring_job_pb2.ScoringJob.State
 BERLIN = {"time": {"hours": 2, "minutes": 30}, "time_zone": "Europe/Berlin"}
 BEGIN = datetime(2026, 3, 27, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def settings(database: ScoringSettings, tmp_path_factory: pytest.TempPathFactory) -> ScoringSettings:
-    """With a clock that can be moved; nobody asks consent here."""
-    return database.model_copy(update={"clock_file": tmp_path_factory.mktemp("clock") / "offset.json"})
-
-
-@pytest.fixture(scope="module")
-def channels(settings: ScoringSettings) -> Iterator[tuple[grpc.Channel, grpc.Channel]]:
-    servicers = [(scoring_service_pb2_grpc.add_ScoringServiceServicer_to_server, ScoringServicer())]
-    with server.in_process(settings, servicers) as target, grpc.insecure_channel(target) as scoring:
-        yield scoring, scoring
 
 
 @pytest.fixture(autouse=True)
