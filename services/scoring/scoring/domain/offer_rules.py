@@ -57,8 +57,9 @@ class Rule:
         """How closely it names the product, None if it is not about it."""
         if product in self.products:
             return _EXACT
-        lengths = [len(prefix) for prefix in self.prefixes if product.startswith(prefix)]
-        return max(lengths, default=_ALL if self.every else None)
+        if product.startswith(self.prefixes):
+            return max(len(prefix) for prefix in self.prefixes if product.startswith(prefix))
+        return _ALL if self.every else None
 
 
 @dataclass(frozen=True, slots=True)
