@@ -1,0 +1,87 @@
+"""Who objects leaves the results that jobs keep: not while a job is at work, nor beside whoever writes files."""
+
+import docstore
+from docstore import batches, explain
+from docstore.aliases import AliasChange
+from scoring import parquet
+from scoring.store import Objection, ScoringJob
+from scoring.store.jobs import PREPARING
+from scoring.usecases import flushing, kept_results, people, running
+from scoring.usecases.flushing import writing
+
+from .conftest import START, customer
+
+SERVICE = "scoring"
+DONE = {"state": batches.DONE, "outcome": "SUCCEEDED", "end_time": START}
+
+
+def planted(store, uid: str, names: list[str], **values) -> ScoringJob:
+    """A job with a result about these customers."""
+    terms = {"as_of": START, "horizon_weeks": 1, "discount_basis_points": 0, "files": True}
+    job = ScoringJob.new(uid, **terms | values).insert()
+    store.put(job.result_subject, "scores-0000.parquet", parquet.strings({"customer": sorted(names), "other": names}))
+    return job
+
+
+def left(store, job: ScoringJob) -> set[str]:
+    with store.open(job.result_subject, "scores-0000.parquet") as file:
+        (rows,) = parquet.chunks(file, 100)
+    return {row["customer"] for row in rows}
+
+
+def test_the_whole_profile_leaves_once_no_job_is_at_work_and_nobody_writes(client, settings, store) -> None:
+    objects, member, stays = (customer() for _ in range(3))
+    everybody = {objects, member, stays}
+    with client.context():
+        ended, tidied = (planted(store, uid, list(everybody), kind="CHURN", **DONE) for uid in ("ended", "tidied"))
+        ScoringJob.rows().update_one({"uid": "tidied"}, {"$unset": {"files": ""}, "$set": {"result_until": START}})
+        parked = planted(store, "parked", list(everybody), state=batches.FAILED, phase="STORING")
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(member, objects, (1, 0))))
+        docstore.in_transaction(lambda: people.object_to_profiling(member, "consents/c", START))
+        at_work = planted(store, "at-work", [stays], state=batches.APPLYING)
+        assert kept_results.take_out_objecting(settings, store) == 0
+        assert left(store, ended) == everybody
+        ScoringJob.rows().update_one({"uid": at_work.uid}, {"$set": DONE})
+        with writing(settings):
+            assert kept_results.take_out_objecting(settings, store) == 0, "an erasure may be rewriting the same file"
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert [left(store, job) for job in (ended, tidied, at_work)] == [{stays}] * 3
+        assert store.list(parked.result_subject) == []
+        assert ScoringJob.rows().find_one({"uid": "parked"})["phase"] == PREPARING
+        assert kept_results.take_out_objecting(settings, store) == 0, "nothing is left to do"
+
+
+def test_who_comes_into_a_profile_that_objects_leaves_too(client, settings, store) -> None:
+    objects, joins, stays = (customer() for _ in range(3))
+    with client.context():
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        assert kept_results.take_out_objecting(settings, store) == 1
+        job = planted(store, "ended", [joins, stays], **DONE)
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(joins, objects, (1, 0))))
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert left(store, job) == {stays}
+
+
+def test_it_goes_on_where_another_took_over_and_leaves_nothing_of_a_result_whose_time_is_over(
+    client, settings, store, monkeypatch
+) -> None:
+    objects, stays = customer(), customer()
+    with client.context():
+        job = planted(store, "ended", [objects, stays], **DONE)
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        with monkeypatch.context() as lost:
+            lost.setattr(flushing, "goes_on_writing", lambda _: False)
+            assert kept_results.take_out_objecting(settings, store) == 0
+        assert left(store, job) == {objects, stays}
+        others = parquet.others
+
+        def ends_meanwhile(*arguments):
+            running.remove_files(store)
+            ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"result_until": START}})
+            running.remove_files(store)
+            return others(*arguments)
+
+        monkeypatch.setattr(parquet, "others", ends_meanwhile)
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert store.list(job.result_subject) == []
+        explain.assert_indexed(Objection, {"results_due": True}, limit=10, max_keys=2)
