@@ -1,15 +1,14 @@
 """Values people and sources give, checked and normalised; every refusal names what is wrong and how to mend it.
 
 Refusals never quote the value: it is personal, and messages reach logs.
+What knows addresses and numbers is loaded with the first of them: most processes see none.
 """
 
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-import phonenumbers
 from babel import Locale, UnknownLocaleError, localedata
 from babel.core import get_global
-from email_validator import EmailNotValidError, validate_email
 
 
 class Invalid(ValueError):  # noqa: N818 - reads as what is the matter
@@ -33,6 +32,8 @@ def _time_zones() -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def email(value: str) -> str:
     """The address normalised (RFC 5321, domain in lower case). Syntax only: no look-up."""
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         checked = validate_email(value.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
@@ -42,6 +43,8 @@ def email(value: str) -> str:
 
 def deliverable_email(value: str, *, test_environment: bool) -> str:
     """The address in the spelling a mail server takes, ASCII where that can be; syntax only."""
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         checked = validate_email(value, check_deliverability=False, test_environment=test_environment)
     except EmailNotValidError:
@@ -57,6 +60,8 @@ def email_key(normalised: str) -> str:
 @lru_cache(maxsize=4096)
 def phone(value: str, region: str) -> str:
     """The number as E.164; national forms are read in `region`."""
+    import phonenumbers
+
     try:
         parsed = phonenumbers.parse(value, region or None)
     except phonenumbers.NumberParseException:

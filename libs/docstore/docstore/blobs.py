@@ -5,9 +5,6 @@ import re
 import uuid
 from typing import BinaryIO
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from chassis import tenancy
 from chassis.errors import NotFound
 from chassis.settings import Settings
@@ -24,13 +21,18 @@ class BlobStore:
     """
 
     def __init__(self, url: str, **options: object) -> None:
-        self._files, self._root = fsspec.core.url_to_fs(url, **options)
+        # Here, not above: most processes have no files, and it takes long to load.
+        from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
+
+        self._files, self._root = url_to_fs(url, **options)
+        self._in_folder = isinstance(self._files, LocalFileSystem)
 
     def put(self, subject: str, name: str, content: bytes | BinaryIO) -> str:
         """Store a file, replacing one of that name; returns its key. Readers see the old content or all of the new."""
         key = self._key(subject, name)
         path = self._path(key)
-        local = isinstance(self._files, LocalFileSystem)
+        local = self._in_folder
         # Object stores show an object once it is complete; in a folder a rename gives the same.
         target = f"{path}.{uuid.uuid4().hex}~" if local else path
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -92,7 +94,7 @@ class BlobStore:
         """
         folder = self._path(self._folder(subject))
         # Object stores keep nothing of an upload that was not completed.
-        if not isinstance(self._files, LocalFileSystem) or not self._files.exists(folder):
+        if not self._in_folder or not self._files.exists(folder):
             return 0
         left = [path for path in self._files.ls(folder, detail=False) if path.endswith("~")]
         for path in left:
