@@ -94,7 +94,7 @@ def _churn_risk(risk: Mapping[str, Any], planned: Planned) -> customer_scores_pb
         model=f"models/{risk['model']}",
         scoring_job=f"scoringJobs/{risk['job']}",
         age=age(risk["as_of"]),
-        next_refresh_time=next_refresh(CHURN, risk["as_of"], planned),
+        next_refresh_time=risk.get("outdated_since") or next_refresh(CHURN, risk["as_of"], planned),
         **{name: risk[name] for name in named},
     )
 

@@ -116,20 +116,24 @@ def distinct(file: BinaryIO, column: str, *, until: Any = None) -> set[str]:
     return found
 
 
-def bought_by(file: BinaryIO, customers: Collection[str]) -> Iterator[tuple[str, int, int, str]]:
-    """What these customers bought: customer, milliseconds since 1970, minor units, currency; whole rows only."""
+def bought_by(file: BinaryIO, customers: Collection[str]) -> Iterator[tuple[str, int, int, str, str]]:
+    """What these customers bought: customer, milliseconds since 1970, minor units, currency, order (empty for none).
+
+    Rows without one of the others are left out, as in jobs.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     wanted = pa.array(sorted(customers), pa.string())
-    columns = ["customer", "event_time", "amount_minor", "currency"]
+    columns = ["customer", "event_time", "amount_minor", "currency", "order_id"]
     for batch in pq.ParquetFile(file).iter_batches(columns=columns, use_threads=False):
-        kept = batch.filter(pc.is_in(batch.column("customer"), value_set=wanted)).drop_null()
+        kept = batch.filter(pc.is_in(batch.column("customer"), value_set=wanted))
         if len(kept):
-            times = pc.divide(kept.column("event_time").cast(pa.int64()), 1_000)
-            found = (kept.column("customer"), times, kept.column("amount_minor"), kept.column("currency"))
-            yield from zip(*(values.to_pylist() for values in found), strict=True)
+            customer, time, amount, currency, order = (kept.column(name) for name in columns)
+            times = pc.divide(time.cast(pa.int64()), 1_000)
+            rows = pa.table([customer, times, amount, currency, order.fill_null("")], columns).drop_null()
+            yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def values(file: BinaryIO, columns: Iterable[str]) -> dict[str, list[Any]]:

@@ -3,6 +3,7 @@
 The days themselves are kept, as bits of one number, because a late purchase may be on a new day or on a known one; and
 of the first day its revenue, because a repeat purchase is one on a later day. Purchases of the future wait. Those in
 other currencies than the main one are kept as they were made: a rate of their day may become known later, or be mended.
+Of the last year every purchase and refund is kept, for the risk of leaving.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,16 +15,24 @@ LATER_MAX = 100
 """Purchases of the future of one customer; clocks of shops may go ahead by a day."""
 ABROAD_MAX = 1_000
 """Purchases of one customer in other currencies than the main one."""
-FORM = 1
-"""Of `History.to_row`; rows of before purchases in other currencies were kept have none."""
+RECENT_MS = 366 * DAY_MS
+"""So long purchases are kept one by one, a day longer than features look back."""
+RECENT_MAX = 1_000
+"""Purchases and refunds of one customer that are kept one by one."""
+FORM = 2
+"""Of `History.to_row`: 1 was without the purchases of the last year, and none without those in other currencies."""
 
 
 class Bought(NamedTuple):
-    """One purchase. time: milliseconds since 1970, UTC. amount: minor units. currency: empty for the main one."""
+    """One purchase, or a refund if its amount is below 0. time: milliseconds since 1970, UTC. amount: minor units.
+
+    currency: empty for the main one. order: `domain.happenings.order_of` it.
+    """
 
     time: int
     amount: int
     currency: str = ""
+    order: int = 0
 
 
 Convert = Callable[[int, str, int], int | None]
@@ -41,7 +50,8 @@ class History:
     later.
 
     first_revenue: of the first day. later: those whose time has not come, oldest first, in any currency. abroad: the
-    others in other currencies, oldest first.
+    others in other currencies, oldest first. recent: all of the last RECENT_MS, refunds too, oldest first; None where
+    they were too many.
     """
 
     first_day: int = 0
@@ -51,30 +61,40 @@ class History:
     first_revenue: int = 0
     later: tuple[Bought, ...] = ()
     abroad: tuple[Bought, ...] = ()
+    recent: tuple[Bought, ...] | None = ()
 
     def add(self, bought: Iterable[Bought], now: int) -> "History":
         """With further purchases, and those whose time has come. now: milliseconds since 1970.
 
-        Refunds (amounts below zero) count for nothing, as in jobs. Raises TooManyKeptError.
+        Refunds change none of the sums, as in jobs of lifetime value. Raises TooManyKeptError.
         """
-        history = replace(self, later=(), abroad=())
-        waiting, abroad = [], list(self.abroad)
+        history = replace(self, later=(), abroad=(), recent=())
+        waiting, abroad, come = [], list(self.abroad), []
         for purchase in (*self.later, *bought):
-            if purchase.amount < 0:
-                continue
             if purchase.time > now:
                 waiting.append(purchase)
-            elif purchase.currency:
+                continue
+            come.append(purchase)
+            if purchase.amount < 0:
+                continue
+            if purchase.currency:
                 abroad.append(purchase)
             else:
                 history = history._with_one(purchase.time, purchase.amount)
         if len(waiting) > LATER_MAX or len(abroad) > ABROAD_MAX:
             raise TooManyKeptError
-        return history._with_kept(waiting, abroad)
+        return history._with_kept(waiting, abroad, self._recent(come, now))
+
+    def _recent(self, come: Iterable[Bought], now: int) -> list[Bought] | None:
+        if self.recent is None:
+            return None
+        found = [purchase for purchase in (*self.recent, *come) if purchase.time > now - RECENT_MS]
+        return found if len(found) <= RECENT_MAX else None
 
     def joined(self, other: "History") -> "History":
         """What two customers bought together."""
-        kept = (*self.later, *other.later), (*self.abroad, *other.abroad)
+        recent = None if self.recent is None or other.recent is None else (*self.recent, *other.recent)
+        kept = (*self.later, *other.later), (*self.abroad, *other.abroad), recent
         if not self.days or not other.days:
             one = self if self.days else other
             return one._with_kept(*kept)
@@ -119,6 +139,7 @@ class History:
             "first_revenue_minor": self.first_revenue,
             "later": [list(purchase) for purchase in self.later],
             "abroad": [list(purchase) for purchase in self.abroad],
+            "recent": None if self.recent is None else [list(purchase) for purchase in self.recent],
             "form": FORM,
         }
 
@@ -133,10 +154,14 @@ class History:
             row["first_revenue_minor"],
             tuple(Bought(*purchase) for purchase in row["later"]),
             tuple(Bought(*purchase) for purchase in row["abroad"]),
+            None if row["recent"] is None else tuple(Bought(*purchase) for purchase in row["recent"]),
         )
 
     def _with_one(self, time: int, amount: int) -> "History":
         return self.joined(History(time // DAY_MS, 1, 1, amount, amount))
 
-    def _with_kept(self, later: Iterable[Bought], abroad: Iterable[Bought]) -> "History":
-        return replace(self, later=tuple(sorted(later)), abroad=tuple(sorted(abroad)))
+    def _with_kept(
+        self, later: Iterable[Bought], abroad: Iterable[Bought], recent: Iterable[Bought] | None
+    ) -> "History":
+        newest = None if recent is None else tuple(sorted(recent))
+        return replace(self, later=tuple(sorted(later)), abroad=tuple(sorted(abroad)), recent=newest)

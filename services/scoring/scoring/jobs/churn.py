@@ -35,7 +35,7 @@ from scoring.models.propensity import Labelled, Propensity
 VERSION = "1"
 """Part of every fingerprint: raise it when the same files would give other scores."""
 SUCCESS, MODEL, SCORES = "_SUCCESS", "model.json", "scores-0000.parquet"
-RISK = "churn_risk"
+RISK = churn.RISK
 SCHEMA = pa.schema(
     [
         ("customer", pa.string()),
@@ -55,8 +55,6 @@ TOLD = tuple(name for name in SCHEMA.names[1:] if name not in churn_rules.VERSIO
 _STEPS = (("inspect", 1.0), ("divide", 3.0), ("summarise", 3.0), ("fit", 73.0), ("score", 20.0))
 _ROWS = 1 << 14
 """Customers scored at a time."""
-_DIGITS = 9
-"""Risks are rounded, so that processors that differ in the last bit agree."""
 
 
 def main() -> int:
@@ -102,7 +100,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     described["message"] = "; ".join(
         [text for text in (described["message"], *_notes(found, learned_from, spec)) if text]
     )
-    scored = _scored(output, found, trained.scorer, as_of, reporter)
+    scored = score(output, found, trained.scorer, as_of, reporter)
     if trained.scorer is not None:
         # With it and the features beside them the scores can be made again.
         described["judgement"]["scored_with"] = propensity_models.dump(trained.scorer)
@@ -155,7 +153,7 @@ def _notes(found: Buyers, learned_from: Customers, spec: ChurnJobSpec) -> list[s
     return notes
 
 
-def _scored(output: Folder, found: Buyers, scorer: Propensity | None, as_of: int, reporter: Reporter) -> int:
+def score(output: Folder, found: Buyers, scorer: Propensity | None, as_of: int, reporter: Reporter) -> int:
     """Writes the risks of all who bought within a year; returns how many. Without a model that scores: of nobody."""
     output.delete(SCORES)
     codes = found.customers.active(as_of)
@@ -168,7 +166,7 @@ def _scored(output: Folder, found: Buyers, scorer: Propensity | None, as_of: int
             end = min(begin + _ROWS, len(codes))
             names = [found.names[code].as_py() for code in codes[begin:end].tolist()]
             part = table.take(slice(begin, end))
-            yield pa.Table.from_pydict({"customer": names, **part.values, **_told(scorer, part)}, SCHEMA)
+            yield pa.Table.from_pydict({"customer": names, **part.values, **churn.told(scorer, part)}, SCHEMA)
             reporter.done("score", end, len(codes), end - begin)
 
     def fill(file: Any) -> None:
@@ -180,22 +178,10 @@ def _scored(output: Folder, found: Buyers, scorer: Propensity | None, as_of: int
     return len(codes)
 
 
-def _told(scorer: Propensity, table: classifier.Table) -> dict[str, Any]:
-    told = classifier.predict(scorer.classifier, table, reasons=churn.REASONS)
-    assert told.reasons is not None
-    named = ((RISK, told.probability), ("churn_risk_low", told.low), ("churn_risk_high", told.high))
-    return {name: np.round(values, _DIGITS).tolist() for name, values in named} | {
-        "reasons": [
-            [{"feature": one.column, "points": round(one.points, _DIGITS), "text": one.text} for one in why]
-            for why in told.reasons
-        ],
-    }
-
-
 def again(row: Mapping[str, Any], scored_with: Mapping[str, Any]) -> dict[str, Any]:
     """What a row of SCHEMA tells, computed anew from its features by the model that is kept in model.json."""
     values = {column.name: np.array([row[column.name]], dtype=np.float64) for column in churn.COLUMNS}
-    found = _told(propensity_models.load(scored_with), classifier.Table.of(churn.COLUMNS, values))
+    found = churn.told(propensity_models.load(scored_with), classifier.Table.of(churn.COLUMNS, values))
     return {name: column[0] for name, column in found.items()}
 
 

@@ -18,16 +18,20 @@ from scoring.domain.churn_rules import ACTIVE_WITHIN, INSTANTS_MOST, LOOKED_AT, 
 from scoring.features import table as bulk
 from scoring.features.declared import PURCHASE, Feature, Value
 from scoring.features.table import Events
+from scoring.models import classifier
 from scoring.models.classifier import Column, Kind, Table
 from scoring.models.fitting import Floats
-from scoring.models.propensity import Labelled
+from scoring.models.propensity import Labelled, Propensity
 from scoring.models.summary import Ints
 
 OUTCOME = "risk of leaving"
 REASONS = 4
+RISK = "churn_risk"
 RECENCY = "days_since_last_purchase"
 _CHECKED = 2_000
 """Customers on whom features are shown not to look ahead, evenly chosen."""
+_RISK_DIGITS = 9
+"""Risks are rounded, so that processors that differ in the last bit agree."""
 _DIGITS = {Value.COUNT: 0, Value.MONEY: 2, Value.DAYS: 1, Value.RATIO: 2}
 _WORDS = {
     "mean_order_value_365d": "Mean value of a purchase",
@@ -92,6 +96,19 @@ class Customers:
                 column = column / 10**self.digits
             values[feature.name] = np.round(column, _DIGITS[feature.value])
         return Table.of(COLUMNS, values, self.names[codes])
+
+
+def told(model: Propensity, table: Table) -> dict[str, list[Any]]:
+    """The risk of each row with its interval and its reasons ({feature, points, text}), by the names of columns."""
+    found = classifier.predict(model.classifier, table, reasons=REASONS)
+    assert found.reasons is not None
+    named = ((RISK, found.probability), (f"{RISK}_low", found.low), (f"{RISK}_high", found.high))
+    return {name: np.round(values, _RISK_DIGITS).tolist() for name, values in named} | {
+        "reasons": [
+            [{"feature": one.column, "points": round(one.points, _RISK_DIGITS), "text": one.text} for one in why]
+            for why in found.reasons
+        ],
+    }
 
 
 def hashed(names: Iterable[str]) -> NDArray[np.uint64]:

@@ -3,7 +3,7 @@
 from docstore.aliases import CustomerAlias
 from scoring.store.activity import StagedActivity
 from scoring.store.features import FeatureManifest, StagedPurchase
-from scoring.store.histories import PurchaseHistory, PurchaseNews, ScoreKeeper, Scorer
+from scoring.store.histories import PurchaseHistory, PurchaseNews, RiskScorer, ScoreKeeper, Scorer
 from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
 from scoring.store.journeys import JourneyEffect, JourneyEntrant
@@ -38,6 +38,7 @@ DOCUMENTS = (
     PurchaseNews,
     PurchaseHistory,
     Scorer,
+    RiskScorer,
     ScoreKeeper,
     CustomerOffers,
     ItemAssociation,
@@ -62,6 +63,7 @@ __all__ = [
     "Profile",
     "PurchaseHistory",
     "PurchaseNews",
+    "RiskScorer",
     "Score",
     "ScoreChange",
     "ScoreKeeper",

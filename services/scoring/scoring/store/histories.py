@@ -21,7 +21,8 @@ _DUE: dict[str, Any] = {"due": {"$exists": True}}
 class PurchaseNews(Record):
     """Purchases that were staged together and are in no history yet; uids are in order of time.
 
-    purchases: {c: customer, t: time in milliseconds since 1970, a: amount in minor units, y: currency}.
+    purchases: {c: customer, t: time in milliseconds since 1970, a: amount in minor units, y: currency, o: order as
+    `domain.happenings.order_of` gives it}.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "purchase_news", "indexes": [["tenant", "id"]]}
@@ -51,6 +52,7 @@ class PurchaseHistory(Record):
     first_revenue_minor: Any = me.LongField()
     later: Any = me.ListField()
     abroad: Any = me.ListField()
+    recent: Any = me.ListField()
     form: Any = me.IntField()
     due: Any = InstantField()
     asked: Any = me.LongField()
@@ -74,6 +76,25 @@ class Scorer(Record):
     @classmethod
     def current(cls) -> Row | None:
         """What the current tenant's customers are scored by; None before the first job."""
+        return cls.rows().find_one({"uid": CURRENT})
+
+
+class RiskScorer(Record):
+    """What the last job of churn scored with; its uid is CURRENT. The model lies in the blob store, under its own name.
+
+    currency: that amounts are told in. ranking: the steps of `domain.percentiles.Ranking`.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "risk_scorers"}
+    job: Any = me.StringField(required=True)
+    model: Any = me.StringField(required=True)
+    currency: Any = me.StringField(required=True)
+    horizon_weeks: Any = me.IntField(required=True)
+    ranking: Any = me.ListField(me.FloatField())
+
+    @classmethod
+    def current(cls) -> Row | None:
+        """What the current tenant's risks are told by; None until a job of churn has scored."""
         return cls.rows().find_one({"uid": CURRENT})
 
 

@@ -60,7 +60,7 @@ class Score(Record):
     score_time: Any = InstantField()
     churn: Any = me.DictField()
     """The risk of leaving: probability, low, high, percentile, reasons ({feature, points, text}), horizon_weeks, as_of,
-    job, model (uids), decision, score_time; absent where there is none."""
+    job, model (uids), decision, score_time, rescored and outdated_since (as below); absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()

@@ -1,33 +1,28 @@
 """The steps of a job that trains a model of churn and scores customers: what its program is told, and its result."""
 
 import json
-from collections.abc import Mapping, Sequence
-
-from google.protobuf.timestamp_pb2 import Timestamp
-from pymongo import UpdateOne
-from rapport.scoring.v1 import events_pb2
+from collections.abc import Mapping
 
 import docstore
 from chassis import clock, money
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import snapshots
 from scoring.decisions import Decision
 from scoring.domain import churn_rules, gates
 from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
-from scoring.store import Model, Score, ScoringJob
+from scoring.store import Model, RiskScorer, Score, ScoringJob, histories
+from scoring.store.histories import CURRENT
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import CHURN
-from scoring.store.scores import tell
-from scoring.usecases import evaluating, memberships, models, preparing, propensity_models, results
+from scoring.usecases import evaluating, models, preparing, propensity_models, results, risk_rows, score_rows
 from scoring.usecases.leased_jobs import note, prove
-from scoring.usecases.memberships import Cause
 from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.risk_rows import RISK, RiskOrigin
+from scoring.usecases.score_rows import uid_of
 
 PROGRAM = "scoring.jobs.churn"
-_RISK = "churn_risk"
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -61,7 +56,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     description = json.loads(blobs.get(job.result_subject, "model.json"))
     models.register(job, description, blobs)
     made: Model = Model.get(job.uid)
-    result = Result.read(blobs, job.result_subject, [_RISK])
+    result = Result.read(blobs, job.result_subject, [RISK])
     scored = bool(result.files)
     without = "nobody has a risk of leaving by it"
     why = ""
@@ -70,8 +65,16 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     if not scored:
         return why
 
+    _keep_scorer(job, result.rankings[RISK])
+    origin = RiskOrigin(job.uid, job.scorer, job.horizon_weeks, job.as_of, result.rankings[RISK])
+
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        _put([_values(job, row, result.rankings[_RISK], decided[row["customer"]]) for row in rows], job)
+        uids = [uid_of(row["customer"]) for row in rows]
+        newer = risk_rows.newer(uids, job.as_of)
+        # Who has other scores of after the job's instant has bought since.
+        _leave_to_online(newer, score_rows.newer(uids, job.as_of), job)
+        risks = [risk_rows.values(row, origin, decided[row["customer"]].name) for row in rows]
+        risk_rows.put([risk for risk in risks if risk["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
     while _remove_earlier(job):
@@ -81,67 +84,49 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     return f"{job.scored} customers have new risks of leaving by {job.model}. {why}".rstrip()
 
 
-def _values(job: ScoringJob, row: Row, ranking: Ranking, decision: Decision) -> Row:
-    return {
-        "customer": row["customer"],
-        "churn": {
-            "probability": row[_RISK],
-            "low": row["churn_risk_low"],
-            "high": row["churn_risk_high"],
-            "percentile": ranking.percentile(row[_RISK]),
-            "reasons": list(row["reasons"]),
-            "horizon_weeks": job.horizon_weeks,
-            "as_of": job.as_of,
-            "job": job.uid,
-            "model": job.scorer,
-            "decision": decision.name,
-            "score_time": docstore.whole_milliseconds(clock.now()),
-        },
+def _keep_scorer(job: ScoringJob, ranking: Ranking) -> None:
+    """From now on the risks of customers who buy are told by what this job scored with."""
+    scorer = {
+        "job": job.uid,
+        "model": job.scorer,
+        "currency": job.spec["currency"],
+        "horizon_weeks": job.horizon_weeks,
+        "ranking": ranking.steps,
     }
 
+    def once() -> None:
+        prove(job)
+        RiskScorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
 
-def _put(scores: Sequence[Row], job: ScoringJob) -> None:
-    """Puts new risks in the place of the old ones, moves the memberships, and tells; part of a transaction."""
-    if not scores:
-        return
-    Score.rows().bulk_write(
-        UpdateOne({"uid": _uid(score["customer"])}, {"$set": score}, upsert=True) for score in scores
-    )
-    names = [score["customer"] for score in scores]
-    memberships.settle(list(map(_uid, names)))
-    told = events_pb2.ScoresUpdated(
-        scoring_job=job.name, as_of=_stamp(job), churn_risks=map(snapshots.churn_risk, scores)
-    )
-    tell([(told, names)])
+    docstore.in_transaction(once)
+
+
+def _leave_to_online(newer: Mapping[str, Row], bought: Mapping[str, Row], job: ScoringJob) -> None:
+    """Risks that know purchases the job does not stay until role `run` makes them anew by the job's model.
+
+    bought: others who have bought since.
+    """
+    if newer:
+        uids = [row["uid"] for row in newer.values()]
+        Score.rows().update_many({"uid": {"$in": uids}}, {"$set": {"churn.job": job.uid}})
+    if newer or bought:
+        histories.ask(newer.keys() | bought.keys(), clock.now())
 
 
 def _remove_earlier(job: ScoringJob) -> int:
     """Takes away the risks of some of the customers whom this job did not score; returns of how many.
 
-    They bought nothing for a year, or consent refuses. Their other scores are for other jobs to renew or remove.
+    They bought nothing for a year, or consent refuses. Who bought first after the job's instant keeps theirs, and is
+    scored anew by what the job found.
     """
 
     def once() -> int:
         prove(job)
         asked = {"churn.job": {"$gt": "", "$ne": job.uid}}
         rows = list(Score.rows().find(asked, {"uid": 1, "customer": 1, "job": 1}, limit=CHUNK))
-        kept = [row["uid"] for row in rows if row.get("job")]
-        if kept:
-            Score.rows().update_many({"uid": {"$in": kept}}, {"$unset": {"churn": ""}})
-            memberships.settle(kept)
-            names = [row["customer"] for row in rows if row.get("job")]
-            tell([(events_pb2.ScoresUpdated(removed_churn_customers=names), names)])
-        memberships.remove([row["uid"] for row in rows if not row.get("job")], Cause.CAUSE_SCORES_REMOVED)
+        newer = risk_rows.newer([row["uid"] for row in rows], job.as_of)
+        _leave_to_online(newer, {}, job)
+        risk_rows.remove(row for row in rows if row["customer"] not in newer)
         return len(rows)
 
     return docstore.in_transaction(once)
-
-
-def _stamp(job: ScoringJob) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(job.as_of)
-    return stamp
-
-
-def _uid(name: str) -> str:
-    return name.rpartition("/")[2]

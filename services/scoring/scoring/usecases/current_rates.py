@@ -33,14 +33,19 @@ _table: _Table | None = None
 _lock = threading.Lock()
 
 
-def to(currency: str, url: str | None) -> Convert:
+def to(currency: str, url: str | None, home: str) -> Convert:
     """What converts amounts to a main currency, by the table at that address; without one there are no rates.
+
+    home: the currency of amounts without one, as histories keep them.
 
     Converting raises Unavailable RATES_UNUSABLE while no usable table has been read.
     """
     found: list[DayRates] = []
 
     def convert(amount: int, other: str, time: int) -> int | None:
+        other = other or home
+        if other == currency:
+            return amount
         if not found:
             found.append(_current(url).to(currency) if url else DayRates(currency))
         return found[0].convert(amount, other, time)

@@ -6,7 +6,7 @@ All of this is part of a transaction its caller opened, which also proves that i
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from pymongo import UpdateOne
@@ -17,12 +17,13 @@ from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
+from scoring.domain.happenings import order_of
 from scoring.domain.histories import FORM, Bought, History, TooManyKeptError
-from scoring.store import PurchaseHistory, PurchaseNews, Score, Scorer, ScoringJob, StagedPurchase
+from scoring.store import PurchaseHistory, PurchaseNews, RiskScorer, Score, Scorer, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.histories import CURRENT
 from scoring.store.jobs import ACTIVE
-from scoring.store.models import LIFETIME_VALUE
+from scoring.store.models import CHURN, LIFETIME_VALUE
 from scoring.usecases.score_rows import uid_of
 
 WAITING_MOST = 1_000
@@ -43,6 +44,7 @@ def note(events: Sequence[events_pb2.TrackedEvent]) -> None:
             "t": event.event_time.ToMilliseconds(),
             "a": money.to_minor(event.amount),
             "y": event.amount.currency_code,
+            "o": order_of(event.order_id),
         }
         for event in events
     ]
@@ -71,28 +73,36 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
     there = {"uid": {"$in": list(uids)}}
     news = list(rows.find(there))
     rows.delete_many(there)
-    scorer = Scorer.rows().find_one({"uid": CURRENT}, {"currency": 1})
-    job = None if scorer else first_job_at_work()
-    if scorer is None and job is None:
+    scorer, risks = (cls.rows().find_one({"uid": CURRENT}, {"currency": 1}) for cls in (Scorer, RiskScorer))
+    home = scorer or risks
+    job = None if home else first_job_at_work(LIFETIME_VALUE, CHURN)
+    if home is None and job is None:
         # Nobody is scored yet: files and stage have it all.
         return
-    currency = scorer["currency"] if scorer else None
+    currency = home["currency"] if home else None
     bought: dict[str, list[Bought]] = defaultdict(list)
     for row in news:
         # What came before the job began is in its files, and in its scores up to the instant they look from.
         known = milliseconds(job["as_of"]) if job and row["uid"] < job["uid"] else None
         for each in row["purchases"]:
-            # Refunds change no score.
-            if each["a"] >= 0 and (known is None or each["t"] > known):
+            if known is None or each["t"] > known:
                 other = "" if currency in (each["y"], None) else each["y"]
-                bought[each["c"]].append(Bought(each["t"], each["a"], other))
+                bought[each["c"]].append(Bought(each["t"], each["a"], other, each.get("o", 0)))
+
+    def counts(purchase: Bought) -> bool:
+        # Refunds change the risk of leaving only.
+        return (abroad or not purchase.currency) and (purchase.amount >= 0 or risks is not None)
+
     if bought:
-        _add(bought, currency, abroad=abroad)
+        _add(bought, currency, counts)
 
 
-def first_job_at_work() -> Row | None:
-    """The job at work (uid, as_of) that may leave something to score with; it knows nothing of what is bought now."""
-    wanted = {**ACTIVE, "kind": LIFETIME_VALUE, "task": None}
+def first_job_at_work(*kinds: str) -> Row | None:
+    """The job of these kinds at work (uid, as_of) that may leave something to score with.
+
+    It knows nothing of what is bought now.
+    """
+    wanted = {**ACTIVE, "kind": {"$in": kinds}, "task": None}
     return ScoringJob.rows().find_one(wanted, {"uid": 1, "as_of": 1})
 
 
@@ -101,7 +111,7 @@ def is_known(row: Row, currency: str | None) -> bool:
     return bool(row.get("known")) and row["currency"] == currency and row.get("form") == FORM
 
 
-def _add(bought: Mapping[str, list[Bought]], currency: str | None, *, abroad: bool) -> None:
+def _add(bought: Mapping[str, list[Bought]], currency: str | None, counts: Callable[[Bought], bool]) -> None:
     now = clock.now()
     histories = PurchaseHistory.rows()
     known = {row["customer"]: row for row in histories.find({"uid": {"$in": list(map(uid_of, bought))}})}
@@ -115,7 +125,7 @@ def _add(bought: Mapping[str, list[Bought]], currency: str | None, *, abroad: bo
                 changes = History.of_row(row).add(purchases, milliseconds(now)).to_row()
             except TooManyKeptError:
                 changes = {"known": False}
-        counting = [purchase.time for purchase in purchases if abroad or not purchase.currency]
+        counting = [purchase.time for purchase in purchases if counts(purchase)]
         update: Row = {}
         if counting and ("due" in row or room > 0):
             room -= "due" not in row
@@ -141,6 +151,15 @@ def leave_to_jobs(customers: Collection[str]) -> None:
     if customers:
         uids = set(map(uid_of, aliases.resolve(customers).values()))
         Score.rows().update_many({"uid": {"$in": list(uids)}}, {"$set": {"outdated_since": clock.now()}})
+        leave_risks_to_jobs(customers)
+
+
+def leave_risks_to_jobs(customers: Collection[str]) -> None:
+    """The same of their risks of leaving."""
+    if customers:
+        uids = set(map(uid_of, aliases.resolve(customers).values()))
+        with_risk = {"uid": {"$in": list(uids)}, "churn.job": {"$gt": ""}}
+        Score.rows().update_many(with_risk, {"$set": {"churn.outdated_since": clock.now()}})
 
 
 def load(customers: Collection[str], currency: str, blobs: BlobStore, now: datetime) -> set[str]:
@@ -179,11 +198,12 @@ def _read(
     for file in files:
         if wanted := buckets.get(file["bucket"]):
             with blobs.open(subject_of(file["bucket"]), file["name"]) as opened:
-                for name, time, amount, code in parquet.bought_by(opened, wanted):
-                    yield name, Bought(time, amount, "" if code == currency else code)
+                for name, at, amount, code, of in parquet.bought_by(opened, wanted):
+                    yield name, Bought(at, amount, "" if code == currency else code, order_of(of))
     for row in StagedPurchase.rows().find({"staged": True, "customer": {"$in": list(names)}}, hint="staged"):
         other = "" if row["currency"] == currency else row["currency"]
-        yield row["customer"], Bought(milliseconds(row["event_time"]), row["amount_minor"], other)
+        time, order = milliseconds(row["event_time"]), order_of(row["order_id"] or "")
+        yield row["customer"], Bought(time, row["amount_minor"], other, order)
 
 
 def milliseconds(instant: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Scores customers anew within seconds of what they buy, by the models and scales the last job left; for role `run`.
+"""Scores customers anew within seconds of what they buy, by the models and scales the last jobs left; for role `run`.
 
 One process at a time does so for a tenant, by a lease that every transaction proves. What it stores equals what a job
 with the same models and scales would tell of these customers at the same instant: it is the same computation, on the
@@ -23,14 +23,16 @@ from docstore.blobs import BlobStore
 from eventing import tombstones
 from scoring import decisions
 from scoring.decisions import Decision
-from scoring.domain.histories import DAY_MS, History
+from scoring.domain.histories import Convert, History
 from scoring.settings import ScoringSettings
-from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoreKeeper, Scorer
+from scoring.store import PurchaseHistory, PurchaseNews, RiskScorer, ScoreKeeper, Scorer
 from scoring.store import histories as store
 from scoring.store.histories import CURRENT
+from scoring.store.models import CHURN, LIFETIME_VALUE
 from scoring.store.objections import objecting
-from scoring.usecases import current_rates, histories, memberships, score_rows
+from scoring.usecases import current_rates, histories, memberships, online_scores, risk_rows, score_rows
 from scoring.usecases.memberships import Cause
+from scoring.usecases.risk_rows import RiskOrigin
 from scoring.usecases.score_rows import Origin, uid_of
 
 AT_ONCE = decisions.BATCH
@@ -54,12 +56,14 @@ class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
 def warm_up() -> None:
     """Loads what scoring needs where some tenant has scores: the first purchase must not wait for it."""
     with docstore.platform_scope():
-        wanted = docstore.platform_collection(Scorer).find_one({}, {"_id": 1})
-    if wanted is not None:
+        values, risks = (docstore.platform_collection(cls).find_one({}, {"_id": 1}) for cls in (Scorer, RiskScorer))
+    if values or risks:
         import pyarrow.parquet  # noqa: F401
 
         import scoring.models.artefact
-        import scoring.models.scorecard  # noqa: F401
+        import scoring.models.scorecard
+    if risks:
+        import scoring.models.churn  # noqa: F401
 
 
 def rescore_due(settings: ScoringSettings, blobs: BlobStore) -> int:
@@ -151,16 +155,19 @@ def _take_in(leased: Row, settings: ScoringSettings) -> bool:
 class _Wave:
     """Some customers to score anew, by what was true a moment ago.
 
-    asked: the due rows. members: of each profile, by the customer that stands for it. scores: of those who get some.
-    unknown: customers whose history cannot be told here. histories: the others', with what has come of age. stored:
-    as they are stored.
+    asked: the due rows. members: of each profile, by the customer that stands for it. origin, risk_origin: of what is
+    told; None where no job has left anything to tell it by. scores: of those who get some. risks: None of whom they are
+    to be taken from. unknown: customers whose history cannot be told here. histories: the others', with what has come
+    of age. stored: as they are stored.
     """
 
     asked: list[Row]
     members: Mapping[str, list[str]]
     decided: Mapping[str, Decision]
-    origin: Origin
+    origin: Origin | None
+    risk_origin: RiskOrigin | None
     scores: Mapping[str, Row]
+    risks: Mapping[str, Row | None]
     unknown: set[str]
     histories: Mapping[str, History]
     stored: Mapping[str, History]
@@ -174,30 +181,38 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
     )
     if not asked:
         return False
-    scorer = Scorer.current()
-    if scorer is None:
-        if histories.first_job_at_work():
-            return False
+    scorer, risk_scorer = Scorer.current(), RiskScorer.current()
+    home = scorer or risk_scorer
+    awaited = () if scorer else (LIFETIME_VALUE,) if risk_scorer else (LIFETIME_VALUE, CHURN)
+    if awaited and histories.first_job_at_work(*awaited):
+        return False
+    if home is None:
         PurchaseHistory.rows().delete_many({"uid": {"$in": [row["uid"] for row in asked]}})
         return True
     members = dict(aliases.profiles(row["customer"] for row in asked).values())
     decided = decisions.decide(settings, sorted(members))
     refused = {name for name in members if not decided[name].allowed} | objecting(members)
     wanted = {name: group for name, group in members.items() if name not in refused}
-    known, unknown = _known(leased, wanted, scorer, blobs, now)
+    currency = home["currency"]
+    known, unknown = _known(leased, wanted, currency, blobs, now)
     grown = {name: history.add((), histories.milliseconds(now)) for name, history in known.items()}
-    rates = current_rates.to(scorer["currency"], settings.day_rates_url)
     whole = {
-        name: reduce(History.joined, (grown[member] for member in group)).converted(rates)
+        name: reduce(History.joined, (grown[member] for member in group))
         for name, group in wanted.items()
         if unknown.isdisjoint(group)
     }
+
+    def rates(scorer: Row) -> Convert:
+        return current_rates.to(scorer["currency"], settings.day_rates_url, currency)
+
     wave = _Wave(
         asked=asked,
         members=members,
         decided=decided,
-        origin=score_rows.origin(scorer, now),
-        scores=_computed({name: history for name, history in whole.items() if history.days}, scorer, now, decided),
+        origin=score_rows.origin(scorer, now) if scorer else None,
+        risk_origin=risk_rows.origin(risk_scorer, now) if risk_scorer else None,
+        scores=online_scores.scores(whole, scorer, rates(scorer), now, decided) if scorer else {},
+        risks=online_scores.risks(whole, risk_scorer, rates(risk_scorer), now, decided, blobs) if risk_scorer else {},
         unknown=unknown,
         histories=grown,
         stored=known,
@@ -207,7 +222,7 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
 
 
 def _known(
-    leased: Row, wanted: Mapping[str, list[str]], scorer: Row, blobs: BlobStore, now: datetime
+    leased: Row, wanted: Mapping[str, list[str]], currency: str, blobs: BlobStore, now: datetime
 ) -> tuple[dict[str, History], set[str]]:
     """The histories of the members of these profiles, and those of whom none can be told."""
     names = {name for group in wanted.values() for name in group}
@@ -215,12 +230,12 @@ def _known(
     def once() -> set[str]:
         _prove(leased)
         rows = PurchaseHistory.rows().find({"uid": {"$in": list(map(uid_of, names))}, "known": True}, _NAMED)
-        missing = names - {row["customer"] for row in rows if histories.is_known(row, scorer["currency"])}
+        missing = names - {row["customer"] for row in rows if histories.is_known(row, currency)}
         if not missing:
             return set()
         # Nothing is kept anew of who objected, or was erased, since consent was asked.
         gone = tombstones.erased(missing).union(*(wanted[name] for name in objecting(wanted)))
-        return missing - histories.load(missing - gone, scorer["currency"], blobs, now)
+        return missing - histories.load(missing - gone, currency, blobs, now)
 
     unknown = docstore.in_transaction(once)
     rows = PurchaseHistory.rows().find({"uid": {"$in": list(map(uid_of, names))}, "known": True})
@@ -230,52 +245,34 @@ def _known(
 _NAMED = dict.fromkeys(("customer", "known", "currency", "form"), 1)
 
 
-def _computed(
-    whole: Mapping[str, History], scorer: Row, now: datetime, decided: Mapping[str, Decision]
-) -> dict[str, Row]:
-    """The scores of these customers, by the very functions of the job program."""
-    if not whole:
-        return {}
-    import numpy as np
-
-    from scoring.models import artefact, scorecard
-
-    basis = scorecard.restored(artefact.load(scorer["choice"]), scorer["scales"])
-    columns = [history.columns for history in whole.values()]
-    of = {name: np.array([each[name] for each in columns], dtype=np.int64) for name in scorecard.COLUMNS}
-    rows = scorecard.rows(list(whole), of, basis, histories.milliseconds(now) // DAY_MS)
-    origin = score_rows.origin(scorer, now)
-    return {row["customer"]: score_rows.values(row, origin, decided[row["customer"]].name) for row in rows}
-
-
 def _store(leased: Row, wave: _Wave) -> None:
     """Stores and tells the scores of those who are still as they were. Raises Unavailable, LeaseLost."""
     _prove(leased)
     if any(clock.real_now() >= decision.good_until for decision in wave.decided.values() if decision.allowed):
         raise Unavailable("DECISIONS_TOO_OLD", "Decisions of consent are too old to act on; asked again.")
-    scorer = Scorer.rows().find_one({"uid": CURRENT}, {"job": 1, "model": 1})
-    if scorer is None or (scorer["job"], scorer["model"]) != (wave.origin.job, wave.origin.model):
+    if not (_is_still(Scorer, wave.origin) and _is_still(RiskScorer, wave.risk_origin)):
         return
     profiles = dict(aliases.profiles(row["customer"] for row in wave.asked).values())
     same = {name for name, members in wave.members.items() if sorted(profiles.get(name, ())) == sorted(members)}
     people = {member for name in same for member in wave.members[name]}
     erased = tombstones.erased(people)
     refused = {name for name in same if not wave.decided[name].allowed} | objecting(same)
-    uids = [uid_of(name) for name in same & wave.scores.keys()]
-    later = {"uid": {"$in": uids}, "as_of": {"$gt": wave.origin.as_of}}
-    newer = {row["customer"] for row in Score.rows().find(later, {"customer": 1})}
-    score_rows.put(
-        [
-            scores
-            for name, scores in wave.scores.items()
-            if name in same - refused - newer and erased.isdisjoint(wave.members[name])
-        ],
-        wave.origin,
-    )
+    fit = {name for name in same - refused if erased.isdisjoint(wave.members[name])}
+    if wave.origin:
+        score_rows.put_online({name: wave.scores[name] for name in fit & wave.scores.keys()}, wave.origin)
+    if wave.risk_origin:
+        risk_rows.put_online({name: wave.risks[name] for name in fit & wave.risks.keys()}, wave.risk_origin)
+        histories.leave_risks_to_jobs(fit - wave.risks.keys())
     memberships.remove(list(map(uid_of, refused)), Cause.CAUSE_SCORES_REMOVED)
     histories.leave_to_jobs([name for name in same - refused if not wave.unknown.isdisjoint(wave.members[name])])
     _settle(wave, people - erased)
     store.forget(erased.union(*(wave.members[name] for name in refused)))
+
+
+def _is_still(cls: type[Scorer] | type[RiskScorer], origin: Origin | RiskOrigin | None) -> bool:
+    """Whether what the last job left is what was scored with."""
+    left = cls.rows().find_one({"uid": CURRENT}, {"job": 1, "model": 1})
+    return (left and (left["job"], left["model"])) == (origin and (origin.job, origin.model))
 
 
 def _settle(wave: _Wave, people: Collection[str]) -> None:

@@ -90,6 +90,13 @@ def put(scores: Sequence[Row], origin: Origin) -> None:
     tell([(event, names)])
 
 
+def put_online(scores: Mapping[str, Row], origin: Origin) -> None:
+    """The same of scores by customer that were made online, but for those who have newer ones."""
+    later = {"uid": {"$in": list(map(uid_of, scores))}, "as_of": {"$gt": origin.as_of}}
+    newest = {row["customer"] for row in Score.rows().find(later, {"customer": 1})}
+    put([row for name, row in scores.items() if name not in newest], origin)
+
+
 def newer(uids: Iterable[str], than: datetime) -> dict[str, Row]:
     """Of these customers the scores that were made online and look from a later instant (uid, customer), by name."""
     found = Score.rows().find(

@@ -30,8 +30,13 @@ SCALES = {
 
 
 def leave(client: "Client") -> None:
-    """Has the tenant's customers scored by these."""
+    """Has the tenant's customers scored by these, under a purpose of their own."""
     client.profiling()
+    leave_scorer(client)
+
+
+def leave_scorer(client: "Client") -> None:
+    """The same where there is a purpose."""
     rankings = dict.fromkeys(("p_alive", "expected_purchases", "lifetime_value_minor"), [0.5] * 500 + [2000.0] * 500)
     values = {"job": ids.uuid7(), "model": ids.uuid7(), "currency": "USD", "choice": artefact.dump(CHOICE)}
     with client.context():

@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.domain.histories import ABROAD_MAX, DAY_MS, LATER_MAX, Bought, History, TooManyKeptError
+from scoring.domain.histories import (
+    ABROAD_MAX,
+    DAY_MS,
+    LATER_MAX,
+    RECENT_MAX,
+    RECENT_MS,
+    Bought,
+    History,
+    TooManyKeptError,
+)
 from scoring.domain.percentiles import Ranking
 
 NOW = 20_000 * DAY_MS + 5
 
-TIMES, CURRENCIES = st.integers(NOW - 40 * DAY_MS, NOW + DAY_MS), st.sampled_from(["", "", "USD", "CHF"])
+TIMES, CURRENCIES = st.integers(NOW - 380 * DAY_MS, NOW + DAY_MS), st.sampled_from(["", "", "USD", "CHF"])
 PURCHASES = st.lists(st.builds(Bought, TIMES, st.integers(-2, 9), CURRENCIES), max_size=25)
 
 
@@ -22,7 +31,7 @@ def rate(amount: int, currency: str, time: int) -> int | None:
 
 def sums(bought: list[Bought], now: int) -> dict[str, int]:
     by_day: dict[int, list[int]] = defaultdict(list)
-    for time, amount, currency in bought:
+    for time, amount, currency, _ in bought:
         if amount >= 0 and time <= now and currency != "CHF":
             by_day[time // DAY_MS].append(amount * (2 if currency else 1))
     first, revenue = min(by_day), sum(map(sum, by_day.values()))
@@ -50,6 +59,7 @@ def test_the_order_and_the_parts_in_which_purchases_become_known_change_nothing(
     for instant in (NOW, NOW + 2 * DAY_MS):
         whole = history.add((), instant).converted(rate)
         assert whole.abroad == ()
+        assert whole.recent == tuple(sorted(each for each in bought if instant - RECENT_MS < each.time <= instant))
         if whole.days:
             assert whole.columns == sums(bought, instant)
 
@@ -59,6 +69,12 @@ def test_purchases_that_are_kept_one_by_one_have_a_bound(bought: Bought, most: i
     history = History().add([bought] * most, NOW)
     with pytest.raises(TooManyKeptError):
         history.add([bought], NOW)
+
+
+def test_of_too_many_purchases_of_a_year_only_the_sums_are_kept() -> None:
+    history = History().add([Bought(NOW, 1)] * (RECENT_MAX + 1), NOW)
+    assert (history.recent, history.purchases) == (None, RECENT_MAX + 1)
+    assert History().add([Bought(NOW, 1)], NOW).joined(History.of_row(history.to_row())).recent is None
 
 
 @given(st.lists(st.integers(0, 9) | st.floats(0, 1), min_size=1, max_size=60), st.floats(-1, 10))

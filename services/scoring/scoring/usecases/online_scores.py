@@ -1,0 +1,109 @@
+"""Scores and risks of customers by what they have bought so far, by the very functions of the job programs."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pymongo.errors
+
+from chassis import money
+from docstore import Row
+from docstore.blobs import BlobStore
+from scoring.decisions import Decision
+from scoring.domain.histories import DAY_MS, Convert, History
+from scoring.store import Model
+from scoring.usecases import histories, lead_scoring, risk_rows, score_rows
+
+if TYPE_CHECKING:
+    from scoring.models.churn import Customers
+    from scoring.models.propensity import Propensity
+
+logger = logging.getLogger(__name__)
+
+
+def scores(
+    bought: Mapping[str, History], scorer: Row, convert: Convert, now: datetime, decided: Mapping[str, Decision]
+) -> dict[str, Row]:
+    """Scores of lifetime value of those of the customers who have bought something that counts.
+
+    bought: by customer, of whole profiles. convert: to the currency of the `store.Scorer`.
+    """
+    told = {name: history.converted(convert) for name, history in bought.items()}
+    told = {name: history for name, history in told.items() if history.days}
+    if not told:
+        return {}
+    import numpy as np
+
+    from scoring.models import artefact, scorecard
+
+    basis = scorecard.restored(artefact.load(scorer["choice"]), scorer["scales"])
+    columns = [history.columns for history in told.values()]
+    of = {name: np.array([each[name] for each in columns], dtype=np.int64) for name in scorecard.COLUMNS}
+    rows = scorecard.rows(list(told), of, basis, histories.milliseconds(now) // DAY_MS)
+    origin = score_rows.origin(scorer, now)
+    return {row["customer"]: score_rows.values(row, origin, decided[row["customer"]].name) for row in rows}
+
+
+def risks(
+    bought: Mapping[str, History],
+    scorer: Row,
+    convert: Convert,
+    now: datetime,
+    decided: Mapping[str, Decision],
+    blobs: BlobStore,
+) -> dict[str, Row | None]:
+    """Risks of leaving of the customers whose purchases of the last year are known; None of whom bought nothing then.
+
+    convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read: that is logged, and the
+    other scores do not wait for it.
+    """
+    known = {name: history for name, history in bought.items() if history.recent is not None}
+    model = _model(scorer, blobs) if known else None
+    if model is None:
+        return {}
+    from scoring.models import churn
+
+    at = histories.milliseconds(now) * 1_000
+    customers = _customers(known, convert, money.digits(scorer["currency"]) or 0)
+    codes = customers.active(at)
+    found: dict[str, Row | None] = dict.fromkeys(known)
+    if not len(codes):
+        return found
+    told = churn.told(model, customers.table(at, codes))
+    origin = risk_rows.origin(scorer, now)
+    names = list(known)
+    for place, code in enumerate(codes.tolist()):
+        name = names[code]
+        row = {"customer": name, **{column: values[place] for column, values in told.items()}}
+        found[name] = risk_rows.values(row, origin, decided[name].name)
+    return found
+
+
+def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "Customers":
+    """As the job program has them; amounts without a rate are left out."""
+    import numpy as np
+
+    from scoring.features.declared import PURCHASE
+    from scoring.features.table import Events
+    from scoring.models.churn import Customers, hashed
+
+    rows = []
+    for code, history in enumerate(known.values()):
+        for each in history.recent or ():
+            amount = convert(each.amount, each.currency, each.time * 1_000)
+            if amount is not None:
+                rows.append((code, each.time * 1_000, amount, each.order))
+    customer, time, amounts, order = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    events = Events(customer, np.full(len(rows), PURCHASE, dtype=np.int8), time, amounts, order)
+    return Customers(hashed(known), events, digits)
+
+
+def _model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
+    try:
+        return lead_scoring.loaded(Model.get(scorer["model"]), blobs)
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception:
+        logger.exception("risks of leaving of one tenant cannot be told")
+        return None
