@@ -26,6 +26,7 @@ from scoring.usecases import (
     journey_effects,
     kept_results,
     lead_scoring,
+    lead_what_if,
     models,
     rescoring,
     running,
@@ -35,6 +36,7 @@ from scoring.usecases.erasing import erase
 
 EVALUATE_EVERY_S = 0.25
 LEADS_EVERY_S = 0.3
+ANSWER_EVERY_S = 0.2
 RESCORE_EVERY_S = 0.3
 EFFECTS_EVERY_S = 1.0
 SCHEDULES_EVERY_S = 1.0
@@ -69,6 +71,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
                 "evaluate", stopping, EVALUATE_EVERY_S, functools.partial(evaluating.evaluate_due, settings.instance)
             ),
             _loop("leads", stopping, LEADS_EVERY_S, functools.partial(_score_leads, settings, store, stopping)),
+            _loop("answer", stopping, ANSWER_EVERY_S, functools.partial(lead_what_if.answer_due, settings, store)),
             _loop("rescore", stopping, RESCORE_EVERY_S, functools.partial(rescoring.rescore_due, settings, store)),
             _loop(
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)

@@ -50,6 +50,7 @@ from scoring.usecases import (
     job_schedules,
     jobs,
     journey_cards,
+    lead_what_if,
     offer_rules,
     promoting,
     segments,
@@ -139,6 +140,9 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         found, token = paging.page(Lead.rows(), filter=SCORED, order=order, request=request, bind={})
         told = map(messages.lead_score, found, repeat(next_scorings()))
         return pb.ListLeadScoresResponse(lead_scores=told, next_page_token=token)
+
+    def EvaluateLeadScore(self, request: pb.EvaluateLeadScoreRequest, _: Context) -> lead_score_pb2.LeadScore:
+        return lead_what_if.evaluate(request)
 
     def GetJourneyEffect(self, request: pb.GetJourneyEffectRequest, _: Context) -> journey_effect_pb2.JourneyEffect:
         days = request.window_days or WINDOW_DEFAULT

@@ -7,6 +7,7 @@ from scoring.store.histories import PurchaseHistory, PurchaseNews, RiskScorer, S
 from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
 from scoring.store.journeys import JourneyEffect, JourneyEntrant
+from scoring.store.lead_evaluations import LeadEvaluation
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
@@ -33,6 +34,7 @@ DOCUMENTS = (
     SegmentChange,
     Lead,
     LeadScan,
+    LeadEvaluation,
     JourneyEntrant,
     JourneyEffect,
     PurchaseNews,
@@ -56,6 +58,7 @@ __all__ = [
     "JourneyEffect",
     "JourneyEntrant",
     "Lead",
+    "LeadEvaluation",
     "LeadScan",
     "Model",
     "Objection",

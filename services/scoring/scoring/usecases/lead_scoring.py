@@ -187,10 +187,10 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
         return 0
     judged = _judged(settings, rows)
     asked = [row for row in rows if row["uid"] not in judged.later]
-    told = _told(loaded(champion, blobs), asked) if asked else []
+    found = told(loaded(champion, blobs), asked) if asked else []
     now = docstore.whole_milliseconds(clock.now())
     scores = {
-        row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, told, strict=True)
+        row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, found, strict=True)
     }
     late = [row for row in rows if row["uid"] in judged.later]
     scored, refused = docstore.in_transaction(lambda: _store(asked, late, scores, judged, now))
@@ -200,7 +200,8 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
     return scored
 
 
-def _told(model: "Propensity", rows: Sequence[Row]) -> "list[Told]":
+def told(model: "Propensity", rows: Sequence[Row]) -> "list[Told]":
+    """What the model tells of rows with `facts`."""
     from scoring.models import lead_conversion
 
     return lead_conversion.tell(model, [row["facts"] for row in rows])
@@ -275,13 +276,20 @@ def _write(row: Row, unset: Row, changes: Row) -> UpdateOne:
     return UpdateOne({"uid": row["uid"], "changes": row["changes"]}, update)
 
 
-def _values(champion: Model, told: "Told", decision: Decision | None, now: datetime) -> Row:
+def values(told: "Told") -> Row:
+    """What is stored of what a model tells."""
     return {
         "probability": told.probability,
         "low": told.low,
         "high": told.high,
         "percentile": told.percentile,
         "reasons": [{"fact": fact, "points": points, "text": text} for fact, points, text in told.reasons],
+    }
+
+
+def _values(champion: Model, told: "Told", decision: Decision | None, now: datetime) -> Row:
+    return {
+        **values(told),
         "model": champion.uid,
         "model_time": champion.as_of,
         **({"decision": decision.name} if decision else {}),

@@ -4,6 +4,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,10 +24,10 @@ from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
-from scoring.store import Lead, Model
+from scoring.store import Lead, LeadEvaluation, Model
 from scoring.store.leads import SCORED
 from scoring.store.models import ARTEFACT, LEAD_CONVERSION
-from scoring.usecases import lead_scoring, lead_training, people, preparing, running
+from scoring.usecases import lead_scoring, lead_training, lead_what_if, people, preparing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 from testkit.telling import enveloped, handle
@@ -320,6 +321,60 @@ def test_scores_are_seen_by_their_own_tenant_only(channels, client) -> None:
     assert scores(client)
     assert scores(other) == {}
     assert other.refused("GetLeadScore", name=f"{next(iter(scores(client)))}/score")[0] == "LEAD_NOT_SCORED"
+
+
+def test_what_if_tells_what_a_lead_would_score_with_other_facts_and_stores_nothing(
+    client, hear, score, settings, store
+) -> None:
+    state = lead_state(clock.now(), has_phone=False, message_length=20, region_code="DE")
+    hear(sales_events_pb2.LeadCreated(lead=state))
+    score()
+    name = f"{state.lead}/score"
+    before = client.GetLeadScore(name=name)
+
+    def asked(**fields: Any) -> Any:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(lambda: client.EvaluateLeadScore(**fields))
+            eventually(lambda: lead_what_if.answer_due(settings, store) or answer.done(), 10)
+            return answer.result()
+
+    same = asked(lead_score=name)
+    for field in ("score_time", "age"):
+        before.ClearField(field)
+    assert same == before
+    eager = asked(lead_score=name, has_phone=True, message_length=700)
+    assert eager.probability.value > before.probability.value + 0.2
+    assert {"has_phone", "message_length"} <= {reason.fact for reason in eager.reasons}
+    assert any(reason.text.startswith("Phone number left is yes: raises") for reason in eager.reasons)
+    facts = {"source": "SOURCE_WEB", "has_email": True, "message_length": 20, "region_code": "DE"}
+    nobody = asked(**facts)
+    assert (nobody.probability, list(nobody.reasons)) == (before.probability, list(before.reasons))
+    assert (nobody.name, nobody.lead, nobody.basis, nobody.model) == ("", "", Basis.BASIS_UNSPECIFIED, before.model)
+    after = client.GetLeadScore(name=name)
+    after.ClearField("score_time")
+    after.ClearField("age")
+    assert after == before
+    with client.context():
+        assert LeadEvaluation.rows().count({}) == 0
+
+
+def test_what_if_refuses_by_field_and_waits_no_longer_than_it_says(client, channels, monkeypatch) -> None:
+    wrong = {"employee_count": -1, "message_length": 5_001, "region_code": "XX"}
+    reason, _, fields = client.refused("EvaluateLeadScore", **wrong)
+    assert (reason, fields) == ("INVALID_FACTS", ["source", "employee_count", "message_length", "region_code"])
+    assert client.refused("EvaluateLeadScore", lead_score=f"leads/{ids.uuid7()}/score")[0] == "LEAD_NOT_SCORED"
+    other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    reason, message, _ = other.refused("EvaluateLeadScore", source="SOURCE_WEB")
+    assert (reason, "KIND_LEAD_CONVERSION" in message) == ("NO_RELEASED_MODEL", True)
+    monkeypatch.setattr(lead_what_if, "WAIT_S", 0.1)
+    assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "NO_RUNNER"
+    with client.context():
+        assert LeadEvaluation.rows().count({}) == 0
+        far = clock.real_now() + timedelta(minutes=1)
+        LeadEvaluation.rows().insert_many({"facts": {}, "expire_time": far} for _ in range(8))
+    assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "TOO_MANY_EVALUATIONS"
+    with client.context():
+        LeadEvaluation.rows().delete_many({"facts": {}})
 
 
 def test_without_a_word_of_its_facts_a_lead_is_left_alone(client, hear, score) -> None:
