@@ -14,9 +14,11 @@ from scoring.store import ScoringJob
 from scoring.store.jobs import (
     BACKFILL,
     CANCELLED,
+    EVALUATE,
     FAILED,
     FEATURE_TABLES,
     KIND_OF_TASK,
+    SCORE,
     SEGMENT,
     SEGMENTS,
     SUCCEEDED,
@@ -73,6 +75,7 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
     kind = _KINDS.get(given.kind, "")
     leads, churn, offers = kind == LEAD_CONVERSION, kind == CHURN, kind == NEXT_OFFER
     usual = job_limits.CHURN_HORIZON_WEEKS_DEFAULT if churn else job_limits.HORIZON_WEEKS_DEFAULT
+    uses_released = task in (SCORE, EVALUATE)
     longest = job_limits.CHURN_HORIZON_WEEKS_MAX if churn else job_limits.HORIZON_WEEKS_MAX
     horizon = given.horizon_weeks or usual
     discounted = given.HasField("annual_discount_basis_points")
@@ -80,6 +83,25 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
     kinds = "KIND_LIFETIME_VALUE, KIND_CHURN, KIND_LEAD_CONVERSION or KIND_NEXT_OFFER: no job makes others."
     problems = (
         ("kind", "" if kind else kinds),
+        (
+            "kind",
+            f"TASK_{task} is not for KIND_NEXT_OFFER, whose jobs offer by the model each makes: leave the task out."
+            if task and offers
+            else "",
+        ),
+        (
+            "horizon_weeks",
+            f"TASK_{task} looks as far ahead as the released model does: leave it out."
+            if given.horizon_weeks and (task == EVALUATE or (uses_released and churn))
+            else "",
+        ),
+        ("annual_discount_basis_points", "Nothing is valued: leave it out." if discounted and task == EVALUATE else ""),
+        (
+            "as_of",
+            "Open leads are scored as they are now: leave it out."
+            if task == SCORE and leads and given.HasField("as_of")
+            else "",
+        ),
         ("horizon_weeks", "Offers look 90 days ahead: leave it out." if offers and given.horizon_weeks else ""),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
@@ -128,6 +150,7 @@ def scoring_job(job: ScoringJob) -> Message:
         computed_count=job.computed,
         scored_count=job.scored,
         refused_count=job.refused,
+        conversion=_conversion(job),
         expected_end_time=job.expected_end_time,
         message=message,
         create_time=job.create_time,
@@ -137,6 +160,15 @@ def scoring_job(job: ScoringJob) -> Message:
     )
     found.MergeFrom(_of_task(job))
     return found
+
+
+def _conversion(job: ScoringJob) -> "Message.Conversion | None":
+    told = job.conversion
+    if not told:
+        return None
+    return Message.Conversion(
+        currency_code=told["currency"], converted_count=told["converted"], left_out_count=told["left_out"]
+    )
 
 
 def state_of(state: str, outcome: str | None) -> "Message.State":
@@ -165,10 +197,11 @@ def _of_task(job: ScoringJob) -> Message:
             instants=job.instants if several else (),
             feature_table=_feature_table(job) if told and (job.files or job.result_until) else None,
         )
+    values = job.kind == LIFETIME_VALUE and job.task != EVALUATE
     return Message(
         as_of=job.as_of,
-        horizon_weeks=job.horizon_weeks if job.kind in (LIFETIME_VALUE, CHURN) else 0,
-        annual_discount_basis_points=job.discount_basis_points if job.kind == LIFETIME_VALUE else None,
+        horizon_weeks=job.horizon_weeks if values or job.kind == CHURN else 0,
+        annual_discount_basis_points=job.discount_basis_points if values else None,
         kind=f"KIND_{job.kind}",
         model=job.model if job.outcome == SUCCEEDED else "",
     )

@@ -23,14 +23,14 @@ from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.propensity import Material, Purpose, Trained
+from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn, classifier
 from scoring.models import propensity as propensity_models
 from scoring.models.churn import Customers, LooksAheadError
 from scoring.models.classifier import Table
-from scoring.models.propensity import Labelled, Propensity
+from scoring.models.propensity import Propensity
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same files would give other scores."""
@@ -89,21 +89,22 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     found = buyers.read(files, output, rates, spec.digits, as_of, aliases=aliases)
     output.delete(tasks.WORK)
     reporter.done("divide", 1, 1)
-    horizon = timedelta(weeks=spec.horizon_weeks)
-    moments = churn.instants(found.customers.events, as_of, horizon)
-    learned_from = churn.sampled(found.customers, moments)
-    churn.refuse_looking_ahead(learned_from, moments)
-    data = churn.labelled(learned_from, moments, horizon)
-    reporter.done("summarise", 1, 1)
-    trained = _trained(spec, data, moments, _sample(found.customers, as_of), reporter)
-    described = propensity.described(trained, data, _purpose(spec), spec, VERSION)
+    learned_from = found.customers
+    described: dict[str, Any] = {"message": "", "judgement": {}}
+    scorer: Propensity | None
+    if spec.task == "score":
+        scorer = propensity.released(spec)
+    else:
+        learned_from, material = _material(spec, found.customers, as_of)
+        reporter.done("summarise", 1, 1)
+        scorer, described = _learned(spec, material, reporter)
     described["message"] = "; ".join(
         [text for text in (described["message"], *_notes(found, learned_from, spec)) if text]
     )
-    scored = score(output, found, trained.scorer, as_of, reporter)
-    if trained.scorer is not None:
+    scored = score(output, found, scorer, as_of, reporter)
+    if scorer is not None:
         # With it and the features beside them the scores can be made again.
-        described["judgement"]["scored_with"] = propensity_models.dump(trained.scorer)
+        described["judgement"]["scored_with"] = propensity_models.dump(scorer)
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "customers": scored, "place": reporter.place})
     reporter.end(State.SUCCEEDED, described["message"])
@@ -127,16 +128,31 @@ def _sample(customers: Customers, as_of: int) -> Table:
     return customers.table(as_of, codes[:: max(1, len(codes) // propensity_watch.SAMPLE)])
 
 
-def _trained(spec: ChurnJobSpec, data: Labelled, moments: list[int], scored: Table, reporter: Reporter) -> Trained:
-    """The newest instant tests; of the others it was known then who had left."""
+def _learned(spec: ChurnJobSpec, material: Material, reporter: Reporter) -> tuple[Propensity | None, dict[str, Any]]:
+    """What scores, if somebody is to be scored and something may; and what the registry is told."""
+    purpose = _purpose(spec)
+    if spec.task == "evaluate":
+        return None, propensity.evaluated(material, purpose, spec)
+    trained = propensity.train(material, purpose, spec, reporter)
+    described = propensity.described(trained, material.data, purpose, spec, VERSION)
+    return None if spec.task == "train" else trained.scorer, described
+
+
+def _material(spec: ChurnJobSpec, customers: Customers, as_of: int) -> tuple[Customers, Material]:
+    """Who is learned from, and their rows: the newest instant tests; of the others it was known then who had left."""
+    horizon = timedelta(weeks=spec.horizon_weeks)
+    moments = churn.instants(customers.events, as_of, horizon)
+    learned_from = churn.sampled(customers, moments)
+    churn.refuse_looking_ahead(learned_from, moments)
+    data = churn.labelled(learned_from, moments, horizon)
+    scored = _sample(customers, as_of)
     newest = np.datetime64(moments[0] if moments else 0, "us")
     learn, test = np.flatnonzero(data.dates < newest), np.flatnonzero(data.dates == newest)
     # What happened in the horizon after the newest instant is in the labels: only later instants are new to the model.
-    until = moments[0] + timedelta(weeks=spec.horizon_weeks) // timedelta(microseconds=1) - 1 if moments else 0
-    current = Current(scored, np.full(len(scored), np.datetime64(_microseconds(spec.as_of), "us")))
+    until = moments[0] + horizon // timedelta(microseconds=1) - 1 if moments else 0
+    current = Current(scored, np.full(len(scored), np.datetime64(as_of, "us")))
     # Later jobs hold those whom they score against these: rows of the past are of several instants.
-    material = Material(data, learn, test, until, current, scored)
-    return propensity.train(material, _purpose(spec), spec, reporter)
+    return learned_from, Material(data, learn, test, until, current, scored)
 
 
 def _notes(found: Buyers, learned_from: Customers, spec: ChurnJobSpec) -> list[str]:

@@ -112,25 +112,50 @@ def fit(
     (days, revenue, repeat_revenue), spend_counts = grouped(column["days"], column["revenue"], column["repeat_revenue"])
     spend, about_spend = lifetime_value.fit_spend(days - 1, repeat_revenue, days, revenue, spend_counts)
     choice = Choice(purchases, spend, (*about_purchases, *about_spend))
-    customers = len(x)
+    metrics = {
+        **_of_purchases(purchases, Histories.of(gx, g_recency, g_age, counts)),
+        **_of_spend(spend, days - 1, repeat_revenue, spend_counts),
+        "selection": chosen.metrics,
+        "holdout": _holdout(column, cut_day, as_of_day, chosen.name),
+    }
+    groups = ((gx, g_recency, g_age), counts)
+    return _fitted(choice, column, groups, as_of_day, horizon_weeks, discount, metrics)
+
+
+def as_stored(
+    output: Folder, summaries: list[str], choice: Choice, as_of_day: int, horizon_weeks: int, discount: float
+) -> Fitted:
+    """Models that are there already, with the scales of the customers in the files `summaries`."""
+    column = _read(output, summaries)
+    recency, age = column["last_day"] - column["first_day"], as_of_day - column["first_day"]
+    (x, g_recency, g_age), counts = grouped(column["days"] - 1, recency, age)
+    groups = ((x, g_recency, g_age), counts)
+    return _fitted(choice, column, groups, as_of_day, horizon_weeks, discount, {})
+
+
+def _fitted(
+    choice: Choice,
+    column: dict[str, Ints],
+    groups: tuple[tuple[Ints, Ints, Ints], Ints],
+    as_of_day: int,
+    horizon_weeks: int,
+    discount: float,
+    metrics: dict[str, Any],
+) -> Fitted:
+    customers = len(column["days"])
     return Fitted(
         choice=choice,
-        recency=_bounds(-(age - recency)),
+        recency=_bounds(column["last_day"] - as_of_day),
         frequency=_bounds(column["days"]),
         monetary=_bounds(column["revenue"]),
-        usual=_usual(choice, (gx, g_recency, g_age), counts, column, horizon_weeks, discount),
+        usual=_usual(choice, *groups, column, horizon_weeks, discount),
         as_of_day=as_of_day,
         horizon_weeks=horizon_weeks,
         discount=discount,
         customers=customers,
         first_day=int(column["first_day"].min()) if customers else None,
         last_day=int(column["last_day"].max()) if customers else None,
-        metrics={
-            **_of_purchases(purchases, Histories.of(gx, g_recency, g_age, counts)),
-            **_of_spend(spend, days - 1, repeat_revenue, spend_counts),
-            "selection": chosen.metrics,
-            "holdout": _holdout(column, cut_day, as_of_day, chosen.name),
-        },
+        metrics=metrics,
     )
 
 

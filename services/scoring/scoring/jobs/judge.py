@@ -94,6 +94,33 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
     return Judgement(fitted, fingerprint(told["scored_with"]), told)
 
 
+def released(output: Folder, executor: Executor, parts: Sequence[Part], spec: JobSpec, as_of_day: int) -> Judgement:
+    """The champion as it is stored; with the task `evaluate` also what became of it, and of the other models.
+
+    Raises UnusableInputError when a stored model is not what it was.
+    """
+    known = [load(model) for model in spec.models]
+    of_role = {model.role: model for model in reversed(known)}
+    champion, previous = of_role["champion"], of_role.get("previous")
+    summaries = [part.file for part in parts]
+    fitted = fitting.as_stored(output, summaries, champion.choice, as_of_day, spec.horizon_weeks, spec.discount)
+    told: dict[str, Any] = {"scored_with": artefact.dump(champion.choice), "scales": fitted.scales}
+    if spec.task == "evaluate":
+        since = [(model, Window(model.day, model.day + days)) for model in known if (days := _passed(model, fitted))]
+        seen = windows.rows(executor, parts, [window for _, window in since]) if since else []
+        lived = {model.name: rows for (model, _), rows in zip(since, seen, strict=True)}
+        fell = _fall(champion, previous, lived)
+        standing = previous if previous and fell["falls"] else champion
+        told |= {
+            "champion": champion.name,
+            "standing": standing.name,
+            "rollback": fell,
+            "outcomes": [_outcome(model, lived[model.name]) for model, _ in since],
+            "drifts": drifts(standing, population(output, parts, fitted)),
+        }
+    return Judgement(fitted, fingerprint(told["scored_with"]), told)
+
+
 def _test_windows(fitted: Fitted) -> list[Window]:
     """The purchases to test on, in full and in part, the longest first; none when there are too few before them."""
     if isinstance(fitted.choice.purchases, MeanRate) or fitted.first_day is None:

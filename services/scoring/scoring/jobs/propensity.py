@@ -167,15 +167,33 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
                 "gates": [gate.to_dict() for gate in trained.verdict.gates],
             },
             "test": test.kept if test else {},
-            "champion": _name(watched.champion),
-            "standing": _name(watched.standing),
-            "rollback": {"falls": watched.falls, "message": watched.message},
-            "outcomes": watched.outcomes,
-            "drifts": watched.drifts,
+            **_told(watched),
             "features": purpose.features,
             "consenting": spec.consenting,
             "artefact": artefact,
         },
+    }
+
+
+def released(spec: PropensitySpec) -> Propensity:
+    """The champion that the job was told of. Raises UnusableError when it is damaged."""
+    return next(_stored(each).model for each in spec.models if each.role == "champion")
+
+
+def evaluated(material: Material, purpose: Purpose, spec: PropensitySpec) -> dict[str, Any]:
+    """What became of the models, as the registry keeps it. Raises UnusableError when one is damaged."""
+    stored = [_stored(each) for each in spec.models]
+    watched = propensity_watch.watch(material.data, material.current, purpose.horizon_days, stored)
+    return {"message": "", "judgement": _told(watched)}
+
+
+def _told(watched: Watched) -> dict[str, Any]:
+    return {
+        "champion": _name(watched.champion),
+        "standing": _name(watched.standing),
+        "rollback": {"falls": watched.falls, "message": watched.message},
+        "outcomes": watched.outcomes,
+        "drifts": watched.drifts,
     }
 
 

@@ -28,6 +28,7 @@ VERSION = "4"
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
 _EPOCH = date(1970, 1, 1)
+_SCORING = ("train_and_score", "score")
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     instant = spec.as_of.astimezone(UTC).isoformat()
     window = fingerprint(VERSION, instant, spec.currency, rate_table, who, [file.sha256 for file in files])
     known = [model.model_dump(mode="json", exclude={"url"}) for model in spec.models]
-    key = fingerprint(window, spec.partitions, spec.horizon_weeks, spec.discount, known, spec.consenting)
+    key = fingerprint(window, spec.task, spec.partitions, spec.horizon_weeks, spec.discount, known, spec.consenting)
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(tasks.WORK)
         reporter.end(State.SUCCEEDED, "was done already")
@@ -87,16 +88,21 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         ]
         customers = executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
         check_fit(spec, sum(customers))
-        fitted = fitting.fit(
-            output, [part.file for part in parts], as_of_day, cut_day, inner_cut_day, spec.horizon_weeks, spec.discount
-        )
-        judged = judge.judge(output, executor, parts, fitted, spec)
+        if spec.task in ("score", "evaluate"):
+            judged = judge.released(output, executor, parts, spec, as_of_day)
+            fitted = judged.fitted
+        else:
+            summaries = [part.file for part in parts]
+            fitted = fitting.fit(
+                output, summaries, as_of_day, cut_day, inner_cut_day, spec.horizon_weeks, spec.discount
+            )
+            judged = judge.judge(output, executor, parts, fitted, spec)
         reporter.done("fit", 1, 1)
         counted = {name: sum(counts[name] for counts in divided) for name in dividing.COUNTED}
         model = {**_model(spec, window, fitted, rows, counted), "judgement": judged.told}
         pieces = [
             scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))
-            for part in parts
+            for part in (parts if spec.task in _SCORING else ())
         ]
         executor.run(scores.score, pieces, _counting(reporter, "score", len(pieces), are_customers=True))
     _finish(spec, output, model, key, reporter.place)
@@ -105,7 +111,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
 
 def _finish(spec: JobSpec, output: Folder, model: dict[str, Any], key: str, place: str) -> None:
     output.write_json(MODEL, model)
-    wanted = {scores.score_file(number) for number in range(spec.partitions)}
+    wanted = {scores.score_file(number) for number in range(spec.partitions if spec.task in _SCORING else 0)}
     for name in output.names():
         if name.startswith("scores-") and name not in wanted:
             output.delete(name)

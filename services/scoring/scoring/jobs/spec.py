@@ -24,6 +24,12 @@ class KnownModel(BaseModel):
     sha256: str = Field(description="Of the stored form.")
 
 
+Task = Literal["train_and_score", "train", "score", "evaluate"]
+"""What a program that knows models does. train: nobody is scored. score: by the champion. evaluate: what became of the
+models, nothing else.
+"""
+
+
 class ProgramSpec(BaseModel):
     """What every job program is told. Addresses are fsspec's (`file:///...`, `s3://...`) or local paths."""
 
@@ -35,6 +41,7 @@ class ProgramSpec(BaseModel):
 class JobSpec(ProgramSpec):
     """One scoring of a tenant's customers."""
 
+    task: Task = "train_and_score"
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
     horizon_weeks: int = Field(ge=1, le=520)
@@ -73,6 +80,7 @@ class JobSpec(ProgramSpec):
 class PropensitySpec(ProgramSpec):
     """What every training of a model of propensity is told."""
 
+    task: Task = "train_and_score"
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Outcomes that were known then count.")
     models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs; all are measured.")

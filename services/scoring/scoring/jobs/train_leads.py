@@ -63,8 +63,12 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     learn, test = _split(leads)
     newest = int(leads.dates.max().astype(np.int64)) if len(leads) else 0
     material = Material(leads, learn, test, newest, current, leads.table)
-    trained = propensity.train(material, PURPOSE, spec, reporter)
-    output.write_json(MODEL, propensity.described(trained, leads, PURPOSE, spec, VERSION))
+    if spec.task == "evaluate":
+        described = propensity.evaluated(material, PURPOSE, spec)
+    else:
+        trained = propensity.train(material, PURPOSE, spec, reporter)
+        described = propensity.described(trained, leads, PURPOSE, spec, VERSION)
+    output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})
     reporter.end(State.SUCCEEDED, "")
 

@@ -13,6 +13,7 @@ from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OF
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
 FEATURES, BACKFILL, SEGMENT = "FEATURES", "BACKFILL", "SEGMENT"
+TRAIN, SCORE, EVALUATE = "TRAIN", "SCORE", "EVALUATE"
 """Tasks; a job without one trains and scores."""
 FEATURE_TABLES, SEGMENTS = "FEATURE_TABLES", "SEGMENTS"
 """What jobs are of that make no models, in the place of a model's kind."""
@@ -48,7 +49,7 @@ class ScoringJob(docstore.Batch):
         ],
     }
 
-    task: Any = me.StringField(choices=(FEATURES, BACKFILL, SEGMENT))
+    task: Any = me.StringField(choices=(FEATURES, BACKFILL, SEGMENT, TRAIN, SCORE, EVALUATE))
     kind: Any = me.StringField(
         required=True,
         choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION, NEXT_OFFER, FEATURE_TABLES, SEGMENTS),
@@ -69,6 +70,8 @@ class ScoringJob(docstore.Batch):
     """Rows that the job program has finished."""
     scored: Any = me.LongField(default=0)
     refused: Any = me.LongField(default=0)
+    conversion: Any = me.DictField()
+    """Of purchases in other currencies than the `currency` of the scores: how many were `converted`, and `left_out`."""
     expected_end_time: Any = docstore.InstantField()
     spec: Any = me.DictField()
     """What the job program was told."""

@@ -14,9 +14,17 @@ from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import Model, RiskScorer, Score, ScoringJob, histories
 from scoring.store.histories import CURRENT
-from scoring.store.jobs import COMPUTING
-from scoring.store.models import CHURN
-from scoring.usecases import evaluating, models, preparing, propensity_models, results, risk_rows, score_rows
+from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, TRAIN
+from scoring.usecases import (
+    evaluating,
+    models,
+    preparing,
+    propensity_models,
+    released,
+    results,
+    risk_rows,
+    score_rows,
+)
 from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.results import CHUNK, Result
 from scoring.usecases.risk_rows import RISK, RiskOrigin
@@ -39,23 +47,32 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     spec = {
         **given,
+        "task": preparing.program_task(job),
         "horizon_weeks": job.horizon_weeks,
         "digits": money.digits(given["currency"]) or 0,
         "rates": settings.day_rates_url,
-        "models": propensity_models.known(settings, CHURN, usable),
+        "models": propensity_models.known(settings, job, usable),
     }
-    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Trains.")
+    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
 
 
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Makes the risks of the tenant's customers those of the job's result; returns what came of it.
 
-    Without a model that scores they stay as they are. Raises Unavailable when consent does not answer or the process
-    stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
+    Of a task that scores nobody it notes what was found; without a model that scores they stay as they are. Raises
+    Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job, JobFailed
+    when somebody changed the champion meanwhile.
     """
     description = json.loads(blobs.get(job.result_subject, "model.json"))
-    models.register(job, description, blobs)
-    made: Model = Model.get(job.uid)
+    if job.task == EVALUATE:
+        models.note_evaluation(job, description["judgement"])
+        return released.came_of_evaluation(job, description["judgement"])
+    made: Model | None = Model.get(job.scorer) if job.task == SCORE else None
+    if made is None:
+        models.register(job, description, blobs)
+        made = Model.get(job.uid)
+    if job.task == TRAIN:
+        return models.came_of_training(job, "risks are told by it from the next job on")
     result = Result.read(blobs, job.result_subject, [RISK])
     scored = bool(result.files)
     without = "nobody has a risk of leaving by it"

@@ -22,7 +22,7 @@ from scoring.domain.histories import FORM, Bought, History, TooManyKeptError
 from scoring.store import PurchaseHistory, PurchaseNews, RiskScorer, Score, Scorer, ScoringJob, StagedPurchase
 from scoring.store.features import manifest_files, subject_of
 from scoring.store.histories import CURRENT
-from scoring.store.jobs import ACTIVE
+from scoring.store.jobs import ACTIVE, SCORE
 from scoring.store.models import CHURN, LIFETIME_VALUE
 from scoring.usecases.score_rows import uid_of
 
@@ -102,7 +102,7 @@ def first_job_at_work(*kinds: str) -> Row | None:
 
     It knows nothing of what is bought now.
     """
-    wanted = {**ACTIVE, "kind": {"$in": kinds}, "task": None}
+    wanted = {**ACTIVE, "kind": {"$in": kinds}, "task": {"$in": [None, SCORE]}}
     return ScoringJob.rows().find_one(wanted, {"uid": 1, "as_of": 1})
 
 

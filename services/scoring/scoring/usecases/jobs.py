@@ -7,7 +7,8 @@ import docstore
 from chassis.errors import AlreadyExists, FailedPrecondition
 from docstore import batches
 from scoring.store import ScoringJob
-from scoring.store.jobs import ACTIVE, CANCELLED, STORING
+from scoring.store.jobs import ACTIVE, CANCELLED, EVALUATE, SCORE, STORING
+from scoring.usecases import released
 
 
 @docstore.command(ScoringJob)
@@ -21,8 +22,11 @@ def create(
 ) -> ScoringJob:
     """Starts a job; role `run` carries it through. task: see `store.jobs`, None to train and score.
 
-    Raises FailedPrecondition SCORING_JOB_RUNNING while another one of that kind and tenant has not ended.
+    Raises FailedPrecondition SCORING_JOB_RUNNING while another one of that kind and tenant has not ended,
+    NO_RELEASED_MODEL where there is none that it could score with or evaluate.
     """
+    if task in (SCORE, EVALUATE):
+        horizon_weeks = released.horizon_weeks(kind) or horizon_weeks
     job = ScoringJob.new(
         task=task,
         kind=kind,

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import docstore
 from chassis import tenancy
 from chassis.lifecycle import Stopping
 from docstore import Row, aliases
@@ -12,11 +13,12 @@ from scoring import decisions, parquet
 from scoring.domain import gates, lead_gates
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, Model, ScoringJob
-from scoring.store.jobs import COMPUTING
+from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, STORING, TRAIN
+from scoring.store.leads import score_all_anew
 from scoring.store.models import LEAD_CONVERSION
-from scoring.usecases import lead_scoring, models, propensity_models
+from scoring.usecases import lead_scoring, models, propensity_models, released
 from scoring.usecases.leased_jobs import RunnerStops, note
-from scoring.usecases.preparing import PREPARED_PERCENT, url
+from scoring.usecases.preparing import PREPARED_PERCENT, program_task, url
 
 PROGRAM = "scoring.jobs.train_leads"
 MOST = 100_000
@@ -34,6 +36,11 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     Learned from are only leads whose 30 days were over at `as_of`; younger ones tell what has moved. Each has its facts
     of its creation, and none is there whose customer consent refuses. Raises Unavailable when decisions cannot be had.
     """
+    if job.task == SCORE:
+        champion = released.required(LEAD_CONVERSION)
+        docstore.in_transaction(score_all_anew)
+        note(job, phase=STORING, scorer=champion.uid, percent=PREPARED_PERCENT, message="Scores open leads.")
+        return
     note(job, message="Asks consent who may be learned from.", files=True)
     over = job.as_of - lead_gates.WITHIN
     rows, younger = _newest({"$lte": over}, MOST), _newest({"$gt": over, "$lte": job.as_of}, RECENT_MOST)
@@ -42,11 +49,12 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     for name, some in ((_FILE, kept), (_RECENT, recent)):
         blobs.put(job.subject, name, parquet.leads(map(_row, some)))
     spec: dict[str, Any] = {
+        "task": program_task(job),
         "tenant": tenancy.tenant(),
         "as_of": job.as_of.isoformat(),
         "leads": url(settings, job.subject, _FILE),
         "recent": url(settings, job.subject, _RECENT),
-        "models": propensity_models.known(settings, LEAD_CONVERSION, _usable),
+        "models": propensity_models.known(settings, job, _usable),
         "consenting": len(kept) / len(rows) if rows else 1.0,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, refused=len(rows) - len(kept), message="Trains.")
@@ -55,19 +63,32 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Gives the model its place; of a champion it waits until all open leads have its score. Returns what came of it.
 
+    Of a training alone it does not wait, of a scoring there is no new model, of an evaluation neither.
+
     Raises Unavailable when the process stops, JobFailed when somebody changed the champion meanwhile.
     """
+    if job.task == SCORE:
+        return _score_open(job, settings, blobs, stopping)
     description = json.loads(blobs.get(job.result_subject, "model.json"))
+    if job.task == EVALUATE:
+        models.note_evaluation(job, description["judgement"])
+        return released.came_of_evaluation(job, description["judgement"])
     models.register(job, description, blobs)
+    if job.task == TRAIN:
+        return models.came_of_training(job, "open leads follow it by themselves")
     made: Model = Model.get(job.uid)
     if made.state != gates.CHAMPION:
         return propensity_models.why_not_champion(job, made, description, "the points of leads stand")
-    lead_scoring.loaded(made, blobs)
+    return _score_open(job, settings, blobs, stopping)
+
+
+def _score_open(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    lead_scoring.loaded(Model.get(job.scorer), blobs)
     while True:
         done, scored = lead_scoring.scanned()
         note(job, scored=scored)
         if done:
-            return f"{scored} open leads have new scores of {made.name}."
+            return f"{scored} open leads have new scores of {job.model}."
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
 

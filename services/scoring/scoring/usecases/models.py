@@ -73,6 +73,30 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     return made
 
 
+def note_evaluation(job: ScoringJob, told: Told) -> Model:
+    """Notes what became of the models without a new one; returns the one that is released then. Done again it changes
+    nothing. Raises JobFailed when somebody changed the champion meanwhile.
+    """
+    if job.scorer:
+        noted: Model = Model.get(job.scorer)
+        return noted
+    standing = docstore.in_transaction(lambda: _note_evaluation(job, told))
+    job.scorer = standing.uid
+    if told["rollback"]["falls"]:
+        telemetry.counter(metric_names.SCORING_MODELS).add(1, {"rapport.scoring.outcome": "rolled_back"})
+    return standing
+
+
+def came_of_training(job: ScoringJob, released: str) -> str:
+    """In words what came of the model a job made. released: what follows if it passed its gates."""
+    made: Model = Model.get(job.uid)
+    if made.state == gates.CHAMPION:
+        return f"{made.name} passed its gates: {released}."
+    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+    stands = f"{job.model} is released" if job.scorer != made.uid else "none is released"
+    return f"{made.name} did not pass its gates, {stands}: {'; '.join(failed) or made.state_message}."
+
+
 def oldest_age() -> float:
     """Seconds since the instant that the oldest champion looks from; 0 without one."""
     oldest = Model.oldest_champion()
@@ -89,19 +113,7 @@ def drift_by_column(figure: str) -> list[tuple[float, dict[str, str]]]:
 
 def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> Model:
     told = description["judgement"]
-    board = _board(told, job.kind)
-    champion = next((model for model in board.values() if model.state == gates.CHAMPION), None)
-    if told["champion"] and (champion is None or champion.name != told["champion"]):
-        raise JobFailed("The champion was changed while the job was at work: start another job.")
-    _note_outcomes(job, told, board)
-    standing = champion
-    if told["rollback"]["falls"]:
-        assert champion is not None
-        standing = board[_uid(told["standing"])]
-        take_back(champion, standing, told["rollback"]["message"], job=job.name)
-        score_anew(job.kind)
-    if standing is not None:
-        _note_drift(standing, job, told["drifts"])
+    board, standing = _looked_back(job, told)
     made = [_candidate(job, description, hashes)]
     if "stand_in" in told:
         made.append(_stand_in(job, description, hashes, made[0].number + 1))
@@ -116,15 +128,49 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
         for model in board.values():
             if model.state == gates.CHALLENGER:
                 settle(model, gates.RETIRED, f"{made[0].name} is measured in its place.")
-    # There is one champion at any time: the old one goes before the new one comes.
-    for model in sorted(board.values(), key=lambda model: model.state == gates.CHAMPION):
-        model.save()
+    _save(board)
     for model in made:
         model.insert()
     found = scorer or standing or made[0]
+    _name_scorer(job, found)
+    return found
+
+
+def _note_evaluation(job: ScoringJob, told: Told) -> Model:
+    board, standing = _looked_back(job, told)
+    assert standing is not None
+    _save(board)
+    _name_scorer(job, standing)
+    return standing
+
+
+def _looked_back(job: ScoringJob, told: Told) -> tuple[dict[str, Model], Model | None]:
+    """The models that may change, with what happened since, and which of them stands; nothing is stored yet."""
+    board = _board(told, job.kind)
+    champion = next((model for model in board.values() if model.state == gates.CHAMPION), None)
+    if told["champion"] and (champion is None or champion.name != told["champion"]):
+        raise JobFailed("The champion was changed while the job was at work: start another job.")
+    _note_outcomes(job, told, board)
+    standing = champion
+    if told["rollback"]["falls"]:
+        assert champion is not None
+        standing = board[_uid(told["standing"])]
+        take_back(champion, standing, told["rollback"]["message"], job=job.name)
+        score_anew(job.kind)
+    if standing is not None:
+        _note_drift(standing, job, told["drifts"])
+    return board, standing
+
+
+def _save(board: Mapping[str, Model]) -> None:
+    # There is one champion at any time: the old one goes before the new one comes.
+    for model in sorted(board.values(), key=lambda model: model.state == gates.CHAMPION):
+        model.save()
+
+
+def _name_scorer(job: ScoringJob, found: Model) -> None:
     if job.rows().update_one(leases.held(job.leased()), {"$set": {"scorer": found.uid}}).matched_count != 1:
         raise Conflict(job.name)
-    return found
 
 
 def _board(told: Told, kind: str) -> dict[str, Model]:

@@ -18,7 +18,7 @@ from scoring.store import Model, ScoringJob
 from scoring.store.features import PURCHASES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import ARTEFACT
-from scoring.usecases import flushing, models
+from scoring.usecases import flushing, models, released
 from scoring.usecases.leased_jobs import JobFailed, note
 
 PREPARED_PERCENT = 10
@@ -27,19 +27,28 @@ PREPARED_PERCENT = 10
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
     """Makes the job program's instructions and brings the job to its next phase.
 
-    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    Raises JobFailed without purchases, FailedPrecondition without a released model where the task takes one,
+    Unavailable while files or decisions cannot be had.
     """
     given = purchases(job, settings, blobs)
+    why = f"it is not in {given['currency']} or was not kept whole"
+    known = released.told(job, models.known(given["currency"]), why)
     spec = {
         **given,
+        "task": program_task(job),
         "horizon_weeks": job.horizon_weeks,
         "discount": job.discount_basis_points / 10_000,
         "rates": settings.day_rates_url,
         "partitions": settings.job_partitions,
-        "models": [known_model(settings, role, model) for role, model in models.known(given["currency"])],
+        "models": [known_model(settings, role, model) for role, model in known],
         "ray_from_purchases": settings.ray_from_purchases,
     }
     note(job, phase=COMPUTING, spec=spec, percent=PREPARED_PERCENT, message="Starts the computation.")
+
+
+def program_task(job: ScoringJob) -> str:
+    """What a job's program is to do (`jobs.spec.Task`)."""
+    return str(job.task).lower() if job.task else "train_and_score"
 
 
 def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> dict[str, Any]:

@@ -5,13 +5,17 @@ from typing import Any
 
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
-from scoring.usecases import models
+from scoring.usecases import models, released
 from scoring.usecases.preparing import known_model
 
 
-def known(settings: ScoringSettings, kind: str, usable: Callable[[Model], bool]) -> list[dict[str, str]]:
-    """The models a job measures, for `jobs.spec.PropensitySpec.models`."""
-    return [known_model(settings, role, model) for role, model in models.known_of(kind, usable)]
+def known(settings: ScoringSettings, job: ScoringJob, usable: Callable[[Model], bool]) -> list[dict[str, str]]:
+    """The models a job works with, for `jobs.spec.PropensitySpec.models`.
+
+    Raises FailedPrecondition NO_RELEASED_MODEL where the task takes one and there is none of use.
+    """
+    found = released.told(job, models.known_of(job.kind, usable), "features are declared otherwise since it was made")
+    return [known_model(settings, role, model) for role, model in found]
 
 
 def why_not_champion(

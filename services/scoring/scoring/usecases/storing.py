@@ -13,22 +13,32 @@ from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import Score, Scorer, ScoringJob, histories
 from scoring.store.histories import CURRENT
-from scoring.usecases import evaluating, memberships, results, score_rows
-from scoring.usecases.leased_jobs import prove
+from scoring.store.jobs import EVALUATE, SCORE, TRAIN
+from scoring.usecases import evaluating, memberships, models, released, results, score_rows
+from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.memberships import Cause
-from scoring.usecases.models import register
 from scoring.usecases.results import CHUNK, Result
 from scoring.usecases.score_rows import RANKED, Origin, uid_of
 
 
-def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str | None:
     """Makes the scores of the tenant those of the job's result, and the memberships follow.
+
+    Of a task that scores nobody it notes what was found; returns that in words.
 
     Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
     JobFailed when somebody changed the champion meanwhile.
     """
     description = json.loads(blobs.get(job.result_subject, "model.json"))
-    register(job, description, blobs)
+    if job.task == EVALUATE:
+        models.note_evaluation(job, description["judgement"])
+        return released.came_of_evaluation(job, description["judgement"])
+    if job.task != SCORE:
+        models.register(job, description, blobs)
+    if job.task == TRAIN:
+        return models.came_of_training(job, f"{job.model} scores from the next job on")
+    counts = {"converted": description.get("converted", 0), "left_out": description["left_out"].get("no_rate", 0)}
+    note(job, conversion={"currency": job.spec["currency"], **counts})
     result = Result.read(blobs, job.result_subject, RANKED)
     _keep_scorer(job, description["judgement"], result)
     origin = Origin(job.uid, job.scorer, job.spec["currency"], job.horizon_weeks, job.as_of, result.rankings)
@@ -44,6 +54,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         results.stop_if_asked(stopping)
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
+    return None
 
 
 def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> None:

@@ -349,6 +349,31 @@ def test_what_a_job_of_churn_does_not_take_is_refused(client) -> None:
         assert (reason, fields) == ("INVALID_SCORING_JOB", [field])
 
 
+def test_the_released_model_is_scored_with_and_evaluated_and_training_scores_nobody(
+    client, scored, settings, store
+) -> None:
+    first = scored[1]
+
+    def risks() -> dict[str, tuple[str, float]]:
+        """Of each the job, and what is told; percentiles are among those who are there."""
+        found = {name: each.churn_risk for name, each in client.scored().items() if each.HasField("churn_risk")}
+        return {name: (each.scoring_job, each.probability.value) for name, each in found.items()}
+
+    before = {name: told for name, (job, told) in risks().items() if job == first.name}
+    job = carried_out(client, settings, store, task="TASK_SCORE", horizon_weeks=None)
+    assert (job.model, job.horizon_weeks) == (first.model, WEEKS), job.message
+    after = risks()
+    assert {of for of, _ in after.values()} == {job.name}
+    alike = [name for name, (_, told) in after.items() if before.get(name) == told]
+    assert len(alike) >= len(before) - 3, "but for who was merged meanwhile"
+    evaluated = carried_out(client, settings, store, task="TASK_EVALUATE", horizon_weeks=None)
+    assert evaluated.message == f"Too little has happened since {first.model} was made to hold it against."
+    trained = carried_out(client, settings, store, task="TASK_TRAIN")
+    assert f"models/{trained.uid} " in trained.message
+    assert client.GetModel(name=f"models/{trained.uid}").gates
+    assert risks() == after
+
+
 def test_its_queries_have_their_index(client) -> None:
     with client.context():
         explain.assert_indexed(Score, {"churn.job": {"$gt": "", "$ne": "new"}}, limit=500, max_keys=600)
@@ -386,11 +411,12 @@ def test_a_purchase_and_a_refund_of_it_change_a_risk_as_a_job_of_that_instant_wo
     order = purchase(both, 121, 9000)
     events = [purchase(back, 122, 9000), purchase(abroad, 121, 9000, "EUR"), purchase(abroad, 100, 5000, "EUR"), order]
     events += [purchase(new, 122, 700), purchase(late, 122, 700), purchase(back, 124)]
+    events.append(purchase(objector, 122))
     client.stage(events)
     rescored(client, settings, store)
     wanted = told_by_a_job(client, settings, store, now, tmp_path / "job")
     after = with_risk(client)
-    assert after.keys() - before.keys() == {new, late}
+    assert after.keys() - before.keys() == {new, late}, "nobody who objects"
     for name in (back, abroad, both, new, late):
         risk, row = after[name].churn_risk, wanted[name]
         assert (risk.probability.value, risk.probability.low, risk.probability.high) == (

@@ -1,5 +1,6 @@
 """Jobs that do one task: features as of instants, and all segments in full; cancelled, killed, two at a time."""
 
+import random
 import threading
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -100,6 +101,37 @@ def _finished(settings, job: Job, client: Client) -> dict[str, int]:
     """Files of features that are there, and when each was written."""
     result = folder(settings.blob_url) / client.tenant / job.name / "result"
     return {path.name: path.stat().st_mtime_ns for path in result.glob("features-*.parquet")}
+
+
+def test_training_scoring_and_evaluating_are_jobs_of_their_own(client) -> None:
+    client.profiling()
+    chance = random.Random(7)
+    names = [customer() for _ in range(40)]
+    for name in names:
+        client.buys(name, *sorted(chance.sample(range(180, 308), 4)))
+    for task in ("TASK_SCORE", "TASK_EVALUATE"):
+        reason, message, _ = client.refused("CreateScoringJob", scoring_job={"task": task})
+        assert (reason, "TASK_TRAIN" in message) == ("NO_RELEASED_MODEL", True)
+    trained = client.score(task="TASK_TRAIN", as_of=EARLIER)
+    (made,) = client.ListModels().models
+    assert (trained.model, made.state) == (made.name, model_pb2.Model.STATE_CHAMPION), trained.message
+    assert (trained.scored_count, client.scored()) == (0, {})
+
+    scored = client.score(task="TASK_SCORE", as_of=AS_OF, horizon_weeks=26)
+    assert (scored.model, scored.scored_count) == (made.name, 40), scored.message
+    assert [model.name for model in client.ListModels().models] == [made.name], "nothing is trained"
+    found = client.scored()
+    assert found.keys() == set(names)
+    assert {(each.model, each.scoring_job, each.horizon_weeks) for each in found.values()} == {
+        (made.name, scored.name, 26)
+    }
+
+    evaluated = client.score(task="TASK_EVALUATE", as_of=AS_OF)
+    (outcome,) = client.GetModel(name=made.name).outcomes
+    assert (evaluated.model, outcome.weeks, outcome.scoring_job) == (made.name, 8, evaluated.name)
+    assert f"{outcome.actual} came ({outcome.customer_count} looked at, 8 weeks)" in evaluated.message
+    assert client.GetModel(name=made.name).drifts
+    assert {each.scoring_job for each in client.scored().values()} == {scored.name}, "nobody is scored"
 
 
 def test_segments_are_recomputed_in_full_and_what_differs_is_mended(client, monkeypatch) -> None:

@@ -94,9 +94,9 @@ def history(client: Client, number: int = OF_OLD, seed: int = 1) -> None:
         Lead.rows().insert_many(rows)
 
 
-def train(client: Client, settings: Any, store: BlobStore) -> Any:
+def train(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
     """A job of the tenant, whose program runs in this process: starting one takes longer than training."""
-    name = client.CreateScoringJob(scoring_job=LEADS).name
+    name = client.CreateScoringJob(scoring_job=LEADS | terms).name
     job = claimed(client)
     with client.context():
         lead_training.prepare(job, settings, store)
@@ -381,6 +381,25 @@ def test_without_a_word_of_its_facts_a_lead_is_left_alone(client, hear, score) -
     state = sales_events_pb2.LeadState(lead=f"leads/{ids.uuid7()}", state="STATE_OPEN")
     create(hear, state)
     assert score() == 0
+
+
+def test_all_open_leads_are_scored_by_the_released_model_without_training(client, settings, store) -> None:
+    (released,) = client.ListModels().models
+    before = scores(client)
+    name = client.CreateScoringJob(scoring_job={**LEADS, "task": "TASK_SCORE"}).name
+    job = claimed(client)
+    with client.context():
+        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
+    assert client.GetScoringJob(name=name).message == f"{len(before)} open leads have new scores of {released.name}."
+    after = scores(client)
+    assert {lead: each.probability for lead, each in after.items()} == {
+        lead: each.probability for lead, each in before.items()
+    }
+    assert min(each.score_time.ToDatetime() for each in after.values()) > max(
+        each.score_time.ToDatetime() for each in before.values()
+    )
+    evaluated = train(client, settings, store, task="TASK_EVALUATE")
+    assert evaluated.message == f"Too little has happened since {released.name} was made to hold it against."
 
 
 def test_too_little_data_leaves_the_points_and_says_what_is_missing(channels, settings, store) -> None:
