@@ -130,9 +130,11 @@ def _outcome(known: Known, data: Labelled, horizon_days: int) -> dict[str, Any]:
 
 
 def _weeks(model: Propensity, data: Labelled, horizon_days: int) -> float:
-    """From the instant the model looked from until the outcome of the newest row was known."""
+    """From the instant the model looked from until the outcome of the newest row was known; 0 where that was before it,
+    as of rows that come late.
+    """
     known = data.dates.max() + np.timedelta64(horizon_days, "D")
-    return float((known - np.datetime64(model.as_of, "us")) / np.timedelta64(DAYS_PER_WEEK, "D"))
+    return max(0.0, float((known - np.datetime64(model.as_of, "us")) / np.timedelta64(DAYS_PER_WEEK, "D")))
 
 
 def _drifts(model: Propensity, table: Table) -> list[dict[str, Any]]:
