@@ -17,6 +17,10 @@ BYTES_PER_LINE = 300
 """Of orders, at the peak of reading, as measured, with ids of 46 characters."""
 BYTES_PER_PRODUCT_PAIR = 24
 """Of every two products that are learned from, at the peak of fitting, as measured."""
+BYTES_PER_LEAD = 3_000
+"""At the peak of training on leads, as measured."""
+BYTES_PER_TRAINING = 300_000_000
+"""Of a process that trains on next to nothing."""
 _MOST_PARTITIONS = 1024
 _SKEW = 2
 """How much larger than the mean a partition may be."""
@@ -93,6 +97,15 @@ def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
         raise TooLargeError(
             f"{lines} lines of orders with {products} products need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB "
             "are free. Give the job more memory."
+        )
+
+
+def check_leads(leads: int) -> None:
+    """Raises TooLargeError when what training on so many leads needs does not fit."""
+    free, needed = available(), BYTES_PER_TRAINING + BYTES_PER_LEAD * leads
+    if needed > free:
+        raise TooLargeError(
+            f"{leads} leads need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give role run more memory."
         )
 
 

@@ -11,10 +11,11 @@ import json
 import sys
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from scoring.domain import lead_gates
-from scoring.jobs import program, propensity
+from scoring.jobs import memory, program, propensity
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
@@ -48,7 +49,7 @@ def main() -> int:
 
 
 def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
-    """The whole job. Raises UnusableError for leads that nothing may be learned from."""
+    """The whole job. Raises UnusableError for leads that nothing may be learned from, or too many for the memory."""
     urls = [spec.leads, *([spec.recent] if spec.recent else [])]
     told = spec.model_dump(mode="json", exclude={"output", "leads", "recent"})
     key = fingerprint(VERSION, told, list(map(_hash, urls)))
@@ -56,6 +57,7 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
         reporter.end(State.SUCCEEDED, "was done already")
         return
     output.delete(SUCCESS)
+    _check(urls)
     mature, *recent = map(_rows, urls)
     leads, current = _leads(mature), _current([*mature, *itertools.chain(*recent)])
     reporter.steps = _STEPS
@@ -76,6 +78,17 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
 def _hash(url: str) -> str:
     with opened(url) as file:
         return sha256(file)
+
+
+def _check(urls: list[str]) -> None:
+    leads = 0
+    for url in urls:
+        with opened(url) as file:
+            leads += pq.ParquetFile(file).metadata.num_rows
+    try:
+        memory.check_leads(leads)
+    except memory.TooLargeError as error:
+        raise program.UnusableError(str(error)) from error
 
 
 def _rows(url: str) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scoring import parquet
-from scoring.jobs import train_leads
+from scoring.jobs import memory, train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Reporter
@@ -59,6 +59,15 @@ def test_without_any_lead_it_says_so(tmp_path) -> None:
     gate = found["judgement"]["candidate"]["gates"][0]
     assert (gate["name"], gate["passed"]) == ("minimum_data", False)
     assert "there are 0 leads older than 30 days, at least 200 are needed" in gate["message"]
+
+
+def test_leads_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch) -> None:
+    """Those that only tell what has moved count, too."""
+    recent = tmp_path / "recent.parquet"
+    recent.write_bytes(parquet.leads([row(place) for place in range(300, 400)]))
+    monkeypatch.setattr(memory, "available", lambda: 301_000_000)
+    with pytest.raises(UnusableError, match="RESOURCE_EXHAUSTED: 400 leads need about 301 MB; 301 MB are free"):
+        trained(tmp_path, [row(place) for place in range(300)], recent=str(recent))
 
 
 def test_equal_leads_in_another_order_make_an_equal_model(tmp_path) -> None:
