@@ -171,6 +171,21 @@ BREAKAGES = (
         "test_two_changes_at_once_cannot_make_a_circle",
     ),
     Breakage(
+        "What a rule of offers blocks is offered to nobody",
+        "services/scoring/scoring/domain/offer_rules.py",
+        "        if rule.blocked:",
+        "        if False:",
+        "services/scoring/tests/unit/test_offer_rules.py::test_the_first_rule_is_named_and_rules_are_told_in_order",
+    ),
+    Breakage(
+        "Who objects leaves the results that jobs keep, and brings no erased person back",
+        "services/scoring/scoring/usecases/kept_results.py",
+        "        if leased is None:\n            return 0\n",
+        "",
+        "services/scoring/tests/integration/test_kept_results.py::"
+        "test_the_whole_profile_leaves_once_no_job_is_at_work_and_nobody_writes",
+    ),
+    Breakage(
         "Who is held out of a journey gets no message of it",
         "services/campaigns/campaigns/usecases/sending.py",
         "        if message.held_out:",
