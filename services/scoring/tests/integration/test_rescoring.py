@@ -138,6 +138,8 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     assert client.evaluated().member_count == 5
     assert client.members() == after.keys()
     (candidate,) = (model for model in client.ListModels().models if model.scoring_job == job.name)
+    told = (job.conversion.currency_code, job.conversion.converted_count, job.conversion.left_out_count)
+    assert told == ("USD", 3, 2)
     assert (candidate.customer_count, job.refused_count) == (4, 1), "learned from who had bought and had not objected"
     assert {row["job"] for row in after.values()} == {job.name.rpartition("/")[2]}
     assert {key: after[bert][key] for key in EQUAL} == {key: online[bert][key] for key in EQUAL}
