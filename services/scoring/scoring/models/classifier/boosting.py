@@ -1,8 +1,8 @@
 """Gradient boosted symmetric trees (CatBoost: Prokhorenkova et al. 2018), one thread, fixed seed.
 
 Contributions are the booster's own TreeSHAP values (Lundberg et al. 2020): with the base they sum to the raw score.
-They do so of symmetric trees only: CatBoost 1.2.10's of leaf-wise ones (`Lossguide`), which may rank a little better, are
-off by tenths of log odds.
+They do so of symmetric trees only: those that CatBoost 1.2.10 tells of leaf-wise ones (`Lossguide`), which may rank a
+little better, are off by tenths of log odds.
 """
 
 from dataclasses import dataclass
