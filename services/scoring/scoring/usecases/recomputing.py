@@ -6,8 +6,10 @@ killed.
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from chassis import clock, metric_names, telemetry, tenancy
 from chassis.lifecycle import Stopping
@@ -40,7 +42,7 @@ def recompute(job: ScoringJob, owner: str, stopping: Stopping) -> None:
 
     Raises Cancelled, RunnerStops, and Conflict when somebody else holds the job.
     """
-    total = Profile.rows().count({})
+    total, begun, before = Profile.rows().count({}), time.monotonic(), job.told["customers"]
     while not job.told.get("ended"):
         if stopping.is_set():
             raise RunnerStops
@@ -52,9 +54,14 @@ def recompute(job: ScoringJob, owner: str, stopping: Stopping) -> None:
                 raise RunnerStops
             continue
         done = job.told["customers"]
-        percent = min(99, 100 * done // max(1, total))
-        note(job, percent=percent, message=f"Looked at {done} customers for {job.told['segments']} segments.")
-    note(job, phase=STORING, percent=99)
+        left_s = (time.monotonic() - begun) / max(1, done - before) * max(0, total - done)
+        note(
+            job,
+            percent=min(99, 100 * done // max(1, total)),
+            expected_end_time=clock.now() + timedelta(seconds=left_s),
+            message=f"Looked at {done} customers for {job.told['segments']} segments.",
+        )
+    note(job, phase=STORING, percent=99, expected_end_time=None)
 
 
 def store(job: ScoringJob, _settings: ScoringSettings, _blobs: BlobStore, _stopping: Stopping) -> str:

@@ -215,6 +215,26 @@ def test_a_champion_that_falls_may_be_followed_by_the_new_model_at_once(client, 
     assert client.GetModel(name=third.name).previous_model == first.name
 
 
+def test_an_evaluation_alone_takes_back_what_broke_its_promise_and_makes_no_model(client, judged) -> None:
+    first, second = judged(), judged()
+    client.CreateScoringJob(scoring_job={"task": "TASK_EVALUATE"})
+    job = claimed(client)
+    fell = {"falls": True, "message": "worse than promised"}
+    told = {"champion": second.name, "standing": first.name, "rollback": fell, "drifts": [DRIFT]}
+    told["outcomes"] = [outcome(second.name)]
+    with client.context():
+        for _ in range(2):  # as after a crash
+            assert models.note_evaluation(job, told).name == first.name
+        ended = {"state": batches.DONE, "outcome": SUCCEEDED, "end_time": clock.now()}
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": ended})
+    assert states(client) == {1: "CHAMPION", 2: "ROLLED_BACK"}
+    (event,) = events(client, "ModelRolledBack")
+    assert (event.model, event.restored_model, event.scoring_job) == (second.name, first.name, job.name)
+    (kept,) = client.GetModel(name=second.name).outcomes
+    assert kept.scoring_job == job.name
+    assert len(events(client, "FeatureDriftDetected")) == 1
+
+
 def test_outcomes_are_kept_newest_first_and_not_for_ever(client, judged) -> None:
     champion = judged()
     for weeks in range(1, 15):
