@@ -29,6 +29,7 @@ from scoring.jobs.launch import LOG, launch
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.score import SUCCESS
 from scoring.jobs.spec import FeatureJobSpec, JobSpec
+from scoring.jobs.tasks import WORK
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
@@ -232,6 +233,38 @@ def test_two_nodes_write_the_features_that_one_process_writes(shop: Shop, cluste
     written = [{path.name: path.read_bytes() for path in folder.glob("features-*")} for folder in folders]
     assert len(written[0]) == BUCKETS
     assert written[0] == written[1]
+
+
+def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(
+    shop: Shop, abroad: dict[str, Any], cluster: Cluster, tmp_path: Path
+):
+    spec = shop.spec("out", partitions=PARTITIONS, executor="auto", **abroad)
+    before = {job["submission_id"] for job in cluster.jobs()}
+    handle = launch(spec, tmp_path / "job", cluster.dashboard)
+    eventually(lambda: handle.poll().step == "divide", timeout=60)
+    (program,) = at_work(cluster)
+    program.suspend()  # it will not be done before it is cancelled
+    told = handle.cancel()
+    assert (told.state, told.message) == (State.CANCELLED, "cancelled; what is finished is kept and used again")
+    assert progress_of(spec).state is State.CANCELLED
+    assert handle.pid is None
+    (job,) = [job for job in cluster.jobs() if job["submission_id"] not in before]
+    assert job["status"] == "STOPPED"
+    eventually(lambda: not program.is_running(), timeout=10)
+    names = Folder(spec.output).names()
+    assert SUCCESS not in names
+    assert not any(name.startswith("scores-") for name in names)
+    assert (tmp_path / "out" / WORK).is_dir(), "what was divided"
+
+
+def at_work(cluster: Cluster) -> list[psutil.Process]:
+    """The programs of jobs that the head runs."""
+    found = []
+    for process in psutil.Process(cluster.head.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.cmdline()[1:3] == ["-m", "scoring.jobs.score"]:
+                found.append(process)
+    return found
 
 
 def test_tasks_of_a_killed_worker_are_done_by_another(
