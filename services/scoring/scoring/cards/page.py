@@ -70,6 +70,8 @@ _PARTS = {
 }
 """Parts of a model's parameters."""
 
+_FIGURES = ("auc", "auc_interval", "brier", "ece", "lift")
+
 _MADE_ANEW = "NEXT_OFFER"
 """Models of this kind offer until the next job only: nothing is measured afterwards."""
 
@@ -117,6 +119,7 @@ def environment(format: str) -> Environment:
     environment.filters |= {
         "number": _number,
         "percent": _percent,
+        "figure": _figure,
         "instant": _instant,
         "date": _date,
         "blocks": _blocks,
@@ -148,11 +151,12 @@ def _shown(card: Card) -> dict[str, Any]:
         "state": STATES[values["state"]],
         "words": WORDS[values["kind"]],
         "made_anew": values["kind"] == _MADE_ANEW,
-        "tested_on": _hits(values) if values["kind"] == _MADE_ANEW else _tested_on(test),
+        "tested_on": _hits(values) if values["kind"] == _MADE_ANEW else _tested_on(test, WORDS[values["kind"]]),
         "gates": values["gates"],
         "parameters": _parameters(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
         "gains": _gains(test.get("deciles", ())),
+        "candidates": _candidates(values["metrics"]),
         "rival": card.rival,
         "rival_state": STATES[card.rival.state] if card.rival else "",
         "beside": _beside(card),
@@ -161,9 +165,11 @@ def _shown(card: Card) -> dict[str, Any]:
     }
 
 
-def _tested_on(test: Mapping[str, Any]) -> str:
+def _tested_on(test: Mapping[str, Any], words: Words) -> str:
     if "weeks" in test and "customers" in test:
         return f"{test['customers']} customers in {test['weeks']:.4g} weeks that the model was not fitted to."
+    if "customers" in test:
+        return f"The newest {test['customers']} {words.rows}, by what was trained on earlier ones."
     return "What it told and what happened, where it was not fitted to that."
 
 
@@ -190,6 +196,18 @@ def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float 
                 low, high = intervals.get(name, (None, None))
                 found.append((part, name, value, low, high))
     return found
+
+
+def _candidates(metrics: Mapping[str, Any]) -> list[tuple[str, bool, Mapping[str, Any]]]:
+    """Name, whether it tells, and figures on the rows of the test: of every candidate that was trained for a model of
+    propensity, and of telling the same of everybody; then of what ranks without a model.
+    """
+    found = [
+        (name.replace("_", " "), name == metrics.get("chosen"), {**dict.fromkeys(_FIGURES), **figures})
+        for name, figures in metrics.get("test", {}).items()
+    ]
+    rivals = [name for name in metrics if name.endswith("_auc")]
+    return found + [(name[:-4], False, {**dict.fromkeys(_FIGURES), "auc": metrics[name]}) for name in rivals]
 
 
 def _gains(deciles: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
@@ -297,6 +315,11 @@ def _tenths(title: str, series: Sequence[Series], words: Words) -> Markup:
 
 def _number(value: float) -> str:
     return _Plain(f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}")
+
+
+def _figure(value: float | None) -> str:
+    """To three places; nothing where there is none."""
+    return _Plain("" if value is None else f"{value:.3f}")
 
 
 def _percent(value: float) -> str:

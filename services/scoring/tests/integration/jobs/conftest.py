@@ -15,6 +15,7 @@ from scoring.jobs import score
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Progress, Reporter
 from scoring.jobs.spec import JobSpec
+from scoring.models.classifier import boosting
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY_US = 86_400_000_000
@@ -131,6 +132,27 @@ def with_rows(table: pa.Table, rows: list[dict[str, Any]]) -> pa.Table:
 @pytest.fixture(scope="session")
 def all_purchases() -> pa.Table:
     return purchases(1_500)
+
+
+@pytest.fixture(scope="session")
+def fallen_leads(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder, and what `test_train_leads.fallen` made there."""
+    from . import test_train_leads
+
+    folder = tmp_path_factory.mktemp("leads")
+    return folder, test_train_leads.fallen(folder)
+
+
+@pytest.fixture(scope="session")
+def churn_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[dict[str, Any], dict[str, Any]]]:
+    """A folder, and what `test_churn_job.looked_back` made there."""
+    from . import test_churn_job
+
+    folder = tmp_path_factory.mktemp("churn")
+    with pytest.MonkeyPatch.context() as patch:
+        # What is shown by them needs no models of 400 trees.
+        patch.setattr(boosting, "SETTINGS", (25, 50))
+        return folder, test_churn_job.looked_back(folder)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A model's card as people see it: in a real browser, on a phone and on a desk, with nothing running in it."""
 
 import io
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from scoring.cards.page import Card, Rival
 from scoring.domain.journey_outcomes import DAY_MS, WINDOWS, Purchase, Tally
 from scoring.usecases import journey_reports
 
+from . import test_train_offers
 from .conftest import AS_OF, Shop, model_of
 from .test_judge import WEEKS_AGO, judgement, known
 
@@ -25,23 +27,31 @@ document.title = [document.documentElement.scrollWidth,
   ...[...document.querySelectorAll("svg")].map(each => Math.round(each.getBoundingClientRect().width))].join(" ");
 </script>"""
 
+MEASURE_PLOTS = """<script>
+document.title = [document.documentElement.scrollWidth, ...[...document.querySelectorAll("svg")].map(each =>
+  [each.querySelector("title").textContent, Math.round(each.getBoundingClientRect().width),
+   [...each.querySelectorAll("rect.a, rect.b, polyline")].filter(mark => mark.getBoundingClientRect().width > 0).length
+  ].join(": "))].join("; ");
+</script>"""
 
-def values(model: dict[str, Any], number: int, state: str) -> dict[str, Any]:
+
+def values(model: dict[str, Any], number: int, state: str, kind: str = "LIFETIME_VALUE") -> dict[str, Any]:
     """As the registry keeps them."""
     told = model["judgement"]
+    begin, end = (datetime.fromisoformat(model[name]) for name in ("window_start", "window_end"))
     return {
         "number": number,
-        "kind": "LIFETIME_VALUE",
+        "kind": kind,
         "state": state,
         "state_message": "Passed all its gates.",
-        "message": None,
+        "message": model["message"] or None,
         "as_of": AS_OF,
-        "window_start_time": WEEKS_AGO[26],
-        "window_end_time": AS_OF,
+        "window_start_time": begin,
+        "window_end_time": end,
         "customers": model["customers"],
         "purchases": model["purchases"],
         "consenting": 0.93,
-        "currency": "EUR",
+        "currency": model["currency"],
         "fingerprint": model["version"],
         "artefact_sha256": "0" * 64,
         "fallback": False,
@@ -66,6 +76,25 @@ def card(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table) -> C
     rival = values(model_of(old), 1, "RETIRED")
     assert judgement(new)["outcomes"]
     return Card("models/2", champion, Rival("models/1", "RETIRED", rival))
+
+
+@pytest.fixture(scope="module")
+def cards(fallen_leads, churn_models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Card]:
+    """By kind, each of what a job of it made."""
+    leads, (before, churn) = fallen_leads[1], churn_models[1]
+    offers = test_train_offers.made(tmp_path_factory.mktemp("offers"), test_train_offers.shop(200, 20))
+    return {
+        kind: Card(
+            "models/2",
+            values(model, 2, "CHALLENGER", kind),
+            Rival("models/1", "CHAMPION", values(rival, 1, "CHAMPION", kind)),
+        )
+        for kind, model, rival in (
+            ("LEAD_CONVERSION", leads, leads),
+            ("CHURN", churn, before),
+            ("NEXT_OFFER", offers, offers),
+        )
+    }
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +176,48 @@ def test_the_plots_of_a_card_are_to_be_seen(card: Card, tmp_path: Path) -> None:
     seen = dict(zip(colours.tolist(), pixels.tolist(), strict=True))
     assert seen[0x2F6FB3] > 10_000, "what was expected"
     assert seen[0xD07A1F] > 5_000, "and what happened"
+
+
+@pytest.mark.parametrize("kind", ["LEAD_CONVERSION", "CHURN", "NEXT_OFFER"])
+def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
+    cards: dict[str, Card], kind: str, tmp_path: Path
+) -> None:
+    card, words = cards[kind], page.WORDS[kind]
+    elements, shown = _Elements(), page.html(card)
+    elements.feed(shown)
+    assert elements.open == []
+    file = tmp_path / "card.html"
+    file.write_text(shown.replace("</body>", f"{MEASURE_PLOTS}</body>"))
+    title = browser.elements(file.as_uri(), 500, 800).partition("<title>")[2].partition("</title>")[0]
+    across, *plots = title.split("; ")
+    assert int(across) <= 500
+    seen = {name: (int(width), int(marks)) for name, width, marks in (plot.split(": ") for plot in plots)}
+    text = page.markdown(card)
+    if kind == "NEXT_OFFER":
+        assert seen == {}, "offers are made anew each time: nothing is measured afterwards"
+        assert "bought one of the ten products it ranked first" in text
+        return
+    tenths = f"of the {words.rows}"
+    assert seen.keys() == {
+        *(f"Calibration by tenths {tenths}", "Cumulative gain", "What happened since", "Drift"),
+        f"Real {words.events} in the tenths each model made",
+    }
+    assert all(450 < width <= 500 for width, _ in seen.values())
+    assert seen["Drift"][1] == len(card.values["drifts"]) > 5
+    assert min(marks for name, (_, marks) in seen.items() if name != "Drift") >= 2
+    assert {"logistic", "catboost", "average", "base rate"} <= {
+        name for name, _, _ in page._candidates(card.values["metrics"])
+    }
+    metrics = card.values["metrics"]
+    figures = metrics["test"][metrics["chosen"]]
+    line = next(line for line in text.splitlines() if line.startswith(f"| {metrics['chosen']} (in use) |"))
+    assert [float(each) for each in line.split("|")[2:-1] if " to " not in each] == [
+        pytest.approx(figures[name], abs=0.001) for name in ("auc", "brier", "ece", "lift")
+    ]
+    rival = "recency" if kind == "CHURN" else "points"
+    assert f"| {rival} | {metrics[f'{rival}_auc']:.3f} |" in text
+    assert text.count(f"| Tenth | {words.rows.capitalize()} | Expected | Real | |") == 2, "of the test and since"
+    assert f"{card.values['test']['customers']} {words.rows}, by what was trained on earlier ones" in text
 
 
 def test_a_journeys_card_tells_every_window_and_runs_nothing(journey_card: JourneyCard) -> None:

@@ -137,25 +137,40 @@ def test_a_feature_that_looks_ahead_fails_the_job_before_it_learns(history, monk
         ran(history, "leak", AS_OF)
 
 
-def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(history) -> None:
-    earlier = AS_OF - timedelta(weeks=WEEKS, days=5)
-    before, _ = ran(history, "one", earlier)
-    assert before["judgement"]["candidate"]["state"] == "CHAMPION", before["judgement"]["candidate"]
-    assert before["judgement"]["outcomes"] == []
+EARLIER = AS_OF - timedelta(weeks=WEEKS, days=5)
+
+
+def looked_back(history: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A first model, and one of a later job that looked back at it."""
+    written(history / "purchases.parquet", shop(220, seed=8))
+    before, _ = ran(history, "one", EARLIER)
     stored = history / "model.json"
     stored.write_text(json.dumps(before["judgement"]["artefact"]))
-    digest = hashlib.sha256(stored.read_bytes()).hexdigest()
-    champion = {"name": "models/one", "role": "champion", "url": str(stored), "sha256": digest}
     # Baskets are five times as large since then: nobody knows yet what comes of that.
     dearer = {
         name: [(days, amount * (5 if days < 7 * WEEKS + 5 else 1)) for days, amount in purchases]
         for name, purchases in shop(220, seed=8).items()
     }
-    after, _ = ran(history, "two", AS_OF, inputs=(written(history / "dearer.parquet", dearer),), models=[champion])
+    written(history / "dearer.parquet", dearer)
+    return before, ran(history, "two", **again(history))[0]
+
+
+def again(history: Path) -> dict[str, Any]:
+    """What the later job is told."""
+    stored = history / "model.json"
+    digest = hashlib.sha256(stored.read_bytes()).hexdigest()
+    champion = {"name": "models/one", "role": "champion", "url": str(stored), "sha256": digest}
+    return {"as_of": AS_OF, "inputs": (str(history / "dearer.parquet"),), "models": [champion]}
+
+
+def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(churn_models) -> None:
+    history, (before, after) = churn_models
+    assert before["judgement"]["candidate"]["state"] == "CHAMPION", before["judgement"]["candidate"]
+    assert before["judgement"]["outcomes"] == []
     judgement = after["judgement"]
     (outcome,) = judgement["outcomes"]
     newest = datetime.fromisoformat(after["window_end"])
-    assert newest > earlier - timedelta(days=1)
+    assert newest > EARLIER - timedelta(days=1)
     assert (outcome["model"], outcome["degraded"]) == ("models/one", False)
     last = min(day for purchases in shop(220, seed=8).values() for day, _ in purchases)
     assert outcome["weeks"] == pytest.approx(WEEKS + (5 - last) / 7, rel=1e-4)
@@ -174,5 +189,4 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(h
     assert "that of the champion models/one on the customers neither has learned from" in gates["champion"]["message"]
     won = judgement["candidate"]["state"] == "CHAMPION"
     assert judgement["scored_with"] == (judgement["artefact"] if won else before["judgement"]["artefact"])
-    inputs = (str(history / "dearer.parquet"),)
-    assert ran(history, "two", AS_OF, inputs=inputs, models=[champion])[1] == "was done already"
+    assert ran(history, "two", **again(history))[1] == "was done already"

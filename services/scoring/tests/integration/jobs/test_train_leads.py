@@ -87,19 +87,21 @@ def known(folder: Path, name: str, role: str) -> dict[str, str]:
     return {"name": name, "role": role, "url": str(stored), "sha256": hashlib.sha256(stored.read_bytes()).hexdigest()}
 
 
-def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before(tmp_path) -> None:
-    """Whom the champion takes for likely no longer is: what the one before learned holds again."""
+THEN = NOON - timedelta(days=45)
 
-    def told(place: int, *, turned: bool) -> dict[str, Any]:
-        chance = random.Random(place)
-        phone = chance.random() < 0.5
-        likely = phone != turned
-        facts = {"source": "SOURCE_WEB", "has_phone": phone, "message_length": chance.randrange(500)}
-        return row(place, facts=facts, converted=chance.random() < (0.7 if likely else 0.1))
 
-    then = NOON - timedelta(days=45)
-    trained(tmp_path / "one", [told(place, turned=False) for place in range(500)], as_of=then)
-    trained(tmp_path / "two", [told(place, turned=True) for place in range(500)], as_of=then)
+def told(place: int, *, turned: bool) -> dict[str, Any]:
+    chance = random.Random(place)
+    phone = chance.random() < 0.5
+    likely = phone != turned
+    facts = {"source": "SOURCE_WEB", "has_phone": phone, "message_length": chance.randrange(500)}
+    return row(place, facts=facts, converted=chance.random() < (0.7 if likely else 0.1))
+
+
+def fallen(tmp_path: Path) -> dict[str, Any]:
+    """A model beside a champion of the folder `two` that no longer tells leads apart, as the one before it does."""
+    trained(tmp_path / "one", [told(place, turned=False) for place in range(500)], as_of=THEN)
+    trained(tmp_path / "two", [told(place, turned=True) for place in range(500)], as_of=THEN)
     champion = known(tmp_path / "two", "models/two", "champion")
     before = [known(tmp_path / "one", f"models/{role}", role) for role in ("previous", "challenger")]
     both = [told(place, turned=place < 500) for place in range(700)]
@@ -107,7 +109,12 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     events = [{"source": "SOURCE_EVENT", "has_phone": place % 2 == 0} for place in range(200)]
     young = [row(700 + place, facts=facts) for place, facts in enumerate(events)]
     (tmp_path / "recent.parquet").write_bytes(parquet.leads(young))
-    made = trained(tmp_path / "three", both, champion, *before, recent=str(tmp_path / "recent.parquet"))
+    return trained(tmp_path / "three", both, champion, *before, recent=str(tmp_path / "recent.parquet"))
+
+
+def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before(fallen_leads, tmp_path) -> None:
+    """Whom the champion takes for likely no longer is: what the one before learned holds again."""
+    folder, made = fallen_leads
     found = made["judgement"]
     outcomes = {outcome["model"]: outcome for outcome in found["outcomes"]}
     outcome, other = outcomes["models/two"], outcomes["models/previous"]
@@ -115,7 +122,7 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     assert outcome["error"]["low"] > 1 > outcome["promised"]
     # The outcome of the newest lead was known 30 days after it.
     newest = datetime.fromisoformat(made["window_end"])
-    assert outcome["weeks"] == pytest.approx((newest + timedelta(days=30) - then) / timedelta(weeks=1), rel=1e-4)
+    assert outcome["weeks"] == pytest.approx((newest + timedelta(days=30) - THEN) / timedelta(weeks=1), rel=1e-4)
     assert outcome["weeks"] == pytest.approx((45 - 0.25) / 7 + 5 / 7, rel=1e-4)
     assert not other["degraded"]
     assert outcomes["models/challenger"] == {**other, "model": "models/challenger"}
@@ -131,6 +138,7 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
         sum(tenth["customers"] for tenth in found["test"][name]) for name in ("deciles_beside", "champion_deciles")
     ]
     assert sizes == [200, 200]
+    champion = known(folder / "two", "models/two", "champion")
     steady = trained(tmp_path / "four", [told(place, turned=True) for place in range(700)], champion)
     (outcome,) = steady["judgement"]["outcomes"]
     assert not outcome["degraded"]
