@@ -368,9 +368,10 @@ def test_the_released_model_is_scored_with_and_evaluated_and_training_scores_nob
     assert len(alike) >= len(before) - 3, "but for who was merged meanwhile"
     evaluated = carried_out(client, settings, store, task="TASK_EVALUATE", horizon_weeks=None)
     assert evaluated.message == f"Too little has happened since {first.model} was made to hold it against."
-    trained = carried_out(client, settings, store, task="TASK_TRAIN")
-    assert f"models/{trained.uid} " in trained.message
-    assert client.GetModel(name=f"models/{trained.uid}").gates
+    # Of a short history: that takes no time, and what is made of it passes no gate.
+    trained = carried_out(client, settings, store, task="TASK_TRAIN", as_of=AS_OF - timedelta(days=SPAN - 90))
+    assert trained.message.startswith(f"models/{trained.uid} did not pass its gates, {first.model} is released: ")
+    assert client.GetModel(name=f"models/{trained.uid}").kind == model_pb2.Model.KIND_CHURN
     assert risks() == after
 
 
@@ -455,3 +456,19 @@ def test_a_model_of_churn_that_cannot_be_read_keeps_no_score_waiting(client, set
     assert found.as_of.ToDatetime(UTC) == AS_OF + timedelta(days=4)
     assert found.churn_risk.score_time == scores.churn_risk.score_time
     assert found.churn_risk.next_refresh_time == found.as_of, "a job is due"
+
+
+def test_a_job_leaves_risks_that_know_later_purchases_to_be_made_anew(client, settings, store, at) -> None:
+    at(AS_OF + timedelta(days=5))
+    newer = {name for name, scores in with_risk(client).items() if scores.churn_risk.as_of.ToDatetime(UTC) > AS_OF}
+    client.CreateScoringJob(scoring_job={"kind": "KIND_CHURN", "as_of": AS_OF})
+    job = claimed(client)
+    with client.context():
+        assert churn._remove_earlier(job) > len(newer) > 0
+        assert {row["customer"] for row in PurchaseHistory.rows().find({"due": {"$exists": True}})} == newer
+        ScoringJob.rows().delete_one({"uid": job.uid})
+    assert with_risk(client).keys() == newer
+    rescored(client, settings, store)
+    made = with_risk(client)
+    assert made.keys() == newer
+    assert {scores.churn_risk.as_of.ToDatetime(UTC) for scores in made.values()} == {AS_OF + timedelta(days=5)}
