@@ -18,6 +18,7 @@ from chassis import clock, ids
 from docstore import batches, explain
 from docstore.blobs import BlobStore
 from localrun.ports import free_port
+from scoring import lead_reproduction
 from scoring.domain import gates
 from scoring.handlers import Handlers
 from scoring.jobs import train_leads
@@ -187,6 +188,25 @@ def test_a_score_names_its_reasons_its_model_and_its_ground(client, hear, score)
     first_page = client.ListLeadScores(page_size=1)
     rest = client.ListLeadScores(page_size=1000, page_token=first_page.next_page_token)
     assert [each.probability.value for each in (*first_page.lead_scores, *rest.lead_scores)] == listed
+
+
+def test_a_score_is_made_again_bit_for_bit_from_the_facts_and_its_model(client, hear, score, store) -> None:
+    lead = create(hear, lead_state(clock.now(), has_phone=True, message_length=333, region_code="FR"))
+    with client.context():
+        assert lead_reproduction.reproduce(lead, store) is None, "not scored yet"
+    assert score() == 1
+    with client.context():
+        found = lead_reproduction.reproduce(lead, store)
+        assert found is not None
+        assert found.equal
+        assert found.computed["probability"] == client.GetLeadScore(name=f"{lead}/score").probability.value
+        # Of other facts it would have told something else.
+        uid = lead.partition("/")[2]
+        Lead.rows().update_one({"uid": uid}, {"$set": {"facts.has_phone": False}})
+        other = lead_reproduction.reproduce(lead, store)
+        assert other is not None
+        assert not other.close
+        Lead.rows().update_one({"uid": uid}, {"$set": {"facts.has_phone": True}})
 
 
 @pytest.mark.parametrize("format", ["html", "markdown"])
