@@ -15,7 +15,7 @@ from rapport.scoring.v1 import lead_score_pb2, scoring_service_pb2
 
 from chassis import clock, context, ids, tenancy
 from chassis import inputs as fields
-from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from chassis.errors import InvalidArgument, NotFound, ResourceExhausted, Unavailable
 from docstore import Row, due
 from docstore.blobs import BlobStore
 from scoring import messages
@@ -25,7 +25,7 @@ from scoring.store import Lead, LeadEvaluation, Model
 from scoring.store.lead_evaluations import KEPT
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION
-from scoring.usecases import lead_scoring
+from scoring.usecases import lead_scoring, released
 
 Request = scoring_service_pb2.EvaluateLeadScoreRequest
 
@@ -45,11 +45,10 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(request: Request) -> lead_score_pb2.LeadScore:
-    """The score of what is asked. Raises InvalidArgument, NotFound, FailedPrecondition, Unavailable."""
+    """The score of what is asked. Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable."""
     known = _known(request.lead_score)
     facts = _facts(request, known.get("facts") or {})
-    if Model.in_state(gates.CHAMPION, LEAD_CONVERSION) is None:
-        raise _without_model()
+    released.required(LEAD_CONVERSION)
     row = _answer(facts)
     model = Model.get(row["model"])
     before: Row = known.get("score") or {}
@@ -144,21 +143,13 @@ def _answer(facts: Row) -> Row:
         while True:
             row = LeadEvaluation.rows().find_one({"uid": uid, "due": {"$exists": False}})
             if row is not None:
-                if "model" not in row:
-                    raise _without_model()
-                return row
+                if "model" in row:
+                    return row
+                released.required(LEAD_CONVERSION)
+                raise Unavailable("MODEL_CHANGED", "Another model is released only now; ask again.", retry_after_s=1.0)
             if time.monotonic() > end:
                 problem = "No runner answers: see whether a role `run` of scoring is up, and what its log says."
                 raise Unavailable("NO_RUNNER", problem, retry_after_s=5.0)
             time.sleep(_LOOK_EVERY_S)
     finally:
         LeadEvaluation.rows().delete_one({"uid": uid})
-
-
-def _without_model() -> FailedPrecondition:
-    return FailedPrecondition(
-        "NO_RELEASED_MODEL",
-        "No model of lead conversion is champion: the points of leads stand. Start a job of KIND_LEAD_CONVERSION (POST "
-        "/v1/scoringJobs); its message says what is missing.",
-        preconditions=[("RELEASED_MODEL", "models", "A model of KIND_LEAD_CONVERSION is champion.")],
-    )

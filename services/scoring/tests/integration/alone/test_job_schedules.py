@@ -178,6 +178,16 @@ def test_a_job_in_the_way_is_told_and_not_waited_for(client, weekly, travel) -> 
     assert again(client).last_outcome == Schedule.OUTCOME_STARTED
 
 
+def test_what_no_job_can_do_now_is_told_each_time(client, travel) -> None:
+    made = make(client, interval_hours=1, task="TASK_SCORE")
+    travel(hours=1, seconds=1)
+    scheduling.start_due("me")
+    told = again(client)
+    assert (told.last_outcome, told.last_due_time) == (Schedule.OUTCOME_SKIPPED, made.next_run_time)
+    assert told.last_message.startswith("No job was started: No model of KIND_LIFETIME_VALUE is released yet")
+    assert when(told.next_run_time) == when(made.next_run_time) + timedelta(hours=1)
+
+
 def test_after_a_long_outage_it_runs_once_and_keeps_its_step(client, weekly, travel) -> None:
     travel(days=100)
     for _ in range(3):
