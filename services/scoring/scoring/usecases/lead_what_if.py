@@ -45,7 +45,10 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(request: Request) -> lead_score_pb2.LeadScore:
-    """The score of what is asked. Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable."""
+    """The score of what is asked.
+
+    Raises InvalidArgument, NotFound, FailedPrecondition, ResourceExhausted, Unavailable.
+    """
     known = _known(request.lead_score)
     facts = _facts(request, known.get("facts") or {})
     released.required(LEAD_CONVERSION)
