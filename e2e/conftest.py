@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,20 @@ def world(platform: Platform) -> World:
     return World(tenant, seeds.plant(tenant))
 
 
+@pytest.fixture(scope="session")
+def left_behind() -> dict[str, Any]:
+    """What could be read back after the last test that was to leave all as it is, under its node id."""
+    return {}
+
+
 @pytest.fixture
-def unchanged(world: World) -> Iterator[None]:
-    """What the test does changes nothing that can be read back."""
-    before = world.stored()
+def unchanged(world: World, left_behind: dict[str, Any], request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the test does changes nothing that can be read back.
+
+    What was read after the test before it is held against what is there after it: nothing ran in between.
+    """
+    tests = request.session.items
+    before = left_behind.pop(tests[tests.index(request.node) - 1].nodeid, None) or world.stored()
     yield
-    assert world.stored() == before
+    after = left_behind[request.node.nodeid] = world.stored()
+    assert after == before

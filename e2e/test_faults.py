@@ -25,7 +25,7 @@ def test_what_was_acknowledged_before_a_kill_counts_exactly_once(
 ) -> None:
     tenant = new_tenant()
     prepare(tenant.api)
-    done = kill_under_load(platform, tenant, workload, seconds=1.0)
+    done = kill_under_load(platform, tenant, workload, seconds=0.5)
     assert min(done.customers, done.decisions, done.events, done.served) > 0
 
 

@@ -96,7 +96,7 @@ def test_a_withdrawal_overtakes_what_is_waiting(
 
 @pytest.mark.timeout(200)
 def test_a_service_told_to_end_under_load_loses_and_doubles_nothing(platform: Platform, tenant: tenants.Tenant) -> None:
-    done = kill_under_load(platform, tenant, "consent-serve", seconds=1.5, number=signal.SIGTERM)
+    done = kill_under_load(platform, tenant, "consent-serve", seconds=1.0, number=signal.SIGTERM)
     assert min(done.customers, done.decisions, done.events, done.served) > 0
 
 

@@ -13,6 +13,7 @@ from e2e import tenants
 from e2e.demo.api import Api, Json
 
 PATIENCE_S = 90.0
+CALM_S = 0.1
 PURPOSE_ID = "fault-probe"
 BATCH = 20
 REVENUE_CENTS = 125
@@ -60,6 +61,7 @@ class Load:
         self.write_key = write_key
         self.run_id = uuid.uuid4().hex[:8]
         self.book = Book()
+        self._pause_s = 0.0
         self._stopping = threading.Event()
         self._problems: list[BaseException] = []
         self._threads = [
@@ -71,6 +73,10 @@ class Load:
         """Starts the writers."""
         for thread in self._threads:
             thread.start()
+
+    def calm(self) -> None:
+        """Lets each writer pause for a moment between its rounds: what is to start meanwhile gets its share."""
+        self._pause_s = CALM_S
 
     def stop(self) -> None:
         """Lets each writer finish its call, then raises what went wrong in one, if anything did."""
@@ -89,7 +95,7 @@ class Load:
     def _guarded(self, work: Callable[[int], None]) -> None:
         try:
             for number in count():
-                if self._stopping.is_set():
+                if self._stopping.wait(self._pause_s):
                     return
                 work(number)
         except BaseException as problem:  # noqa: BLE001 - handed to `stop`

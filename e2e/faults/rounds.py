@@ -31,7 +31,7 @@ def kill_under_load(
     seconds: float = 2.0,
     number: signal.Signals = signal.SIGKILL,
 ) -> Round:
-    """Writes for a while, sends `workload` a signal, writes on until it runs again and a while longer, then checks.
+    """Writes for a while, sends `workload` a signal, writes on, calmer, until it runs again and a while, then checks.
 
     tenant: nobody else's, made ready by `load.prepare`. Raises NotOnceError when an acknowledged call does not count
     exactly once in every service that consumes its events, TimeoutError when the platform does not come back.
@@ -42,6 +42,7 @@ def kill_under_load(
     try:
         _write_on(load, seconds)
         killed = platform.signal(workload, number)
+        load.calm()
         wait_for(lambda: platform.processes().get(workload) not in (None, killed), f"{workload} started again")
         _write_on(load, seconds)
     finally:
