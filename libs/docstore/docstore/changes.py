@@ -2,7 +2,7 @@
 
 The server wakes every waiting change stream for every write of anybody, and each looks whether the write is its own:
 nine streams that wait add half to the processor time of an insert. So who has had nothing to read for a while, on a
-server where much is written, asks twenty times a second instead of waiting there.
+server where much is written, asks ten times a second instead of waiting there.
 """
 
 import time
@@ -19,7 +19,7 @@ from docstore.connection import Row, client
 
 _AWAIT_MS = 700
 """How long one wait at the server lasts: a stop is noticed in between."""
-_REST_S = 0.05
+_REST_S = 0.1
 _SILENCE_S = 1.0
 """Who has read something within this time waits at the server."""
 _CROWD = 100
