@@ -6,6 +6,8 @@ import psutil
 
 from scoring.jobs.spec import JobSpec
 
+CGROUP = Path("/sys/fs/cgroup")
+"""What a container sees of itself."""
 BYTES_PER_PURCHASE = 200
 """At the peak of `divide` and `summarise`, as measured, with ids of 46 characters."""
 
@@ -33,13 +35,18 @@ class TooLargeError(Exception):
         super().__init__(f"RESOURCE_EXHAUSTED: {message}")
 
 
-def available() -> int:
-    """Bytes free for this process, within the limit of its container (cgroup v2)."""
+def available(cgroup: Path = CGROUP) -> int:
+    """Bytes free for this process, within the limit of its container (cgroup v2).
+
+    Files read long ago count as free: the kernel drops their pages as soon as memory is asked for, and the kubelet's
+    working set leaves them out, too.
+    """
     free = int(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     try:
-        if (text := limit.read_text().strip()) != "max":
-            free = min(free, int(text) - int(used.read_text()))
+        if (limit := (cgroup / "memory.max").read_text().strip()) != "max":
+            used = int((cgroup / "memory.current").read_text())
+            told = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+            free = min(free, int(limit) - max(0, used - int(told["inactive_file"])))
     except OSError:
         pass
     return free
