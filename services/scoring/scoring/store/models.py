@@ -73,9 +73,11 @@ class Model(docstore.Aggregate):
     previous: Any = me.StringField()
     """Uid of the champion before it."""
     outcomes: Any = me.ListField(me.DictField())
-    """What happened since, the newest first."""
+    """What happened since, that of the latest instant first."""
     drifts: Any = me.ListField(me.DictField())
-    """How far customers and scores have moved, as the last job measured it."""
+    """How far customers and scores have moved, as the job of the latest instant measured it."""
+    drifts_as_of: Any = docstore.InstantField()
+    """That instant."""
 
     @classmethod
     def upcast(cls, row: Row) -> Row:
@@ -124,6 +126,12 @@ class Model(docstore.Aggregate):
                 hint="champions",
             )
             return [{**row["_id"], "psi": row["psi"], "low": row["low"]} for row in found]
+
+    @property
+    def watched(self) -> list[datetime]:
+        """The latest instants that its outcomes and its drifts are of; none before there are any."""
+        latest = [*(outcome["as_of"] for outcome in self.outcomes[:1]), self.drifts_as_of]
+        return [instant for instant in latest if instant]
 
     @property
     def subject(self) -> str:

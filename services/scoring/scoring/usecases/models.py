@@ -30,19 +30,22 @@ EARLIER_MOST = 2
 Told = Mapping[str, Any]
 
 
-def known(currency: str) -> list[tuple[str, Model]]:
+def known(currency: str, as_of: datetime) -> list[tuple[str, Model]]:
     """The models a job measures, each with its role, the champion first (see `jobs.spec.KnownModel`).
 
     Those in another currency, or not kept whole, are of no use to it.
     """
-    return known_of(LIFETIME_VALUE, lambda model: bool(model.currency == currency))
+    return known_of(LIFETIME_VALUE, as_of, lambda model: bool(model.currency == currency))
 
 
-def known_of(kind: str, usable: Callable[[Model], bool]) -> list[tuple[str, Model]]:
-    """The models of a kind that a job measures, with their roles: those that are `usable` and kept whole."""
+def known_of(kind: str, as_of: datetime, usable: Callable[[Model], bool]) -> list[tuple[str, Model]]:
+    """The models of a kind that a job measures, with their roles: those that are `usable` and kept whole.
+
+    To a job that looks from before what is known of the champion nobody is the one before it: it cannot take it back.
+    """
     champion = Model.in_state(gates.CHAMPION, kind)
     found = [("champion", champion)] if champion else []
-    if champion and champion.previous:
+    if champion and champion.previous and as_of >= max(champion.watched, default=as_of):
         found += [("previous", model) for model in Model.get_many([champion.previous]).values()]
     if challenger := Model.in_state(gates.CHALLENGER, kind):
         found.append(("challenger", challenger))
@@ -196,11 +199,15 @@ def _stand_in_uid(job: ScoringJob) -> str:
 def _note_outcomes(job: ScoringJob, told: Told, board: Mapping[str, Model]) -> None:
     for outcome in told["outcomes"]:
         model = board[_uid(outcome["model"])]
-        model.outcomes = [{**outcome, "job": job.uid, "as_of": job.as_of}, *model.outcomes][:OUTCOMES_MOST]
+        noted = [{**outcome, "job": job.uid, "as_of": job.as_of}, *model.outcomes]
+        model.outcomes = sorted(noted, key=lambda each: each["as_of"], reverse=True)[:OUTCOMES_MOST]
 
 
 def _note_drift(champion: Model, job: ScoringJob, drifts: list[dict[str, Any]]) -> None:
-    champion.drifts = drifts
+    """Older drifts replace nothing; nor do none, which come of too few rows."""
+    if not drifts or (champion.drifts_as_of and champion.drifts_as_of > job.as_of):
+        return
+    champion.drifts, champion.drifts_as_of = drifts, job.as_of
     drifted = [messages.model_drift(drift) for drift in drifts if drift["drifted"]]
     if drifted:
         champion.emit(

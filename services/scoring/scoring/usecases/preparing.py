@@ -32,7 +32,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     """
     given = purchases(job, settings, blobs)
     why = f"it is not in {given['currency']} or was not kept whole"
-    known = released.told(job, models.known(given["currency"]), why)
+    known = released.told(job, models.known(given["currency"], job.as_of), why)
     spec = {
         **given,
         "task": program_task(job),

@@ -14,7 +14,8 @@ def known(settings: ScoringSettings, job: ScoringJob, usable: Callable[[Model], 
 
     Raises FailedPrecondition NO_RELEASED_MODEL where the task takes one and there is none of use.
     """
-    found = released.told(job, models.known_of(job.kind, usable), "features are declared otherwise since it was made")
+    why = "features are declared otherwise since it was made"
+    found = released.told(job, models.known_of(job.kind, job.as_of, usable), why)
     return [known_model(settings, role, model) for role, model in found]
 
 

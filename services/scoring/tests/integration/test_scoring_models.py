@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -62,8 +62,9 @@ def outcome(model: str, weeks: float = 4.0) -> dict[str, Any]:
 def judged(client: Client, store: BlobStore) -> Callable[..., Model]:
     """Has a job end with a model of that state; returns the model that scores."""
 
-    def job(state: str = "CHAMPION", **told: Any) -> Model:
+    def job(state: str = "CHAMPION", as_of: datetime | None = None, **told: Any) -> Model:
         running = begin(client)
+        running.as_of = as_of or running.as_of
         with client.context():
             return end(client, store, running, state, **told)
 
@@ -74,7 +75,7 @@ def begin(client: Client) -> ScoringJob:
     client.CreateScoringJob()
     job = claimed(client)
     with client.context():
-        told = [{"name": model.name, "role": role} for role, model in models.known("USD")]
+        told = [{"name": model.name, "role": role} for role, model in models.known("USD", job.as_of)]
         job.spec = {"models": told}
     return job
 
@@ -165,12 +166,12 @@ def test_one_challenger_stands_beside_the_champion_until_a_later_model_takes_eit
         judged(state)
     assert states(client) == {1: "CHAMPION", 2: "RETIRED", 3: "CHALLENGER", 4: "REJECTED"}
     with client.context():
-        assert [(role, model.number) for role, model in models.known("USD")] == [
+        assert [(role, model.number) for role, model in models.known("USD", clock.now())] == [
             ("champion", 1),
             ("challenger", 3),
             ("earlier", 2),
         ]
-        assert models.known("EUR") == []
+        assert models.known("EUR", clock.now()) == []
     judged()
     assert states(client) == {1: "RETIRED", 2: "RETIRED", 3: "RETIRED", 4: "REJECTED", 5: "CHAMPION"}
 
@@ -233,6 +234,25 @@ def test_an_evaluation_alone_takes_back_what_broke_its_promise_and_makes_no_mode
     (kept,) = client.GetModel(name=second.name).outcomes
     assert kept.scoring_job == job.name
     assert len(events(client, "FeatureDriftDetected")) == 1
+
+
+def test_what_a_later_look_at_earlier_days_finds_replaces_nothing_and_takes_nobody_back(client, judged) -> None:
+    judged()
+    champion = judged()
+    seen = {"outcomes": [outcome(champion.name, 9.0)], "drifts": [DRIFT]}
+    judged("REJECTED", **seen)
+    past = clock.now() - timedelta(days=60)
+    with client.context():
+        assert "previous" not in dict(models.known("USD", past))
+        assert "previous" in dict(models.known("USD", clock.now()))
+    calm = [DRIFT | {"drifted": False, "psi": 0.1}]
+    judged("REJECTED", as_of=past, outcomes=[outcome(champion.name, 1.0)], drifts=calm)
+    judged("REJECTED", drifts=[])  # too few rows tell nothing
+    found = client.GetModel(name=champion.name)
+    assert ([each.weeks for each in found.outcomes], [each.psi for each in found.drifts]) == ([9, 1], [0.4])
+    assert len(events(client, "FeatureDriftDetected")) == 1
+    judged("REJECTED", drifts=calm)
+    assert client.GetModel(name=champion.name).drifts[0].psi == 0.1
 
 
 def test_outcomes_are_kept_newest_first_and_not_for_ever(client, judged) -> None:
