@@ -5,8 +5,10 @@ memory, whose library is several times as large as all the rest of the role that
 """
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pymongo.errors
@@ -31,7 +33,7 @@ Request = scoring_service_pb2.EvaluateLeadScoreRequest
 
 EMPLOYEES_MAX, MESSAGE_MAX = 10_000_000, 5_000
 WAITING_MOST = 8
-"""Of one tenant at a time: each holds a thread of the role that serves."""
+"""Of one process, and of one tenant in all processes: each holds a thread of the role that serves."""
 WAIT_S = 5.0
 LEASE_S = 5.0
 _LOOK_EVERY_S = 0.05
@@ -42,6 +44,7 @@ _NUMBERS = {"employee_count": EMPLOYEES_MAX, "message_length": MESSAGE_MAX}
 _READ = ("uid", "customer", "facts", "score")
 
 logger = logging.getLogger(__name__)
+_waiting = threading.BoundedSemaphore(WAITING_MOST)
 
 
 def evaluate(request: Request) -> lead_score_pb2.LeadScore:
@@ -131,14 +134,27 @@ def _facts(request: Request, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(facts: Row) -> Row:
-    """The question, answered; it is left nowhere. Raises Unavailable NO_RUNNER, FailedPrecondition."""
-    waiting = {"_id": {"$gt": LeadEvaluation.key(""), "$lt": f"{tenancy.tenant()}0"}}
+    """The question, answered; it is left nowhere.
+
+    Raises ResourceExhausted TOO_MANY_EVALUATIONS, Unavailable NO_RUNNER or MODEL_CHANGED, FailedPrecondition.
+    """
+    if not _waiting.acquire(blocking=False):
+        raise _too_many()
+    try:
+        return _asked(facts)
+    finally:
+        _waiting.release()
+
+
+def _asked(facts: Row) -> Row:
+    now = clock.real_now()
+    # Older ones nobody waits for: whoever asked them died.
+    young = {"expire_time": {"$gt": now + KEPT - timedelta(seconds=WAIT_S)}}
+    waiting = {"_id": {"$gt": LeadEvaluation.key(""), "$lt": f"{tenancy.tenant()}0"}, **young}
     if LeadEvaluation.rows().count(waiting, limit=WAITING_MOST) >= WAITING_MOST:
-        problem = f"{WAITING_MOST} such questions wait for their answers already; ask again in a moment."
-        raise ResourceExhausted("TOO_MANY_EVALUATIONS", problem, retry_after_s=1.0)
+        raise _too_many()
     uid = ids.uuid7()
-    now = clock.now()
-    question = {"uid": uid, "facts": facts, "due": now, "expire_time": clock.real_now() + KEPT}
+    question = {"uid": uid, "facts": facts, "due": clock.now(), "expire_time": now + KEPT}
     LeadEvaluation.rows().insert_one(question)
     left = context.current().remaining()
     end = time.monotonic() + (WAIT_S if left is None else min(WAIT_S, left * 0.9))
@@ -156,3 +172,8 @@ def _answer(facts: Row) -> Row:
             time.sleep(_LOOK_EVERY_S)
     finally:
         LeadEvaluation.rows().delete_one({"uid": uid})
+
+
+def _too_many() -> ResourceExhausted:
+    problem = f"{WAITING_MOST} such questions wait for their answers already; ask again in a moment."
+    return ResourceExhausted("TOO_MANY_EVALUATIONS", problem, retry_after_s=1.0)

@@ -2,7 +2,9 @@
 
 import random
 import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -390,11 +392,45 @@ def test_what_if_refuses_by_field_and_waits_no_longer_than_it_says(client, chann
     assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "NO_RUNNER"
     with client.context():
         assert LeadEvaluation.rows().count({}) == 0
-        far = clock.real_now() + timedelta(minutes=1)
-        LeadEvaluation.rows().insert_many({"facts": {}, "expire_time": far} for _ in range(8))
+        ends = clock.real_now() + timedelta(seconds=50)
+        LeadEvaluation.rows().insert_many({"facts": {}, "expire_time": ends} for _ in range(8))
+    assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "NO_RUNNER", "they were given up long ago"
+    with client.context():
+        LeadEvaluation.rows().update_many({"facts": {}}, {"$set": {"expire_time": ends + timedelta(minutes=1)}})
     assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "TOO_MANY_EVALUATIONS"
     with client.context():
         LeadEvaluation.rows().delete_many({"facts": {}})
+
+
+def test_questions_that_nobody_answers_leave_threads_to_all_others(client, channels, monkeypatch) -> None:
+    monkeypatch.setattr(lead_what_if, "WAIT_S", 2.0)
+    with client.context():
+        champion = Model.rows().find_one({"state": gates.CHAMPION, "kind": LEAD_CONVERSION})
+    del champion["_id"], champion["tenant"]
+    tenants = [client, *(Client(*channels, f"t{uuid.uuid4().hex[:12]}") for _ in range(3))]
+    for tenant in tenants[1:]:
+        with tenant.context():
+            Model.rows().insert_one(dict(champion))
+    with ThreadPoolExecutor(32) as pool:
+        asked = [
+            pool.submit(tenant.refused, "EvaluateLeadScore", source="SOURCE_WEB")
+            for tenant in tenants
+            for _ in range(8)
+        ]
+        eventually(lambda: waiting(tenants) >= 8, 10)
+        start = time.monotonic()
+        client.ListLeadScores(page_size=1)
+        assert time.monotonic() - start < 1
+    reasons = Counter(answer.result()[0] for answer in asked)
+    assert reasons == {"NO_RUNNER": 8, "TOO_MANY_EVALUATIONS": 24}
+
+
+def waiting(tenants: list[Client]) -> int:
+    count = 0
+    for tenant in tenants:
+        with tenant.context():
+            count += LeadEvaluation.rows().count({})
+    return count
 
 
 def test_without_a_word_of_its_facts_a_lead_is_left_alone(client, hear, score) -> None:
