@@ -17,7 +17,7 @@ from pymongo import UpdateOne
 
 import docstore
 from chassis import clock, ids, tenancy
-from chassis.errors import FailedPrecondition, RapportError, Unavailable
+from chassis.errors import Aborted, FailedPrecondition, Unavailable
 from docstore import Row, aliases, leases
 from docstore.blobs import BlobStore
 from eventing import tombstones
@@ -102,7 +102,8 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
         logger.warning("customers who bought wait: %s", error.reason)
         pause_s = _SILENT_S if isinstance(error, Unavailable) else _PURPOSELESS_S
         return True
-    except (pymongo.errors.PyMongoError, RapportError):
+    except (pymongo.errors.PyMongoError, Aborted):
+        # What passes by itself is tried again at once.
         raise
     except Exception:
         pause_s = _FAILED_S

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 import docstore
-from chassis import ids
+from chassis import clock, ids
 from docstore.aliases import AliasChange
 from scoring.domain import gates
 from scoring.models import artefact
 from scoring.settings import ScoringSettings
-from scoring.store import Model, PurchaseHistory, PurchaseNews, Score
+from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, ScoreKeeper, histories
+from scoring.store.features import manifest_files, subject_of
 from scoring.usecases import erasing, flushing, people, rescoring
 
 from . import left_models
@@ -236,3 +237,21 @@ def test_nothing_is_kept_of_who_is_merged_with_somebody_who_objects(client, at, 
         docstore.in_transaction(lambda: people.object_to_profiling(bert, "consents/c", T0))
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
         assert PurchaseHistory.rows().count({}) == 0
+
+
+def test_a_tenant_whose_file_is_gone_is_looked_at_again_after_a_while(client, at, scorer, settings, store) -> None:
+    at(T0)
+    anna = customer()
+    client.buys(anna, 5)
+    with client.context():
+        assert flushing.flush(settings, store)
+        for file in manifest_files():
+            store.delete(subject_of(file["bucket"]), file["name"])
+        histories.ask([anna], T0)
+    rescoring.rescore_due(settings, store)
+    with client.context():
+        (keeper,) = ScoreKeeper.rows().find({})
+        # Else the tests that follow look at this tenant, too.
+        PurchaseHistory.rows().delete_many({})
+    pause_s = (keeper["lease"]["until"] - clock.real_now()).total_seconds()
+    assert 5 < pause_s <= 10
