@@ -11,6 +11,7 @@ from chassis import money
 from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
+from scoring.domain import churn_rules
 from scoring.domain.histories import DAY_MS, Convert, History
 from scoring.store import Model
 from scoring.usecases import histories, lead_scoring, risk_rows, score_rows
@@ -18,6 +19,8 @@ from scoring.usecases import histories, lead_scoring, risk_rows, score_rows
 if TYPE_CHECKING:
     from scoring.models.churn import Customers
     from scoring.models.propensity import Propensity
+
+_UNTOLD = "risks of leaving of one tenant cannot be told"
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +58,8 @@ def risks(
 ) -> dict[str, Row | None]:
     """Risks of leaving of the customers whose purchases of the last year are known; None of whom bought nothing then.
 
-    convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read: that is logged, and the
-    other scores do not wait for it.
+    convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read, or is of features that
+    are declared otherwise now: that is logged, and the other scores do not wait for it.
     """
     known = {name: history for name, history in bought.items() if history.recent is not None}
     model = _model(scorer, blobs) if known else None
@@ -70,7 +73,11 @@ def risks(
     found: dict[str, Row | None] = dict.fromkeys(known)
     if not len(codes):
         return found
-    told = churn.told(model, customers.table(at, codes))
+    try:
+        told = churn.told(model, customers.table(at, codes))
+    except Exception:
+        logger.exception(_UNTOLD)
+        return {}
     origin = risk_rows.origin(scorer, now)
     names = list(known)
     for place, code in enumerate(codes.tolist()):
@@ -101,9 +108,14 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
 
 def _model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
     try:
-        return lead_scoring.loaded(Model.get(scorer["model"]), blobs)
+        model = Model.get(scorer["model"])
+        if dict(model.features) != churn_rules.VERSIONS:
+            # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.
+            logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
+            return None
+        return lead_scoring.loaded(model, blobs)
     except pymongo.errors.PyMongoError:
         raise
     except Exception:
-        logger.exception("risks of leaving of one tenant cannot be told")
+        logger.exception(_UNTOLD)
         return None

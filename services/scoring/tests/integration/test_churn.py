@@ -4,6 +4,7 @@ import random
 import threading
 import uuid
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -456,6 +457,37 @@ def test_a_model_of_churn_that_cannot_be_read_keeps_no_score_waiting(client, set
     assert found.as_of.ToDatetime(UTC) == AS_OF + timedelta(days=4)
     assert found.churn_risk.score_time == scores.churn_risk.score_time
     assert found.churn_risk.next_refresh_time == found.as_of, "a job is due"
+
+
+@pytest.mark.parametrize("otherwise", ["another version", "one less", "a column less"])
+def test_a_model_of_other_features_tells_no_risk_and_keeps_no_score_waiting(
+    client, settings, store, at, monkeypatch, otherwise
+) -> None:
+    now = AS_OF + timedelta(days=4, hours=1)
+    at(now)
+    left_models.leave_scorer(client)
+    (name, scores), *_ = with_risk(client).items()
+    client.buys(name, 123)
+    with client.context():
+        model = Model.in_state("CHAMPION", "CHURN")
+        features = dict(model.features)
+        other = {feature: version for feature, version in features.items() if feature != "revenue_30d"}
+        if otherwise == "another version":
+            other["revenue_30d"] = 2
+        if otherwise == "a column less":
+            loaded = lead_scoring.loaded(model, store)
+            cut = replace(loaded, classifier=replace(loaded.classifier, columns=loaded.classifier.columns[1:]))
+            monkeypatch.setattr(lead_scoring, "loaded", lambda *_: cut)
+            other = features
+        Model.rows().update_one({"uid": model.uid}, {"$set": {"features": other}})
+        try:
+            rescored(client, settings, store)
+        finally:
+            Model.rows().update_one({"uid": model.uid}, {"$set": {"features": features}})
+    found = client.scored()[name]
+    assert found.as_of.ToDatetime(UTC) == now, "the lifetime value is new"
+    assert found.churn_risk.score_time == scores.churn_risk.score_time
+    assert found.churn_risk.next_refresh_time.ToDatetime(UTC) == now, "a job is due"
 
 
 def test_a_job_leaves_risks_that_know_later_purchases_to_be_made_anew(client, settings, store, at) -> None:
