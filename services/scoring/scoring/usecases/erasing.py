@@ -32,6 +32,7 @@ from scoring.usecases import (
     running,
     signals,
 )
+from scoring.usecases.flushing import LeaseLost
 
 
 def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> Items:
@@ -69,20 +70,27 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
 
 def _erase_from_files(customers: Collection[str], settings: ScoringSettings, blobs: BlobStore) -> Counter[str]:
     """Erases purchases, their lines and other events, on the stage and in files; returns how many of each kind."""
-    buckets = {bucket_of(customer) for customer in customers}
     with flushing.writing(settings) as leased:
         if leased is None:
             raise Unavailable("FILES_BUSY", "Another process writes the purchases; this is tried again.")
-        # Here nobody has staged rows in hand: a flush that lost its lease cannot name its files.
-        staged = {"staged": True, "customer": {"$in": list(customers)}}
-        removed = _write_anew(leased, buckets, customers, blobs)
-        lines = StagedPurchase.rows().find(staged, {"lines.quantity": 1}, hint="staged")
-        removed[ORDER_LINES] += sum(len(row.get("lines") or ()) for row in lines)
-        removed[ACTIVITY] += activity.forget(customers)
-        removed[PURCHASES] += StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
-        _settle_jobs(customers, blobs)
-        for bucket in buckets:
-            _delete_unnamed(bucket, blobs)
+        try:
+            return _erase_while_leased(leased, customers, blobs)
+        except LeaseLost as error:
+            raise Unavailable("FILES_BUSY", "Another process took over the files; this is tried again.") from error
+
+
+def _erase_while_leased(leased: Row, customers: Collection[str], blobs: BlobStore) -> Counter[str]:
+    buckets = {bucket_of(customer) for customer in customers}
+    # Here nobody has staged rows in hand: a flush that lost its lease cannot name its files.
+    staged = {"staged": True, "customer": {"$in": list(customers)}}
+    removed = _write_anew(leased, buckets, customers, blobs)
+    lines = StagedPurchase.rows().find(staged, {"lines.quantity": 1}, hint="staged")
+    removed[ORDER_LINES] += sum(len(row.get("lines") or ()) for row in lines)
+    removed[ACTIVITY] += activity.forget(customers)
+    removed[PURCHASES] += StagedPurchase.rows().delete_many(staged, hint="staged").deleted_count
+    _settle_jobs(customers, leased, blobs)
+    for bucket in buckets:
+        _delete_unnamed(bucket, leased, blobs)
     return removed
 
 
@@ -95,8 +103,7 @@ def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str
         for file in head.files:
             subject, rest = subject_of(file["bucket"], kind), None
             if file["bucket"] in buckets:
-                if not flushing.goes_on_writing(leased):
-                    raise Unavailable("FILES_BUSY", "Another process took over the files; this is tried again.")
+                flushing.prolong(leased)
                 with blobs.open(subject, file["name"]) as opened:
                     rest = parquet.without(opened, customers)
             if rest is None:
@@ -114,38 +121,43 @@ def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str
     return removed
 
 
-def _delete_unnamed(bucket: int, blobs: BlobStore) -> None:
-    """Deletes the bucket's files that no manifest names, and what killed writers left; only while writing."""
-    named = named_files()
+def _delete_unnamed(bucket: int, leased: Row, blobs: BlobStore) -> None:
+    """Deletes the bucket's files that no manifest names, and what killed writers left. Raises LeaseLost.
+
+    Not those made since the lease was claimed: whoever took it over meanwhile is about to name them. An unfinished
+    file of theirs may go; they fail then before they name it, and write it again.
+    """
+    flushing.prolong(leased)
+    named, begun = named_files(), ids.time_of(leased["lease"]["token"])
     for subject in (subject_of(bucket, kind) for kind in FILE_KINDS):
         for name in blobs.list(subject):
-            if name not in named:
+            if name not in named and ids.time_of(name.removesuffix(".parquet")) < begun:
                 blobs.delete(subject, name)
         blobs.delete_unfinished(subject)
 
 
-def _settle_jobs(customers: Collection[str], blobs: BlobStore) -> None:
-    """Removes the people from the files of jobs, and from the results that are kept. Raises Unavailable JOB_READS."""
+def _settle_jobs(customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    """Removes the people from the files of jobs, and from the results that are kept.
+
+    Raises Unavailable JOB_READS, and LeaseLost.
+    """
     while running.remove_files(blobs):
-        continue
+        flushing.prolong(leased)
     kept_results.begin_parked_anew(blobs)
     for job in ScoringJob.find({"result_until": {"$exists": True}}):
-        kept_results.take_out(job, customers, blobs)
+        kept_results.take_out(job, customers, leased, blobs)
     for job in ScoringJob.find(ACTIVE | {"files": True}):
         if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
             raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")
         if job.phase == COMPUTING:
             continue
+        flushing.prolong(leased)
         for name in _parquet_files(blobs, job.subject):
             blobs.delete(job.subject, name)  # who is left out, and aliases: computing is over
         if job.kind == FEATURE_TABLES:
-            kept_results.take_out(job, customers, blobs)
-            continue
-        for name in kept_results.files_of(job, customers, blobs):
-            with blobs.open(job.result_subject, name) as opened:
-                content = parquet.nameless(opened, customers)
-            if content is not None:
-                blobs.put(job.result_subject, name, content)
+            kept_results.take_out(job, customers, leased, blobs)
+        else:
+            kept_results.take_names(job, customers, leased, blobs)
 
 
 def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:

@@ -127,6 +127,12 @@ def goes_on_writing(leased: Row) -> bool:
     return leases.renew(FeatureManifest.rows(), leased, _LEASE_S)
 
 
+def prolong(leased: Row) -> None:
+    """Prolongs what `writing` gave. Raises LeaseLost when somebody else writes now."""
+    if not goes_on_writing(leased):
+        raise LeaseLost
+
+
 def heads(leased: Row) -> dict[str, Head]:
     """The tenant's files by kind. Raises LeaseLost."""
     rows = FeatureManifest.rows()

@@ -4,9 +4,10 @@ Who was erased goes with the erasure, who objects to profiling within a minute. 
 gives: two who write a file anew at once would each bring back whom the other took out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import BinaryIO
 
-from docstore import aliases, batches
+from docstore import Row, aliases, batches
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
@@ -18,6 +19,9 @@ from scoring.usecases import flushing
 
 _OBJECTIONS_AT_ONCE = 1_000
 _PARKED_AT_ONCE = 100
+
+_Change = Callable[[BinaryIO, Collection[str]], bytes | None]
+"""Makes a file without some people; None when none of them is in it."""
 
 
 def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
@@ -38,23 +42,34 @@ def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
         for job in _kept():
             if not flushing.goes_on_writing(leased):
                 return 0
-            take_out(job, names, blobs)
+            take_out(job, names, leased, blobs)
     Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"results_due": ""}})
     return len(rows)
 
 
-def take_out(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> None:
-    """Takes people (resource names) out of the files that a job that has ended wrote."""
-    for name in files_of(job, customers, blobs):
+def take_out(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    """Takes people (resource names) out of the files that a job that has ended wrote. Raises LeaseLost."""
+    _write_anew(parquet.others, job, customers, leased, blobs)
+
+
+def take_names(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    """Takes the names of people out of the files that a job stores from: their rows stay. Raises LeaseLost."""
+    _write_anew(parquet.nameless, job, customers, leased, blobs)
+
+
+def _write_anew(change: _Change, job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    for name in _files_of(job, customers, blobs):
+        flushing.prolong(leased)
         with blobs.open(job.result_subject, name) as opened:
-            others = parquet.others(opened, customers)
-        if others is not None:
-            blobs.put(job.result_subject, name, others)
+            content = change(opened, customers)
+        if content is not None:
+            flushing.prolong(leased)  # another may have written the file anew since it was read
+            blobs.put(job.result_subject, name, content)
     if not ScoringJob.find({"uid": job.uid, "$or": [{"files": True}, {"result_until": {"$exists": True}}]}, limit=1):
         blobs.delete_subject(job.subject)  # its time ended meanwhile
 
 
-def files_of(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> list[str]:
+def _files_of(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> list[str]:
     """Names of the files in a job's result that may tell of these customers."""
     endings: tuple[str, ...] = (".parquet",)
     if job.kind == FEATURE_TABLES:

@@ -1,12 +1,23 @@
-"""Who objects leaves the results that jobs keep: not while a job is at work, nor beside whoever writes files."""
+"""Who objects leaves the results that jobs keep; who writes files anew stops when another process took them over."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from datetime import timedelta
+
+import pytest
 
 import docstore
+from chassis import clock
+from chassis.errors import Unavailable
 from docstore import batches, explain
 from docstore.aliases import AliasChange
 from scoring import parquet
-from scoring.store import Objection, ScoringJob
+from scoring.domain.buckets import bucket_of
+from scoring.store import FeatureManifest, Objection, ScoringJob
+from scoring.store.features import PURCHASES, manifest_files, subject_of
 from scoring.store.jobs import PREPARING
-from scoring.usecases import flushing, kept_results, people, running
+from scoring.usecases import erasing, flushing, kept_results, people, running
 from scoring.usecases.flushing import writing
 
 from .conftest import START, customer
@@ -85,3 +96,59 @@ def test_it_goes_on_where_another_took_over_and_leaves_nothing_of_a_result_whose
         assert kept_results.take_out_objecting(settings, store) == 1
         assert store.list(job.result_subject) == []
         explain.assert_indexed(Objection, {"results_due": True}, limit=10, max_keys=2)
+
+
+def expire() -> None:
+    """The lease of the tenant's files ends, as after a long pause of whoever holds it."""
+    until = clock.real_now() - timedelta(seconds=1)
+    FeatureManifest.rows().update_one({"uid": PURCHASES}, {"$set": {"lease.until": until}})
+
+
+@pytest.mark.parametrize(
+    ("place", "ends"),
+    [("_settle_jobs", pytest.raises(Unavailable, match="took over")), ("named_files", nullcontext())],
+    ids=["before it deletes", "while it deletes"],
+)
+def test_an_erasure_that_loses_the_files_deletes_nothing_that_the_next_writer_names(
+    client, settings, store, monkeypatch, place, ends
+) -> None:
+    gone = customer()
+    stays = next(name for name in iter(customer, "") if bucket_of(name) == bucket_of(gone))
+    client.buys(gone, 1)
+    with client.context():
+        flushing.flush(settings, store)
+    client.buys(stays, 2)
+    written, erased = threading.Event(), threading.Event()
+    real, commit = getattr(erasing, place), flushing._commit
+
+    def flush() -> int | None:
+        with client.context():
+            return flushing.flush(settings, store)
+
+    def commits_late(*arguments):
+        written.set()
+        assert erased.wait(20)
+        commit(*arguments)
+
+    with ThreadPoolExecutor(1) as other:
+        flushed = []
+
+        def pauses(*arguments):
+            found = real(*arguments)
+            expire()
+            flushed.append(other.submit(flush))
+            assert written.wait(20)
+            return found
+
+        monkeypatch.setattr(erasing, place, pauses)
+        monkeypatch.setattr(flushing, "_commit", commits_late)
+        try:
+            with client.context(), ends:
+                erasing.erase([gone], settings, store)
+        finally:
+            erased.set()
+        assert [each.result() for each in flushed] == [1]
+    with client.context():
+        (file,) = manifest_files()
+        with store.open(subject_of(file["bucket"]), file["name"]) as opened:
+            assert [row["customer"] for rows in parquet.chunks(opened, 9) for row in rows] == [stays]
