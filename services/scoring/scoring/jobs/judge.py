@@ -194,8 +194,12 @@ def _of_mean_rates(fitted: Fitted, standing: Known | None) -> gates.Verdict:
 
 
 def _fall(champion: Known | None, previous: Known | None, lived: dict[str, Rows]) -> dict[str, Any]:
-    """Whether the champion goes back to the model before it, and why."""
-    rows = lived.get(champion.name) if champion else None
+    """Whether the champion goes back to the model before it, and why.
+
+    Purchases that one of the two was fitted to would flatter it: those count that followed the later one's day.
+    """
+    later = max((each for each in (champion, previous) if each), key=lambda each: each.day, default=None)
+    rows = lived.get(later.name) if later else None
     promised = champion.promised(round(rows.weeks * DAYS_PER_WEEK)) if champion and rows else None
     if champion is None or rows is None or promised is None or not _enough(rows, champion):
         return {"falls": False, "message": ""}

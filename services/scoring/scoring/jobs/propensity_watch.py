@@ -64,14 +64,20 @@ def watch(data: Labelled, current: Current, horizon_days: int, known: Sequence[K
     champion, previous = of_role.get("champion"), of_role.get("previous")
     lived = {each.name: new for each in known if _tells(new := since(data, each.model))}
     outcomes = tuple(_outcome(each, lived[each.name], horizon_days) for each in known if each.name in lived)
-    falls, message = False, ""
-    if champion is not None and champion.name in lived and champion.model.promised is not None:
-        new = lived[champion.name]
-        before = _error(new, previous.model, horizon_days).value if previous else None
-        falls, message = gates.roll_back(_error(new, champion.model, horizon_days), champion.model.promised, before)
+    falls, message = _fall(data, champion, previous, horizon_days) if champion else (False, "")
     standing = previous if falls else champion
     drifts = _drifts(standing.model, current.since(standing.model.newest)) if standing else ()
     return Watched(outcomes, tuple(drifts), falls, message, champion, standing)
+
+
+def _fall(data: Labelled, champion: Known, previous: Known | None, horizon_days: int) -> tuple[bool, str]:
+    """Whether the champion goes, and why. Rows that one of the two has learned from would flatter it."""
+    newest = max((champion, previous or champion), key=lambda each: each.model.newest)
+    new, promised = since(data, newest.model), champion.model.promised
+    if promised is None or not _tells(new):
+        return False, ""
+    before = _error(new, previous.model, horizon_days).value if previous else None
+    return gates.roll_back(_error(new, champion.model, horizon_days), promised, before)
 
 
 def since(data: Labelled, model: Propensity) -> Labelled:

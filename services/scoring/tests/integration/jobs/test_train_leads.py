@@ -3,10 +3,12 @@
 import hashlib
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scoring import parquet
@@ -14,7 +16,9 @@ from scoring.jobs import memory, train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Reporter
+from scoring.jobs.propensity_watch import Current, Known, Watched, watch
 from scoring.jobs.spec import LeadJobSpec
+from scoring.models import propensity
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -146,3 +150,21 @@ def test_a_champion_that_no_longer_tells_leads_apart_gives_way_to_the_one_before
     drifts = {drift["feature"]: drift["drifted"] for drift in steady["judgement"]["drifts"]}
     assert drifts.keys() == {*train_leads.PURPOSE.features, "probability"}
     assert not any(drifts.values())
+
+
+def test_a_champion_is_not_held_against_a_model_that_has_learned_from_what_happened_since(fallen_leads) -> None:
+    """As when somebody promotes an older model: the one before it knows the leads that it fails on."""
+    folder, _ = fallen_leads
+    data = train_leads._leads(train_leads._rows(str(folder / "three" / "leads.parquet")))
+    champion, before = (
+        propensity.load(json.loads((folder / name).read_text())) for name in ("two/champion.json", "one/previous.json")
+    )
+    current = Current(data.table.take(np.arange(0)), data.dates[:0])
+
+    def watched(newest: int) -> Watched:
+        one = Known("models/one", "previous", replace(before, newest=newest))
+        return watch(data, current, 30, [Known("models/two", "champion", champion), one])
+
+    for newest, falls in ((before.newest, True), (int(data.dates.max().astype(np.int64)), False)):
+        found = watched(newest)
+        assert (found.outcomes[0]["degraded"], found.falls) == (True, falls)
