@@ -15,6 +15,8 @@ from scoring.features.rates import DayRates, RatesUnusableError
 
 LOOK_EVERY_S = 10.0
 """How often it is looked whether the table has changed."""
+READ_EVERY_S = 600.0
+"""How often it is read anew from a web server that does not tell when it changed."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def to(currency: str, url: str | None, home: str) -> Convert:
 
 
 def _current(url: str) -> DayRates:
-    """The table, at most LOOK_EVERY_S old; the one before while the new one is of no use."""
+    """The table, at most LOOK_EVERY_S old, or READ_EVERY_S; the one before while the new one is of no use."""
     global _table
     # Here: only whoever converts needs what jobs read files with.
     from scoring.jobs import day_rates
@@ -80,6 +82,11 @@ def _state(url: str) -> str:
     try:
         files, path = fsspec.core.url_to_fs(url)
         files.invalidate_cache()
-        return str(files.ukey(path))
+        if fsspec.utils.get_protocol(url) not in ("http", "https"):
+            return str(files.ukey(path))
+        # There fsspec takes files for unchanging.
+        told = files.info(path)
+        marks = [told.get(name) for name in ("ETag", "Last-Modified")]
+        return str((*marks, told["size"], None if any(marks) else time.monotonic() // READ_EVERY_S))
     except OSError as error:
         raise RatesUnusableError(f"{url} cannot be read: {type(error).__name__}") from error
