@@ -1,7 +1,7 @@
 """Parquet files of purchases, customers and scores. pyarrow is loaded on first use: most roles never need it."""
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -230,17 +230,9 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
 
 def others(file: BinaryIO, customers: Collection[str]) -> bytes | None:
     """A file of scores without those of some customers; None when it has none of them."""
-    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    table = pq.read_table(file)
-    there = pc.is_in(table.column("customer"), value_set=pa.array(sorted(customers), pa.string()))
-    if not pc.any(there).as_py():
-        return None
-    out = io.BytesIO()
-    pq.write_table(table.filter(pc.invert(there)), out, compression="zstd")
-    return out.getvalue()
+    return _changed(file, customers, lambda batch, there: batch.filter(pc.invert(there)))
 
 
 def nameless(file: BinaryIO, customers: Collection[str]) -> bytes | None:
@@ -248,15 +240,33 @@ def nameless(file: BinaryIO, customers: Collection[str]) -> bytes | None:
 
     Every row stays where it is: chunks of the file are counted.
     """
+    import pyarrow.compute as pc
+
+    def without_names(batch: Any, there: Any) -> Any:
+        place = batch.schema.get_field_index("customer")
+        return batch.set_column(place, batch.schema.field(place), pc.if_else(there, "", batch.column(place)))
+
+    return _changed(file, customers, without_names)
+
+
+def _changed(file: BinaryIO, customers: Collection[str], change: Callable[[Any, Any], Any]) -> bytes | None:
+    """A file with `change(batch, which of its rows are of the customers)`, part by part; None when it has no such row.
+
+    Most files have none: they are not read but for the names.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file)
-    there = pc.is_in(table.column("customer"), value_set=pa.array(sorted(customers), pa.string()))
-    if not pc.any(there).as_py():
+    wanted = pa.array(sorted(customers), pa.string())
+    opened = pq.ParquetFile(file)
+    names = opened.iter_batches(columns=["customer"])
+    if not any(pc.any(pc.is_in(batch.column("customer"), value_set=wanted)).as_py() for batch in names):
         return None
-    names = pc.if_else(there, "", table.column("customer"))
     out = io.BytesIO()
-    pq.write_table(table.set_column(table.column_names.index("customer"), "customer", names), out, compression="zstd")
+    with pq.ParquetWriter(out, opened.schema_arrow, compression="zstd") as writer:
+        for batch in opened.iter_batches():
+            changed = change(batch, pc.is_in(batch.column("customer"), value_set=wanted))
+            if len(changed):
+                writer.write_batch(changed)
     return out.getvalue()

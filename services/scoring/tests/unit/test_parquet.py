@@ -3,7 +3,9 @@
 import io
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from scoring import parquet
 
@@ -24,3 +26,38 @@ def test_events_without_amounts_stay_when_another_person_goes():
     assert (rest.rows, rest.removed) == (2, 1)
     assert rest.currencies == {"EUR": {"rows": 1, "amount_minor": -500}}
     assert pq.read_table(io.BytesIO(rest.content)).column("customer").to_pylist() == [BOB, BOB]
+
+
+@pytest.mark.parametrize(
+    ("change", "left"), [(parquet.others, ["0", "2"]), (parquet.nameless, ["0", "", "2"])], ids=["others", "nameless"]
+)
+def test_a_result_is_read_whole_by_parts_and_only_when_somebody_is_in_it(monkeypatch, change, left):
+    group = 70_000  # more than is in hand at once
+    schema = pa.schema({"customer": pa.string(), "value": pa.float64()}, metadata={b"made": b"here"})
+    whole = io.BytesIO()
+    with pq.ParquetWriter(whole, schema) as writer:
+        for name in ("0", "1", "2"):
+            writer.write_table(pa.table([[name] * group, [float(name)] * group], schema=schema))
+    read = []
+
+    class Watched(pq.ParquetFile):
+        def iter_batches(self, *args, columns=None, **named):
+            for batch in super().iter_batches(*args, columns=columns, **named):
+                read.append((columns, len(batch)))
+                yield batch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pq, "ParquetFile", Watched)
+        patched.setattr(pq, "read_table", None)
+        assert change(whole, ["9"]) is None
+        assert {columns and tuple(columns) for columns, _ in read} == {("customer",)}
+        assert sum(rows for _, rows in read) == 3 * group
+        read.clear()
+        content = change(whole, ["1"])
+    assert max(rows for _, rows in read) <= group
+    found = pq.read_table(io.BytesIO(content))
+    assert found.schema.equals(schema, check_metadata=True)
+    names = found.column("customer").to_pylist()
+    assert [names[place] for place in range(0, len(names), group)] == left
+    assert (len(set(names)), len(names)) == (len(left), group * len(left))
+    assert found.column("value").to_pylist()[-1] == 2.0
