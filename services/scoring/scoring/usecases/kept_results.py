@@ -16,6 +16,7 @@ from scoring.store import Objection, ScoringJob
 from scoring.store.jobs import ACTIVE, FEATURE_TABLES, PREPARING, SUCCEEDED
 from scoring.store.objections import profiles
 from scoring.usecases import flushing
+from scoring.usecases.flushing import LeaseLost
 
 _OBJECTIONS_AT_ONCE = 1_000
 _PARKED_AT_ONCE = 100
@@ -38,12 +39,14 @@ def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
     with flushing.writing(settings) as leased:
         if leased is None:
             return 0
-        begin_parked_anew(blobs)
-        for job in _kept():
-            if not flushing.goes_on_writing(leased):
-                return 0
-            take_out(job, names, leased, blobs)
-    Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"results_due": ""}})
+        try:
+            begin_parked_anew(blobs)
+            for job in _kept():
+                take_out(job, names, leased, blobs)
+            flushing.prolong(leased)  # what was put last counts only if nobody else had the files then
+        except LeaseLost:
+            return 0
+        Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"results_due": ""}})
     return len(rows)
 
 

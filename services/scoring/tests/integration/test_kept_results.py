@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from chassis import clock
 from chassis.errors import Unavailable
 from docstore import batches, explain
 from docstore.aliases import AliasChange
+from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.store import FeatureManifest, Objection, ScoringJob
@@ -102,6 +103,32 @@ def expire() -> None:
     """The lease of the tenant's files ends, as after a long pause of whoever holds it."""
     until = clock.real_now() - timedelta(seconds=1)
     FeatureManifest.rows().update_one({"uid": PURCHASES}, {"$set": {"lease.until": until}})
+
+
+@pytest.mark.parametrize("after", [1, 2], ids=["between two files", "after the last job"])
+def test_who_lost_the_files_puts_nothing_more_and_the_mark_stays(client, settings, store, monkeypatch, after) -> None:
+    objects, stays = customer(), customer()
+    with client.context():
+        job = planted(store, "ended", [objects, stays], **DONE)
+        store.put(job.result_subject, "scores-0001.parquet", store.get(job.result_subject, "scores-0000.parquet"))
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        put, done = BlobStore.put, []
+
+        def takes_over(store, *arguments):
+            """Another process has the files once this one put so many."""
+            done.append(put(store, *arguments))
+            if len(done) == after:
+                expire()
+                stack.enter_context(writing(settings))
+            return done[-1]
+
+        with ExitStack() as stack:
+            monkeypatch.setattr(BlobStore, "put", takes_over)
+            assert kept_results.take_out_objecting(settings, store) == 0
+        assert len(done) == after
+        assert Objection.rows().count({"results_due": True}) == 1
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert left(store, job) == {stays}
 
 
 @pytest.mark.parametrize(
