@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 def loaded(model: Model, blobs: BlobStore) -> "Propensity":
     """The model of that document of the current tenant; from memory but for the first time.
 
-    Raises Internal MODEL_DAMAGED.
+    Raises NotFound, Internal MODEL_DAMAGED or MODEL_UNREADABLE; whatever else comes of the blob store may pass.
     """
     return _loaded(blobs, tenancy.tenant(), model.subject, model.artefact_sha256)
 
@@ -73,7 +73,10 @@ def _loaded(blobs: BlobStore, _tenant: str, subject: str, sha256: str) -> "Prope
     body = blobs.get(subject, ARTEFACT)
     if hashlib.sha256(body).hexdigest() != sha256:
         raise Internal("MODEL_DAMAGED", f"The stored form of {subject} is not what was stored.")
-    return propensity.load(json.loads(body))
+    try:
+        return propensity.load(json.loads(body))
+    except Exception as error:
+        raise Internal("MODEL_UNREADABLE", f"This version cannot read the stored form of {subject}.") from error
 
 
 def warm_up() -> None:
@@ -123,10 +126,10 @@ def scan(settings: ScoringSettings, blobs: BlobStore) -> int:
     return count
 
 
-def scanned() -> tuple[bool, int]:
-    """Whether the current tenant's leads are all scored by its champion, and how many have a new score."""
-    row = LeadScan.rows().find_one({"uid": SCAN}, {"due": 1, "scored": 1})
-    return (True, 0) if row is None else (row.get("due") is None, row.get("scored", 0))
+def scanned() -> tuple[bool, int, str]:
+    """Whether the current tenant's leads are all scored by its champion, how many, and which was looked at last."""
+    row = LeadScan.rows().find_one({"uid": SCAN}, {"due": 1, "scored": 1, "after": 1})
+    return (True, 0, "") if row is None else (row.get("due") is None, row.get("scored", 0), row["after"])
 
 
 def waiting() -> int:

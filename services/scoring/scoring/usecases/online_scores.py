@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pymongo.errors
 
 from chassis import money
+from chassis.errors import RapportError
 from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
@@ -55,14 +56,24 @@ def risks(
     now: datetime,
     decided: Mapping[str, Decision],
     blobs: BlobStore,
-) -> dict[str, Row | None]:
+) -> dict[str, Row | None] | None:
     """Risks of leaving of the customers whose purchases of the last year are known; None of whom bought nothing then.
 
     convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read, or is of features that
-    are declared otherwise now: that is logged, and the other scores do not wait for it.
+    are declared otherwise now: that is logged, and the other scores do not wait for it. None of all where the model can
+    be asked for again, as when the blob store did not answer.
     """
     known = {name: history for name, history in bought.items() if history.recent is not None}
-    model = _model(scorer, blobs) if known else None
+    try:
+        model = _model(scorer, blobs) if known else None
+    except pymongo.errors.PyMongoError:
+        raise
+    except RapportError:
+        logger.exception(_UNTOLD)
+        return {}
+    except Exception as error:  # noqa: BLE001 - each kind of store fails by errors of its own
+        logger.warning("risks of leaving of one tenant wait for their model: %s", type(error).__name__)
+        return None
     if model is None:
         return {}
     from scoring.models import churn
@@ -107,15 +118,9 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
 
 
 def _model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
-    try:
-        model = Model.get(scorer["model"])
-        if dict(model.features) != churn_rules.VERSIONS:
-            # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.
-            logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
-            return None
-        return lead_scoring.loaded(model, blobs)
-    except pymongo.errors.PyMongoError:
-        raise
-    except Exception:
-        logger.exception(_UNTOLD)
+    model = Model.get(scorer["model"])
+    if dict(model.features) != churn_rules.VERSIONS:
+        # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.
+        logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
         return None
+    return lead_scoring.loaded(model, blobs)

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 
 import pymongo.errors
@@ -44,7 +44,7 @@ _SILENT_S = 1.0
 _PURPOSELESS_S = 60.0
 """The same while there is no purpose to ask consent about."""
 _FAILED_S = 10.0
-"""The same after anything else went wrong, such as a file that cannot be read."""
+"""The same after anything else went wrong, such as a file that cannot be read; and customers without their risk."""
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +169,7 @@ class _Wave:
     risk_origin: RiskOrigin | None
     scores: Mapping[str, Row]
     risks: Mapping[str, Row | None]
+    again: datetime | None
     unknown: set[str]
     histories: Mapping[str, History]
     stored: Mapping[str, History]
@@ -206,6 +207,7 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
     def rates(scorer: Row) -> Convert:
         return current_rates.to(scorer["currency"], settings.day_rates_url, currency)
 
+    risks = online_scores.risks(whole, risk_scorer, rates(risk_scorer), now, decided, blobs) if risk_scorer else {}
     wave = _Wave(
         asked=asked,
         members=members,
@@ -213,7 +215,8 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
         origin=score_rows.origin(scorer, now) if scorer else None,
         risk_origin=risk_rows.origin(risk_scorer, now) if risk_scorer else None,
         scores=online_scores.scores(whole, scorer, rates(scorer), now, decided) if scorer else {},
-        risks=online_scores.risks(whole, risk_scorer, rates(risk_scorer), now, decided, blobs) if risk_scorer else {},
+        risks=risks or {},
+        again=now + timedelta(seconds=_FAILED_S) if risks is None else None,
         unknown=unknown,
         histories=grown,
         stored=known,
@@ -286,10 +289,13 @@ def _settle(wave: _Wave, people: Collection[str]) -> None:
             continue
         held = {"uid": uid_of(name), **({"asked": calls[name]} if name in calls else {})}
         changes = history.to_row() if name in wave.stored and history != wave.stored[name] else {}
-        if history.later:
-            changes["due"] = histories.instant(history.later[0].time)
+        dues = [histories.instant(later.time) for later in history.later[:1]]
+        if wave.again and name in calls:
+            dues.append(wave.again)
+        if dues:
+            changes["due"] = min(dues)
         update: Row = {"$set": changes} if changes else {}
-        if not history.later:
+        if not dues:
             update["$unset"] = {"due": ""}
         operations.append(UpdateOne(held, update))
     PurchaseHistory.rows().bulk_write(operations)

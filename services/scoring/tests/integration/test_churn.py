@@ -17,7 +17,7 @@ from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 import docstore
 from chassis import clock
 from chassis.errors import Internal
-from docstore import batches, explain
+from docstore import batches, blobs, explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring import parquet
@@ -457,6 +457,33 @@ def test_a_model_of_churn_that_cannot_be_read_keeps_no_score_waiting(client, set
     assert found.as_of.ToDatetime(UTC) == AS_OF + timedelta(days=4)
     assert found.churn_risk.score_time == scores.churn_risk.score_time
     assert found.churn_risk.next_refresh_time == found.as_of, "a job is due"
+
+
+def test_a_risk_comes_once_the_store_that_failed_answers(client, settings, at, monkeypatch) -> None:
+    now = AS_OF + timedelta(days=4, minutes=30)
+    at(now)
+    left_models.leave_scorer(client)
+    store = blobs.store(settings)  # nothing of it is in memory
+    read, failures = store.get, [OSError("no route")]
+
+    def fails_once(*given: str) -> bytes:
+        if failures:
+            raise failures.pop()
+        return read(*given)
+
+    monkeypatch.setattr(store, "get", fails_once)
+    name = min(with_risk(client))
+    client.buys(name, 123)
+    rescored(client, settings, store)
+    found = client.scored()[name]
+    assert (failures, found.as_of.ToDatetime(UTC)) == ([], now), "the lifetime value does not wait"
+    assert found.churn_risk.as_of.ToDatetime(UTC) < now == found.churn_risk.next_refresh_time.ToDatetime(UTC)
+    at(now + timedelta(seconds=10))
+    rescored(client, settings, store)
+    risk = client.scored()[name].churn_risk
+    assert risk.as_of.ToDatetime(UTC) == now + timedelta(seconds=10) < risk.next_refresh_time.ToDatetime(UTC)
+    with client.context():
+        assert PurchaseHistory.rows().count({"due": {"$exists": True}}) == 0
 
 
 @pytest.mark.parametrize("otherwise", ["another version", "one less", "a column less"])
