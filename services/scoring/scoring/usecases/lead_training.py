@@ -13,11 +13,11 @@ from scoring import decisions, parquet
 from scoring.domain import gates, lead_gates
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, Model, ScoringJob
-from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, STORING, TRAIN
+from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, TRAIN
 from scoring.store.leads import score_all_anew
 from scoring.store.models import LEAD_CONVERSION
 from scoring.usecases import lead_scoring, models, propensity_models, released
-from scoring.usecases.leased_jobs import RunnerStops, note
+from scoring.usecases.leased_jobs import Patience, RunnerStops, note
 from scoring.usecases.preparing import PREPARED_PERCENT, program_task, url
 
 PROGRAM = "scoring.jobs.train_leads"
@@ -39,7 +39,7 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     if job.task == SCORE:
         champion = released.required(LEAD_CONVERSION)
         docstore.in_transaction(score_all_anew)
-        note(job, phase=STORING, scorer=champion.uid, percent=PREPARED_PERCENT, message="Scores open leads.")
+        note(job, phase=COMPUTING, scorer=champion.uid, percent=PREPARED_PERCENT, message="Scores open leads.")
         return
     note(job, message="Asks consent who may be learned from.", files=True)
     over = job.as_of - lead_gates.WITHIN
@@ -65,10 +65,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
 
     Of a training alone it does not wait, of a scoring there is no new model, of an evaluation neither.
 
-    Raises Unavailable when the process stops, JobFailed when somebody changed the champion meanwhile.
+    Raises Unavailable when the process stops or leads get no further, JobFailed when somebody changed the champion
+    meanwhile.
     """
     if job.task == SCORE:
-        return _score_open(job, settings, blobs, stopping)
+        return _scored(job)
     description = json.loads(blobs.get(job.result_subject, "model.json"))
     if job.task == EVALUATE:
         models.note_evaluation(job, description["judgement"])
@@ -79,18 +80,32 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     made: Model = Model.get(job.uid)
     if made.state != gates.CHAMPION:
         return propensity_models.why_not_champion(job, made, description, "the points of leads stand")
-    return _score_open(job, settings, blobs, stopping)
+    score_open(job, settings, blobs, stopping)
+    return _scored(job)
 
 
-def _score_open(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+def score_open(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:
+    """Waits until all open leads have the champion's score, and helps with it.
+
+    Raises Unavailable when the process stops or leads get no further, Cancelled when the job does not store yet.
+    """
     lead_scoring.loaded(Model.get(job.scorer), blobs)
+    patience, looked = Patience(), ""
     while True:
-        done, scored = lead_scoring.scanned()
+        done, scored, after = lead_scoring.scanned()
         note(job, scored=scored)
         if done:
-            return f"{scored} open leads have new scores of {job.model}."
+            return
+        if after != looked:
+            looked = after
+            patience.renew()
+        patience.check("open leads cannot be scored now; the log of role run says why.")
         if not lead_scoring.scan(settings, blobs) and stopping.wait(_POLL_S):
             raise RunnerStops
+
+
+def _scored(job: ScoringJob) -> str:
+    return f"{job.scored} open leads have new scores of {job.model}."
 
 
 def _newest(create_time: Row, most: int) -> list[Row]:

@@ -1,5 +1,6 @@
 """What a runner writes of the job it holds, and what it hears while it does."""
 
+import time
 from typing import Any
 
 from chassis import clock, metric_names, telemetry
@@ -7,6 +8,9 @@ from chassis.errors import Unavailable
 from docstore import Conflict, leases
 from scoring.store import ScoringJob
 from scoring.store.jobs import FAILED, STORING
+
+PATIENCE_S = 30.0
+"""After which a job that gets no further gives its place to others."""
 
 
 class Cancelled(Exception):  # noqa: N818 - reads as what is the matter
@@ -22,6 +26,29 @@ class RunnerStops(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("RUNNER_STOPS", "The runner stops; another one goes on.", retry_after_s=1.0)
+
+
+class NoProgress(Unavailable):
+    """The job waits for something; it is given back, so that other jobs get their turn, and gone on with later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("JOB_WITHOUT_PROGRESS", message, retry_after_s=1.0)
+
+
+class Patience:
+    """Ends a wait that leads nowhere, so that one job does not hold the runner without end."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """There was progress."""
+        self._until = time.monotonic() + PATIENCE_S
+
+    def check(self, what: str) -> None:
+        """Raises NoProgress when there was none for too long. what: the job waits for, in a sentence."""
+        if time.monotonic() >= self._until:
+            raise NoProgress(what)
 
 
 def note(job: ScoringJob, **values: Any) -> None:

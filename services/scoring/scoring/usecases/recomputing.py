@@ -20,7 +20,7 @@ from scoring.store import Profile, ScoringJob, Segment, SegmentKeeper, SegmentSi
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import evaluating
 from scoring.usecases.evaluating import LeaseLost
-from scoring.usecases.leased_jobs import RunnerStops, note
+from scoring.usecases.leased_jobs import Patience, RunnerStops, note
 from scoring.usecases.settling import Asked, Cause, News, settle
 
 CHUNK = 500
@@ -40,8 +40,10 @@ def prepare(job: ScoringJob, _settings: ScoringSettings, _blobs: BlobStore) -> N
 def recompute(job: ScoringJob, owner: str, stopping: Stopping) -> None:
     """Looks at everybody, then counts members, and brings the job to its next phase.
 
-    Raises Cancelled, RunnerStops, and Conflict when somebody else holds the job.
+    Raises Cancelled, Unavailable when the process stops or news keep it from going on, and Conflict when somebody else
+    holds the job.
     """
+    patience = Patience()
     total, begun, before = Profile.rows().count({}), time.monotonic(), job.told["customers"]
     while not job.told.get("ended"):
         if stopping.is_set():
@@ -50,9 +52,11 @@ def recompute(job: ScoringJob, owner: str, stopping: Stopping) -> None:
         evaluating.keep(owner)
         if not _part(job, owner):
             note(job, message="Waits for the segments' news to be taken in.")
+            patience.check("the segments' news are not taken in yet.")
             if stopping.wait(_POLL_S):
                 raise RunnerStops
             continue
+        patience.renew()
         done = job.told["customers"]
         left_s = (time.monotonic() - begun) / max(1, done - before) * max(0, total - done)
         note(

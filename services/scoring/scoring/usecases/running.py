@@ -24,6 +24,7 @@ from scoring.store.jobs import (
     FAILED,
     FEATURE_TABLES,
     PREPARING,
+    SCORE,
     SEGMENTS,
     STORING,
     SUCCEEDED,
@@ -69,7 +70,8 @@ class ProgramDied(Exception):  # noqa: N818 - reads as what is the matter
 def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> tuple[()]:
     """Works on a claimed job until it has ended; for `docstore.batches.process`.
 
-    Raises Unavailable when it must be gone on with later: consent does not answer, or this process stops.
+    Raises Unavailable when it must be gone on with later: consent does not answer, it gets no further for a while, or
+    this process stops.
     """
     try:
         note(job)
@@ -77,12 +79,15 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
             _PREPARE[job.kind](job, settings, blobs)
         if job.phase == COMPUTING and job.kind == SEGMENTS:
             recomputing.recompute(job, settings.instance, stopping)
+        elif job.phase == COMPUTING and (job.kind, job.task) == (LEAD_CONVERSION, SCORE):
+            lead_training.score_open(job, settings, blobs, stopping)
+            note(job, phase=STORING)
         elif job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
         came = _STORE[job.kind](job, settings, blobs, stopping)
     except Cancelled:
-        end(job, CANCELLED, _CANCELLED.get(job.kind, "Cancelled; the scores are as they were."))
+        end(job, CANCELLED, _cancelled(job))
     except JobFailed as error:
         end(job, FAILED, str(error))
     except FailedPrecondition as error:
@@ -97,6 +102,12 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         end(job, SUCCEEDED, came)
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
+
+
+def _cancelled(job: ScoringJob) -> str:
+    if (job.kind, job.task, job.phase) == (LEAD_CONVERSION, SCORE, COMPUTING):
+        return "Cancelled; open leads are scored anew all the same, little by little."
+    return _CANCELLED.get(job.kind, "Cancelled; the scores are as they were.")
 
 
 def remove_files(blobs: BlobStore) -> int:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import uuid
 from datetime import UTC, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from chassis import clock
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import FEATURES
 from scoring.store import Profile, ScoringJob, Segment
-from scoring.usecases import evaluating, kept_results, people, recomputing, running
+from scoring.usecases import evaluating, kept_results, leased_jobs, people, recomputing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
@@ -200,3 +201,20 @@ def test_what_is_on_its_way_is_no_difference_and_a_recompute_is_cancelled(client
     assert (job.segment_recount.customer_count, job.segment_recount.difference_count) == (2, 0), "its news wait still"
     monkeypatch.setattr(recomputing.evaluating, "keep", keep)
     eventually(lambda: client.evaluated("buyers").member_count == 2, message="both are in")
+
+
+def test_a_recompute_behind_many_news_gives_its_place_to_others(client, channels, monkeypatch) -> None:
+    plant(client, [score_row(customer())])
+    keep = evaluating.keep
+    monkeypatch.setattr(leased_jobs, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(recomputing, "_NEWS_MOST", 1)
+    monkeypatch.setattr(recomputing.evaluating, "keep", lambda _: True)
+    waiting = client.CreateScoringJob(scoring_job={"task": "TASK_SEGMENT"}).name
+    said = "Waits: the segments' news are not taken in yet."
+    eventually(lambda: client.GetScoringJob(name=waiting).message == said, 20)
+    Client(*channels, f"t{uuid.uuid4().hex[:12]}").score(task="TASK_SEGMENT")
+    assert not client.GetScoringJob(name=waiting).HasField("end_time")
+    monkeypatch.setattr(recomputing.evaluating, "keep", keep)
+    assert client.ended(waiting).state == Job.STATE_SUCCEEDED
+    with client.context():
+        assert ScoringJob.get(waiting.rpartition("/")[2]).attempts == 1, "waiting is no attempt"

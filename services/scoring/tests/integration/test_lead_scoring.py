@@ -1,5 +1,6 @@
 """Leads from sales' events to a score with its reasons, model and ground; and back when the person wants it gone."""
 
+import functools
 import random
 import threading
 import time
@@ -27,10 +28,10 @@ from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
-from scoring.store import Lead, LeadEvaluation, Model
-from scoring.store.leads import SCORED
+from scoring.store import Lead, LeadEvaluation, LeadScan, Model, ScoringJob
+from scoring.store.leads import SCAN, SCORED
 from scoring.store.models import ARTEFACT, LEAD_CONVERSION
-from scoring.usecases import lead_scoring, lead_training, lead_what_if, people, preparing, running
+from scoring.usecases import lead_scoring, lead_training, lead_what_if, leased_jobs, people, preparing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 from testkit.telling import enveloped, handle
@@ -456,6 +457,39 @@ def test_all_open_leads_are_scored_by_the_released_model_without_training(client
     )
     evaluated = train(client, settings, store, task="TASK_EVALUATE")
     assert evaluated.message == f"Too little has happened since {released.name} was made to hold it against."
+
+
+def test_leads_that_get_no_further_keep_no_other_tenant_s_job_waiting_and_may_be_given_up(
+    client, channels, settings, store, monkeypatch
+) -> None:
+    monkeypatch.setattr(leased_jobs, "PATIENCE_S", 0.1)
+    other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    held = {"until": clock.real_now() + timedelta(minutes=1), "token": "of a runner that hangs"}
+    with client.context():
+        LeadScan.rows().update_one({"uid": SCAN}, {"$set": {"lease": held}})
+    stopping = threading.Event()
+    work = functools.partial(running.run_job, settings=settings, blobs=store, stopping=stopping)
+    with ThreadPoolExecutor(1) as pool:
+        first = client.CreateScoringJob(scoring_job={**LEADS, "task": "TASK_SCORE"}).name
+        runner = pool.submit(batches.process, ScoringJob, work, stopping, parallel=1)
+        try:
+            waits = "Waits: open leads cannot be scored now; the log of role run says why."
+            eventually(lambda: client.GetScoringJob(name=first).message == waits, 10)
+            second = other.CreateScoringJob(scoring_job={"task": "TASK_SEGMENT"}).name
+            assert other.ended(second, 10).state == JobState.STATE_SUCCEEDED
+            client.CancelScoringJob(name=first)
+            ended = client.ended(first, 10)
+        finally:
+            stopping.set()
+        runner.result()
+    assert (ended.state, ended.message) == (
+        JobState.STATE_CANCELLED,
+        "Cancelled; open leads are scored anew all the same, little by little.",
+    )
+    with client.context():
+        assert ScoringJob.get(ended.uid).attempts == 1, "waiting is no attempt"
+        LeadScan.rows().update_one({"uid": SCAN}, {"$unset": {"lease": ""}})
+        assert lead_scoring.scan(settings, store)
 
 
 def test_too_little_data_leaves_the_points_and_says_what_is_missing(channels, settings, store) -> None:
