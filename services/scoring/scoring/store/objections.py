@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import mongoengine as me
 
+from chassis import ids
+from docstore import Row
 from docstore.aliases import CustomerAlias, resolve
 from docstore.documents import InstantField
 from docstore.records import Record
@@ -31,6 +33,13 @@ class Objection(Record):
     decide_time: Any = InstantField()
     results_due: Any = me.BooleanField()
     """True until the results that are kept of jobs are without the customer's profile."""
+    results_mark: Any = me.StringField()
+    """A new UUIDv7 each time `results_due` is set: only who has seen the last one may unset it."""
+
+
+def due_in_results() -> Row:
+    """Values that have an objection looked for in the results that are kept, again if that goes on already."""
+    return {"results_due": True, "results_mark": ids.uuid7()}
 
 
 def profiles(canonicals: Collection[str]) -> dict[str, list[str]]:

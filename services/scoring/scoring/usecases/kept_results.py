@@ -31,7 +31,8 @@ def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
     While a job is at work it waits: who objects after consent was asked is in its result when it has ended. None are
     taken out while another process writes the tenant's files.
     """
-    rows = list(Objection.rows().find({"results_due": True}, {"uid": 1, "customer": 1}, limit=_OBJECTIONS_AT_ONCE))
+    fields = {"uid": 1, "customer": 1, "results_mark": 1}
+    rows = list(Objection.rows().find({"results_due": True}, fields, limit=_OBJECTIONS_AT_ONCE))
     if not rows or ScoringJob.find({**ACTIVE, "files": True}, limit=1):
         return 0
     canonicals = aliases.resolve([row["customer"] for row in rows])
@@ -46,7 +47,12 @@ def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
             flushing.prolong(leased)  # what was put last counts only if nobody else had the files then
         except LeaseLost:
             return 0
-        Objection.rows().update_many({"uid": {"$in": [row["uid"] for row in rows]}}, {"$unset": {"results_due": ""}})
+        # Who was marked again meanwhile, by a merge or an objection, is looked for again.
+        seen = {
+            "uid": {"$in": [row["uid"] for row in rows]},
+            "results_mark": {"$in": [row.get("results_mark") for row in rows]},
+        }
+        Objection.rows().update_many(seen, {"$unset": {"results_due": "", "results_mark": ""}})
     return len(rows)
 
 

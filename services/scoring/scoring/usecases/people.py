@@ -9,14 +9,14 @@ from datetime import datetime
 from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection, histories
-from scoring.store.objections import objecting, profile_of
+from scoring.store.objections import due_in_results, objecting, profile_of
 from scoring.usecases import customer_offers, journey_entrants, leads, memberships, signals
 from scoring.usecases.memberships import Cause
 
 
 def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> None:
     """A customer objected: the profile has no scores any more, is in no segment, and comes into none."""
-    row = {"customer": customer, "consent": consent, "decide_time": decide_time, "results_due": True}
+    row = {"customer": customer, "consent": consent, "decide_time": decide_time, **due_in_results()}
     Objection.rows().update_one({"uid": _uid(customer)}, {"$set": row}, upsert=True)
     memberships.forestall()
     profile = profile_of(customer)
@@ -54,7 +54,7 @@ def follow_alias(change: AliasChange) -> None:
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
         profile = profile_of(canonical)
-        Objection.rows().update_many({"uid": {"$in": list(map(_uid, profile))}}, {"$set": {"results_due": True}})
+        Objection.rows().update_many({"uid": {"$in": list(map(_uid, profile))}}, {"$set": due_in_results()})
         histories.forget(profile)
         customer_offers.remove([canonical])
         leads.remove_of(profile)

@@ -105,6 +105,29 @@ def expire() -> None:
     FeatureManifest.rows().update_one({"uid": PURCHASES}, {"$set": {"lease.until": until}})
 
 
+def test_who_joins_while_the_results_are_written_anew_leaves_the_next_time(
+    client, settings, store, monkeypatch
+) -> None:
+    objects, joins, stays = (customer() for _ in range(3))
+    with client.context():
+        job = planted(store, "ended", [objects, joins, stays], **DONE)
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        others, merges = parquet.others, [AliasChange(joins, objects, (1, 0))]
+
+        def merged_meanwhile(*arguments):
+            if merges:
+                change = merges.pop()
+                docstore.in_transaction(lambda: people.follow_alias(change))
+            return others(*arguments)
+
+        monkeypatch.setattr(parquet, "others", merged_meanwhile)
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert left(store, job) == {joins, stays}
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert left(store, job) == {stays}
+        assert kept_results.take_out_objecting(settings, store) == 0
+
+
 @pytest.mark.parametrize("after", [1, 2], ids=["between two files", "after the last job"])
 def test_who_lost_the_files_puts_nothing_more_and_the_mark_stays(client, settings, store, monkeypatch, after) -> None:
     objects, stays = customer(), customer()
