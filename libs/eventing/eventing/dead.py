@@ -14,7 +14,9 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +24,7 @@ from typing import Any
 import pika
 import pika.exceptions
 from google.protobuf.message import DecodeError
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from chassis import tenancy
 from contracts import descriptors
@@ -39,6 +41,7 @@ from eventing.pruning import erasure_types, pruned
 
 MOST = 10_000
 """Dead letters looked at by one call."""
+_GIVE_BACK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,14 @@ class DeadLetter:
 
 
 Selection = Callable[[DeadLetter], bool]
+_Messages = Iterator[tuple[DeadLetter, int, pika.BasicProperties, bytes]]
 
 
 def letters(amqp_uri: str, service: str, selection: Selection, limit: int = 100) -> list[DeadLetter]:
     """The first `limit` selected dead letters, oldest first; they stay where they are."""
-    with topology.connection(amqp_uri, "dead letters") as broker:
+    with topology.connection(amqp_uri, "dead letters") as broker, _reading(broker, service) as (messages, _):
         found = []
-        for letter, *_ in _messages(broker.channel(), service):
+        for letter, *_ in messages:
             if selection(letter):
                 found.append(letter)
                 if len(found) >= limit:
@@ -83,11 +87,11 @@ def replay(amqp_uri: str, service: str, selection: Selection) -> int:
 
     Each leaves the dead letters only after the broker has confirmed its copy.
     """
-    with topology.connection(amqp_uri, "dead letters") as broker:
-        channel, publishing = broker.channel(), broker.channel()
+    with topology.connection(amqp_uri, "dead letters") as broker, _reading(broker, service) as (messages, remove):
+        publishing = broker.channel()
         publishing.confirm_delivery()
         count = 0
-        for letter, tag, properties, body in _messages(channel, service):
+        for letter, tag, properties, body in messages:
             if not selection(letter):
                 continue
             given: dict[str, Any] = properties.headers or {}
@@ -96,19 +100,18 @@ def replay(amqp_uri: str, service: str, selection: Selection) -> int:
             properties.delivery_mode = 2
             target = names.queue(service, urgent=_urgent(letter.type))
             publishing.basic_publish("", target, body, properties, mandatory=True)
-            channel.basic_ack(tag)
+            remove(tag)
             count += 1
         return count
 
 
 def drop(amqp_uri: str, service: str, selection: Selection) -> int:
     """Deletes the selected dead letters for good; returns how many."""
-    with topology.connection(amqp_uri, "dead letters") as broker:
-        channel = broker.channel()
+    with topology.connection(amqp_uri, "dead letters") as broker, _reading(broker, service) as (messages, remove):
         count = 0
-        for letter, tag, *_ in _messages(channel, service):
+        for letter, tag, *_ in messages:
             if selection(letter):
-                channel.basic_ack(tag)
+                remove(tag)
                 count += 1
         return count
 
@@ -121,11 +124,11 @@ def erase(amqp_uri: str, service: str, erased: frozenset[str]) -> tuple[int, int
     """
     tenant = tenancy.tenant()
     removed = rewritten = 0
-    with topology.connection(amqp_uri, "erasure") as broker:
-        channel, publishing = broker.channel(), broker.channel()
-        publishing.confirm_delivery()
-        try:
-            for letter, tag, properties, body in _messages(channel, service, most=None):
+    try:
+        with topology.connection(amqp_uri, "erasure") as broker, _reading(broker, service, None) as (messages, remove):
+            publishing = broker.channel()
+            publishing.confirm_delivery()
+            for letter, tag, properties, body in messages:
                 about = _datasubjects(properties, letter.type, body)
                 if letter.tenant != tenant or letter.type in erasure_types() or not erased.intersection(about):
                     continue
@@ -137,10 +140,10 @@ def erase(amqp_uri: str, service: str, erased: frozenset[str]) -> tuple[int, int
                     properties.delivery_mode = 2
                     publishing.basic_publish("", names.dead_queue(service), rest.body, properties, mandatory=True)
                     rewritten += 1
-                channel.basic_ack(tag)
-        except pika.exceptions.ChannelClosedByBroker as error:
-            if error.reply_code != 404:
-                raise  # Without a queue of dead letters there are none.
+                remove(tag)
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != 404:
+            raise  # Without a queue of dead letters there are none.
     return removed, rewritten
 
 
@@ -154,17 +157,44 @@ def _datasubjects(properties: pika.BasicProperties, event_type: str, body: bytes
         return ()
 
 
-def _messages(
-    channel: BlockingChannel, service: str, most: int | None = MOST
-) -> Iterator[tuple[DeadLetter, int, pika.BasicProperties, bytes]]:
-    """Those in the queue now, at most `most`; what is not acknowledged returns when the channel is closed."""
-    queue = names.dead_queue(service)
-    waiting = channel.queue_declare(queue, passive=True).method.message_count
-    for _ in range(waiting if most is None else min(waiting, most)):
-        method, properties, body = channel.basic_get(queue)
-        if method is None:
-            return
-        yield _describe(properties, body), method.delivery_tag, properties, body
+@contextmanager
+def _reading(
+    broker: BlockingConnection, service: str, most: int | None = MOST
+) -> Iterator[tuple[_Messages, Callable[[int], None]]]:
+    """Those in the queue now, at most `most`, and what takes one away by its tag; all others are in it again after."""
+    channel, queue = broker.channel(), names.dead_queue(service)
+    held: set[int] = set()
+
+    def messages() -> _Messages:
+        waiting = _ready(channel, queue)
+        for _ in range(waiting if most is None else min(waiting, most)):
+            method, properties, body = channel.basic_get(queue)
+            if method is None:
+                return
+            held.add(method.delivery_tag)
+            yield _describe(properties, body), method.delivery_tag, properties, body
+
+    def remove(tag: int) -> None:
+        channel.basic_ack(tag)
+        held.remove(tag)
+
+    yield messages(), remove
+    if held:
+        _give_back(channel, queue, len(held))
+
+
+def _give_back(channel: BlockingChannel, queue: str, count: int) -> None:
+    """Waits, because the broker puts them back later than it says: the next command would not see them."""
+    wanted = _ready(channel, queue) + count
+    channel.basic_nack(0, multiple=True, requeue=True)
+    end = time.monotonic() + _GIVE_BACK_S
+    # Where somebody else takes them meanwhile, they are not there at the end either.
+    while _ready(channel, queue) < wanted and time.monotonic() < end:
+        channel.connection.sleep(0.02)
+
+
+def _ready(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
 
 
 def _describe(properties: pika.BasicProperties, body: bytes) -> DeadLetter:
