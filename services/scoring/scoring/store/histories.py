@@ -16,6 +16,7 @@ from docstore.records import Record
 
 CURRENT = "current"
 _DUE: dict[str, Any] = {"due": {"$exists": True}}
+_BOUGHT: dict[str, Any] = {"bought": True}
 
 
 class PurchaseNews(Record):
@@ -34,13 +35,16 @@ class PurchaseHistory(Record):
 
     Only of customers who bought since the first job and may be profiled. known: false while only `due`; then, after a
     change of the currency that is scored in, and of rows of an older `form`, files and stage tell. due: when to score
-    anew, absent when that is done. asked: counted up with every reason to, so that one that comes meanwhile is not
-    taken for done.
+    anew, absent when that is done. bought: true where a purchase makes it due; else a job asked. asked: counted up with
+    every reason to, so that one that comes meanwhile is not taken for done.
     """
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "purchase_histories",
-        "indexes": [{"fields": ["tenant", "due"], "partialFilterExpression": _DUE, "name": "due"}],
+        "indexes": [
+            {"fields": ["tenant", "due"], "partialFilterExpression": _DUE, "name": "due"},
+            {"fields": ["tenant", "bought", "due"], "partialFilterExpression": _BOUGHT, "name": "bought"},
+        ],
     }
     customer: Any = me.StringField(required=True)
     known: Any = me.BooleanField()
@@ -55,6 +59,7 @@ class PurchaseHistory(Record):
     recent: Any = me.ListField()
     form: Any = me.IntField()
     due: Any = InstantField()
+    bought: Any = me.BooleanField()
     asked: Any = me.LongField()
 
 

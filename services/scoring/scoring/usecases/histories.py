@@ -27,7 +27,8 @@ from scoring.store.models import CHURN, LIFETIME_VALUE
 from scoring.usecases.score_rows import uid_of
 
 WAITING_MOST = 1_000
-"""Customers of a tenant who wait to be scored anew; what is more, such as a load of old purchases, a job scores."""
+"""Customers of a tenant who bought and wait to be scored anew; what is more, such as a load of old purchases, a job
+scores."""
 READ_ROWS_MOST = 2_000_000
 """Purchases of one bucket that are looked through for a customer; in larger ones a job scores."""
 
@@ -97,6 +98,17 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
         _add(bought, currency, counts)
 
 
+def due(now: datetime, most: int) -> list[Row]:
+    """Who is to be scored anew (customer, uid, asked): first who bought, then whom jobs asked for."""
+    rows = PurchaseHistory.rows()
+    at = {"due": {"$lte": now}}
+    read = {"customer": 1, "uid": 1, "asked": 1}
+    found = list(rows.find({**at, "bought": True}, read, sort=[("due", 1)], limit=most))
+    if len(found) < most:
+        found += rows.find({**at, "bought": {"$ne": True}}, read, sort=[("due", 1)], limit=most - len(found))
+    return found
+
+
 def first_job_at_work(*kinds: str) -> Row | None:
     """The job of these kinds at work (uid, as_of) that may leave something to score with.
 
@@ -115,7 +127,8 @@ def _add(bought: Mapping[str, list[Bought]], currency: str | None, counts: Calla
     now = clock.now()
     histories = PurchaseHistory.rows()
     known = {row["customer"]: row for row in histories.find({"uid": {"$in": list(map(uid_of, bought))}})}
-    room = WAITING_MOST - histories.count({"due": {"$exists": True}}, limit=WAITING_MOST)
+    # Whom jobs ask for, and whose purchases are of the future, take nobody's place.
+    room = WAITING_MOST - histories.count({"bought": True, "due": {"$lte": now}}, limit=WAITING_MOST)
     operations, left_to_jobs = [], []
     for customer, purchases in bought.items():
         row = known.get(customer, {})
@@ -127,10 +140,11 @@ def _add(bought: Mapping[str, list[Bought]], currency: str | None, counts: Calla
                 changes = {"known": False}
         counting = [purchase.time for purchase in purchases if counts(purchase)]
         update: Row = {}
-        if counting and ("due" in row or room > 0):
-            room -= "due" not in row
+        waits = "due" in row and row["due"] <= now
+        if counting and (waits or room > 0):
             due = max(now, instant(min(counting)))
-            changes["due"] = min(due, row.get("due", due))
+            changes |= {"due": min(due, row.get("due", due)), "bought": True}
+            room -= changes["due"] <= now and not (waits and row.get("bought"))
             update["$inc"] = {"asked": 1}
         else:
             left_to_jobs += [customer] if counting else []

@@ -177,10 +177,7 @@ class _Wave:
 
 def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
     now = docstore.whole_milliseconds(clock.now())
-    due = {"due": {"$lte": now}}
-    asked = list(
-        PurchaseHistory.rows().find(due, {"customer": 1, "uid": 1, "asked": 1}, sort=[("due", 1)], limit=AT_ONCE)
-    )
+    asked = histories.due(now, AT_ONCE)
     if not asked:
         return False
     scorer, risk_scorer = Scorer.current(), RiskScorer.current()
@@ -296,6 +293,6 @@ def _settle(wave: _Wave, people: Collection[str]) -> None:
             changes["due"] = min(dues)
         update: Row = {"$set": changes} if changes else {}
         if not dues:
-            update["$unset"] = {"due": ""}
+            update["$unset"] = {"due": "", "bought": ""}
         operations.append(UpdateOne(held, update))
     PurchaseHistory.rows().bulk_write(operations)

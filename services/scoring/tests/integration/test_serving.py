@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, timedelta
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -175,6 +176,33 @@ def test_what_is_too_much_at_once_is_left_to_the_next_job(client, at, rescore, s
     assert not any("outdated_since" in row for row in rows(client).values())
 
 
+def test_whom_a_job_asks_for_takes_no_place_of_who_buys(client, at, rescore, scorer, monkeypatch) -> None:
+    at(T0)
+    anna = customer()
+    client.buys(anna, 5)
+    rescore()
+    monkeypatch.setattr(usecase, "WAITING_MOST", 2)
+    at(T1)
+    with client.context():
+        histories.ask([customer() for _ in range(3)], T0)
+    client.stage([purchase(customer(), 311) for _ in range(3)])  # of the future
+    client.buys(anna, 305)
+    first = []
+    due = usecase.due
+
+    def noted(*given: Any) -> Any:
+        found = due(*given)
+        first.extend(row["customer"] for row in found[:1])
+        return found
+
+    monkeypatch.setattr(usecase, "due", noted)
+    rescore()
+    assert (rows(client)[anna]["as_of"], "outdated_since" in rows(client)[anna]) == (T1, False)
+    assert first == [anna], "before those, though they were due earlier"
+    with client.context():
+        assert PurchaseHistory.rows().count({"due": {"$lte": T1}}) == 0
+
+
 def test_who_is_in_too_large_a_bucket_waits_for_the_next_job(
     client, settings, store, at, rescore, scorer, monkeypatch
 ) -> None:
@@ -236,7 +264,9 @@ def test_what_the_runner_asks_to_score_anew_is_served_by_indexes(client) -> None
         explain.assert_indexed(PurchaseNews, {}, [("_id", 1)], limit=2, max_keys=3)
         due = {"due": {"$lte": START}}
         explain.assert_indexed(PurchaseHistory, due, [("due", 1)], limit=2, max_keys=3)
-        explain.assert_indexed(PurchaseHistory, {"due": {"$exists": True}}, [("due", 1)], limit=2, max_keys=3)
+        explain.assert_indexed(PurchaseHistory, {**due, "bought": {"$ne": True}}, [("due", 1)], limit=2, max_keys=3)
+        PurchaseHistory.rows().update_many({}, {"$set": {"bought": True}})
+        explain.assert_indexed(PurchaseHistory, {**due, "bought": True}, [("due", 1)], limit=2, max_keys=3)
 
 
 def test_what_is_bought_while_the_first_job_is_at_work_is_scored_when_there_is_something_to_score_with(
