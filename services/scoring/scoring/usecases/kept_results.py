@@ -5,8 +5,10 @@ gives: two who write a file anew at once would each bring back whom the other to
 """
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import BinaryIO
 
+from chassis import ids
 from docstore import Row, aliases, batches
 from docstore.blobs import BlobStore
 from scoring import parquet
@@ -20,6 +22,8 @@ from scoring.usecases.flushing import LeaseLost
 
 _OBJECTIONS_AT_ONCE = 1_000
 _PARKED_AT_ONCE = 100
+_CLOCKS_APART = timedelta(seconds=10)
+"""The clock of who starts jobs and that of who hears of objections may differ by so much."""
 
 _Change = Callable[[BinaryIO, Collection[str]], bytes | None]
 """Makes a file without some people; None when none of them is in it."""
@@ -28,12 +32,14 @@ _Change = Callable[[BinaryIO, Collection[str]], bytes | None]
 def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
     """Takes whoever has objected since out of the current tenant's results; returns how many objections that were.
 
-    While a job is at work it waits: who objects after consent was asked is in its result when it has ended. None are
-    taken out while another process writes the tenant's files.
+    Those wait that a job at work is older than: it may have asked consent before, and has them in its result when it
+    has ended. None are taken out while another process writes the tenant's files.
     """
     fields = {"uid": 1, "customer": 1, "results_mark": 1}
     rows = list(Objection.rows().find({"results_due": True}, fields, limit=_OBJECTIONS_AT_ONCE))
-    if not rows or ScoringJob.find({**ACTIVE, "files": True}, limit=1):
+    if rows and (at_work := [ids.time_of(job.uid) for job in ScoringJob.find({**ACTIVE, "files": True})]):
+        rows = [row for row in rows if _marked_before(min(at_work), row)]
+    if not rows:
         return 0
     canonicals = aliases.resolve([row["customer"] for row in rows])
     names = [name for members in profiles(set(canonicals.values())).values() for name in members]
@@ -54,6 +60,11 @@ def take_out_objecting(settings: ScoringSettings, blobs: BlobStore) -> int:
         }
         Objection.rows().update_many(seen, {"$unset": {"results_due": "", "results_mark": ""}})
     return len(rows)
+
+
+def _marked_before(began: datetime, row: Row) -> bool:
+    mark = row.get("results_mark")  # a version before this one gave none
+    return mark is not None and ids.time_of(mark) + _CLOCKS_APART < began
 
 
 def take_out(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 import docstore
-from chassis import clock
+from chassis import clock, ids
 from chassis.errors import Unavailable
 from docstore import batches, explain
 from docstore.aliases import AliasChange
@@ -50,7 +50,7 @@ def test_the_whole_profile_leaves_once_no_job_is_at_work_and_nobody_writes(clien
         parked = planted(store, "parked", list(everybody), state=batches.FAILED, phase="STORING")
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(member, objects, (1, 0))))
         docstore.in_transaction(lambda: people.object_to_profiling(member, "consents/c", START))
-        at_work = planted(store, "at-work", [stays], state=batches.APPLYING)
+        at_work = planted(store, ids.uuid7(), [stays], state=batches.APPLYING)
         assert kept_results.take_out_objecting(settings, store) == 0
         assert left(store, ended) == everybody
         ScoringJob.rows().update_one({"uid": at_work.uid}, {"$set": DONE})
@@ -126,6 +126,26 @@ def test_who_joins_while_the_results_are_written_anew_leaves_the_next_time(
         assert kept_results.take_out_objecting(settings, store) == 1
         assert left(store, job) == {stays}
         assert kept_results.take_out_objecting(settings, store) == 0
+
+
+def test_an_objection_waits_for_older_jobs_only(client, settings, store, monkeypatch) -> None:
+    objects, again, stays = (customer() for _ in range(3))
+    with client.context():
+        job = planted(store, "ended", [objects, again, stays], kind="CHURN", **DONE)
+        docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
+        at_work = planted(store, ids.uuid7(), [stays], state=batches.APPLYING)
+        docstore.in_transaction(lambda: people.object_to_profiling(again, "consents/c", START))
+        monkeypatch.setattr(kept_results, "_CLOCKS_APART", timedelta(hours=1))
+        assert kept_results.take_out_objecting(settings, store) == 0, "clocks may differ by more than that"
+        monkeypatch.setattr(kept_results, "_CLOCKS_APART", timedelta())
+        assert kept_results.take_out_objecting(settings, store) == 1
+        assert left(store, job) == {again, stays}
+        assert kept_results.take_out_objecting(settings, store) == 0, "the job may have asked consent before"
+        Objection.rows().update_many({}, {"$set": {"results_due": True}, "$unset": {"results_mark": ""}})
+        assert kept_results.take_out_objecting(settings, store) == 0, "of before there were marks: of any age"
+        ScoringJob.rows().update_one({"uid": at_work.uid}, {"$set": DONE})
+        assert kept_results.take_out_objecting(settings, store) == 2
+        assert left(store, job) == {stays}
 
 
 @pytest.mark.parametrize("after", [1, 2], ids=["between two files", "after the last job"])
