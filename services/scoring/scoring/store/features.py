@@ -53,7 +53,7 @@ class FeatureManifest(Record):
     `oldest` event. That of purchases is leased by the runner that writes.
     """
 
-    meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests"}
+    meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests", "indexes": [["tenant"]]}
     revision: Any = me.LongField(required=True)
     files: Any = me.ListField(me.DictField())
     lease: Any = me.DictField()

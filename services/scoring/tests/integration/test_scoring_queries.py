@@ -9,6 +9,7 @@ import pytest
 import docstore
 from chassis import tenancy
 from docstore import explain
+from scoring import runner
 from scoring.store import (
     Objection,
     Profile,
@@ -136,6 +137,7 @@ def test_tenants_with_work_are_found_without_reading_theirs(crowd: str) -> None:
         ("segment_signals", {"rank": {"$gte": 0}}),
         ("segments", {"evaluation_due": True}),
         ("staged_activity", {}),
+        *((cls._get_collection_name(), there) for cls, there in runner.TIDIED),
     ):
         query = {"tenant": {"$gt": ""}, **waiting}
         command = {"distinct": collection, "key": "tenant", "query": query}

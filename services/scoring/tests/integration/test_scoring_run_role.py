@@ -319,6 +319,20 @@ def test_a_profile_of_one_tenant_that_cannot_be_read_keeps_no_other_from_its_seg
         SegmentSignal.rows().delete_many({})
 
 
+def test_a_tenant_without_purchases_is_tidied_too(client, settings, store) -> None:
+    client.CreateScoringJob(scoring_job={"kind": "KIND_LEAD_CONVERSION"})
+    with client.context():
+        (job,) = ScoringJob.find({})
+        store.put(job.subject, "leads.parquet", b"customers and facts")
+        done = {"state": batches.DONE, "outcome": "FAILED", "end_time": clock.now(), "files": True}
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": done})
+        runners._tidy(settings, store)
+        assert store.list(job.subject) == []
+        who = customer()
+        docstore.in_transaction(lambda: people.object_to_profiling(who, "consents/c", START))
+        assert client.tenant in runners._tenants()
+
+
 def test_a_loop_goes_on_after_any_failure() -> None:
     stopping, calls = threading.Event(), []
 
