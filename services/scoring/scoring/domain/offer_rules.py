@@ -1,9 +1,10 @@
 """Which of the products kept of a customer are offered, in which order, and why not the others."""
 
 import enum
+import functools
 import math
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ EVERY = "*"
 _ALL, _EXACT = 0, PREFIX_MAX + 1
 _DIGITS = 12
 """The last bits of a power depend on the processor."""
+_GROUPS_KEPT = 1_000
 
 
 class Reason(enum.StrEnum):
@@ -53,13 +55,10 @@ class Rule:
         """Whether it does at this instant."""
         return (self.start is None or self.start <= now) and (self.end is None or now < self.end)
 
-    def closeness(self, product: str) -> int | None:
-        """How closely it names the product, None if it is not about it."""
-        if product in self.products:
-            return _EXACT
-        if product.startswith(self.prefixes):
-            return max(len(prefix) for prefix in self.prefixes if product.startswith(prefix))
-        return _ALL if self.every else None
+    @property
+    def asks(self) -> bool:
+        """Whether it may leave out a product by itself."""
+        return bool(self.blocked or self.required or self.excluded or self.consent or self.minimum is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +106,65 @@ def keys_about(products: Collection[str]) -> list[str]:
     return keys_of(products, starts, every=True)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class About:
+    """What rules say of some products, whoever they are offered to. asking, capping: those that may leave them out."""
+
+    asking: Sequence[Rule]
+    capping: Sequence[Rule]
+    margin: int | None
+
+
+class Rules:
+    """Rules that hold now, in the order of their creation; which are about a product is decided once for all alike."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self.order: Mapping[str, int] = {rule.uid: place for place, rule in enumerate(rules)}
+        self._places: dict[str, list[int]] = defaultdict(list)
+        for place, rule in enumerate(rules):
+            for key in keys_of(rule.products, rule.prefixes, every=rule.every):
+                self._places[key].append(place)
+        self._about = functools.lru_cache(_GROUPS_KEPT)(self._decided)
+
+    def about(self, product: str) -> About:
+        """What they say of that product."""
+        return self._about(tuple(key for key in keys_about([product]) if key in self._places))
+
+    def _decided(self, keys: Sequence[str]) -> About:
+        closest: dict[int, int] = {}
+        for key in keys:
+            for place in self._places[key]:
+                closest[place] = max(closest.get(place, _ALL), _closeness(key))
+        about = [(self._rules[place], closest[place]) for place in sorted(closest)]
+        return About(
+            [rule for rule, _ in about if rule.asks],
+            [rule for rule, _ in about if rule.most],
+            _margin(about),
+        )
+
+
+def _closeness(key: str) -> int:
+    if key == EVERY:
+        return _ALL
+    return _EXACT if key.startswith("=") else len(key) - 1
+
+
 def choose(
-    rules: Sequence[Rule], kept: Sequence[Kept], asked: Collection[int], customer: Customer, most: int, power: float
+    rules: Rules, kept: Sequence[Kept], asked: Collection[int], customer: Customer, most: int, power: float
 ) -> Choice:
     """What is offered of what the request asks for.
 
-    rules: those that hold now, in the order of their creation. kept: all that is kept, the best first by the model.
+    kept: all that is kept, the best first by the model.
     asked: places in it. most: how many are offered. power: how much margins count, 0 to 1.
     """
-    about = [[(rule, close) for rule in rules if (close := rule.closeness(one.product)) is not None] for one in kept]
-    margins = [_margin(found) for found in about]
+    about = [rules.about(one.product) for one in kept]
+    margins = [found.margin for found in about]
+    refusal_of = functools.cache(lambda found: _refusal(found.asking, found.margin, customer))
     left_out: Counter[tuple[str, Reason]] = Counter()
     allowed = []
     for place in sorted(asked):
-        refusal = _refusal([rule for rule, _ in about[place]], margins[place], customer)
+        refusal = refusal_of(about[place])
         if refusal is None:
             allowed.append(place)
         else:
@@ -131,16 +175,15 @@ def choose(
     for one in ranked:
         if len(offers) == most:
             break
-        capped = [rule for rule, _ in about[one.place] if rule.most]
+        capped = about[one.place].capping
         full = next((rule for rule in capped if counts[rule.uid] >= rule.most), None)
         if full is not None:
             left_out[full.uid, Reason.MAX_OFFERS] += 1
             continue
         counts.update(rule.uid for rule in capped)
         offers.append(one)
-    order = {rule.uid: place for place, rule in enumerate(rules)}
     reasons = list(Reason)
-    told = sorted(left_out, key=lambda each: (order[each[0]], reasons.index(each[1])))
+    told = sorted(left_out, key=lambda each: (rules.order[each[0]], reasons.index(each[1])))
     return Choice(offers, {each: left_out[each] for each in told})
 
 

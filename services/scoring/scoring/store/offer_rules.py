@@ -8,7 +8,7 @@ import mongoengine as me
 
 import docstore
 from docstore.documents import InstantField
-from scoring.domain.offer_rules import EVERY, Rule, keys_about
+from scoring.domain.offer_rules import EVERY, Rule, keys_about, keys_of
 
 OFFER_RULES_MAX = 1_000
 """The most rules of one tenant: all may be about the same products, and then are read with each customer's offers."""
@@ -52,24 +52,28 @@ class OfferRule(docstore.Aggregate):
 
 
 BASIS_POINTS = "BASIS_POINTS"
+_READ = {"requests": 0, "outbox": 0, "keys": 0}
 
 
 def rules_about(products: Collection[str], now: datetime) -> list[Rule]:
-    """The rules about any of these products that hold now, in the order of their creation."""
-    rows = OfferRule.rows().find(
-        {"keys": {"$in": keys_about(products)}, "delete_time": None}, {"requests": 0, "outbox": 0, "keys": 0}
-    )
+    """The rules about any of these few products that hold now, in the order of their creation."""
+    rows = OfferRule.rows().find({"keys": {"$in": keys_about(products)}, "delete_time": None}, _READ)
     found = sorted(rows, key=lambda row: (row["create_time"], row["uid"]))
     return [rule for rule in map(_rule, found) if rule.holds(now)]
 
 
+def all_rules(now: datetime) -> list[Rule]:
+    """All rules that hold now, in the order of their creation: where there are many products, their keys are more."""
+    order = [("create_time", 1), ("_id", 1)]
+    rows = OfferRule.rows().find({"delete_time": None}, _READ, sort=order, limit=OFFER_RULES_MAX)
+    return [rule for rule in map(_rule, rows) if rule.holds(now)]
+
+
 def blocked_keys(now: datetime) -> list[str]:
     """Keys (`domain.offer_rules.keys_of`) of the products that are offered to nobody now, but for those of all."""
-    rows = OfferRule.rows().find(
-        {"delete_time": None}, {"requests": 0, "outbox": 0}, sort=[("create_time", 1), ("_id", 1)]
-    )
-    blocked = (row for row in rows if row["blocked"] and _rule(row).holds(now))
-    return sorted({key for row in blocked for key in row["keys"]} - {EVERY})
+    blocked = (rule for rule in all_rules(now) if rule.blocked)
+    keys = (keys_of(rule.products, rule.prefixes, every=rule.every) for rule in blocked)
+    return sorted({key for found in keys for key in found} - {EVERY})
 
 
 def _rule(row: docstore.Row) -> Rule:

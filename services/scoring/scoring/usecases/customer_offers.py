@@ -1,7 +1,6 @@
 """Offers of customers: asked for, kept up with what is bought, and taken away from who objects, is merged or erased."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,10 +16,10 @@ from chassis.errors import NotFound
 from docstore import Row, aliases
 from scoring.domain import offer_rules
 from scoring.domain.consents import standing
-from scoring.domain.offer_rules import Customer, Kept, Ranked, Reason, Rule
+from scoring.domain.offer_rules import Customer, Kept, Ranked, Reason, Rules
 from scoring.store import CustomerOffers, Profile
 from scoring.store.objections import objecting
-from scoring.store.offer_rules import rules_about
+from scoring.store.offer_rules import all_rules, rules_about
 from scoring.store.offers import RECENT_MOST
 from scoring.store.scores import tell
 
@@ -50,28 +49,23 @@ def chosen(request: pb.GetCustomerOffersRequest) -> tuple[Row, list[Row], LeftOu
     rules = rules_about([offer["product"] for offer in row["offers"]], clock.now())
     asks = any(rule.required or rule.excluded or rule.consent for rule in rules)
     facts = _facts([canonical])[canonical] if asks else Customer()
-    return _chosen(row, request, rules, facts)
+    return _chosen(row, request, Rules(rules), facts)
 
 
-def usual(rows: Sequence[Row]) -> list[tuple[Row, list[Row], LeftOut]]:
-    """What `chosen` gives of these stored rows to a request that asks for nothing special; the same few queries."""
-    rules = rules_about({offer["product"] for row in rows for offer in row["offers"]}, clock.now())
-    by_key: dict[str, list[int]] = defaultdict(list)
-    for place, rule in enumerate(rules):
-        for key in offer_rules.keys_of(rule.products, rule.prefixes, every=rule.every):
-            by_key[key].append(place)
+def usual(rows: Sequence[Row]) -> Iterator[tuple[Row, list[Row], LeftOut]]:
+    """What `chosen` gives of these stored rows to a request that asks for nothing special; the same few queries.
+
+    Each is chosen when it is taken: a file may be full before all are.
+    """
+    rules = Rules(all_rules(clock.now()))
     facts = _facts([row["customer"] for row in rows])
-    found = []
+    request = pb.GetCustomerOffersRequest()
     for row in rows:
-        keys = offer_rules.keys_about([offer["product"] for offer in row["offers"]])
-        about = sorted({place for key in keys for place in by_key.get(key, ())})
-        request = pb.GetCustomerOffersRequest()
-        found.append(_chosen(row, request, [rules[place] for place in about], facts[row["customer"]]))
-    return found
+        yield _chosen(row, request, rules, facts[row["customer"]])
 
 
 def _chosen(
-    row: Row, request: pb.GetCustomerOffersRequest, rules: Sequence[Rule], facts: Customer
+    row: Row, request: pb.GetCustomerOffersRequest, rules: Rules, facts: Customer
 ) -> tuple[Row, list[Row], LeftOut]:
     within = request.exclude_bought_days if request.HasField("exclude_bought_days") else None
     unwanted, wanted = set(request.excluded_product_ids), set(request.product_ids)

@@ -8,7 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.domain.conditions import GRANTED, REFUSED
-from scoring.domain.offer_rules import PREFIX_MAX, Choice, Customer, Kept, Reason, Rule, choose, keys_about, keys_of
+from scoring.domain.offer_rules import (
+    PREFIX_MAX,
+    Choice,
+    Customer,
+    Kept,
+    Reason,
+    Rule,
+    Rules,
+    choose,
+    keys_about,
+    keys_of,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NEWS = ("purposes/news", "EMAIL")
@@ -16,14 +27,14 @@ KEPT = [Kept("tent", 0.4), Kept("stove", 0.3), Kept("toys-car", 0.2), Kept("toys
 
 
 def chosen(*rules: Rule, kept: list[Kept] = KEPT, customer: Customer = Customer(), most: int = 10, power: float = 1):  # noqa: B008 - frozen
-    found = choose(rules, kept, range(len(kept)), customer, most, power)
+    found = choose(Rules(rules), kept, range(len(kept)), customer, most, power)
     return [kept[one.place].product for one in found.offers], dict(found.left_out)
 
 
 def test_without_rules_the_order_of_the_model_stands() -> None:
     names, left_out = chosen(most=3)
     assert (names, left_out) == (["tent", "stove", "toys-car"], {})
-    found = choose([], [Kept("a", None), Kept("b", 0.9)], [0, 1], Customer(), 10, 1)
+    found = choose(Rules([]), [Kept("a", None), Kept("b", 0.9)], [0, 1], Customer(), 10, 1)
     assert [one.relevance for one in found.offers] == [1.0, 1 / math.log2(3)], "one has no probability: places count"
 
 
@@ -59,7 +70,7 @@ def test_the_closest_margin_counts_and_ranks() -> None:
         Rule("later", every=True, margin=200),
         Rule("loss", products=frozenset({"tent"}), margin=-5),
     )
-    found = choose(rules, KEPT, range(4), Customer(), 10, 1)
+    found = choose(Rules(rules), KEPT, range(4), Customer(), 10, 1)
     # Margins -5, 200, 300 and 1,000; the reference is the median of the positive ones.
     assert {KEPT[one.place].product: one.weight for one in found.offers} == {
         "tent": 0,
@@ -69,12 +80,12 @@ def test_the_closest_margin_counts_and_ranks() -> None:
     }
     assert [KEPT[one.place].product for one in found.offers] == ["toys-doll", "stove", "toys-car", "tent"]
     assert found.offers[0].score == pytest.approx(1 / 3)
-    assert [one.score for one in choose(rules, KEPT, range(4), Customer(), 10, 0).offers] == [0.4, 0.3, 0.2, 0.1]
+    assert [one.score for one in choose(Rules(rules), KEPT, range(4), Customer(), 10, 0).offers] == [0.4, 0.3, 0.2, 0.1]
 
 
 def test_what_has_no_margin_counts_as_the_one_in_the_middle_and_reaches_no_minimum() -> None:
     margin = Rule("one", products=frozenset({"stove"}), margin=700)
-    assert [one.weight for one in choose([margin], KEPT, range(4), Customer(), 10, 1).offers] == [1.0] * 4
+    assert [one.weight for one in choose(Rules([margin]), KEPT, range(4), Customer(), 10, 1).offers] == [1.0] * 4
     assert chosen(margin, Rule("least", every=True, minimum=700)) == (["stove"], {("least", Reason.MARGIN): 3})
 
 
@@ -127,13 +138,27 @@ def test_a_rule_is_found_exactly_when_it_is_about_a_product_and_all_are_counted(
     keys = set(keys_about(products))
     for rule in rules:
         own = set(keys_of(rule.products, rule.prefixes, every=rule.every))
-        about = any(rule.closeness(product) is not None for product in products)
+        about = any(is_about(rule, product) for product in products)
         assert about == bool(own & keys)
     kept = [Kept(product, 1 / (2 + place)) for place, product in enumerate(products)]
-    found: Choice = choose(rules, kept, range(len(kept)), Customer(), len(kept), power)
+    found: Choice = choose(Rules(rules), kept, range(len(kept)), Customer(), len(kept), power)
     assert len(found.offers) + sum(found.left_out.values()) == len(kept)
     assert [one.score for one in found.offers] == sorted((one.score for one in found.offers), reverse=True)
     for rule in rules:
-        named = [one for one in found.offers if rule.closeness(kept[one.place].product) is not None]
+        named = [one for one in found.offers if is_about(rule, kept[one.place].product)]
         assert not (rule.blocked and named)
         assert not (rule.most and len(named) > rule.most)
+
+
+def is_about(rule: Rule, product: str) -> bool:
+    return product in rule.products or product.startswith(rule.prefixes) or rule.every
+
+
+def test_which_rules_are_about_a_product_is_decided_once_for_all_alike() -> None:
+    every, toys = Rule("every", every=True, most=2), Rule("toys", prefixes=("toys-", "t"), margin=3)
+    blocked = Rule("tent", products=frozenset({"tent"}), blocked=True)
+    rules = Rules([every, toys, blocked])
+    assert rules.about("stove") is rules.about("sledge")
+    assert rules.about("toys-car") is rules.about("toys-doll")
+    tent = rules.about("tent")
+    assert (tent.asking, tent.capping, tent.margin) == ([blocked], [every], 3)

@@ -15,6 +15,7 @@ from docstore import explain
 from docstore.aliases import AliasChange
 from scoring.store import CustomerOffers, Lead, Profile
 from scoring.store.leads import SCORED
+from scoring.usecases import customer_offers as offers_of
 from scoring.usecases import exporting, leads, people
 
 from ..conftest import START, Client, customer
@@ -83,7 +84,7 @@ def offers_row(name: str, *products: str) -> dict[str, Any]:
     return row | {"job": "j", "model": "m", "as_of": START, "decision": "decisions/d", "offer_time": START}
 
 
-def test_offers_in_files_keep_to_the_rules_as_single_ones_do(client) -> None:
+def test_offers_in_files_keep_to_the_rules_as_single_ones_do(client, monkeypatch) -> None:
     names = sorted(customer() for _ in range(6))
     member, merged = names[1], customer()
     with client.context():
@@ -123,6 +124,12 @@ def test_offers_in_files_keep_to_the_rules_as_single_ones_do(client) -> None:
         assert offers == one
     assert [offer.product_id for offer in told[names[0]].offers] == ["toys-car"]
     assert [offer.product_id for offer in told[names[2]].offers] == ["stove", "toys-car"]
+    looked_at: list[str] = []
+    choose = offers_of.offer_rules.choose
+    monkeypatch.setattr(offers_of.offer_rules, "choose", lambda *given: looked_at.append("") or choose(*given))
+    monkeypatch.setattr(exporting, "BYTES_MOST", 1)
+    assert [line["customer"] for line in exported(client, "CustomerOffers")] == there[:1]
+    assert len(looked_at) == 2, "rows that find no room are not chosen from, but for the one that shows it"
     assert client.refused("ExportCustomerOffers", after="leads/x")[0] == "INVALID_CUSTOMER"
 
 
