@@ -151,6 +151,7 @@ def _oldest_staged_age() -> float:
 def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
     """Removes what nothing needs any more: events that are out, ended jobs and their files, files nobody names."""
     batches.delete_expired(ScoreChange)
+    running.end_parked()
 
     def tidy() -> None:
         running.remove_files(store)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import docstore
 from chassis import clock
 from chassis.errors import FailedPrecondition, Unavailable
 from chassis.lifecycle import Stopping
+from docstore import Row, batches
 from docstore.blobs import BlobStore
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from scoring.jobs.progress import Progress
 
 SUCCESS = "_SUCCESS"
+PARKED_FOR = timedelta(days=1)
+"""How long a job that was given up may be given new attempts, and goes on with the files it made."""
 _POLL_S = 0.2
 _COMPUTED_PERCENT = 80
 
@@ -110,6 +114,28 @@ def _cancelled(job: ScoringJob) -> str:
     return _CANCELLED.get(job.kind, "Cancelled; the scores are as they were.")
 
 
+def end_parked() -> int:
+    """Ends the jobs of all tenants that were given up a day ago and that nobody gave new attempts; returns how many.
+
+    Then their files go, and they themselves when their time is over, as of others that failed.
+    """
+    now = clock.real_now()
+    parked = {"state": batches.FAILED, "lease.until": {"$lte": now - PARKED_FOR}}
+    attempts, reason = {"$toString": "$attempts"}, {"$ifNull": ["$error", ""]}
+    ended: Row = {
+        "state": batches.DONE,
+        "outcome": FAILED,
+        "message": {"$concat": ["Given up after ", attempts, " attempts: ", reason, "."]},
+        "end_time": "$lease.until",
+        "finish_time": now,
+        "expire_time": now + ScoringJob.kept_for,
+        "version": {"$add": ["$version", 1]},
+    }
+    change: list[Row] = [{"$set": ended}, {"$unset": ["lease", *ScoringJob.payload_fields]}]
+    with docstore.platform_scope():
+        return docstore.platform_collection(ScoringJob).update_many(parked, change).modified_count
+
+
 def remove_files(blobs: BlobStore) -> int:
     """Deletes the files of the current tenant's ended jobs; returns of how many.
 
@@ -118,14 +144,13 @@ def remove_files(blobs: BlobStore) -> int:
     ended = {"files": True, "outcome": {"$exists": True}}
     jobs = ScoringJob.find(ended, limit=100)
     for job in jobs:
-        kept: dict[str, Any] = {}
-        if job.outcome == SUCCEEDED:
-            kept = {"$set": {"result_until": job.end_time + ScoringJob.result_kept_for}}
-            for name in blobs.list(job.subject):
-                blobs.delete(job.subject, name)
-        else:
-            blobs.delete_subject(job.subject)
-        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"files": ""}, **kept})
+        if job.outcome != SUCCEEDED:
+            _remove_all(job, "files", blobs)
+            continue
+        for name in blobs.list(job.subject):
+            blobs.delete(job.subject, name)
+        kept = {"result_until": job.end_time + ScoringJob.result_kept_for}
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"files": ""}, "$set": kept})
     return len(jobs) + _remove_results(blobs)
 
 
@@ -141,9 +166,16 @@ def _remove_results(blobs: BlobStore) -> int:
         if places[job.kind == FEATURE_TABLES] > ScoringJob.results_most or job.result_until <= now:
             over.append(job)
     for job in over:
-        blobs.delete_subject(job.subject)
-        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"result_until": ""}})
+        _remove_all(job, "result_until", blobs)
     return len(over)
+
+
+def _remove_all(job: ScoringJob, told_by: str, blobs: BlobStore) -> None:
+    """Deletes all files of a job, and unsets the field that tells of them."""
+    blobs.delete_subject(job.subject)
+    ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {told_by: ""}})
+    # `kept_results` may have put a file anew just before that; what it puts later it deletes itself.
+    blobs.delete_subject(job.subject)
 
 
 def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> None:

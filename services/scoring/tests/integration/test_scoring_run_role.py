@@ -333,6 +333,26 @@ def test_a_tenant_without_purchases_is_tidied_too(client, settings, store) -> No
         assert client.tenant in runners._tenants()
 
 
+def test_a_job_given_up_long_ago_leaves_no_files_and_expires(client, settings, store) -> None:
+    names = [client.CreateScoringJob(scoring_job={"kind": kind}).name for kind in ("KIND_CHURN", "KIND_NEXT_OFFER")]
+    with client.context():
+        for name, days in zip(names, (1.1, 0.9), strict=True):
+            store.put(name, "exclude.parquet", b"who is left out")
+            parked = {"state": batches.FAILED, "attempts": 5, "error": "ProgramDied", "files": True}
+            parked["lease"] = {"until": clock.real_now() - timedelta(days=days), "token": "t"}
+            ScoringJob.rows().update_one({"uid": name.rpartition("/")[2]}, {"$set": parked})
+    before = client.GetScoringJob(name=names[0])
+    runners._tidy(settings, store)
+    after = client.GetScoringJob(name=names[0])
+    assert (after.state, after.message) == (before.state, "Given up after 5 attempts: ProgramDied.")
+    assert (after.message, after.end_time) == (before.message, before.end_time)
+    with client.context():
+        assert [store.list(name) for name in names] == [[], ["exclude.parquet"]]
+        old, young = (ScoringJob.get(name.rpartition("/")[2]) for name in names)
+        assert old.expire_time > clock.real_now() + ScoringJob.kept_for - timedelta(minutes=1)
+        assert (old.lease, young.state) == (None, batches.FAILED)
+
+
 def test_a_loop_goes_on_after_any_failure() -> None:
     stopping, calls = threading.Event(), []
 
