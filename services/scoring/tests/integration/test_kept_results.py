@@ -148,6 +148,43 @@ def test_an_objection_waits_for_older_jobs_only(client, settings, store, monkeyp
         assert left(store, job) == {stays}
 
 
+@pytest.mark.parametrize(
+    "ended",
+    [{"outcome": "FAILED"}, {"files": None, "result_until": START}],
+    ids=["of one that failed", "whose time is over"],
+)
+def test_nothing_stays_of_a_result_that_is_written_anew_while_it_is_deleted(
+    client, settings, store, monkeypatch, ended
+) -> None:
+    gone, stays = customer(), customer()
+    with client.context():
+        job = planted(store, "ended", [gone, stays], **DONE | ended)
+        real, deletions = BlobStore.delete_subject, []
+
+        def takes_out_meanwhile(store, subject):
+            """Another process read the file before it went, and puts it after that."""
+            deletions.append(subject)
+            if len(deletions) > 1:
+                return real(store, subject)
+            others = parquet.others
+
+            def goes_while_it_is_read(*arguments):
+                content = others(*arguments)
+                real(store, subject)
+                return content
+
+            with monkeypatch.context() as reads, writing(settings) as leased:
+                reads.setattr(parquet, "others", goes_while_it_is_read)
+                kept_results.take_out(job, [gone], leased, store)
+            assert store.list(job.result_subject)
+            return 1
+
+        monkeypatch.setattr(BlobStore, "delete_subject", takes_out_meanwhile)
+        assert running.remove_files(store) == 1
+        assert store.list(job.result_subject) == []
+        assert running.remove_files(store) == 0
+
+
 @pytest.mark.parametrize("after", [1, 2], ids=["between two files", "after the last job"])
 def test_who_lost_the_files_puts_nothing_more_and_the_mark_stays(client, settings, store, monkeypatch, after) -> None:
     objects, stays = customer(), customer()
