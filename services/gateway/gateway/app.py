@@ -1,6 +1,7 @@
 """The WSGI application: which handler serves which path, and what every answer carries."""
 
 import json
+import threading
 from functools import cache
 
 from flask import Flask, Response, g, redirect, request
@@ -96,18 +97,22 @@ def _add_api(app: Flask, settings: Settings, door: admission.Admission, upstream
     app.url_map.add(Rule("/v1/<path:rest>", endpoint="transcode"))
     app.view_functions["transcode"] = lambda rest: transcoder.handle(request)  # noqa: ARG005
 
-    # Written when they are first asked for: no start waits for them.
+    # Written when they are first asked for: no start waits for them. Anybody may ask: who comes meanwhile waits.
+    writing = threading.Lock()
     described = cache(lambda: document.openapi(table.routes, settings))
     as_json = cache(lambda: json.dumps(described(), ensure_ascii=False))
     pages = cache(lambda: reference.Reference(described()))
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return Response(as_json(), content_type="application/json", headers={"Cache-Control": "no-cache"})
+        with writing:
+            written = as_json()
+        return Response(written, content_type="application/json", headers={"Cache-Control": "no-cache"})
 
     @app.get("/docs")
     def docs() -> Response:
-        return pages().respond()
+        with writing:
+            return pages().respond()
 
     @app.get("/")
     def home() -> AnyResponse:

@@ -1,7 +1,11 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from openapi_spec_validator import validate
 
 from contracts import descriptors
+from gateway import app as app_module
 from gateway.app import create_app
 from gateway.openapi import reference, samples
 from gateway.settings import Settings
@@ -28,6 +32,23 @@ def operations(document):
 def test_is_valid_openapi(document):
     validate(document)
     assert document["openapi"] == "3.1.0"
+
+
+def test_many_who_ask_first_have_it_written_once(monkeypatch):
+    written, rendered = [], []
+    write, render = app_module.document.openapi, reference.Reference._render
+    monkeypatch.setattr(app_module.document, "openapi", lambda *given: written.append(1) or write(*given))
+    monkeypatch.setattr(reference.Reference, "_render", lambda *given: rendered.append(1) or render(*given))
+    app = create_app(Settings(keys=TEST_KEYRING, upstreams={name: UPSTREAMS[name] for name in ("access", "consent")}))
+    ready = threading.Barrier(4)
+
+    def ask(path):
+        ready.wait(10)
+        return app.test_client().get(path).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, ["/openapi.json", "/docs"] * 2)) == [200] * 4
+    assert (len(written), len(rendered)) == (1, 1)
 
 
 def test_describes_every_route_and_segment_endpoint(document):
