@@ -41,6 +41,7 @@ from scoring.store import (
 )
 from scoring.store.job_schedules import next_scorings
 from scoring.store.leads import SCORED
+from scoring.store.offer_rules import OFFER_RULES_PAGE_MOST
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
     cards,
@@ -164,7 +165,8 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return offer_rule_messages.offer_rule(OfferRule.get(fields.uid(request.name)))
 
     def ListOfferRules(self, request: pb.ListOfferRulesRequest, _: Context) -> pb.ListOfferRulesResponse:
-        found, token = paging.page(OfferRule, filter={}, order=[("create_time", 1)], request=request, bind={})
+        order, most = [("create_time", 1)], OFFER_RULES_PAGE_MOST
+        found, token = paging.page(OfferRule, filter={}, order=order, request=request, bind={}, max_page_size=most)
         return pb.ListOfferRulesResponse(offer_rules=map(offer_rule_messages.offer_rule, found), next_page_token=token)
 
     def UpdateOfferRule(self, request: pb.UpdateOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:

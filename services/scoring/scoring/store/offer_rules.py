@@ -12,6 +12,8 @@ from scoring.domain.offer_rules import EVERY, Rule, keys_about, keys_of
 
 OFFER_RULES_MAX = 1_000
 """The most rules of one tenant: all may be about the same products, and then are read with each customer's offers."""
+OFFER_RULES_PAGE_MOST = 20
+"""The most that surely fit into an answer (4 MiB): each may name 200 products by 200 characters of four bytes."""
 
 
 class OfferRule(docstore.Aggregate):

@@ -185,6 +185,18 @@ def test_a_repeated_request_makes_one_rule(client) -> None:
     assert len(client.ListOfferRules().offer_rules) == 0
 
 
+def test_a_page_of_rules_that_name_many_products_fits_into_an_answer(client) -> None:
+    now = clock.now()
+    large = {"display_name": "\U0001f3d5" * 200, "blocked": True, "version": 1, "create_time": now, "update_time": now}
+    large |= {"products": [f"{number:03}" + "\U0001f3d5" * 197 for number in range(200)]}
+    large |= {"prefixes": [f"{number:02}" + "\U0001f3d5" * 38 for number in range(50)]}
+    with client.context():
+        OfferRule.rows().insert_many({"uid": f"r{number}", "keys": [f"=p{number}"], **large} for number in range(21))
+    first = client.ListOfferRules(page_size=1000)
+    rest = client.ListOfferRules(page_token=first.next_page_token)
+    assert (len(first.offer_rules), len(rest.offer_rules), rest.next_page_token) == (20, 1, "")
+
+
 def test_rules_have_a_bound_and_are_found_by_indexes(client) -> None:
     now = clock.now()
     some = {"display_name": "Some", "blocked": True, "version": 1, "create_time": now, "update_time": now}
