@@ -22,7 +22,7 @@ from scoring.jobs.reproduce import Reproduced
 from scoring.models import lead_conversion
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, Model
-from scoring.usecases import lead_scoring
+from scoring.usecases import loaded_models
 
 _TOLD = ("probability", "low", "high", "percentile", "reasons")
 _UNKNOWN = 2
@@ -37,7 +37,7 @@ def reproduce(name: str, store: BlobStore) -> Reproduced | None:
     if row is None or not row.get("score"):
         return None
     model: Model = Model.get(row["score"]["model"])
-    (told,) = lead_conversion.tell(lead_scoring.loaded(model, store), [row["facts"]])
+    (told,) = lead_conversion.tell(loaded_models.load(model, store), [row["facts"]])
     reasons = [{"fact": fact, "points": points, "text": text} for fact, points, text in told.reasons]
     computed = {"probability": told.probability, "low": told.low, "high": told.high, "percentile": told.percentile}
     return Reproduced({name: row["score"][name] for name in _TOLD}, {**computed, "reasons": reasons})

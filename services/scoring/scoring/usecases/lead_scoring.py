@@ -4,13 +4,10 @@ For role `run`. Whose customer is known is scored only under a decision of conse
 stored. Others are scored as a step at their own request (GDPR article 6(1)(b)), from the facts of the request alone.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pymongo.errors
@@ -19,7 +16,7 @@ from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import clock, metric_names, telemetry, tenancy
-from chassis.errors import FailedPrecondition, Internal, Unavailable
+from chassis.errors import FailedPrecondition, Unavailable
 from docstore import Row, aliases, due, leases
 from docstore.blobs import BlobStore
 from eventing import tombstones
@@ -29,9 +26,10 @@ from scoring.domain import gates
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, LeadScan, Model
 from scoring.store.leads import SCAN
-from scoring.store.models import ARTEFACT, LEAD_CONVERSION
+from scoring.store.models import LEAD_CONVERSION
 from scoring.store.objections import objecting
 from scoring.store.scores import tell
+from scoring.usecases import loaded_models
 from scoring.usecases.leads import tell_removed
 
 if TYPE_CHECKING:
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from scoring.models.propensity import Propensity
 
 AT_ONCE = 200
-MODELS_MOST = 16
-"""Models held in memory; the one used longest ago goes."""
 LEASE_S = 60.0
 _SCANS = 4
 _AGAIN_S = 1.0
@@ -55,28 +51,6 @@ _BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = ("uid", "customer", "facts", "changes", "open", "score.probability", "score.model")
 
 logger = logging.getLogger(__name__)
-
-
-def loaded(model: Model, blobs: BlobStore) -> "Propensity":
-    """The model of that document of the current tenant; from memory but for the first time.
-
-    Raises NotFound, Internal MODEL_DAMAGED or MODEL_UNREADABLE; whatever else comes of the blob store may pass.
-    """
-    return _loaded(blobs, tenancy.tenant(), model.subject, model.artefact_sha256)
-
-
-@lru_cache(maxsize=MODELS_MOST)
-def _loaded(blobs: BlobStore, _tenant: str, subject: str, sha256: str) -> "Propensity":
-    # numpy and CatBoost come with it: only this role loads them, and only once there is a champion.
-    from scoring.models import propensity
-
-    body = blobs.get(subject, ARTEFACT)
-    if hashlib.sha256(body).hexdigest() != sha256:
-        raise Internal("MODEL_DAMAGED", f"The stored form of {subject} is not what was stored.")
-    try:
-        return propensity.load(json.loads(body))
-    except Exception as error:
-        raise Internal("MODEL_UNREADABLE", f"This version cannot read the stored form of {subject}.") from error
 
 
 def warm_up() -> None:
@@ -190,7 +164,7 @@ def _score(settings: ScoringSettings, blobs: BlobStore, rows: Sequence[Row]) -> 
         return 0
     judged = _judged(settings, rows)
     asked = [row for row in rows if row["uid"] not in judged.later]
-    found = told(loaded(champion, blobs), asked) if asked else []
+    found = told(loaded_models.load(champion, blobs), asked) if asked else []
     now = docstore.whole_milliseconds(clock.now())
     scores = {
         row["uid"]: _values(champion, each, judged.decision(row), now) for row, each in zip(asked, found, strict=True)

@@ -16,7 +16,7 @@ from scoring.store import Lead, Model, ScoringJob
 from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, TRAIN
 from scoring.store.leads import score_all_anew
 from scoring.store.models import LEAD_CONVERSION
-from scoring.usecases import lead_scoring, models, propensity_models, released
+from scoring.usecases import lead_scoring, loaded_models, models, propensity_models, released
 from scoring.usecases.leased_jobs import Patience, RunnerStops, note
 from scoring.usecases.preparing import PREPARED_PERCENT, program_task, url
 
@@ -89,7 +89,7 @@ def score_open(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, sto
 
     Raises Unavailable when the process stops or leads get no further, Cancelled when the job does not store yet.
     """
-    lead_scoring.loaded(Model.get(job.scorer), blobs)
+    loaded_models.load(Model.get(job.scorer), blobs)
     patience, looked = Patience(), ""
     while True:
         done, scored, after = lead_scoring.scanned()

@@ -27,7 +27,7 @@ from scoring.store import Lead, LeadEvaluation, Model
 from scoring.store.lead_evaluations import KEPT
 from scoring.store.leads import SCORED
 from scoring.store.models import LEAD_CONVERSION
-from scoring.usecases import lead_scoring, released
+from scoring.usecases import lead_scoring, loaded_models, released
 
 Request = scoring_service_pb2.EvaluateLeadScoreRequest
 
@@ -88,7 +88,7 @@ def _tell(blobs: BlobStore, rows: list[Row]) -> None:
     champion = Model.in_state(gates.CHAMPION, LEAD_CONVERSION)
     answers: list[Row] = [{}] * len(rows)
     if champion is not None:
-        model = lead_scoring.loaded(champion, blobs)
+        model = loaded_models.load(champion, blobs)
         told = lead_scoring.told(model, rows)
         answers = [{"model": champion.uid, "told": lead_scoring.values(each)} for each in told]
     LeadEvaluation.rows().bulk_write(due.plan(row, answer, None) for row, answer in zip(rows, answers, strict=True))

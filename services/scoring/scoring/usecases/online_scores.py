@@ -15,7 +15,7 @@ from scoring.decisions import Decision
 from scoring.domain import churn_rules
 from scoring.domain.histories import DAY_MS, Convert, History
 from scoring.store import Model
-from scoring.usecases import histories, lead_scoring, risk_rows, score_rows
+from scoring.usecases import histories, loaded_models, risk_rows, score_rows
 
 if TYPE_CHECKING:
     from scoring.models.churn import Customers
@@ -123,4 +123,4 @@ def _model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
         # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.
         logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
         return None
-    return lead_scoring.loaded(model, blobs)
+    return loaded_models.load(model, blobs)

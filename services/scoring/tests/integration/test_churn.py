@@ -34,7 +34,7 @@ from scoring.usecases import (
     churn,
     flushing,
     kept_results,
-    lead_scoring,
+    loaded_models,
     people,
     preparing,
     rescoring,
@@ -387,7 +387,7 @@ def told_by_a_job(client: Client, settings: Any, store: BlobStore, as_of: dateti
     with client.context():
         assert flushing.flush(settings, store)
         urls = [preparing.url(settings, subject_of(file["bucket"]), file["name"]) for file in manifest_files()]
-        model = lead_scoring.loaded(Model.in_state("CHAMPION", "CHURN"), store)
+        model = loaded_models.load(Model.in_state("CHAMPION", "CHURN"), store)
         merged = parquet.strings(preparing.alias_columns())
     output = Folder(str(folder))
     output.write("aliases.parquet", lambda file: file.write(merged))
@@ -449,7 +449,7 @@ def test_a_model_of_churn_that_cannot_be_read_keeps_no_score_waiting(client, set
     def damaged(*_: Any) -> None:
         raise Internal("MODEL_DAMAGED", "Not what was stored.")
 
-    monkeypatch.setattr(lead_scoring, "loaded", damaged)
+    monkeypatch.setattr(loaded_models, "load", damaged)
     name, scores = min(with_risk(client).items())
     client.buys(name, 123)
     rescored(client, settings, store)
@@ -502,9 +502,9 @@ def test_a_model_of_other_features_tells_no_risk_and_keeps_no_score_waiting(
         if otherwise == "another version":
             other["revenue_30d"] = 2
         if otherwise == "a column less":
-            loaded = lead_scoring.loaded(model, store)
+            loaded = loaded_models.load(model, store)
             cut = replace(loaded, classifier=replace(loaded.classifier, columns=loaded.classifier.columns[1:]))
-            monkeypatch.setattr(lead_scoring, "loaded", lambda *_: cut)
+            monkeypatch.setattr(loaded_models, "load", lambda *_: cut)
             other = features
         Model.rows().update_one({"uid": model.uid}, {"$set": {"features": other}})
         try:
