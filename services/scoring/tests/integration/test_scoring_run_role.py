@@ -12,7 +12,7 @@ import pytest
 from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 
 import docstore
-from chassis import clock
+from chassis import clock, ids
 from docstore import batches
 from docstore.aliases import AliasChange
 from localrun.ports import free_port
@@ -279,7 +279,7 @@ def tenants(client, channels) -> list[Client]:
 def test_a_damaged_file_of_one_tenant_keeps_no_other_from_its_scores(tenants, settings, store) -> None:
     damaged, _ = tenants
     name = customer()
-    file = {"name": "damaged.parquet", "bucket": bucket_of(name), "rows": 1, "currencies": {}}
+    file = {"name": f"{ids.uuid7()}.parquet", "bucket": bucket_of(name), "rows": 1, "currencies": {}}
     with damaged.context():
         store.put(subject_of(file["bucket"]), file["name"], b"no file of purchases")
         FeatureManifest.rows().insert_many([{"uid": PURCHASES, "revision": 0, "files": [file]}])
