@@ -1,7 +1,9 @@
 """The table of day rates that a job is told of, by its address."""
 
+import hashlib
+
 from scoring.features.rates import DayRates, RatesUnusableError
-from scoring.jobs.files import opened, sha256
+from scoring.jobs.files import opened
 
 
 def read(url: str | None, currency: str) -> tuple[DayRates, str]:
@@ -13,9 +15,9 @@ def read(url: str | None, currency: str) -> tuple[DayRates, str]:
         return DayRates(currency), ""
     try:
         with opened(url) as file:
-            digest = sha256(file)
-            file.seek(0)
-            return DayRates.read(currency, file.read().decode().splitlines()), digest
+            # Once: what web servers send of no told length cannot be read again.
+            table = file.read()
+        return DayRates.read(currency, table.decode().splitlines()), hashlib.sha256(table).hexdigest()
     except (OSError, UnicodeDecodeError) as error:
         raise RatesUnusableError(f"{url} cannot be read: {type(error).__name__}") from error
 
