@@ -17,7 +17,7 @@ from docstore.aliases import AliasChange
 from eventing import tombstones
 from scoring import migrate
 from scoring.store import Profile, Score, Segment, SegmentKeeper, SegmentSignal
-from scoring.usecases import evaluating, people, signals
+from scoring.usecases import evaluating, people, segments, signals
 from testkit import eventually
 
 from ..conftest import START, customer, score_row
@@ -99,7 +99,7 @@ def test_segments_ask_for_one_another_but_not_in_a_circle(client) -> None:
     client.DeleteSegment(name="segments/first")
 
 
-def test_two_changes_at_once_cannot_make_a_circle(client) -> None:
+def test_two_changes_at_once_cannot_make_a_circle(client, monkeypatch) -> None:
     create(client, one="count(Page) >= 1", two="count(Page) >= 1", way="in_segment(two)")
     refusals: list[str] = []
 
@@ -109,11 +109,29 @@ def test_two_changes_at_once_cannot_make_a_circle(client) -> None:
         except grpc.RpcError as error:
             refusals.append(error.details())
 
-    threads = [threading.Thread(target=ask, args=pair) for pair in (("one", "way"), ("two", "one"))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    second = threading.Thread(target=ask, args=("two", "one"))
+    second_came_far = threading.Event()
+    hold, check = segments.hold_references, segments.check_references
+
+    def held() -> None:
+        try:
+            hold()
+        except Exception:
+            second_came_far.set()
+            raise
+
+    def checked(*asked: Any) -> None:
+        check(*asked)
+        if second.ident is not None:
+            second_came_far.set()
+        else:  # The first has seen no circle, and is not committed before the second came as far as it can.
+            second.start()
+            assert second_came_far.wait(30)
+
+    monkeypatch.setattr(segments, "hold_references", held)
+    monkeypatch.setattr(segments, "check_references", checked)
+    ask("one", "way")
+    second.join()
     (refusal,) = refusals
     assert "ask for itself" in refusal
 
@@ -131,8 +149,8 @@ def test_overlap_and_history(client) -> None:
     assert (overlaps["left", "right"].both_count, overlaps["left", "right"].either_count) == (2, 6)
     assert overlaps["left", "right"].similarity == pytest.approx(1 / 3)
     assert overlaps["left", "none"].both_count == 0
-    for segments in ([], ["segments/left", "segments/left"], [f"segments/s{number}" for number in range(11)]):
-        assert client.refused("CompareSegments", segments=segments)[2] == ["segments"]
+    for compared in ([], ["segments/left", "segments/left"], [f"segments/s{number}" for number in range(11)]):
+        assert client.refused("CompareSegments", segments=compared)[2] == ["segments"]
     assert client.refused("CompareSegments", segments=["segments/left", "segments/nowhere"])[0] == "NOT_FOUND"
     anna, bert = people_[2], people_[3]
     note(client, lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
