@@ -1,9 +1,10 @@
 """Collections that know their tenant: the only way a service reads and writes its data."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
+import pymongo.errors
 from mongoengine import Document
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.collection import Collection
@@ -14,8 +15,11 @@ from pymongo.results import BulkWriteResult, DeleteResult, InsertManyResult, Ins
 from chassis import ids, tenancy
 from docstore import gathering
 from docstore.connection import Row, database
+from docstore.errors import duplicate_fields
 from docstore.scope import in_platform_scope
+from docstore.transactions import transaction_active
 
+R = TypeVar("R")
 Filter = Mapping[str, Any]
 Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Operation = InsertOne[Row] | UpdateOne | UpdateMany | ReplaceOne[Row] | DeleteOne | DeleteMany
@@ -76,7 +80,8 @@ class TenantCollection:
     def update_one(self, filter: Filter, update: Update, *, upsert: bool = False, **options: Any) -> UpdateResult:
         """Change the first row that matches; with `upsert`, insert one when none does."""
         scoped = self.scoped(filter)
-        return self._raw().update_one(scoped, self._changes(scoped, update, upsert), upsert=upsert, **options)
+        changes = self._changes(scoped, update, upsert)
+        return _once_more(scoped, lambda: self._raw().update_one(scoped, changes, upsert=upsert, **options))
 
     def update_many(self, filter: Filter, update: Update, **options: Any) -> UpdateResult:
         """Change all rows that match."""
@@ -88,12 +93,11 @@ class TenantCollection:
     ) -> Row | None:
         """Change the first row that matches and return it as it is after (or, with `after=False`, was before)."""
         scoped = self.scoped(filter)
-        return self._raw().find_one_and_update(
+        changes = self._changes(scoped, update, upsert)
+        wanted = ReturnDocument.AFTER if after else ReturnDocument.BEFORE
+        return _once_more(
             scoped,
-            self._changes(scoped, update, upsert),
-            upsert=upsert,
-            return_document=ReturnDocument.AFTER if after else ReturnDocument.BEFORE,
-            **options,
+            lambda: self._raw().find_one_and_update(scoped, changes, upsert=upsert, return_document=wanted, **options),
         )
 
     def delete_one(self, filter: Filter, **options: Any) -> DeleteResult:
@@ -216,6 +220,20 @@ def platform_collection(target: type[Document] | str) -> Collection[Row]:
     if not in_platform_scope():
         raise RuntimeError("platform_collection() works only inside platform_scope()")
     return database()[target if isinstance(target, str) else target._get_collection_name()]
+
+
+def _once_more(scoped: Row, write: Callable[[], R]) -> R:
+    """The result of a write, done again where another upsert of the same uid came between.
+
+    The server repeats such an upsert by itself only where the filter holds nothing but `_id`, and ours hold the tenant.
+    A filter with conditions is not repeated: there the clash says that the row exists and does not meet them.
+    """
+    try:
+        return write()
+    except pymongo.errors.DuplicateKeyError as error:
+        if duplicate_fields(error) != ["_id"] or not set(scoped) <= {"_id", "tenant", "uid"} or transaction_active():
+            raise
+        return write()
 
 
 def _stages(value: Any) -> set[str]:

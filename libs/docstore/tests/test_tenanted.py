@@ -1,5 +1,9 @@
+import contextvars
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import pymongo.errors
 import pytest
 from mongoengine import IntField, StringField
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
@@ -95,6 +99,27 @@ def test_an_upsert_gets_an_identity(tenant: str) -> None:
     assert made is not None
     assert made["_id"] == f"{tenant}/{made['uid']}"
     assert Note.get(made["uid"]).kind == "unique"
+
+
+def test_upserts_of_one_row_at_the_same_time_make_one_row() -> None:
+    at_once = threading.Barrier(4)
+
+    def upsert(uid: str) -> None:
+        at_once.wait(10)
+        docstore.collection(Note).update_one({"uid": uid}, {"$inc": {"rank": 1}}, upsert=True)
+        at_once.wait(10)
+        docstore.collection(Note).find_one_and_update({"uid": f"{uid}-2"}, {"$inc": {"rank": 1}}, upsert=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            for done in [pool.submit(contextvars.copy_context().run, upsert, f"race-{number}") for _ in range(4)]:
+                done.result(20)
+    assert {rank for uid, rank in ranks().items() if uid.startswith("race")} == {4}
+
+
+def test_an_upsert_that_asks_for_more_than_the_uid_tells_that_the_row_exists() -> None:
+    with pytest.raises(pymongo.errors.DuplicateKeyError):
+        docstore.collection(Note).update_one({"uid": "a", "rank": 99}, {"$set": {"kind": "k"}}, upsert=True)
 
 
 def test_a_repeated_upsert_inside_a_transaction_does_not_abort_it() -> None:
