@@ -115,12 +115,12 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
                 f"{request.name} does not exist: the customer has not been scored, or objects to it.",
                 metadata={"resource": request.name},
             )
-        return messages.customer_scores(row, next_scorings())
+        return messages.customer_scores(row, next_scorings.get())
 
     def ListCustomerScores(self, request: pb.ListCustomerScoresRequest, _: Context) -> pb.ListCustomerScoresResponse:
         found, token = paging.page(Score.rows(), filter={}, order=[], request=request, bind={})
         return pb.ListCustomerScoresResponse(
-            customer_scores=map(messages.customer_scores, with_segments(found), repeat(next_scorings())),
+            customer_scores=map(messages.customer_scores, with_segments(found), repeat(next_scorings.get())),
             next_page_token=token,
         )
 
@@ -134,12 +134,12 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
                 "it was scored, or its customer objects to it. The points of the lead stand.",
                 metadata={"resource": request.name},
             )
-        return messages.lead_score(found, next_scorings())
+        return messages.lead_score(found, next_scorings.get())
 
     def ListLeadScores(self, request: pb.ListLeadScoresRequest, _: Context) -> pb.ListLeadScoresResponse:
         order = [("score.probability", -1)]
         found, token = paging.page(Lead.rows(), filter=SCORED, order=order, request=request, bind={})
-        told = map(messages.lead_score, found, repeat(next_scorings()))
+        told = map(messages.lead_score, found, repeat(next_scorings.get()))
         return pb.ListLeadScoresResponse(lead_scores=told, next_page_token=token)
 
     def EvaluateLeadScore(self, request: pb.EvaluateLeadScoreRequest, _: Context) -> lead_score_pb2.LeadScore:
@@ -155,7 +155,7 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return journey_cards.card(request.name.split("/")[1], request.format)
 
     def GetCustomerOffers(self, request: pb.GetCustomerOffersRequest, _: Context) -> customer_offers_pb2.CustomerOffers:
-        return offer_messages.customer_offers(*customer_offers.chosen(request), next_scorings())
+        return offer_messages.customer_offers(*customer_offers.chosen(request), next_scorings.get())
 
     def CreateOfferRule(self, request: pb.CreateOfferRuleRequest, _: Context) -> offer_rule_pb2.OfferRule:
         uid = fields.slug(request.offer_rule_id, "offer_rule_id", 40)
@@ -266,6 +266,6 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
             bind={"parent": request.parent},
         )
         scores = scores_of(row["uid"] for row in found)
-        planned = next_scorings()
+        planned = next_scorings.get()
         members = [messages.member(row["customer"], scores.get(row["uid"]), planned) for row in found]
         return pb.ListSegmentMembersResponse(members=members, next_page_token=token)

@@ -50,7 +50,7 @@ def ticket(document: Ticket) -> ticket_pb2.Ticket:
         answer.sla.sla_policy = f"slaPolicies/{document.sla_policy}"
     for name, stored in clocks.items():
         if stored is not None:
-            hours = routing.rules().hours(document.calendar)
+            hours = routing.rules.get().hours(document.calendar)
             getattr(answer.sla, name).CopyFrom(_progress(stored, hours))
     return answer
 

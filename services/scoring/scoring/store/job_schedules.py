@@ -1,15 +1,13 @@
 """Schedules that start scoring jobs: claimed when they are due, by role `run`."""
 
-import threading
 from datetime import datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
 import mongoengine as me
-from cachetools import TTLCache
 
 import docstore
-from chassis import tenancy
+from chassis.tenant_cache import TenantCache
 from docstore import due
 from docstore.documents import InstantField
 from scoring.domain.timing import Interval, LocalTime, Timing
@@ -22,7 +20,6 @@ _SCORING = (None, "SCORE")
 """Tasks that make scores."""
 _WAITING: dict[str, Any] = {"due": {"$exists": True}}
 _KEPT_S = 1.0
-"""How long a process knows the plans of a tenant without reading them anew."""
 
 
 class JobSchedule(docstore.Aggregate):
@@ -70,31 +67,6 @@ class JobSchedule(docstore.Aggregate):
         return LocalTime(self.minutes, frozenset(self.days or range(7)), ZoneInfo(self.time_zone))
 
 
-_plans: TTLCache[str, dict[str, datetime]] = TTLCache(maxsize=1_000, ttl=_KEPT_S)
-_lock = threading.Lock()
-
-
-def next_scorings() -> dict[str, datetime]:
-    """When the current tenant's next scheduled scoring of each kind of model is due, by kind.
-
-    What another process changed within the last second may be missing: every read of scores asks.
-    """
-    tenant = tenancy.tenant()
-    with _lock:
-        found = _plans.get(tenant)
-    if found is None:
-        found = _read_plans()
-        with _lock:
-            _plans[tenant] = found
-    return found
-
-
-def forget_plans() -> None:
-    """Lets this process read the current tenant's plans anew."""
-    with _lock:
-        _plans.pop(tenancy.tenant(), None)
-
-
 def _read_plans() -> dict[str, datetime]:
     rows = JobSchedule.rows().find(_WAITING, {"kind": 1, "task": 1, "due": 1}, sort=[("due", 1)])
     found: dict[str, datetime] = {}
@@ -102,3 +74,7 @@ def _read_plans() -> dict[str, datetime]:
         if row.get("task") in _SCORING:
             found.setdefault(row.get("kind") or LIFETIME_VALUE, row["due"])
     return found
+
+
+next_scorings = TenantCache(_read_plans, _KEPT_S)
+"""When the current tenant's next scheduled scoring of each kind of model is due, by kind: every read of scores asks."""

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def customer_scores(after: str, max_rows: int) -> HttpBody:
     """Scores by ascending customer, those after a customer (resource name; empty to begin). Raises InvalidArgument."""
     found = with_segments(_rows(Score, {}, _after_customer(after), max_rows, ROWS_MOST))
-    planned = next_scorings()
+    planned = next_scorings.get()
     return _file("customer-scores", (messages.customer_scores(row, planned) for row in found))
 
 
@@ -41,14 +41,14 @@ def lead_scores(after: str, max_rows: int) -> HttpBody:
     if after and not _LEAD.fullmatch(after):
         raise inputs.refusal("INVALID_LEAD", "after", "Not a name of the form leads/{id}: that of the last line.")
     found = _rows(Lead, SCORED, inputs.uid(after), max_rows, ROWS_MOST)
-    planned = next_scorings()
+    planned = next_scorings.get()
     return _file("lead-scores", (messages.lead_score(row, planned) for row in found))
 
 
 def customer_offers(after: str, max_rows: int) -> HttpBody:
     """Offers by ascending customer, as whoever asks for nothing special gets them. Raises InvalidArgument."""
     found = _rows(CustomerOffers, {}, _after_customer(after), max_rows, OFFERS_ROWS_MOST)
-    planned = next_scorings()
+    planned = next_scorings.get()
     chosen = offers.usual(found)
     return _file("customer-offers", (offer_messages.customer_offers(*each, planned) for each in chosen))
 

@@ -14,7 +14,7 @@ from docstore.tenanted import whole_tenant
 from scoring import job_messages, schedule_messages
 from scoring.domain.timing import INTERVAL_HOURS_MAX
 from scoring.store import JobSchedule
-from scoring.store.job_schedules import JOB_SCHEDULES_MAX, forget_plans
+from scoring.store.job_schedules import JOB_SCHEDULES_MAX, next_scorings
 from scoring.store.jobs import BACKFILL
 from scoring.usecases.segments import hold_references
 
@@ -33,7 +33,7 @@ def create(uid: str, message: Message) -> JobSchedule:
         )
     schedule = JobSchedule.new(uid=uid)
     _assign(schedule, message)
-    forget_plans()
+    next_scorings.forget()
     return schedule.insert()
 
 
@@ -48,14 +48,14 @@ def update(message: Message, mask: FieldMask) -> JobSchedule:
     wanted = schedule_messages.job_schedule(schedule)
     if masks.apply(mask, message, wanted):
         _assign(schedule, wanted)
-    forget_plans()
+    next_scorings.forget()
     return schedule.save(message.etag or None)
 
 
 @docstore.command(None, replay=Empty.FromString)
 def delete(uid: str, etag: str) -> Empty:
     """Deletes a schedule for good; jobs it started go on. Raises NotFound, Aborted ETAG_MISMATCH."""
-    forget_plans()
+    next_scorings.forget()
     JobSchedule.get(uid).purge(etag or None)
     return Empty()
 

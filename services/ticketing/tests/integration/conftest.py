@@ -153,7 +153,7 @@ def client(channel) -> Iterator[Client]:
     made = Client(channel, f"t{uuid.uuid4().hex[:12]}")
     yield made
     with made.context():
-        routing.forget()
+        routing.rules.forget()
 
 
 @pytest.fixture

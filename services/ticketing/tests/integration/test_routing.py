@@ -7,6 +7,7 @@ import uuid
 import grpc
 import pytest
 
+from chassis.tenant_cache import TenantCache
 from ticketing.store import Agent, Queue, Ticket, tickets
 from ticketing.usecases import assigning, routing, timekeeping
 
@@ -90,14 +91,15 @@ def test_a_deletion_that_is_repeated_is_answered_as_the_first_time(client, work,
         work()
 
 
-def test_a_ticket_that_another_process_put_by_older_rules_follows_too(client, work, travel) -> None:
+def test_a_ticket_that_another_process_put_by_older_rules_follows_too(client, work, travel, monkeypatch) -> None:
     client.queue("tasks", filter="kind = KIND_TASK")
     with client.context():
-        older = routing.rules()
+        older = routing.rules.get()
     client.DeleteQueue(name="queues/tasks")
     work()
-    routing._known[client.tenant] = older  # as a process has them that has not read them anew yet
-    ticket = client.ticket(kind="KIND_TASK")
+    with monkeypatch.context() as patch:  # as a process that has not read them anew yet
+        patch.setattr(routing, "rules", TenantCache(lambda: older, 60))
+        ticket = client.ticket(kind="KIND_TASK")
     assert ticket.queue == "queues/tasks"
     travel(seconds=5)
     work()

@@ -22,7 +22,7 @@ def create(uid: str, message: calendar_pb2.Calendar) -> Calendar:
     calendar = Calendar.new(uid=uid)
     _assign(calendar, message)
     created = calendar.insert()
-    routing.forget()
+    routing.rules.forget()
     return created
 
 
@@ -34,7 +34,7 @@ def update(message: calendar_pb2.Calendar, mask: FieldMask) -> Calendar:
     masks.apply(mask, message, wanted)
     _assign(calendar, wanted)
     saved = calendar.save(message.etag or None)
-    routing.forget()
+    routing.rules.forget()
     return saved
 
 

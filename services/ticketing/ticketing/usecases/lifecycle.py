@@ -75,7 +75,7 @@ def conclude(ticket: Ticket, now: datetime, event: Message | None, *, had_agent:
     ticket.create_time = ticket.create_time or now
     ticket.term = routing.term(ticket)
     if ticket.state == NEW:
-        routing.rules().route(ticket)
+        routing.rules.get().route(ticket)
     _tell_complaint(ticket)
     if event is not None:
         event.ticket.CopyFrom(ticket.state_message())  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def _turn(ticket: Ticket, name: str, change: Change) -> None:
     if stored is None:
         return
     before = stored.value()
-    after = change(before, routing.rules().hours(ticket.calendar))
+    after = change(before, routing.rules.get().hours(ticket.calendar))
     if after == before:
         return
     setattr(ticket, name, StoredClock.of(after))

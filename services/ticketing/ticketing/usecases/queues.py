@@ -35,7 +35,7 @@ def create(uid: str, message: queue_pb2.Queue) -> Queue:
     queue = Queue.new(uid=uid)
     _assign(queue, message)
     created = queue.insert()
-    routing.forget()
+    routing.rules.forget()
     return created
 
 
@@ -47,7 +47,7 @@ def update(message: queue_pb2.Queue, mask: FieldMask) -> Queue:
     if masks.apply(mask, message, wanted):
         _assign(queue, wanted)
     saved = queue.save(message.etag or None) if queue.version else queue.insert()
-    routing.forget()
+    routing.rules.forget()
     return saved
 
 
@@ -60,7 +60,7 @@ def delete(uid: str, etag: str) -> Empty:
             "DEFAULT_QUEUE", "The default queue takes what fits no other one.", metadata={"resource": "queues/default"}
         )
     done = _delete(uid, etag)
-    routing.forget()
+    routing.rules.forget()
     return done
 
 
@@ -74,7 +74,7 @@ def _delete(uid: str, etag: str) -> Empty:
 
 def reroute() -> None:
     """Puts all waiting tickets of the current tenant into queues anew."""
-    routing.forget()
+    routing.rules.forget()
     last: str | None = ""
     while last is not None:
         last = docstore.in_transaction(functools.partial(_reroute_batch, last))
@@ -102,7 +102,7 @@ def _reroute_batch(after: str) -> str | None:
 
 def _moves(ticket: Ticket, now: datetime) -> bool:
     before = (ticket.queue, ticket.need)
-    routing.rules().route(ticket)
+    routing.rules.get().route(ticket)
     if (ticket.queue, ticket.need) == before:
         return False
     lifecycle.conclude(ticket, now, events_pb2.TicketUpdated())

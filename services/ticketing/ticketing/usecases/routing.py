@@ -1,15 +1,13 @@
 """Which queue a ticket goes into and which service level it has: the tenant's rules, kept ready for a moment."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cachetools import TTLCache
 from rapport.ticketing.v1 import ticket_pb2
 
-from chassis import tenancy
+from chassis.tenant_cache import TenantCache
 from docstore import conditions
 from docstore.filters import FilterField, parse
 from ticketing.domain.business_time import OpenHours
@@ -89,28 +87,6 @@ class Rules:
         return known
 
 
-_known: TTLCache[str, Rules] = TTLCache(maxsize=1_000, ttl=KEPT_S)
-_lock = threading.Lock()
-
-
-def rules() -> Rules:
-    """The current tenant's rules; those of another process's last second may be missing."""
-    tenant = tenancy.tenant()
-    with _lock:
-        found = _known.get(tenant)
-    if found is None:
-        found = _read()
-        with _lock:
-            _known[tenant] = found
-    return found
-
-
-def forget() -> None:
-    """Lets this process read the current tenant's rules anew."""
-    with _lock:
-        _known.pop(tenancy.tenant(), None)
-
-
 def term(ticket: Ticket) -> datetime:
     """When the first running clock of a ticket is used up; far off when none runs."""
     dues = (clock.due for clock in (ticket.first_response, ticket.resolution) if clock is not None and clock.due)
@@ -122,6 +98,10 @@ def _read() -> Rules:
     policies = [(policy, parse(policy.filter or "", FILTER)) for policy in SlaPolicy.in_order()]
     calendars = {each.uid: each.value() for each in Calendar.find({}, limit=_CALENDARS_MAX)} if policies else {}
     return Rules(queues, policies, calendars)
+
+
+rules = TenantCache(_read, KEPT_S)
+"""The current tenant's rules; those of another process's last second may be missing."""
 
 
 def _values(ticket: Ticket) -> Mapping[str, Any]:

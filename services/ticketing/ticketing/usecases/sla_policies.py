@@ -24,7 +24,7 @@ def create(uid: str, message: sla_policy_pb2.SlaPolicy) -> SlaPolicy:
     policy = SlaPolicy.new(uid=uid)
     _assign(policy, message)
     created = policy.insert()
-    routing.forget()
+    routing.rules.forget()
     return created
 
 
@@ -36,14 +36,14 @@ def update(message: sla_policy_pb2.SlaPolicy, mask: FieldMask) -> SlaPolicy:
     masks.apply(mask, message, wanted)
     _assign(policy, wanted)
     saved = policy.save(message.etag or None)
-    routing.forget()
+    routing.rules.forget()
     return saved
 
 
 def delete(uid: str, etag: str) -> Empty:
     """Deletes a policy for good. Raises NotFound, Aborted."""
     done = _delete(uid, etag)
-    routing.forget()
+    routing.rules.forget()
     return done
 
 

@@ -63,7 +63,7 @@ def _opened(opening: Opening, text: str, sentiment: Sentiment | None) -> Ticket:
     if not ticket.kind:
         found = classify(opening.subject, text, sentiment.score if sentiment else 0.0)
         ticket.kind, ticket.kind_reason = found.kind, found.kind_reason
-    routing.rules().agree(ticket, now)
+    routing.rules.get().agree(ticket, now)
     lifecycle.conclude(ticket, now, events_pb2.TicketOpened())
     return ticket
 
@@ -89,7 +89,7 @@ def update(message: ticket_pb2.Ticket, mask: FieldMask, *, test_environment: boo
     if changed:
         if changed & {"priority", "kind", "language_code"}:
             lifecycle.tick(ticket, now)
-            routing.rules().agree(ticket, now)
+            routing.rules.get().agree(ticket, now)
         lifecycle.conclude(ticket, now, events_pb2.TicketUpdated(), had_agent=had_agent)
     return ticket.save(message.etag or None)
 

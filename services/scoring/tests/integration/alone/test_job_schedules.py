@@ -294,5 +294,5 @@ def test_its_queries_have_their_indexes(client, weekly) -> None:
     with client.context():
         explain.assert_indexed(JobSchedule, {"due": {"$exists": True}}, [("due", 1)], max_keys=3)
         explain.assert_indexed(JobSchedule, {"delete_time": None}, [("create_time", 1), ("_id", 1)], limit=11)
-        assert list(next_scorings()) == ["LIFETIME_VALUE"]
+        assert list(next_scorings.get()) == ["LIFETIME_VALUE"]
         assert ScoringJob.rows().count({}) == 0
