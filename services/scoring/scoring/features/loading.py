@@ -4,7 +4,7 @@ Two kinds of files: purchases (`parquet.PURCHASE_COLUMNS`) and activity (`parque
 amounts, and the times of all other events). Only what can count is held: names and orders as codes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +63,31 @@ def read(files: Iterable[tuple[str, str]], span: Span, rates: DayRates, left_out
 
     left_out: rows are counted there that have no customer or time, or an amount without a rate to the main currency.
     """
-    batches = [_batch(batch, span, rates, left_out) for url, kind in files for batch in _batches(url, kind)]
-    return pa.Table.from_batches([batch for batch in batches if batch is not None], SCHEMA)
+    found = [batch for url, kind in files for batch in batches(url, kind, span, rates, left_out)]
+    return pa.Table.from_batches(found, SCHEMA)
+
+
+def batches(
+    url: str,
+    kind: str,
+    span: Span,
+    rates: DayRates,
+    left_out: dict[str, int],
+    row_groups: Sequence[int] | None = None,
+    *,
+    orders: bool = True,
+) -> Iterator[pa.RecordBatch]:
+    """The events of one file as `read` has them, some at a time.
+
+    row_groups: which of the file, all unless given. orders: whether they are read; without them no event has one.
+    """
+    wanted = [name for name in COLUMNS[kind] if orders or name != "order_id"]
+    with opened(url) as file:
+        parquet = pq.ParquetFile(file, pre_buffer=False, read_dictionary=[name for name in _TEXTS if name in wanted])
+        for batch in parquet.iter_batches(_ROWS, row_groups=row_groups, columns=wanted, use_threads=False):
+            kept = _batch(batch, span, rates, left_out)
+            if kept is not None:
+                yield kept
 
 
 def columns(table: pa.Table) -> tuple[pa.Array, Events]:
@@ -105,13 +128,6 @@ def of_customers(table: pa.Table, chosen: Callable[[pa.Array], Flags]) -> pa.Tab
     return pa.Table.from_batches(kept, SCHEMA)
 
 
-def _batches(url: str, kind: str) -> Iterator[pa.RecordBatch]:
-    wanted = COLUMNS[kind]
-    with opened(url) as file:
-        parquet = pq.ParquetFile(file, pre_buffer=False, read_dictionary=[name for name in _TEXTS if name in wanted])
-        yield from parquet.iter_batches(_ROWS, columns=list(wanted), use_threads=False)
-
-
 def _batch(batch: pa.RecordBatch, span: Span, rates: DayRates, left_out: dict[str, int]) -> pa.RecordBatch | None:
     time = numbers(batch.column("event_time"))
     usable = _valid(batch.column("customer")) & _valid(batch.column("event_time"))
@@ -125,7 +141,7 @@ def _batch(batch: pa.RecordBatch, span: Span, rates: DayRates, left_out: dict[st
     kind = _kinds(batch)
     amount, known = _amounts(batch, kind, time, rates)
     left_out["no_rate"] += int((~known).sum())
-    orders = batch.column("order_id")
+    orders = batch.column("order_id") if "order_id" in batch.schema.names else _no_texts(len(batch))
     ids = numbers(batch.column("id")) if "id" in batch.schema.names else np.zeros(len(batch), dtype=np.int64)
     made = pa.RecordBatch.from_arrays(
         [
@@ -178,6 +194,10 @@ def _without_null(values: pa.Array) -> pa.Array:
         known, empty = pa.concat_arrays([known, texts([""])]), len(known)
     codes = np.where(_valid(values), numbers(values.indices), empty).astype(np.int32)
     return pa.DictionaryArray.from_arrays(column(codes), known)
+
+
+def _no_texts(number: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(column(np.zeros(number, dtype=np.int32)), texts([""]))
 
 
 def _chunk(values: pa.ChunkedArray) -> pa.Array:

@@ -1,6 +1,6 @@
 """The first task of a job: purchases read, joined by customer, and divided among the partitions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import NamedTuple
@@ -76,9 +76,8 @@ def divide(group: Group) -> dict[str, int]:
     """Reads purchases, joins those of a customer, and sorts them into partitions; returns how many were COUNTED."""
     work = group.division
     output = Folder(work.output)
-    if group.file.removeprefix(f"{WORK}/") in Folder(f"{work.output}/{WORK}").names():
-        with output.open(group.file) as file:
-            return _told_at_the_end(pa.ipc.open_file(file))
+    if (told := told_at_the_end(work.output, group.file)) is not None:
+        return told
     counts = dict.fromkeys(COUNTED, 0)
 
     def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
@@ -87,7 +86,7 @@ def divide(group: Group) -> dict[str, int]:
             counts[CONVERTED] += _of_included(purchases.converted, output, work)
             if work.excluded:
                 table = _without_excluded(table, output, counts)
-            yield from ((part, {}) for part in _parts(table, work.bounds))
+            yield from ((part, {}) for part in parts(table, work.bounds))
         yield table.slice(0, 0), {name: str(count) for name, count in counts.items()}
 
     # Names hardly shrink, and compressing them takes longer than writing them.
@@ -199,20 +198,26 @@ def _joined(parts: list[Ints]) -> Ints:
 
 
 def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
-    """One row a customer."""
     customers, days, amounts, _ = purchases
+    return by_customer(customers, (_joined(days), _joined(amounts)), _DAYS_SCHEMA, output, aliases=work.aliases)
+
+
+def by_customer(
+    customers: list[pa.Array], values: Sequence[Ints], schema: pa.Schema, output: Folder, *, aliases: bool
+) -> pa.RecordBatch:
+    """One row a customer, ascending by name: the name and a list of each kind of values, of the type in `schema`."""
     names, codes = ordered(customers)
-    if work.aliases:
+    if aliases:
         names, merged = ordered([canonical_names(names, output)])
         codes = merged[codes]
     order = _sorted_places(codes)
     offsets = np.zeros(len(names) + 1, dtype=np.int32)
     np.cumsum(np.bincount(codes, minlength=len(names)), out=offsets[1:])
     lists = [
-        pa.ListArray.from_arrays(column(offsets), column(_joined(values)[order].astype(kind)))
-        for values, kind in ((days, np.int32), (amounts, np.int64))
+        pa.ListArray.from_arrays(column(offsets), column(each[order].astype(str(field.type.value_type))))
+        for each, field in zip(values, list(schema)[1:], strict=True)
     ]
-    return pa.RecordBatch.from_arrays([names, *lists], schema=_DAYS_SCHEMA)
+    return pa.RecordBatch.from_arrays([names, *lists], schema=schema)
 
 
 def _sorted_places(codes: Ints) -> Ints:
@@ -232,8 +237,9 @@ def _without_excluded(table: pa.RecordBatch, output: Folder, counts: dict[str, i
     return table.filter(pc.invert(hit))
 
 
-def _parts(table: pa.RecordBatch, bounds: tuple[str, ...]) -> Iterable[pa.RecordBatch]:
-    names = table.column("customer")
+def parts(table: pa.RecordBatch, bounds: tuple[str, ...]) -> Iterable[pa.RecordBatch]:
+    """The rows of each partition; rows ascend by the name in their first column."""
+    names = table.column(0)
     places = [0, *(_first_not_below(names, bound) for bound in bounds), len(names)]
     for begin, end in pairwise(places):
         yield table.slice(begin, end - begin)
@@ -252,6 +258,11 @@ def _first_not_below(names: pa.Array, bound: str) -> int:
     return low
 
 
-def _told_at_the_end(reader: pa.ipc.RecordBatchFileReader) -> dict[str, int]:
-    told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
-    return {name: int(told[name.encode()]) for name in COUNTED}
+def told_at_the_end(output: str, name: str) -> dict[str, int] | None:
+    """The numbers beside the last batch of a finished file of a job's work; None where there is no such file yet."""
+    if name.removeprefix(f"{WORK}/") not in Folder(f"{output}/{WORK}").names():
+        return None
+    with Folder(output).open(name) as file:
+        reader = pa.ipc.open_file(file)
+        told = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1).custom_metadata
+    return {key.decode(): int(value) for key, value in told.items()}

@@ -3,7 +3,7 @@
 A file's fingerprint covers all it was made from, so that a task repeated after a crash does nothing twice.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,20 +132,22 @@ def summarise(part: Part) -> int:
 
 def purchase_days(part: Part) -> tuple[pa.Array, PurchaseDays]:
     """A partition's customers, ascending, and the days of all groups by their places among these."""
-    output = Folder(part.output)
-    batches = []
-    for name in part.groups:
-        with output.open(name) as file:
-            opened_file = pa.ipc.open_file(file)
-            batches += [
-                opened_file.get_batch(place)
-                for place in range(part.number, opened_file.num_record_batches - 1, part.partitions)
-            ]
-    customers, days, amounts = (values.combine_chunks() for values in pa.Table.from_batches(batches).columns)
-    del batches
+    table = divided(part.output, part.groups, part.number, part.partitions)
+    customers, days, amounts = (values.combine_chunks() for values in table.columns)
+    del table
     names, codes = ordered([customers])
     customer = np.repeat(codes, numbers(pc.list_value_length(days)))
     return names, PurchaseDays.of(customer, numbers(days.flatten()), numbers(amounts.flatten()))
+
+
+def divided(output: str, groups: Sequence[str], number: int, partitions: int) -> pa.Table:
+    """What the files of all groups hold of a partition, as they were divided."""
+    batches = []
+    for name in groups:
+        with Folder(output).open(name) as file:
+            reader = pa.ipc.open_file(file)
+            batches += [reader.get_batch(place) for place in range(number, reader.num_record_batches - 1, partitions)]
+    return pa.Table.from_batches(batches)
 
 
 def read_columns(output: Folder, name: str, columns: tuple[str, ...] | None = None) -> pa.Table:
