@@ -3,7 +3,9 @@
 The model's probabilities are not taken at their word. The detector judges past periods of the same customers, each
 from what came before it, and alarms over quantiles of that evidence (split conformal prediction: Vovk, Gammerman,
 Shafer 2005; Laxhammar 2014): as long as the future is like that past, of quiet customer-periods no more than the stated
-share alarm, however wrong the distribution is. Each window has a quantile of its own, so that one whose evidence is off
+share alarm, however wrong the distribution is. That holds on average over pasts; what is stated is to hold for the one
+there is, too, with 95 percent confidence (Vovk 2012, "Conditional validity of inductive conformal predictors"). Customers
+of one period alarm together, so that the confidence is that of a mean of periods, not of as many customers. Each window has a quantile of its own, so that one whose evidence is off
 does not silence the others. The rate is that of all customers together: those whose usage tells little have fewer
 alarms, false or right, than others.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from scoring.models.anomaly.baseline import WINDOWS, Judged, Usage, judged
 from scoring.models.fitting import Floats
@@ -24,6 +27,8 @@ LEAST_CALIBRATION = 500
 """With fewer past customer-periods judged, a bound on the model's evidence is taken."""
 _FOLLOW = (1.0, 0.5, 0.0)
 _COMPARED = 4
+_SURELY = 2.0
+"""Standard errors."""
 _SHARES = (0.6, 0.2, 0.2)
 """Of the false alarms, by window: a sudden stop is to be told at once."""
 _CALIBRATION = 12
@@ -33,6 +38,8 @@ DROP = 0.25
 SURGE = 3.0
 RATE = 0.005
 """Stated share of quiet customer-periods with a false alarm, of drops and of surges each."""
+_CONFIDENCE = 0.95
+"""That no larger share alarms."""
 
 
 Thresholds = tuple[float, ...]
@@ -88,8 +95,7 @@ def train(usage: Usage, *, rate: float = RATE) -> Detector:
     drops, surges = [], []
     periods = usage.counts.shape[1]
     ends = range(max(1, periods - _CALIBRATION + 1), periods + 1)
-    # The one that made the past likeliest.
-    follow = max(_FOLLOW, key=lambda power: sum(_likelihood(usage.until(end), power) for end in ends[-_COMPARED:]))
+    follow = _followed([usage.until(end) for end in ends[-_COMPARED:]])
     for end in ends:
         windows = judged(usage.until(end), follow)
         enough = _enough(windows, usage)
@@ -104,7 +110,7 @@ def train(usage: Usage, *, rate: float = RATE) -> Detector:
         # Of quiet periods no more than a share of 1/e have a likelihood ratio of e; several windows are judged at once.
         cautious = (float(np.log(len(WINDOWS) / rate)),) * len(WINDOWS)
         return Detector(rate, follow, cautious, cautious, calibrated_on, (message,))
-    drop, surge = (_thresholds(np.concatenate(each, axis=1), rate) for each in (drops, surges))
+    drop, surge = (_thresholds(each, rate) for each in (drops, surges))
     return Detector(rate, follow, drop, surge, calibrated_on, ())
 
 
@@ -164,9 +170,20 @@ def _enough(windows: dict[int, Judged], usage: Usage) -> NDArray[np.bool_]:
     return windows[1].periods >= LEAST_PERIODS * usage.cycle
 
 
-def _likelihood(usage: Usage, follow: float) -> float:
+def _followed(pasts: list[Usage]) -> float:
+    """The power of the group's standing that made the past likeliest; as the group, unless another is surely likelier."""
+    whole, *others = (np.concatenate([_log_likelihoods(past, power) for past in pasts]) for power in _FOLLOW)
+    gains = [float(gain.sum()) if _surely_positive(gain) else 0.0 for gain in (other - whole for other in others)]
+    return _FOLLOW[int(np.argmax([0.0, *gains]))]
+
+
+def _surely_positive(gain: Floats) -> bool:
+    return len(gain) > 0 and bool(gain.mean() > _SURELY * gain.std() / np.sqrt(len(gain)))
+
+
+def _log_likelihoods(usage: Usage, follow: float) -> Floats:
     last = judged(usage, follow, (1,))
-    return float(last[1].log_likelihood()[_enough(last, usage)].sum())
+    return last[1].log_likelihood()[_enough(last, usage)]
 
 
 def _evidence(windows: dict[int, Judged], change: float) -> Floats:
@@ -181,8 +198,13 @@ def _telling(evidence: Floats, thresholds: Thresholds) -> tuple[Ints, Floats]:
     return np.array(WINDOWS, dtype=np.int64)[at], over[at, np.arange(over.shape[1])]
 
 
-def _thresholds(past: Floats, rate: float) -> Thresholds:
-    """For each window a quantile of its past, such that a share of `rate` was over any of them."""
+def _thresholds(periods: list[Floats], rate: float) -> Thresholds:
+    """For each window a quantile of its past, such that surely no more than a share of `rate` was over any of them.
+
+    periods: evidence, shape (windows, customers), of each past period.
+    """
+    past = np.concatenate(periods, axis=1)
+    sizes = np.array([each.shape[1] for each in periods])
     size = past.shape[1]
     # How many had as much evidence or more: equal ones alarm together or not at all.
     ranks = np.stack(
@@ -191,13 +213,32 @@ def _thresholds(past: Floats, rate: float) -> Thresholds:
             for row, share in zip(past, _SHARES, strict=True)
         ]
     )
-    # One for the future counts among the past ones.
-    allowed = int(np.floor(rate * (size + 1)))
-    least = np.sort(ranks.min(axis=0))[max(allowed - 1, 0)]
+    least = ranks.min(axis=0)
+    order = np.argsort(least, kind="stable")[: int(np.floor(rate * (size + 1)))]
+    # Alarms of each period if so many of all customer-periods alarm.
+    alarms = np.cumsum(np.repeat(np.arange(len(periods)), sizes)[order][:, None] == np.arange(len(periods)), axis=0)
+    count = int((_upper_shares(alarms, sizes) <= rate).cumprod().sum())
+    reach = least[order[count - 1]] if count else -np.inf
     return tuple(
-        float(row[rank <= least].min(initial=np.nextafter(row.max(), np.inf)))
+        float(row[rank <= reach].min(initial=np.nextafter(row.max(), np.inf)))
         for row, rank in zip(past, ranks, strict=True)
     )
+
+
+def _upper_shares(alarms: Ints, sizes: Ints) -> Floats:
+    """Upper end of the one-sided interval of the share of alarms, of each row of `alarms` (choices, periods).
+
+    By the spread between periods (a ratio estimator with periods as clusters: Cochran 1977), and no narrower than
+    customers on their own would have it. One future customer-period counts as an alarm among the past ones.
+    """
+    kept = sizes > 0
+    alarms, sizes = alarms[:, kept], sizes[kept]
+    size, clusters = int(sizes.sum()), len(sizes)
+    share = alarms.sum(axis=1) / size
+    between = ((alarms - share[:, None] * sizes) ** 2).sum(axis=1) * clusters / max(clusters - 1, 1)
+    error = np.sqrt(np.maximum(between, size * share * (1 - share))) / size
+    upper: Floats = (size * share + 1) / (size + 1) + stdtrit(max(clusters - 1, 1), _CONFIDENCE) * error
+    return upper
 
 
 def _check(usage: Usage) -> None:
