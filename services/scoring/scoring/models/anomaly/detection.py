@@ -4,10 +4,10 @@ The model's probabilities are not taken at their word. The detector judges past 
 from what came before it, and alarms over quantiles of that evidence (split conformal prediction: Vovk, Gammerman,
 Shafer 2005; Laxhammar 2014): as long as the future is like that past, of quiet customer-periods no more than the stated
 share alarm, however wrong the distribution is. That holds on average over pasts; what is stated is to hold for the one
-there is, too, with 95 percent confidence (Vovk 2012, "Conditional validity of inductive conformal predictors"). Customers
-of one period alarm together, so that the confidence is that of a mean of periods, not of as many customers. Each window has a quantile of its own, so that one whose evidence is off
-does not silence the others. The rate is that of all customers together: those whose usage tells little have fewer
-alarms, false or right, than others.
+there is, too, with 95 percent confidence (Vovk 2012, "Conditional validity of inductive conformal predictors"), that of
+a mean of periods, as customers of one period alarm together. Each window has a quantile of its own, so that one whose
+evidence is off does not silence the others. The rate is that of all customers together: those whose usage tells little
+have fewer alarms, false or right, than others.
 """
 
 from collections.abc import Callable
@@ -171,7 +171,7 @@ def _enough(windows: dict[int, Judged], usage: Usage) -> NDArray[np.bool_]:
 
 
 def _followed(pasts: list[Usage]) -> float:
-    """The power of the group's standing that made the past likeliest; as the group, unless another is surely likelier."""
+    """The power of the group's standing that customers follow: 1, unless another surely made the past likelier."""
     whole, *others = (np.concatenate([_log_likelihoods(past, power) for past in pasts]) for power in _FOLLOW)
     gains = [float(gain.sum()) if _surely_positive(gain) else 0.0 for gain in (other - whole for other in others)]
     return _FOLLOW[int(np.argmax([0.0, *gains]))]
