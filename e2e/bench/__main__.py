@@ -20,8 +20,9 @@ def main() -> int:
         agent_view.measure(platform)
         scores.measure(platform)
         tickets.measure(platform, tenant)
-        ingestion.measure(platform, tenant)
+        in_files = ingestion.measure(platform, tenant)
         segments.measure(platform, tenant)  # The last: its 200 segments stay and would look at every event.
+        in_files.result()
     return 0
 
 

@@ -1,8 +1,12 @@
-"""Ingestion through HTTP: 8 clients in a closed loop, batches of 100 events."""
+"""Ingestion through HTTP: 8 clients in a closed loop, batches of 100 events.
+
+Events are visible when the timelines have them and scoring has staged them for its feature files. `run` writes what is
+staged into files, and names these in the manifest, by number or by age: that delay is a figure of its own.
+"""
 
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pymongo
 import requests
@@ -13,10 +17,16 @@ from e2e.platform import Platform
 from e2e.tenants import Tenant
 
 CLIENTS, BATCH, BATCHES = 8, 100, 200
+_FILES_DUE_S = 60
+"""When staged events are written into files at the latest (`flush_seconds` of scoring)."""
 
 
-def measure(platform: Platform, tenant: Tenant) -> None:
-    """Tells ingest_ack and ingest_visible (events/s), each against `insert_many` with majority on the same mongod."""
+def measure(platform: Platform, tenant: Tenant) -> Future[None]:
+    """Tells ingest_ack and ingest_visible (events/s), each against `insert_many` with majority on the same mongod.
+
+    What is returned is done when ingest_files is told: seconds from the last acknowledged event until the manifest
+    names files with all of them, beside the age at which staged events are due to be written.
+    """
     raw = _raw_inserts(platform.mongodb_uri)
     run = uuid.uuid4().hex[:8]
     event = f"Bench {run}"
@@ -32,6 +42,8 @@ def measure(platform: Platform, tenant: Tenant) -> None:
             )
             answer.raise_for_status()
 
+    activity = _Activity(platform.mongodb_uri, tenant.id)
+    before = activity.in_files()
     say(f"ingestion: {BATCHES * BATCH} events from {CLIENTS} clients")
     begin = time.monotonic()
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -41,11 +53,40 @@ def measure(platform: Platform, tenant: Tenant) -> None:
 
     def visible() -> bool:
         found = tenant.api.get("/v1/timelineEntries:summarize", event=event)
-        return int(found.get("eventCount", 0)) >= BATCHES * BATCH
+        if int(found.get("eventCount", 0)) < BATCHES * BATCH:
+            return False
+        # Files first: what is written in between is missed this time, and not counted twice.
+        return activity.in_files() - before + activity.staged() >= BATCHES * BATCH
 
     # Each look sums up all of them: often enough to tell, seldom enough not to be what is measured.
     wait_for(visible, "all events in the timelines", pause=0.5)
     tell("ingest_visible", BATCHES * BATCH / (time.monotonic() - begin), "events/s", raw)
+
+    def in_files() -> None:
+        wait_for(lambda: activity.in_files() - before >= BATCHES * BATCH, "all events in files", 180, pause=0.5)
+        tell("ingest_files", time.monotonic() - begin - acknowledged, "s", _FILES_DUE_S)
+
+    watcher = ThreadPoolExecutor(1)
+    followed = watcher.submit(in_files)
+    watcher.shutdown(wait=False)
+    return followed
+
+
+class _Activity:
+    """How many of a tenant's events that are no purchases scoring has."""
+
+    def __init__(self, uri: str, tenant: str) -> None:
+        self._scoring = pymongo.MongoClient[Json](uri).get_database("scoring")
+        self._tenant = tenant
+
+    def staged(self) -> int:
+        """On their way into files."""
+        return sum(row["size"] for row in self._scoring["staged_activity"].find({"tenant": self._tenant}, {"size": 1}))
+
+    def in_files(self) -> int:
+        """In files that the manifest names."""
+        manifest = self._scoring["feature_manifests"].find_one({"_id": f"{self._tenant}/activity"}, {"files.rows": 1})
+        return sum(file["rows"] for file in manifest["files"]) if manifest else 0
 
 
 def _batch(run: str, event: str, number: int) -> list[Json]:
