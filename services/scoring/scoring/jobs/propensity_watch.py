@@ -147,12 +147,8 @@ def _drifts(model: Propensity, table: Table) -> list[dict[str, Any]]:
     if not len(table):
         return []
     columns = _columns(model.classifier, table)
-    found = []
-    for name, old in model.histograms.items():
-        moved = drift.between(old, _histogram(columns[name], old))
-        figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": moved.low >= gates.DRIFT}
-        found.append({"feature": name, "score": name == SCORE, **figures})
-    return found
+    new = {name: _histogram(columns[name], old) for name, old in model.histograms.items()}
+    return drift.told(model.histograms, new, {SCORE})
 
 
 def _rows(data: Labelled, horizon_days: int) -> Rows:

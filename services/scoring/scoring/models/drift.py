@@ -6,12 +6,13 @@ alone gives (bins - 1) (1/n + 1/m) for n old and m new customers (Yurdakul 2018)
 do not seem to move. The interval is the bootstrap's over both samples.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from scoring.domain.gates import DRIFT
 from scoring.models.fitting import Floats
 from scoring.models.summary import Ints
 
@@ -90,6 +91,20 @@ class Drift:
     psi: float
     low: float
     high: float
+
+
+def told(old: Mapping[str, Histogram], new: Mapping[str, Histogram], scores: Collection[str]) -> list[dict[str, Any]]:
+    """How far each column has moved, as the registry keeps it. new: counted by the old one of the column.
+
+    scores: names of the columns that the model tells rather than looks at.
+    """
+    found = []
+    for name, histogram in old.items():
+        if name in new:
+            moved = between(histogram, new[name])
+            figures = {**asdict(moved), "bound": DRIFT, "drifted": moved.low >= DRIFT}
+            found.append({"feature": name, "score": name in scores, **figures})
+    return found
 
 
 def between(old: Histogram, new: Histogram) -> Drift:
