@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models import send_time
 from scoring.models.fitting import Floats
 from scoring.models.send_time import Purchases
@@ -20,6 +21,28 @@ _HOLDOUT_DAYS = 90
 _FLOOR = 1e-9
 """What raw histograms give to hours at which a customer never bought."""
 _RAW_LEAST = 3
+_DATA = "Online Retail, last 90 days"
+_ALL, _OLD = "all customers", f"customers with {_RAW_LEAST} purchases before"
+_REFERENCE, _RAW_REFERENCE = 2.23, 8.6
+"""Over 24 hours, of shrunk histograms and of raw ones, which are there only of customers who bought before."""
+MARKS = (
+    Mark(
+        data=_DATA,
+        metric=f"log loss over 24 hours, {_OLD}",
+        at_most=_REFERENCE,
+        source=f"shrunk histograms; raw ones {_RAW_REFERENCE}",
+    ),
+    *(
+        Mark(
+            data=_DATA,
+            metric=f"log loss over {hours} hours, {_ALL}",
+            at_most=1.0,
+            times_peer=True,
+            source="one histogram for all, same run",
+        )
+        for hours in (24, 168)
+    ),
+)
 
 
 def measure(data: DataFolder) -> Iterator[Line]:
@@ -36,24 +59,31 @@ def measure(data: DataFolder) -> Iterator[Line]:
     def line(metric: str, value: float, reference: float | None = None, note: str | None = None) -> Line:
         return Line(
             task="send_time",
-            data="Online Retail, last 90 days",
+            data=_DATA,
             metric=metric,
             value=value,
             reference=reference,
             note=note,
         )
 
-    for customers, kept in (("all", np.ones(len(old), dtype=bool)), (f"with {_RAW_LEAST} purchases before", old)):
+    for customers, kept in ((_ALL, np.ones(len(old), dtype=bool)), (_OLD, old)):
         customer, hour = new.customer[kept], new.hour[kept]
         loss = send_time.evaluate(probabilities, customer, hour)
         flat = send_time.evaluate(np.tile(everybody, (len(segment), 1)), customer, hour)
-        note = f"{len(hour)} purchases, customers {customers}"
-        yield line("log loss over 24 hours", loss["log_loss_24"], 2.23, note)
-        yield line("log loss over 24 hours, one histogram for all", flat["log_loss_24"], None, note)
-        yield line("log loss over 168 hours", loss["log_loss_168"], None, note)
-        yield line("log loss over 168 hours, one histogram for all", flat["log_loss_168"], None, note)
+        note = f"{len(hour)} purchases, {customers}"
+        for hours in (24, 168):
+            yield Line(
+                task="send_time",
+                data=_DATA,
+                metric=f"log loss over {hours} hours, {customers}",
+                value=loss[f"log_loss_{hours}"],
+                reference=_REFERENCE if customers == _OLD and hours == 24 else None,
+                peer="one histogram for all",
+                peer_value=flat[f"log_loss_{hours}"],
+                note=note,
+            )
     raw = _raw(counts.reshape(-1, 7, 24).sum(axis=1), new.customer[old], new.hour[old] % 24)
-    yield line("log loss over 24 hours, raw personal histograms", raw, 8.6, f"floor {_FLOOR:g}; {note}")
+    yield line("log loss over 24 hours, raw personal histograms", raw, _RAW_REFERENCE, f"floor {_FLOOR:g}; {note}")
     chosen = ", ".join(f"{name} {value:g}" for name, value in model.settings._asdict().items())
     yield line("strength chosen in training", model.settings.strength, note=chosen)
     yield _hits(probabilities, everybody, new)
@@ -65,7 +95,7 @@ def _hits(probabilities: Floats, everybody: Floats, new: Purchases) -> Line:
     top = np.argsort(-of_day, axis=1)[:, :3]
     return Line(
         task="send_time",
-        data="Online Retail, last 90 days",
+        data=_DATA,
         metric="share of purchases in the customer's 3 best hours of the day",
         value=float((top[new.customer] == (new.hour % 24)[:, None]).any(axis=1).mean()),
         peer="the same 3 hours for all",

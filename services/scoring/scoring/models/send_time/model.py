@@ -44,8 +44,9 @@ class Settings(NamedTuple):
 
 
 DEFAULT = Settings(width=1.5, other_days=0.5, strength=30.0, segment_strength=200.0, half_life=float("inf"))
-_KERNELS = tuple(product((0.7, 1.5, 3.0), (0.2, 0.5, 1.0)))
-_STRENGTHS = (3.0, 6.0, 12.0, 25.0, 50.0, 100.0, 400.0)
+# Most are steps of about a square root of two: coarser ones lose what shrinking gains.
+_KERNELS = tuple(product((0.5, 0.7, 1.0, 1.4, 2.0, 2.8), (0.1, 0.2, 0.35, 0.6, 1.0)))
+_STRENGTHS = (2.0, 3.0, 4.0, 6.0, 8.5, 12.0, 17.0, 24.0, 34.0, 50.0, 100.0, 400.0)
 _SEGMENT_STRENGTHS = (50.0, 500.0, 5_000.0)
 _HALF_LIVES = (float("inf"), 180.0, 60.0)
 
