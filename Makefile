@@ -49,11 +49,11 @@ prove: setup ## Take away one guarantee after another and see its test fail (G="
 bench: setup ## Measure a fresh platform beside its raw parts; one JSON object a line
 	@$(PYTHON) -m e2e.bench
 
-bench-models: setup ## Measure the scoring models beside papers and peers (DATA_DIR=folder of data sets, TASK="clv churn" for some)
-	@$(PYTHON) -m scoring.benchmarks --data $(or $(DATA_DIR),../shared/data) $(TASK)
+bench-models: setup ## Measure the scoring models beside papers and peers (DATA_DIR=folder of data sets, TASK="clv churn" for some, CHECK=1 to fail where a mark is missed)
+	@$(PYTHON) -m scoring.benchmarks --data $(or $(DATA_DIR),../shared/data) $(if $(CHECK),--check) $(TASK)
 
-bench-scale: setup ## Measure time and memory of generated shops, and how both grow (CUSTOMERS=1000000)
-	@$(PYTHON) -m scoring.benchmarks.scale $(if $(CUSTOMERS),--customers $(CUSTOMERS))
+bench-scale: setup ## Measure time and memory of generated shops, and how both grow (CUSTOMERS=1000000, CHECK=1)
+	@$(PYTHON) -m scoring.benchmarks.scale $(if $(CUSTOMERS),--customers $(CUSTOMERS)) $(if $(CHECK),--check)
 
 lint: setup ## Check style, types, import rules and contracts
 	@$(VENV)/bin/ruff check $(ROOMS)

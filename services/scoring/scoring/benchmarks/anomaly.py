@@ -15,24 +15,40 @@ from scipy.stats import norm  # type: ignore[import-untyped]
 
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models import anomaly, fraud
 from scoring.models.anomaly.baseline import Usage
 from scoring.models.fitting import Floats
 from scoring.models.fraud import Payment
 
 _RATE = 0.005
+_SERIES = (("customers", "CustomerID"), ("countries", "Country"), ("products", "StockCode"))
 _KEPT = 0.2
 """A planted drop leaves this share of the usage."""
 _WEEKS = 4
 _LEAST_DROPS = 10
 """Fewer planted drops tell nothing of how many are found."""
 
+MARKS = (
+    *(
+        Mark(data=data, metric=f"false alarms of {side}s a customer-week", at_most=_RATE, source="stated to the tenant")
+        for data in ("simulated*", *(f"Online Retail, weekly orders of {kind}" for kind, _ in _SERIES))
+        for side in ("drop", "surge")
+    ),
+    Mark(
+        data="simulated payments",
+        metric="fraud: false alarms a payment",
+        at_most=fraud.RATE,
+        source="stated to the tenant",
+    ),
+)
+
 
 def measure(data: DataFolder) -> Iterator[Line]:
     """Lines of the simulation and of the three kinds of series."""
     yield from _fraud()
     yield from _judge("simulated, 3,000 customers", _simulated(3_000, 60), 50)
-    for kind, column in (("customers", "CustomerID"), ("countries", "Country"), ("products", "StockCode")):
+    for kind, column in _SERIES:
         usage = _orders(data, column)
         yield from _judge(f"Online Retail, weekly orders of {kind}", usage, usage.counts.shape[1] - 10)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models.baskets import Baskets, Rules, derive, evaluate, frequent, least_count
 from scoring.models.summary import Ints
 
@@ -18,6 +19,20 @@ TASK = "baskets"
 COUNTS = (("0.006", "0.25", 463), ("0.001", "0.5", 5668), ("0.001", "0.8", 410))
 """Support, confidence, and how many rules of at least two items there are (arules)."""
 HOLDOUT_DAYS = 90
+
+MARKS = (
+    *(
+        Mark(data="groceries", metric=f"rules at {support}/{confidence}", equal=count, source="arules (Hahsler 2006)")
+        for support, confidence, count in COUNTS
+    ),
+    Mark(
+        data="groceries",
+        metric="significant rules after shuffling each item at 0.001/0",
+        equal=0,
+        source="whatever is found then is false",
+    ),
+    Mark(data="online-retail", metric="seconds at 0.01/0.5", at_most=1.0, source="stated; mlxtend hmine takes 2.0"),
+)
 
 
 def measure(data: DataFolder) -> Iterator[Line]:

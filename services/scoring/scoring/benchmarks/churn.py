@@ -12,6 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from scoring.benchmarks import repeat_churn, tables
 from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models.classifier import Fold, compare, evaluate, train
 
 _DATA = "Telco churn"
@@ -22,6 +23,13 @@ _REFERENCES = {
     "chosen": {"auc": 0.847, "brier": 0.1345},
 }
 _PEER = {"auc": 0.8472, "average_precision": 0.662, "brier": 0.1345, "lift": 2.86}
+
+MARKS = (
+    Mark(data=_DATA, metric="chosen auc", at_least=0.847, source="CatBoost of depth 5 and 300 trees: .8477"),
+    Mark(data=_DATA, metric="chosen brier", at_most=0.1345, source="CatBoost of depth 5 and 300 trees: .1341"),
+    Mark(data=_DATA, metric="columns warned of as leaks", equal=0, source="there is none"),
+    tables.rate_mark(_DATA),
+)
 
 
 def measure(data: DataFolder) -> Iterator[Line]:

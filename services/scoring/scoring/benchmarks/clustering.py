@@ -16,6 +16,7 @@ from sklearn.metrics import adjusted_rand_score
 from scoring.benchmarks.children import measured
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models import clustering
 from scoring.models.clustering import CUSTOMER_FEATURES, Clusters, Feature, Scaling
 from scoring.models.fitting import Floats
@@ -25,6 +26,14 @@ _K = 8
 _COLUMNS = 8
 _BOOTSTRAPS = 10
 _RETAIL = ("online-retail", "online_retail.parquet")
+
+MARKS = tuple(
+    Mark(data=data, metric="inertia", peer=peer, at_most=1.001, times_peer=True, source="several starts, same run")
+    for data, peer in (
+        ("generated *", "scikit-learn KMeans, 5 starts"),
+        ("Online Retail, *", "scikit-learn KMeans, 50 starts"),
+    )
+)
 
 
 def measure(data: DataFolder) -> Iterator[Line]:

@@ -1,7 +1,8 @@
-"""How the work grows: `python -m scoring.benchmarks.scale [--customers N]`, ten purchases a customer.
+"""How the work grows: `python -m scoring.benchmarks.scale [--customers N] [--check]`, ten purchases a customer.
 
 Each stage runs in a process of its own at a tenth of the size and at the full one, beside the best single-process peer;
 one JSON object a line, progress on standard error. A stage may take twelve times as long for ten times as much.
+`--check` ends with a table of the marks on standard error, and with 1 if one is missed.
 """
 
 import argparse
@@ -16,7 +17,9 @@ from scoring.benchmarks import features_peers, rfm_peers, scale_features
 from scoring.benchmarks import scale_stages as stages
 from scoring.benchmarks.children import Measured, measured
 from scoring.benchmarks.lines import Line
-from scoring.benchmarks.rfm import lines, ours
+from scoring.benchmarks.marks import Check, Mark
+from scoring.benchmarks.rfm import lines, ours, peer_marks
+from scoring.benchmarks.waiting import telling
 from scoring.jobs.executor import cpus
 
 MOST_GROWTH = 12
@@ -28,6 +31,39 @@ _TASK = "scale"
 _GENERATE, _FEATURES, _RFM = "generate purchases", "features from files", "RFM from files"
 _VALUES, _TRAIN, _SCORE = "BG/NBD and Gamma-Gamma, fit and score", "classifier, train", "classifier, score"
 _CLOCKS = (("seconds", "seconds"), ("cpu_seconds", "CPU seconds"))
+_STAGES = (_GENERATE, _FEATURES, _RFM, _VALUES, _TRAIN, _SCORE)
+_DIFFERENT = "features: values that differ from DuckDB's in any bit"
+
+
+def marks(customers: int) -> tuple[Mark, ...]:
+    """What the lines of `measure` must reach. Of CPU seconds: other work on the machine moves them least."""
+    return (
+        *peer_marks(f"{_FEATURES}, *"),
+        *peer_marks(f"{_RFM}, *"),
+        Mark(data="*", metric=_DIFFERENT, equal=0, source="DuckDB, same run"),
+        Mark(
+            data=f"{customers} *",
+            metric=f"{_VALUES}: CPU seconds",
+            at_most=FIT_AND_SCORE_S * customers / 1e6,
+            source=f"{FIT_AND_SCORE_S:g} s a million customers",
+        ),
+        Mark(
+            data="*",
+            metric=f"{_SCORE}: rows in CPU seconds",
+            at_least=LEAST_SCORING_RATE,
+            times_peer=True,
+            source="CatBoost alone, same run",
+        ),
+        *(
+            Mark(
+                data=f"{customers} *",
+                metric=f"{stage}: growth of CPU seconds from a tenth",
+                at_most=MOST_GROWTH,
+                source="10 if it grew with the size",
+            )
+            for stage in _STAGES
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +139,7 @@ def _line(run: Run, metric: str, value: float, reference: float | None = None, n
 def _beside_peers(run: Run) -> Iterator[Line]:
     yield from lines(_TASK, f"{_FEATURES}, {run.name}", run.stages[_FEATURES], run.features_peers)
     note = f"of those of {run.stages[_FEATURES].result} customers with a purchase within the year"
-    yield _line(run, "features: values that differ from DuckDB's in any bit", run.different_features, 0, note)
+    yield _line(run, _DIFFERENT, run.different_features, 0, note)
     yield from lines(_TASK, f"{_RFM}, {run.name}", run.stages[_RFM], run.rfm_peers)
     values, train, score = (run.stages[stage] for stage in (_VALUES, _TRAIN, _SCORE))
     own, trees = run.catboost.result, score.result["trees"]
@@ -153,13 +189,22 @@ def _growth(small: Run, full: Run) -> Iterator[Line]:
         yield _line(full, f"{stage}: growth of CPU seconds from a tenth", growth, MOST_GROWTH, note)
 
 
-def main() -> None:
-    """Prints the lines as they come."""
+def main() -> int:
+    """Prints the lines as they come; returns 1 where a mark is to be checked and missed."""
     parser = argparse.ArgumentParser(prog="python -m scoring.benchmarks.scale", description=__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
-    for line in measure(parser.parse_args().customers):
-        print(line.json(), flush=True)  # noqa: T201 - a program's output
+    parser.add_argument("--check", action="store_true", help="compare with the marks; 1 if one is missed")
+    arguments = parser.parse_args()
+    found, check = list[Line](), Check()
+    with telling(_TASK):
+        for line in measure(arguments.customers):
+            print(line.json(), flush=True)  # noqa: T201 - a program's output
+            found.append(line)
+    check.task(_TASK, marks(arguments.customers), found, missing_data=False)
+    if arguments.check:
+        print(check.table(), file=sys.stderr, flush=True)  # noqa: T201 - a program's output
+    return 1 if arguments.check and check.missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,6 +8,7 @@ import numpy as np
 
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
+from scoring.benchmarks.marks import Mark
 from scoring.models import uplift
 from scoring.models.fitting import Floats
 from scoring.models.summary import Ints
@@ -20,6 +21,40 @@ _SPLITS = 5
 _QINI = {"S": 0.066, "T": 0.065}
 _EFFECT = {"Womens": 4.52, "Mens": 7.66}
 """Published: points more visits."""
+_SPREAD = 0.013
+"""Published standard deviation of a Qini over such splits."""
+_WOMEN, _MEN = "Hillstrom womens e-mail, visit", "Hillstrom mens e-mail, visit"
+_CHOSEN, _FOUND = "Qini, learner chosen in training", "splits in which differences between customers were found"
+MARKS = (
+    *(
+        Mark(
+            data=data,
+            metric="average effect, points",
+            equal=_EFFECT[arm],
+            digits=3,
+            source="difference of shares of the trial",
+        )
+        for arm, data in (("Womens", _WOMEN), ("Mens", _MEN))
+    ),
+    *(
+        Mark(
+            data=_WOMEN,
+            metric=f"Qini, {name}-learner",
+            at_least=value - _SPREAD,
+            source=f"published {value} +- {_SPREAD} of five other splits",
+        )
+        for name, value in _QINI.items()
+    ),
+    Mark(
+        data=_WOMEN,
+        metric=_CHOSEN,
+        at_least=_QINI["S"] - _SPREAD,
+        source=f"the best published, {_QINI['S']} +- {_SPREAD}",
+    ),
+    Mark(data=_WOMEN, metric=_CHOSEN, at_least=1.0, times_peer=True, source="the response model of the same run"),
+    Mark(data=_WOMEN, metric=_FOUND, equal=_SPLITS, source="customers differ there"),
+    Mark(data=_MEN, metric=_FOUND, equal=0, source="no difference between customers can be found"),
+)
 
 
 def measure(data: DataFolder) -> Iterator[Line]:
@@ -34,7 +69,7 @@ def _arm(arm: str, rows: list[dict[str, str]]) -> Iterator[Line]:
     x, names = _features(rows)
     treated = np.array([row["segment"] != "No E-Mail" for row in rows], dtype=np.int64)
     outcome = np.array([int(row["visit"]) for row in rows])
-    called = f"Hillstrom {arm.lower()} e-mail, visit"
+    called = _WOMEN if arm == "Womens" else _MEN
 
     def line(metric: str, value: float, **more: float | str | None) -> Line:
         return Line(task="uplift", data=called, metric=metric, value=value, **more)  # type: ignore[arg-type]
@@ -77,7 +112,7 @@ def _arm(arm: str, rows: list[dict[str, str]]) -> Iterator[Line]:
         note=f"chosen: {', '.join(chosen)}; 90 % interval of the last split {last.low:.3f} to {last.high:.3f}",
     )
     yield line(
-        "splits in which differences between customers were found",
+        _FOUND,
         sum(name != "none" for name in chosen),
         reference=_SPLITS if women else 0,
         note="p = " + ", ".join(f"{p:.3f}" for p in p_values),
