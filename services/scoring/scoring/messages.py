@@ -185,7 +185,7 @@ def model(document: Model) -> model_pb2.Model:
         artefact_sha256=document.artefact_sha256 or "",
         consenting_share=document.consenting,
         previous_model=f"models/{document.previous}" if document.previous else "",
-        outcomes=map(_outcome, document.outcomes),
+        outcomes=[_outcome(outcome, document.currency or "") for outcome in document.outcomes],
         drifts=map(model_drift, document.drifts),
     )
     found.parameters.update(_plain(document.parameters))
@@ -198,8 +198,9 @@ def model_drift(drift: Mapping[str, Any]) -> model_pb2.ModelDrift:
     return model_pb2.ModelDrift(**drift)
 
 
-def _outcome(outcome: Mapping[str, Any]) -> model_pb2.ModelOutcome:
+def _outcome(outcome: Mapping[str, Any], currency: str) -> model_pb2.ModelOutcome:
     error = outcome["error"]
+    revenue = outcome.get("revenue")
     return model_pb2.ModelOutcome(
         scoring_job=f"scoringJobs/{outcome['job']}",
         as_of=outcome["as_of"],
@@ -213,6 +214,21 @@ def _outcome(outcome: Mapping[str, Any]) -> model_pb2.ModelOutcome:
         promised_error=outcome["promised"] or 0,
         degraded=outcome["degraded"],
         deciles=_deciles(outcome["deciles"]),
+        revenue=_revenue_outcome(revenue, currency) if revenue else None,
+    )
+
+
+def _revenue_outcome(revenue: Mapping[str, Any], currency: str) -> model_pb2.RevenueOutcome:
+    error = revenue["error"]
+    return model_pb2.RevenueOutcome(
+        customer_count=revenue["customers"],
+        expected=money.from_minor(round(revenue["expected"]), currency),
+        actual=money.from_minor(revenue["actual"], currency),
+        error=error["value"],
+        error_low=error["low"],
+        error_high=error["high"],
+        promised_error=revenue["promised"] or 0,
+        degraded=revenue["degraded"],
     )
 
 

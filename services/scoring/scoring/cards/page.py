@@ -11,14 +11,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scoring.cards import plots
+from scoring.cards import plots, revenue
 from scoring.cards.plots import Bar, Series
 
 HTML, MARKDOWN = "html", "markdown"
 FORMATS = (HTML, MARKDOWN)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
 _BAR = 20
-_PLOTS = ("calibration", "gain", "beside", "survival", "outcome", "drift")
+_PLOTS = ("calibration", "revenue", "gain", "beside", "survival", "outcome", "drift")
 
 KINDS = {
     "LIFETIME_VALUE": "Lifetime value",
@@ -70,6 +70,8 @@ _PARTS = {
 }
 """Parts of a model's parameters."""
 
+_EXPECTED_AND_REAL = (("expected", "expected", "a"), ("real", "actual", "b"))
+"""Series of tenths: name, value and colour."""
 _FIGURES = ("auc", "auc_interval", "brier", "ece", "lift")
 
 _MADE_ANEW = "NEXT_OFFER"
@@ -155,12 +157,14 @@ def _shown(card: Card) -> dict[str, Any]:
         "gates": values["gates"],
         "parameters": _parameters(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
+        "revenue": revenue.tested(values),
         "gains": _gains(test.get("deciles", ())),
         "candidates": _candidates(values["metrics"]),
         "rival": card.rival,
         "rival_state": STATES[card.rival.state] if card.rival else "",
         "beside": _beside(card),
         "outcomes": values["outcomes"],
+        "lived_revenue": revenue.lived(values),
         "drifts": values["drifts"],
     }
 
@@ -237,6 +241,7 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
             ("Error as promised", _promised),
             (f"Distance of expected and real {words.events} by tenths", _miscalibration),
             ("Error since release", _lived),
+            *([("Distance of expected and real revenue by tenths", _away)] if revenue.tested(card.values) else []),
         ]
     )
     return [(title, of(card.values), of(card.rival.values)) for title, of in rows]
@@ -259,6 +264,11 @@ def _miscalibration(values: Mapping[str, Any]) -> str:
     return "not tested" if away is None else _percent(away)
 
 
+def _away(values: Mapping[str, Any]) -> str:
+    found = revenue.tested(values)
+    return "not tested" if found is None else _percent(found["miscalibration"])
+
+
 def _lived(values: Mapping[str, Any]) -> str:
     if not values["outcomes"]:
         return "not measured yet"
@@ -273,7 +283,7 @@ def _plots(card: Card) -> dict[str, Markup | None]:
     words = WORDS[values["kind"]]
     found: dict[str, Markup | None] = dict.fromkeys(_PLOTS)
     if deciles := test.get("deciles"):
-        series = [_series("expected", deciles, "expected", "a"), _series("real", deciles, "actual", "b")]
+        series = [_series(name, deciles, of, css) for name, of, css in _EXPECTED_AND_REAL]
         found["calibration"] = _tenths(f"Calibration by tenths of the {words.rows}", series, words)
         gains = _gains(deciles)
         if gains:
@@ -290,6 +300,9 @@ def _plots(card: Card) -> dict[str, Markup | None]:
                 _series("champion of then, real", beside, "actual", "b"),
             ]
             found["beside"] = _tenths(f"Real {words.events} in the tenths each model made", series, words)
+    if money := revenue.tested(values):
+        of_money = [_series(name, money["deciles"], of, css) for name, of, css in _EXPECTED_AND_REAL]
+        found["revenue"] = _tenths(f"Revenue of a customer in {values['currency']}", of_money, words)
     if survival := test.get("survival"):
         weeks = [point["weeks"] for point in survival]
         alive = Series("still a customer", [point["alive"] for point in survival], "a")

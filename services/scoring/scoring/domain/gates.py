@@ -54,6 +54,27 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class RevenueTrial:
+    """How a candidate told the revenue of those weeks, in minor units: purchases expected times what one is worth."""
+
+    customers: int
+    expected: float
+    actual: int
+    error: Interval
+    """Squared error as a share of that of expecting the same of everybody."""
+    against_mean_spend: Interval
+    """Squared error less that of the same purchases at the mean spend, as a share of the latter."""
+    miscalibration: float
+    chance: float
+    mean_spends: float
+    """Miscalibration of the same purchases at the mean spend."""
+    champions: float | None = None
+    """The champion's miscalibration on the same customers."""
+    fallback: bool = False
+    """Whether it is the mean spend itself, which needs no proof."""
+
+
+@dataclass(frozen=True)
 class Trial:
     """How a candidate did on purchases it was not fitted to."""
 
@@ -68,6 +89,7 @@ class Trial:
     """The miscalibration to be expected of a perfect model for this number of customers."""
     champions: float | None = None
     """The champion's miscalibration on the same customers."""
+    revenue: RevenueTrial | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,8 @@ def judge(test: Trial | None, why_not: str, consenting: float | None, champion: 
     if test is None or not gates[0].passed:
         return Verdict(REJECTED, tuple(gates))
     gates += [_baseline(test.against_baseline), _calibration(test)]
+    if test.revenue is not None and not test.revenue.fallback:
+        gates += [_spend(test.revenue), _revenue(test.revenue)]
     undecided = False
     if test.against_champion is not None:
         gates.append(_champion(test.against_champion, champion))
@@ -145,6 +169,32 @@ def _calibration(test: Trial) -> Gate:
     return Gate("calibration", test.miscalibration <= bound, test.miscalibration, bound, message)
 
 
+def _spend(test: RevenueTrial) -> Gate:
+    """No worse rather than better: some large orders carry most of a squared error of money, so that proof of being
+    better is out of reach of most shops, and mean spend for all is no safer.
+    """
+    found = test.against_mean_spend
+    message = (
+        f"with the spend model its squared error of revenue is {_versus(found)} that with the mean spend; "
+        "it must not be larger beyond chance"
+    )
+    return Gate("spend", found.low <= 0, found.value, 0.0, message)
+
+
+def _revenue(test: RevenueTrial) -> Gate:
+    bound = MOST_MISCALIBRATION + test.chance
+    message = (
+        f"in tenths of the customers, expected and real revenue are {test.miscalibration:.0%} apart; "
+        f"at most {bound:.0%} may be, of which {test.chance:.0%} are chance"
+    )
+    standing_in = max(test.mean_spends, test.champions or 0.0)
+    if standing_in > bound:
+        # What would score in its place is worse: keeping that would help nobody.
+        bound = standing_in
+        message += f", or as much as with the mean spend or the champion, {bound:.0%}"
+    return Gate("revenue", test.miscalibration <= bound, test.miscalibration, bound, message)
+
+
 def _champion(found: Interval, name: str) -> Gate:
     message = (
         f"its squared error is {_versus(found)} that of the champion {name} on the same customers; "
@@ -157,21 +207,24 @@ def _versus(found: Interval) -> str:
     return f"{found.value:+.1%} ({found.low:+.1%} to {found.high:+.1%}) against"
 
 
-def degraded(error: Interval, promised: float) -> bool:
-    """Whether a model does worse on later purchases than it promised, beyond chance and the bound."""
-    return error.low > promised * (1 + MOST_DEGRADED)
+def degraded(error: Interval, promised: float, slack: float = MOST_DEGRADED) -> bool:
+    """Whether a model does worse later than it promised, beyond chance and the bound."""
+    return error.low > promised * (1 + slack)
 
 
-def roll_back(error: Interval, promised: float, previous: float | None) -> tuple[bool, str]:
+def roll_back(
+    error: Interval, promised: float, previous: float | None, slack: float = MOST_DEGRADED, of: str = ""
+) -> tuple[bool, str]:
     """Whether a champion with that error goes, and why or why not, in words.
 
-    `previous` is the error of the model before it on the same customers; None when there is none to come back.
+    `previous` is the error of the model before it on the same customers; None when there is none to come back. of: what
+    was told, where it is not purchases.
     """
     told = (
-        f"its error since is {error.value:.3f} ({error.low:.3f} to {error.high:.3f}) "
+        f"its error {of}since is {error.value:.3f} ({error.low:.3f} to {error.high:.3f}) "
         f"of that of expecting the same of everybody; it promised {promised:.3f}"
     )
-    if not degraded(error, promised):
+    if not degraded(error, promised, slack):
         return False, told
     if previous is None:
         return False, f"{told}, and no earlier model is there to come back"

@@ -14,7 +14,7 @@ import numpy as np
 from scoring.domain import gates
 from scoring.domain.gates import Interval
 from scoring.jobs import fit as fitting
-from scoring.jobs import windows
+from scoring.jobs import revenue, windows
 from scoring.jobs.executor import Executor
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import Fitted
@@ -22,9 +22,9 @@ from scoring.jobs.known_models import Known, load
 from scoring.jobs.population import FEATURES, Population, drifts, ones, population, stored_form, survival
 from scoring.jobs.spec import JobSpec
 from scoring.jobs.tasks import Part
-from scoring.jobs.windows import Window
+from scoring.jobs.windows import Seen, Window, expected
 from scoring.models import artefact, comparison, lifetime_value
-from scoring.models.baseline import MeanRate
+from scoring.models.baseline import MeanRate, MeanSpend
 from scoring.models.comparison import Rows
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
@@ -54,7 +54,7 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
     champion, previous = of_role.get("champion"), of_role.get("previous")
     looked = _test_windows(fitted)
     since = [(model, Window(model.day, model.day + days)) for model in known if (days := _passed(model, fitted))]
-    seen = windows.rows(executor, parts, [*looked, *(window for _, window in since)])
+    seen = windows.seen(executor, parts, [*looked, *(window for _, window in since)], fitted.customers)
     held_out = dict(zip((window.end - window.day for window in looked), seen, strict=False))
     lived = dict(zip((model.name for model, _ in since), seen[len(looked) :], strict=True))
 
@@ -65,7 +65,7 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
 
     people = population(output, parts, fitted)
     test["survival"] = survival(fitted.choice.purchases, people)
-    candidate = stored_form(fitted.choice, fitted, spec, people, test["promised"])
+    candidate = stored_form(fitted.choice, fitted, spec, people, test)
     told: dict[str, Any] = {
         "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
         "test": test,
@@ -81,9 +81,10 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
     choice = fitted.choice
     if verdict.state != gates.CHAMPION:
         if standing is None:
-            choice = _stand_in(fitted, people, "; ".join(verdict.failed))
+            choice = _stand_in(fitted, people, verdict)
+            promises = test if choice.purchases is fitted.choice.purchases else {"promised": {}}
             told["stand_in"] = {
-                "artefact": stored_form(choice, fitted, spec, people, {}),
+                "artefact": stored_form(choice, fitted, spec, people, {"promised": promises["promised"]}),
                 "parameters": replace(fitted, choice=choice).parameters,
                 "message": "; ".join(choice.messages),
             }
@@ -107,7 +108,8 @@ def released(output: Folder, executor: Executor, parts: Sequence[Part], spec: Jo
     told: dict[str, Any] = {"scored_with": artefact.dump(champion.choice), "scales": fitted.scales}
     if spec.task == "evaluate":
         since = [(model, Window(model.day, model.day + days)) for model in known if (days := _passed(model, fitted))]
-        seen = windows.rows(executor, parts, [window for _, window in since]) if since else []
+        looked = [window for _, window in since]
+        seen = windows.seen(executor, parts, looked, fitted.customers) if since else []
         lived = {model.name: rows for (model, _), rows in zip(since, seen, strict=True)}
         fell = _fall(champion, previous, lived)
         standing = previous if previous and fell["falls"] else champion
@@ -136,16 +138,8 @@ def _passed(model: Known, fitted: Fitted) -> int:
     return next((days for days in HORIZONS if model.day + days <= fitted.as_of_day), 0)
 
 
-def expected(model: Any, rows: Rows) -> Floats:
-    """Purchases a model expects of each row's customers within its time."""
-    if isinstance(model, MeanRate):
-        return np.full(len(rows.x), model.rate * rows.weeks)
-    found: Floats = model.expected_purchases(rows.x, rows.recency / DAYS_PER_WEEK, rows.age / DAYS_PER_WEEK, rows.weeks)
-    return found
-
-
 def _verdict(
-    fitted: Fitted, held_out: dict[int, Rows], spec: JobSpec, standing: Known | None
+    fitted: Fitted, held_out: dict[int, Seen], spec: JobSpec, standing: Known | None
 ) -> tuple[gates.Verdict, dict[str, Any]]:
     if isinstance(fitted.choice.purchases, MeanRate):
         return _of_mean_rates(fitted, standing), {"promised": {}}
@@ -153,7 +147,7 @@ def _verdict(
     if not held_out:
         why_not = f"that takes purchases of {3 * HORIZONS[-1] // DAYS_PER_WEEK} weeks"
         return gates.judge(None, why_not, spec.consenting, champion), {"promised": {}}
-    rows = held_out[max(held_out)]
+    rows, money = held_out[max(held_out)].purchases, held_out[max(held_out)].revenue
     known = (rows.x, rows.recency, rows.age, rows.counts)
     kind = fitting.name_of(fitted.choice.purchases)
     early, messages = lifetime_value.fit_purchases(*known, round(rows.weeks), kind)
@@ -161,6 +155,8 @@ def _verdict(
         why_not = f"{rows.weeks:g} weeks ago {'; '.join(messages)}"
         return gates.judge(None, why_not, spec.consenting, champion), {"promised": {}}
     told = expected(early, rows)
+    models = revenue.early(early, money)
+    about_money = revenue.trial(models, money, standing)
     away, chance = comparison.miscalibration(rows, told)
     beside = expected(standing.choice.purchases, rows) if standing else None
     test = gates.Trial(
@@ -171,13 +167,17 @@ def _verdict(
         miscalibration=away,
         chance=chance,
         champions=None if beside is None else comparison.miscalibration(rows, beside)[0],
+        revenue=about_money,
     )
     found = {
         **asdict(test),
+        "revenue": revenue.figures(about_money, models, money),
         "weeks": rows.weeks,
         "promised": {
-            str(days): comparison.error_share(seen, expected(early, seen)).value for days, seen in held_out.items()
+            str(days): comparison.error_share(seen.purchases, expected(early, seen.purchases)).value
+            for days, seen in held_out.items()
         },
+        "promised_revenue": revenue.promised(models, held_out),
         "deciles": _deciles(rows, told),
     }
     if beside is not None:
@@ -193,23 +193,28 @@ def _of_mean_rates(fitted: Fitted, standing: Known | None) -> gates.Verdict:
     return gates.Verdict(gates.REJECTED, (gates.Gate("minimum_data", False, fitted.customers, 0, message),))
 
 
-def _fall(champion: Known | None, previous: Known | None, lived: dict[str, Rows]) -> dict[str, Any]:
+def _fall(champion: Known | None, previous: Known | None, lived: dict[str, Seen]) -> dict[str, Any]:
     """Whether the champion goes back to the model before it, and why.
 
     Purchases that one of the two was fitted to would flatter it: those count that followed the later one's day.
     """
     later = max((each for each in (champion, previous) if each), key=lambda each: each.day, default=None)
-    rows = lived.get(later.name) if later else None
+    seen = lived.get(later.name) if later else None
+    rows = seen.purchases if seen else None
     promised = champion.promised(round(rows.weeks * DAYS_PER_WEEK)) if champion and rows else None
-    if champion is None or rows is None or promised is None or not _enough(rows, champion):
+    if champion is None or seen is None or rows is None or promised is None or not _enough(rows, champion):
         return {"falls": False, "message": ""}
     error = comparison.error_share(rows, expected(champion.choice.purchases, rows))
     before = None
     if previous is not None:
         before = comparison.error_share(rows, expected(previous.choice.purchases, rows)).value
     falls, message = gates.roll_back(error, promised, before)
-    degraded = gates.degraded(error, promised)
-    return {"falls": falls, "message": message if degraded else ""}
+    told = [message] if gates.degraded(error, promised) else []
+    broken, falls_for_money, about_money = revenue.fall(champion, previous, seen.revenue)
+    told += [about_money] if broken else []
+    # Not to one that tells revenue better and purchases worse.
+    falls |= falls_for_money and before is not None and before <= error.value * (1 + gates.MOST_WORSE)
+    return {"falls": falls, "message": "; ".join(told)}
 
 
 def _enough(rows: Rows, model: Known) -> bool:
@@ -218,7 +223,8 @@ def _enough(rows: Rows, model: Known) -> bool:
     return rows.customers >= gates.LEAST_CUSTOMERS and max(told, rows.purchases) >= gates.LEAST_PURCHASES
 
 
-def _outcome(model: Known, rows: Rows) -> dict[str, Any]:
+def _outcome(model: Known, seen: Seen) -> dict[str, Any]:
+    rows = seen.purchases
     told = expected(model.choice.purchases, rows)
     error = comparison.error_share(rows, told) if rows.customers else Interval(0.0, 0.0, 0.0)
     promised = model.promised(round(rows.weeks * DAYS_PER_WEEK))
@@ -232,6 +238,7 @@ def _outcome(model: Known, rows: Rows) -> dict[str, Any]:
         "promised": promised,
         "degraded": promised is not None and _enough(rows, model) and gates.degraded(error, promised),
         "deciles": _deciles(rows, told),
+        "revenue": revenue.outcome(model, seen.revenue),
     }
 
 
@@ -239,8 +246,17 @@ def _deciles(rows: Rows, told: Floats) -> list[dict[str, Any]]:
     return [asdict(tenth) for tenth in comparison.tenths(rows, told)]
 
 
-def _stand_in(fitted: Fitted, people: Population, why: str) -> Choice:
-    """Mean rates, because the fitted model did not pass and nobody scored before."""
+def _stand_in(fitted: Fitted, people: Population, verdict: gates.Verdict) -> Choice:
+    """Mean rates, because the fitted model did not pass and nobody scored before; the mean spend, where its part did
+    not, and that alone where the other part passed.
+    """
+    why, failed = "; ".join(verdict.failed), {gate.name for gate in verdict.gates if not gate.passed}
+    spend = fitted.choice.spend
+    if failed & revenue.GATES:
+        spend = MeanSpend.of(people.x + 1, people.revenue, ones(people.x))
+    if failed <= revenue.GATES:
+        message = f"the spend model did not pass its gates ({why}): the mean value of a purchase stands in"
+        return Choice(fitted.choice.purchases, spend, (message, *fitted.choice.messages))
     rate = MeanRate.of(people.x, people.recency, people.age, ones(people.x), fitted.horizon_weeks)
     message = f"the purchase model did not pass its gates ({why}): mean rates stand in"
-    return Choice(rate, fitted.choice.spend, (message, *fitted.choice.messages))
+    return Choice(rate, spend, (message, *fitted.choice.messages))

@@ -35,6 +35,7 @@ class Population:
     recency: Ints
     age: Ints
     repeat_revenue: Ints
+    revenue: Ints
 
     def columns(self) -> dict[str, Floats | Ints]:
         """What models look at."""
@@ -57,7 +58,11 @@ def population(output: Folder, parts: Sequence[Part], fitted: Fitted) -> Populat
     column = {name: np.concatenate([table.column(name).to_numpy() for table in tables]) for name in SUMMARY_COLUMNS}
     first = column["first_day"]
     return Population(
-        column["days"] - 1, column["last_day"] - first, fitted.as_of_day - first, column["repeat_revenue"]
+        column["days"] - 1,
+        column["last_day"] - first,
+        fitted.as_of_day - first,
+        column["repeat_revenue"],
+        column["revenue"],
     )
 
 
@@ -83,9 +88,9 @@ def ones(values: Floats | Ints) -> Ints:
 
 
 def stored_form(
-    choice: Choice, fitted: Fitted, spec: JobSpec, people: Population, promised: dict[str, float]
+    choice: Choice, fitted: Fitted, spec: JobSpec, people: Population, test: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that a later job needs to score with a model and to watch it."""
+    """Everything that a later job needs to score with a model and to watch it. test: what it promises, from a test."""
     scores = people.scores(choice, fitted.horizon_weeks, fitted.discount)
     return {
         "choice": artefact.dump(choice),
@@ -96,7 +101,8 @@ def stored_form(
         "features": FEATURES,
         "feature_histograms": _histograms(people.columns()),
         "score_histograms": _histograms(scores),
-        "promised": promised,
+        "promised": test["promised"],
+        "promised_revenue": test.get("promised_revenue", {}),
     }
 
 

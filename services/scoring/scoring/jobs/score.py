@@ -23,7 +23,7 @@ from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
-VERSION = "4"
+VERSION = "5"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"

@@ -1,5 +1,7 @@
 """Models side by side on the same customers: paired bootstrap of squared errors, calibration by tenths.
 
+Of purchases or of revenue, whichever the rows hold.
+
 Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13: percentile intervals. Customers are drawn
 with all they did, so that what two models share cancels out. Beyond some thousand customers, equal-sized random lots of
 them are drawn instead of single ones, which is as exact and takes a thousandth of the time.
@@ -40,8 +42,18 @@ class Rows:
 
     @property
     def purchases(self) -> int:
-        """That followed, of all."""
+        """That followed, of all; of `Spenders` their revenue."""
         return int(self.counts @ self.later)
+
+
+@dataclass(frozen=True)
+class Spenders(Rows):
+    """The same with money, in minor units: `later` is the revenue of the purchases that followed."""
+
+    spent: Ints
+    """On the days after the first one."""
+    before: Ints
+    """On all days."""
 
 
 @dataclass(frozen=True)

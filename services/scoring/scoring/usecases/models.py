@@ -219,12 +219,13 @@ def _candidate(job: ScoringJob, description: Told, hashes: Mapping[str, str]) ->
     told = description["judgement"]
     failed = [gate["message"] for gate in told["candidate"]["gates"] if not gate["passed"]]
     passed = "mean rates, which need no proof" if description["fallback"] else "passed all its gates"
+    revenue = (told["test"] or {}).get("revenue")
     return Model.new(
         uid=job.uid,
         **_common(job, description, told["candidate"]["state"], "; ".join(failed) or passed, hashes[job.uid]),
         number=Model.next_number(),
         parameters=description["parameters"],
-        metrics=description["metrics"],
+        metrics={**description["metrics"], **({"revenue": revenue} if revenue else {})},
         fallback=bool(description["fallback"]),
         message=description["message"] or None,
         gates=told["candidate"]["gates"],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scoring.domain import gates
-from scoring.domain.gates import Interval, Trial
+from scoring.domain.gates import Interval, RevenueTrial, Trial
 
 GOOD = Trial(
     customers=1_000,
@@ -14,6 +14,16 @@ GOOD = Trial(
     against_champion=Interval(-0.001, -0.01, 0.005),
     miscalibration=0.2,
     chance=0.1,
+)
+MONEY = RevenueTrial(
+    customers=1_000,
+    expected=5e6,
+    actual=4_900_000,
+    error=Interval(0.8, 0.7, 0.9),
+    against_mean_spend=Interval(-0.1, -0.2, 0.02),
+    miscalibration=0.2,
+    chance=0.1,
+    mean_spends=0.3,
 )
 
 
@@ -46,6 +56,22 @@ def test_a_model_that_passes_everything_is_champion_with_its_figures_in_words() 
 )
 def test_one_failed_gate_rejects(changes: dict[str, object], failed: list[str]) -> None:
     assert judged(**changes) == (gates.REJECTED, failed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "failed"),
+    [
+        ({}, []),
+        ({"against_mean_spend": Interval(0.3, -0.01, 0.6)}, []),  # worse, but that may be chance
+        ({"against_mean_spend": Interval(0.3, 0.01, 0.6)}, ["spend"]),
+        ({"miscalibration": 0.36}, ["revenue"]),
+        ({"miscalibration": 0.36, "mean_spends": 0.4}, []),  # the mean spend would do no better
+        ({"miscalibration": 0.36, "champions": 0.4}, []),  # nor would the champion
+        ({"miscalibration": 0.9, "against_mean_spend": Interval(0.3, 0.1, 0.6), "fallback": True}, []),
+    ],
+)
+def test_revenue_is_held_to_the_mean_spend_and_to_tenths(changes: dict[str, object], failed: list[str]) -> None:
+    assert judged(revenue=replace(MONEY, **changes))[1] == failed
 
 
 def test_a_badly_calibrated_model_takes_the_place_of_a_worse_one() -> None:

@@ -146,12 +146,14 @@ def test_a_card_is_well_formed_and_loads_and_runs_nothing(card: Card) -> None:
     elements.feed(page.html(card))
     assert elements.open == []
     assert "script" not in elements.seen
-    assert elements.seen.count("svg") == 6
+    assert elements.seen.count("svg") == 7
     text = page.markdown(card)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len(tables) > 50
     assert all(line.endswith("|") for line in tables)
     assert "████" in text
+    assert "Squared error against that with the mean spend for all: -" in text
+    assert "Revenue in EUR" in text
 
 
 @pytest.mark.parametrize("width", [500, 1_280])
@@ -162,7 +164,7 @@ def test_nothing_of_a_card_sticks_out_to_the_side(card: Card, tmp_path: Path, wi
     title = browser.elements(file.as_uri(), width, 800).partition("<title>")[2].partition("</title>")[0]
     across, *plots = map(int, title.split())
     assert across <= width
-    assert len(plots) == 6
+    assert len(plots) == 7
     assert all(min(width * 0.9, 700) < plot <= width for plot in plots)
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from scoring.jobs import dividing, reproduce
+from scoring.jobs import dividing, reproduce, windows
 from scoring.jobs.files import Folder
 from scoring.jobs.spec import JobSpec
 from scoring.jobs.tasks import UnusableInputError
@@ -81,6 +81,8 @@ def test_a_first_model_passes_its_gates_and_promises_an_error(shop: Shop) -> Non
         "consenting_share",
         "baseline",
         "calibration",
+        "spend",
+        "revenue",
     ]
     promised = told["artefact"]["promised"]
     assert set(promised) == {"91", "56", "28"}
@@ -88,6 +90,22 @@ def test_a_first_model_passes_its_gates_and_promises_an_error(shop: Shop) -> Non
     assert sum(tenth["customers"] for tenth in told["test"]["deciles"]) == told["test"]["customers"]
     assert told["artefact"]["feature_histograms"].keys() == told["features"].keys()
     assert "stand_in" not in told
+    money = told["test"]["revenue"]
+    assert money["customers"] == told["test"]["customers"]
+    time = shop.table.column("event_time").cast(pa.int64()).to_numpy() // DAY_US
+    cut = int(WEEKS_AGO[13].timestamp() * 1e6) // DAY_US
+    known_then = set(shop.table.column("customer").filter(pa.array(time <= cut)).to_pylist())
+    bought = zip(
+        shop.table.column("customer").to_pylist(), time, shop.table.column("amount_minor").to_pylist(), strict=True
+    )
+    assert money["actual"] == sum(amount for name, day, amount in bought if day > cut and name in known_then)
+    tenths = sum(tenth["actual"] * tenth["customers"] for tenth in money["deciles"])
+    assert tenths == pytest.approx(money["actual"], rel=1e-4)
+    assert money["against_mean_spend"]["high"] < 0, "customers differ in what they spend, and the model tells how"
+    assert abs(money["total_error"]) < 0.15
+    most = told["artefact"]["promised_revenue"]
+    assert most.keys() == promised.keys()
+    assert money["error"]["high"] == most["91"]
 
 
 def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its_place(
@@ -109,6 +127,10 @@ def test_the_champion_is_compared_on_the_same_customers_and_a_like_one_takes_its
     assert realised == pytest.approx(outcome["actual"], rel=1e-4)
     assert outcome["expected"] == pytest.approx(outcome["actual"], rel=0.15)
     assert outcome["error"]["low"] < outcome["promised"] * 1.15
+    money = outcome["revenue"]
+    assert money["expected"] == pytest.approx(money["actual"], rel=0.15)
+    assert money["error"]["low"] < money["promised"]
+    assert not money["degraded"]
     assert not told["rollback"]["falls"]
 
 
@@ -157,10 +179,45 @@ def test_a_champion_that_breaks_its_promise_gives_way_to_the_model_before_it(sho
         "models/champion": True,
         "models/previous": False,
     }
+    # One that takes every purchase for a hundred times as dear breaks its promise of revenue alone.
+    spend = {**good["choice"]["spend"], "p": good["choice"]["spend"]["p"] * 100}
+    dear = shop.spec(
+        "dear", models=[known(shop, old, "champion", choice={**good["choice"], "spend": spend}), models[1]]
+    )
+    shop.run(dear)
+    told = judgement(dear)
+    (outcome,) = (each for each in told["outcomes"] if each["model"] == "models/champion")
+    assert (outcome["degraded"], outcome["revenue"]["degraded"]) == (False, True)
+    assert (told["rollback"]["falls"], told["standing"]) == (True, "models/previous")
+    assert told["rollback"]["message"].startswith("its error of revenue since is")
     alone = shop.spec("alone", models=models[:1])
     shop.run(alone)
     assert not judgement(alone)["rollback"]["falls"]
     assert "no earlier model is there" in judgement(alone)["rollback"]["message"]
+
+
+def test_without_a_champion_the_mean_spend_stands_in_for_a_spend_model_that_does_not_pass(shop: Shop, shop_of) -> None:
+    """Who spent much before spends little in the weeks of the test, and the other way round."""
+    names, amounts = (shop.table.column(name).to_pylist() for name in ("customer", "amount_minor"))
+    late = pc.greater(shop.table.column("event_time"), pa.scalar(WEEKS_AGO[13], shop.table.schema.field(2).type))
+    of_customer: dict[str, list[int]] = {}
+    for name, amount in zip(names, amounts, strict=True):
+        of_customer.setdefault(name, []).append(amount)
+    mean = {name: sum(each) / len(each) for name, each in of_customer.items()}
+    turned = [
+        round(10_000_000 / mean[name]) if is_late else round(mean[name] ** 2 / 1_000)
+        for name, is_late in zip(names, late.to_pylist(), strict=True)
+    ]
+    place = shop.table.schema.get_field_index("amount_minor")
+    spec = shop_of(shop.table.set_column(place, "amount_minor", pa.array(turned, pa.int64()))).spec("turned")
+    Shop.run(spec)
+    told = judgement(spec)
+    state, failed = without_gates(told)
+    assert (state, set(failed) <= {"spend", "revenue"}, "spend" in failed) == ("REJECTED", True, True)
+    assert told["stand_in"]["message"].startswith("the spend model did not pass its gates (")
+    assert told["scored_with"]["spend"]["class"] == "MeanSpend"
+    assert told["scored_with"]["purchases"] == told["artefact"]["choice"]["purchases"]
+    assert told["stand_in"]["artefact"]["promised"] == told["artefact"]["promised"]
 
 
 def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, old: JobSpec, shop_of) -> None:
@@ -189,6 +246,7 @@ def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop, old: 
 
 def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, old: JobSpec, monkeypatch) -> None:
     model = known(shop, old, "champion")
+    monkeypatch.setattr(windows, "REVENUE_CUSTOMERS_MOST", len(set(shop.table.column("customer").to_pylist())) // 2)
     found = []
     for partitions, rows in ((1, dividing.ROUND_ROWS), (5, 700)):
         monkeypatch.setattr(dividing, "ROUND_ROWS", rows)
@@ -196,6 +254,8 @@ def test_judging_does_not_depend_on_how_customers_are_divided(shop: Shop, old: J
         shop.run(spec)
         found.append(judgement(spec))
     assert found[0] == found[1]
+    some = found[0]["test"]["revenue"]["customers"] / found[0]["test"]["customers"]
+    assert 0.4 < some < 0.6, "a half of them, the same half"
     days = shop.table.column("event_time").cast(pa.int64()).to_numpy() // DAY_US
     until = int(WEEKS_AGO[13].timestamp() * 1e6) // DAY_US
     assert found[0]["test"]["customers"] == len(set(shop.table.column("customer").filter(days <= until).to_pylist()))
