@@ -28,6 +28,7 @@ from scoring.models.classifier import (
 )
 from scoring.models.classifier.classifier import BOOSTING
 from scoring.models.classifier.encoding import Matrix, fit
+from scoring.models.classifier.evaluating import CHOSEN
 from scoring.models.classifier.guards import auc
 from scoring.models.fitting import Floats
 
@@ -95,10 +96,10 @@ def rate_mark(data: str) -> Mark:
     )
 
 
-def auc_by_fold(found: Evaluation) -> list[float]:
-    """Of what was chosen, on the rows of each fold."""
+def auc_by_fold(found: Evaluation, name: str = CHOSEN) -> list[float]:
+    """Of a candidate, or what was chosen, on the rows of each fold."""
     folds = [np.flatnonzero(found.fold == fold) for fold in np.unique(found.fold)]
-    return [auc(found.labels[rows], found.probability["chosen"][rows]) for rows in folds]
+    return [auc(found.labels[rows], found.probability[name][rows]) for rows in folds]
 
 
 def peer(given: Labelled, folds: Sequence[Fold]) -> Metrics:
