@@ -219,11 +219,14 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
             if "amount_minor" not in kept.schema.names:
                 continue
             sums = pa.table([kept.column("currency"), kept.column("amount_minor")], ["currency", "amount"])
-            for found in sums.group_by("currency").aggregate([("amount", "count"), ("amount", "sum")]).to_pylist():
+            bought = pc.greater_equal(kept.column("amount_minor"), 0).cast(pa.int64())
+            sums = sums.append_column("bought", bought)
+            wanted = [("amount", "count"), ("amount", "sum"), ("bought", "sum")]
+            for found in sums.group_by("currency").aggregate(wanted).to_pylist():
                 if not found["amount_count"]:
                     continue
                 total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})
-                total["rows"] += found["amount_count"]
+                total["rows"] += found["bought_sum"]
                 total["amount_minor"] += found["amount_sum"]
     return Rest(out.getvalue(), rows, removed, currencies)
 

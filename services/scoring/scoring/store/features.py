@@ -49,8 +49,8 @@ class StagedPurchase(Record):
 class FeatureManifest(Record):
     """The files of one kind that a tenant has; its uid is the kind. What it does not name does not exist.
 
-    files: name, bucket, rows, of purchases `currencies` (code -> {rows, amount_minor}), and of activity the time of the
-    `oldest` event. That of purchases is leased by the runner that writes.
+    files: name, bucket, rows, of purchases `currencies` (code -> {rows, amount_minor}; refunds are no rows there), and of
+    activity the time of the `oldest` event. That of purchases is leased by the runner that writes.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests", "indexes": [["tenant"]]}
@@ -77,11 +77,17 @@ def named_files() -> set[str]:
 
 
 def staged_totals() -> dict[str, tuple[int, int]]:
-    """Purchases not yet in files: currency -> (number, minor units)."""
+    """Purchases not yet in files: currency -> (number, minor units after refunds)."""
     grouped = StagedPurchase.rows().aggregate(
         [
             {"$match": {"staged": True}},
-            {"$group": {"_id": "$currency", "rows": {"$sum": 1}, "amount": {"$sum": "$amount_minor"}}},
+            {
+                "$group": {
+                    "_id": "$currency",
+                    "rows": {"$sum": {"$toInt": {"$gte": ["$amount_minor", 0]}}},
+                    "amount": {"$sum": "$amount_minor"},
+                }
+            },
         ],
         hint="staged",
     )

@@ -1,4 +1,4 @@
-"""Keeps when things happened, and refunds, in files beside the purchases: what features are computed from in bulk.
+"""Keeps when things happened in files beside the purchases and refunds: what features are computed from in bulk.
 
 Staged by `work` in one small row a message, written by `run` while it writes the tenant's files, and kept for
 `KEPT_DAYS` (`domain.happenings`), after which they leave the files within `SLACK`.
@@ -18,11 +18,10 @@ from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.domain.happenings import KEPT_DAYS
-from scoring.domain.purchases import is_purchase
 from scoring.settings import ScoringSettings
 from scoring.store.activity import Activity, StagedActivity, packed, unpacked
 from scoring.store.features import ACTIVITY, manifest_files, subject_of
-from scoring.usecases import flushing
+from scoring.usecases import flushing, staging
 from scoring.usecases.flushing import LeaseLost
 
 SLACK = timedelta(days=30)
@@ -36,7 +35,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def stage(events: Sequence[events_pb2.TrackedEvent], happenings: Sequence[Row]) -> None:
-    """Stages those of the events that are no purchases; part of a transaction.
+    """Stages those of the events that are neither purchases nor refunds; part of a transaction.
 
     happenings: what `signals.note_events` made of each, in their order, so that it is made once.
     """
@@ -45,7 +44,7 @@ def stage(events: Sequence[events_pb2.TrackedEvent], happenings: Sequence[Row]) 
     if any(row["y"] for row in happenings):
         staged = []
         for event, row in zip(events, happenings, strict=True):
-            if row["y"] and is_purchase(event.event, event.kind, has_amount=True):
+            if row["y"] and staging.is_kept(event):
                 continue
             if row["y"]:
                 told = {"amount": row["a"], "currency": row["y"], "order_id": event.order_id}

@@ -217,7 +217,10 @@ def with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blob
 
 def _totals(rows: list[Row], replaced: list[Row]) -> dict[str, dict[str, int]]:
     currencies: dict[str, dict[str, int]] = {}
-    for code, number, amount in (*_totals_of_files(replaced), *((r["currency"], 1, r["amount_minor"]) for r in rows)):
+    for code, number, amount in (
+        *_totals_of_files(replaced),
+        *((r["currency"], int(r["amount_minor"] >= 0), r["amount_minor"]) for r in rows),
+    ):
         total = currencies.setdefault(code, {"rows": 0, "amount_minor": 0})
         total["rows"] += number
         total["amount_minor"] += amount

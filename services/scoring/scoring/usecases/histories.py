@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo import UpdateOne
 from rapport.identity.v1 import events_pb2
 
-from chassis import clock, money
+from chassis import clock
 from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from scoring import parquet
@@ -37,17 +37,20 @@ _NEWS_PURCHASES = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def note(events: Sequence[events_pb2.TrackedEvent]) -> None:
-    """Leaves purchases that are new, and are staged in the same transaction, to role `run`."""
+def note(events: Sequence[tuple[events_pb2.TrackedEvent, int]]) -> None:
+    """Leaves purchases and refunds that are new, and are staged in the same transaction, to role `run`.
+
+    Each with its amount in minor units, below 0 for refunds.
+    """
     purchases = [
         {
             "c": event.customer,
             "t": event.event_time.ToMilliseconds(),
-            "a": money.to_minor(event.amount),
+            "a": amount,
             "y": event.amount.currency_code,
             "o": order_of(event.order_id),
         }
-        for event in events
+        for event, amount in events
     ]
     if purchases:
         PurchaseNews.rows().insert_many([{"purchases": purchases}])

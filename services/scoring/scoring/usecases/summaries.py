@@ -6,7 +6,7 @@ from scoring.store.features import manifest_files, staged_totals
 
 
 def known_purchases() -> dict[str, tuple[int, int]]:
-    """The purchases in files and on the stage: currency -> (number, minor units)."""
+    """The purchases in files and on the stage: currency -> (number, minor units after refunds)."""
     numbers: Counter[str] = Counter()
     amounts: Counter[str] = Counter()
     # The stage first: what moves into a file between the two reads is counted twice for a moment, never lost.

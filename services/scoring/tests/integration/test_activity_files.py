@@ -26,7 +26,7 @@ from scoring.jobs.spec import FeatureJobSpec
 from scoring.settings import ScoringSettings
 from scoring.store import Profile, StagedActivity
 from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
-from scoring.usecases import activity, evaluating, flushing, preparing
+from scoring.usecases import activity, evaluating, flushing, preparing, summaries
 
 from .conftest import customer
 
@@ -96,7 +96,9 @@ def in_files(store) -> list[dict]:
     return found
 
 
-def test_what_is_no_purchase_comes_into_files_with_amounts_of_refunds_only(client, settings, store) -> None:
+def test_what_is_no_purchase_comes_into_files_without_amounts_and_refunds_with_the_purchases(
+    client, settings, store
+) -> None:
     anna, gone, now = customer(), customer(), clock.now()
     whole = now.replace(microsecond=now.microsecond // 1000 * 1000)
     heard(
@@ -104,14 +106,21 @@ def test_what_is_no_purchase_comes_into_files_with_amounts_of_refunds_only(clien
         event(anna, "Page Viewed", now, "m1"),
         event(anna, "Order Completed", now, "m2", 500, order_id="o1"),
         event(anna, "Order Refunded", now - DAY, "m3", 400, order_id="o1"),
+        event(anna, "Order Refunded", now - DAY, "m7", 0, order_id="o1"),
         event(anna, "é" * 100, now - 2 * DAY, "m4"),
         event(anna, "Ancient", now - (KEPT_DAYS + 1) * DAY, "m5"),
         event(gone, "Page Viewed", now, "m6"),
         erased=frozenset((gone,)),
     )
     with client.context():
-        assert flushing.flush(settings, store) == 1
+        assert flushing.flush(settings, store) == 2
         assert activity.flush(settings, store) == 3
+        bought = []
+        for file in manifest_files():
+            assert file["currencies"] == {"EUR": {"rows": 1, "amount_minor": 100}}
+            with store.open(subject_of(file["bucket"]), file["name"]) as opened:
+                bought += pq.read_table(opened).to_pylist()
+        assert summaries.known_purchases() == {"EUR": (1, 100)}
         assert StagedActivity.rows().count({}) == 0
         rows = {each.pop("event"): each for each in in_files(store)}
     assert {each.pop("customer") for each in rows.values()} == {anna}
@@ -120,8 +129,13 @@ def test_what_is_no_purchase_comes_into_files_with_amounts_of_refunds_only(clien
     assert rows == {
         "Page Viewed": {**none, "event_time": whole},
         "é" * 64: {**none, "event_time": whole - 2 * DAY},
-        "Order Refunded": {"order_id": "o1", "amount_minor": 400, "currency": "EUR", "event_time": whole - DAY},
+        "Order Refunded": {"order_id": "o1", "amount_minor": 0, "currency": "EUR", "event_time": whole - DAY},
     }
+    of_order = {"customer": anna, "order_id": "o1", "currency": "EUR"}
+    assert sorted(bought, key=lambda each: each["amount_minor"]) == [
+        {**of_order, "event_time": whole - DAY, "amount_minor": -400},
+        {**of_order, "event_time": whole, "amount_minor": 500},
+    ]
 
 
 def test_a_crash_before_the_manifest_loses_nothing_and_small_files_become_one(

@@ -432,14 +432,23 @@ def test_a_purchase_and_a_refund_of_it_change_a_risk_as_a_job_of_that_instant_wo
         assert name not in before or risk.probability.value < before[name].churn_risk.probability.value
     # Refunded it is worth less; the other scores come with it once there is something to tell them by.
     left_models.leave_scorer(client)
-    client.stage([purchase(both, 122, -8900, order_id=order.order_id)])
+    refund = purchase(both, 122, 8900, event="Order Refunded", order_id=order.order_id)
+    dear = purchase(back, 121, 6000)
+    early = purchase(back, 121.5, 5900, event="Order Refunded", order_id=dear.order_id)
+    client.stage([early, refund])
     rescored(client, settings, store)
-    found, row = client.scored()[both], told_by_a_job(client, settings, store, now, tmp_path / "again")[both]
+    client.stage([refund, dear, early])
+    rescored(client, settings, store)
+    rows = told_by_a_job(client, settings, store, now, tmp_path / "again")
+    found, row = client.scored()[both], rows[both]
     assert row["revenue_30d"] == wanted[both]["revenue_30d"] - 89
+    assert rows[back]["revenue_30d"] == wanted[back]["revenue_30d"] + 1, "a refund that came before its order"
+    assert rows[back]["purchases_30d"] == wanted[back]["purchases_30d"] + 1
+    assert client.scored()[back].churn_risk.probability.value == rows[back]["churn_risk"]
     assert found.churn_risk.probability.value == row["churn_risk"] != wanted[both]["churn_risk"]
     assert found.p_alive.value > 0
     (event,) = (each for each in told(client)[-2:] if each.churn_risks)
-    assert [state.customer for state in event.churn_risks] == [both]
+    assert [state.customer for state in event.churn_risks] == [back]
     assert both in client.members("leaving") | client.members("staying")
 
 

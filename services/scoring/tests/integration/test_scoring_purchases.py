@@ -18,7 +18,7 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import BackfillSpec
 from scoring.store import FeatureManifest, StagedPurchase
 from scoring.store.features import ORDER_LINES, PURCHASES, manifest_files, subject_of
-from scoring.usecases import activity, flushing, people, signals
+from scoring.usecases import flushing, people, staging
 
 from .conftest import START, Client, customer, purchase
 
@@ -212,7 +212,7 @@ def test_features_are_made_of_a_tenants_files_without_those_who_object(client, s
     rates = tmp_path / "rates.csv"
     rates.write_text(f"Date,USD,JPY\n{START:%Y-%m-%d},1.25,160\n")
     with client.context():
-        docstore.in_transaction(lambda: activity.stage([refund], signals.note_events([refund])))
+        docstore.in_transaction(lambda: staging.stage([refund]))
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(old_bert, bert, (1, 0))))
         told = settings.model_copy(update={"day_rates_url": str(rates)})
         at = START + timedelta(days=8)

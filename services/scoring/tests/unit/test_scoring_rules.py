@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.domain.job_limits import problem_of_discount, problem_of_horizon, problem_of_instant
 from scoring.domain.percentiles import Ranking
-from scoring.domain.purchases import is_purchase, main_currency
+from scoring.domain.purchases import is_purchase, is_refund, main_currency
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -42,6 +42,8 @@ def test_nobody_has_no_percentile() -> None:
         ("Order Completed", "KIND_TRACK", False, False),
         ("Order Completed", "KIND_PAGE", True, False),
         ("Order Refunded", "KIND_TRACK", True, False),
+        ("Order Refunded", "KIND_TRACK", False, False),
+        ("Order Refunded", "KIND_PAGE", True, False),
         ("order completed", "KIND_TRACK", True, False),
     ],
 )
@@ -49,6 +51,8 @@ def test_a_purchase_is_a_completed_order_with_an_amount(
     event: str, kind: str, has_amount: bool, expected: bool
 ) -> None:
     assert is_purchase(event, kind, has_amount=has_amount) is expected
+    refunds = (event, kind, has_amount) == ("Order Refunded", "KIND_TRACK", True)
+    assert is_refund(event, kind, has_amount=has_amount) is refunds
 
 
 def test_the_main_currency_is_that_of_most_purchases_whatever_the_order() -> None:
