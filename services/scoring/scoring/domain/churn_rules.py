@@ -11,8 +11,6 @@ INSTANTS_MOST = 8
 """Instants that are learned from at most, each one horizon before the next, the newest first."""
 ROWS_MOST = 200_000
 """Customers, each as of an instant, that are learned from at most; whom more are left out of says a hash of theirs."""
-PURCHASES_MOST = 20_000_000
-"""Purchases that a job reads at most; they are in memory at once."""
 
 LOOKED_AT: tuple[Feature, ...] = tuple(
     feature

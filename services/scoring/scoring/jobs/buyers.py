@@ -1,62 +1,190 @@
-"""Reads the files of purchases into columns: who bought what when, under the names that stand for profiles."""
+"""Divides purchases among partitions of customers, with the instant, the amount and the order of each.
 
-from collections.abc import Sequence
+The first task of a job that makes features of purchases: files are read in groups, a customer's purchases joined, under
+the names that stand for profiles, and dealt out to the partitions; `read` gives those of a partition.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from scoring.domain.churn_rules import PURCHASES_MOST
 from scoring.features import loading
+from scoring.features.declared import PURCHASE
 from scoring.features.loading import LEFT_OUT, PURCHASES, Span
 from scoring.features.rates import DayRates
-from scoring.jobs.columns import flags
-from scoring.jobs.files import Folder
-from scoring.jobs.memory import TooLargeError, available
-from scoring.jobs.tasks import WORK, InputFile, canonical_names, read_columns
+from scoring.features.table import Events
+from scoring.jobs import dividing, layout
+from scoring.jobs.columns import numbers
+from scoring.jobs.executor import Executor
+from scoring.jobs.files import Folder, opened
+from scoring.jobs.names import ordered
+from scoring.jobs.tasks import (
+    WORK,
+    InputFile,
+    check_columns,
+    divided,
+    read_columns,
+    write_batches,
+    write_columns,
+)
 from scoring.models.churn import Customers, hashed
+from scoring.models.summary import Ints
 
-BYTES_PER_PURCHASE = 200
-"""At the peak of reading and of making features, as measured, with ten to a customer."""
-BYTES_PER_JOB = 600_000_000
-"""Of a process that trains on as many rows as there may be."""
 _BEGINNING = -(1 << 62)
+_REFUNDED = f"{WORK}/refunded.arrow"
+_SCHEMA = pa.schema(
+    [
+        ("customer", pa.string()),
+        ("time", pa.list_(pa.int64())),
+        ("amount", pa.list_(pa.int64())),
+        ("order", pa.list_(pa.int64())),
+    ]
+)
 
 
 @dataclass(frozen=True)
-class Buyers:
-    """Customers with their names, ascending. left_out: rows by why they do not count (`loading.LEFT_OUT`)."""
+class Division:
+    """What divides purchases among the partitions; the same for all groups of files."""
 
-    names: pa.Array
-    customers: Customers
-    left_out: dict[str, int]
-
-
-def read(
-    files: Sequence[InputFile], output: Folder, rates: DayRates, digits: int, until_us: int, *, aliases: bool
-) -> Buyers:
-    """Everything bought before an instant but by the excluded, whom `people.resolve` wrote down with the aliases.
-
-    Amounts are in the main currency of the rates, which has so many digits after the point. Raises TooLargeError past
-    PURCHASES_MOST, or what there is memory for.
-    """
-    _check(sum(file.rows for file in files))
-    left_out = dict.fromkeys(LEFT_OUT, 0)
-    purchases = [(file.url, PURCHASES) for file in files]
-    found = loading.read(purchases, Span(_BEGINNING, until_us), rates, left_out)
-    if aliases:
-        found = loading.with_names(found, lambda names: canonical_names(names, output))
-    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
-    found = loading.of_customers(found, lambda names: ~flags(pc.is_in(names, excluded)))
-    names, events = loading.columns(found)
-    return Buyers(names, Customers(hashed(names.to_pylist()), events, digits), left_out)
+    output: str
+    fingerprint: str
+    until_us: int
+    """Everything bought before this instant counts."""
+    rates: DayRates
+    """To the currency that amounts are told in."""
+    bounds: tuple[str, ...]
+    """See `dividing.Division`."""
+    aliases: bool
+    excluded: bool
+    refunds: bool
+    """Whether there are any: else nobody asks for orders."""
 
 
-def _check(rows: int) -> None:
-    if rows > PURCHASES_MOST:
-        raise TooLargeError(f"{rows} purchases do not fit, {PURCHASES_MOST} do: divide the tenant")
-    needed, free = BYTES_PER_JOB + rows * BYTES_PER_PURCHASE, available()
-    if needed > free:
-        raise TooLargeError(
-            f"{rows} purchases need about {needed // 1_000_000} MB, {free // 1_000_000} MB are free: give role run more"
-        )
+@dataclass(frozen=True)
+class Group:
+    """Some of the purchases, divided by one task."""
+
+    division: Division
+    number: int
+    pieces: layout.Pieces
+
+    @property
+    def file(self) -> str:
+        """The file it makes, in rounds as `dividing.Group.file`. Beside the empty batch at its end stand the numbers of
+        rows left out, and the first and last instant of the others where there are any.
+        """
+        return f"{WORK}/bought-{self.division.fingerprint[:16]}-{self.number}.arrow"
+
+
+def refunded(executor: Executor, files: Sequence[InputFile], output: Folder) -> bool:
+    """Writes down which orders were refunded; returns whether any was. Raises UnusableInputError."""
+    found = executor.run(_refunded, [file.url for file in files], lambda _: None)
+    orders = pc.unique(pa.chunked_array(found, pa.string()))
+    orders = orders.filter(pc.not_equal(orders, ""))
+    write_columns(output, _REFUNDED, {"order": orders.take(pc.sort_indices(orders))})
+    return len(orders) > 0
+
+
+def _refunded(url: str) -> pa.Array:
+    """The orders of a file's negative amounts. Mostly there are none, which what the file tells of itself shows."""
+    with opened(url) as content:
+        parquet = pq.ParquetFile(content, pre_buffer=False)
+        check_columns(url, parquet.schema_arrow, loading.COLUMNS[PURCHASES])
+        groups = [n for n in range(parquet.num_row_groups) if _may_refund(parquet.metadata.row_group(n))]
+        found = [
+            pc.unique(batch.column("order_id").filter(pc.less(batch.column("amount_minor"), 0)).drop_null())
+            for batch in parquet.iter_batches(
+                row_groups=groups, columns=["order_id", "amount_minor"], use_threads=False
+            )
+        ]
+    return pa.concat_arrays([pa.array([], pa.string()), *found])
+
+
+def _may_refund(row_group: pq.RowGroupMetaData) -> bool:
+    for place in range(row_group.num_columns):
+        found = row_group.column(place)
+        if found.path_in_schema == "amount_minor" and found.is_stats_set and found.statistics.has_min_max:
+            return bool(found.statistics.min < 0)
+    return True
+
+
+def divide(group: Group) -> dict[str, int]:
+    """Reads purchases and sorts them into partitions; returns the numbers that stand at the end of the file."""
+    work = group.division
+    if (told := dividing.told_at_the_end(work.output, group.file)) is not None:
+        return told
+    output = Folder(work.output)
+    counts = dict.fromkeys(LEFT_OUT, 0)
+    refunds = read_columns(output, _REFUNDED).column("order").combine_chunks() if work.refunds else None
+
+    def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
+        for batches in _rounds(group.pieces, work, counts):
+            table = _by_customer(batches, refunds, output, work)
+            times = numbers(table.column("time").flatten())
+            if len(times):
+                counts["first"] = min(int(times.min()), counts.get("first", int(times.min())))
+                counts["last"] = max(int(times.max()), counts.get("last", int(times.max())))
+            yield from ((part, {}) for part in dividing.parts(table, work.bounds))
+        yield table.slice(0, 0), {name: str(count) for name, count in counts.items()}
+
+    write_batches(output, group.file, _SCHEMA, written(), compression=None)
+    return counts
+
+
+def _rounds(pieces: layout.Pieces, work: Division, counts: dict[str, int]) -> Iterable[list[pa.RecordBatch]]:
+    """What counts, so much at a time as bounds the memory of a task, at least once."""
+    rounds, rows, found = 0, 0, list[pa.RecordBatch]()
+    span = Span(_BEGINNING, work.until_us)
+    for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
+        wanted = [row_group for _, row_group in row_groups]
+        for batch in loading.batches(url, PURCHASES, span, work.rates, counts, wanted, orders=work.refunds):
+            found.append(batch)
+            rows += len(batch)
+            if rows >= dividing.ROUND_ROWS:
+                yield found
+                rounds, rows, found = rounds + 1, 0, []
+    if rows or not rounds:
+        yield found
+
+
+def _by_customer(
+    batches: list[pa.RecordBatch], refunds: pa.Array | None, output: Folder, work: Division
+) -> pa.RecordBatch:
+    values = [_joined([numbers(batch.column(name)) for batch in batches]) for name in ("time", "amount")]
+    orders = np.zeros(len(values[0]), dtype=np.int64)
+    if refunds is not None:
+        orders = _joined([_codes(batch.column("order"), refunds) for batch in batches])
+    customers = [batch.column("customer") for batch in batches]
+    table = dividing.by_customer(customers, (*values, orders), _SCHEMA, output, aliases=work.aliases)
+    if work.excluded:
+        excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+        table = table.filter(pc.invert(pc.is_in(table.column("customer"), excluded)))
+    return table
+
+
+def _codes(orders: pa.Array, refunds: pa.Array) -> Ints:
+    """Which of the refunded orders each is, from 1 on; 0 for the others."""
+    places = numbers(pc.fill_null(pc.index_in(orders.dictionary, refunds), -1)).astype(np.int64) + 1
+    codes: Ints = places[numbers(orders.indices)]
+    return codes
+
+
+def _joined(parts: list[Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
+def read(output: str, groups: Sequence[str], number: int, partitions: int, digits: int) -> tuple[pa.Array, Customers]:
+    """A partition's customers with their names, ascending. groups: the files of all. digits: of the currency."""
+    table = divided(output, groups, number, partitions)
+    customers, *lists = (values.combine_chunks() for values in table.columns)
+    del table
+    names, codes = ordered([customers])
+    customer = np.repeat(codes, numbers(pc.list_value_length(lists[0])))
+    time, amount, order = (numbers(values.flatten()) for values in lists)
+    events = Events(customer, np.full(len(customer), PURCHASE, dtype=np.int8), time, amount, order)
+    return names, Customers(hashed(names.to_pylist()), events, digits)

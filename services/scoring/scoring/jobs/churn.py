@@ -1,60 +1,58 @@
 """Trains a tenant's model of churn and scores its customers: `python -m scoring.jobs.churn --spec spec.json`.
 
-Customers are learned from as of several past instants (`models.churn`); those of the newest test what was trained on
-those of the others. What scores, the new model or the champion, tells the risk of all who bought within a year. The
-output folder then holds `scores-0000.parquet` where anything scores, ascending by customer, `model.json`,
-`progress.json` and last `_SUCCESS`; run again with equal files it ends with equal ones. Exit codes: see `jobs.program`.
+Purchases are divided into ranges of customers. Of each range rows are made as of several past instants
+(`models.churn`); those of the newest test what was trained on those of the others. What scores, the new model or the
+champion, tells the risk of all who bought within a year, range by range. The output folder then holds
+`scores-<n>.parquet` where anything scores, ascending by customer over all files, `model.json`, `progress.json` and last
+`_SUCCESS`. Killed at any instant and run again, it goes on after the last finished file and ends with equal bytes; the
+risks do not depend on the number of partitions, files or machines either. Exit codes: see `jobs.program`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scoring.domain import churn_rules
+from scoring.features.loading import LEFT_OUT
 from scoring.features.rates import RatesUnusableError
-from scoring.jobs import buyers, day_rates, people, program, propensity, propensity_watch, tasks
-from scoring.jobs.buyers import Buyers
-from scoring.jobs.executor import InProcess
+from scoring.jobs import (
+    buyers,
+    churn_tasks,
+    day_rates,
+    layout,
+    memory,
+    people,
+    program,
+    propensity,
+    propensity_watch,
+    tasks,
+)
+from scoring.jobs.churn_tasks import FIT, SCHEMA, Part
+from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.memory import TooLargeError
+from scoring.jobs.memory import BYTES_PER_CHURN_PURCHASE, TooLargeError
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.propensity_watch import Current
-from scoring.jobs.spec import ChurnJobSpec
+from scoring.jobs.spec import MOST_THREADS, ChurnJobSpec
 from scoring.models import churn, classifier
 from scoring.models import propensity as propensity_models
-from scoring.models.churn import Customers, LooksAheadError
-from scoring.models.classifier import Table
+from scoring.models.churn import LooksAheadError
 from scoring.models.propensity import Propensity
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same files would give other scores."""
-SUCCESS, MODEL, SCORES = "_SUCCESS", "model.json", "scores-0000.parquet"
+SUCCESS, MODEL = "_SUCCESS", "model.json"
 RISK = churn.RISK
-SCHEMA = pa.schema(
-    [
-        ("customer", pa.string()),
-        (RISK, pa.float64()),
-        ("churn_risk_low", pa.float64()),
-        ("churn_risk_high", pa.float64()),
-        (
-            "reasons",
-            pa.list_(pa.struct([("feature", pa.string()), ("points", pa.float64()), ("text", pa.string())])),
-        ),
-        # What it was told from; NaN where a feature has no value.
-        *((column.name, pa.float64()) for column in churn.COLUMNS),
-    ]
-)
 TOLD = tuple(name for name in SCHEMA.names[1:] if name not in churn_rules.VERSIONS)
 """The columns that a model tells from the features."""
-_STEPS = (("inspect", 1.0), ("divide", 3.0), ("summarise", 3.0), ("fit", 73.0), ("score", 20.0))
-_ROWS = 1 << 14
-"""Customers scored at a time."""
+_STEPS = (("inspect", 1.0), ("divide", 3.0), ("count", 2.0), ("summarise", 4.0), ("fit", 60.0), ("score", 30.0))
+_MACHINERY = {"executor", "ray_from_purchases", "threads", "memory_mb"}
+"""What a spec says of how to compute: nothing of what comes out."""
 
 
 def main() -> int:
@@ -68,45 +66,136 @@ def whole(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
         run(spec, output, reporter)
     except (tasks.UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError) as error:
         raise program.UnusableError(str(error)) from error
+    except Exception:
+        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
+        output.delete(tasks.WORK)
+        raise
 
 
 def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError or UnusableError."""
-    files = InProcess().run(tasks.inspect, spec.inputs, lambda _: None)
+    here = InProcess(spec.threads or min(cpus(), MOST_THREADS))
+    reporter.steps = _STEPS
+    files = here.run(tasks.inspect, spec.inputs, reporter.counter("inspect", len(spec.inputs)))
+    # By content: names and order of files change nothing.
     files = sorted(files, key=lambda file: file.sha256)
-    who, aliases, _ = people.resolve(output, spec.aliases, spec.exclude)
+    who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     rates, table = day_rates.read(spec.rates, spec.currency)
-    told = spec.model_dump(mode="json", exclude={"output", "inputs", "aliases", "exclude", "rates"})
+    told = spec.model_dump(mode="json", exclude={"output", "inputs", "aliases", "exclude", "rates", *_MACHINERY})
     key = fingerprint(VERSION, told, who, table, [file.sha256 for file in files])
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(tasks.WORK)
         reporter.end(State.SUCCEEDED, "was done already")
         return
     output.delete(SUCCESS)
-    reporter.steps = _STEPS
-    reporter.done("inspect", 1, 1)
+    rows = sum(file.rows for file in files)
     as_of = _microseconds(spec.as_of)
-    found = buyers.read(files, output, rates, spec.digits, as_of, aliases=aliases)
-    output.delete(tasks.WORK)
-    reporter.done("divide", 1, 1)
-    learned_from = found.customers
+    with _executor(spec, rows) as executor:
+        memory.check(spec, rows, executor.width, BYTES_PER_CHURN_PURCHASE)
+        reporter.place = executor.place
+        division = buyers.Division(
+            output=spec.output,
+            fingerprint=key,
+            until_us=as_of,
+            rates=rates,
+            bounds=layout.bounds(files, spec.partitions),
+            aliases=aliases,
+            excluded=excluded,
+            refunds=buyers.refunded(here, files, output),
+        )
+        groups = [buyers.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
+        divided = executor.run(buyers.divide, groups, reporter.counter("divide", len(groups)))
+        names = tuple(group.file for group in groups)
+        moments = _moments(spec, divided, as_of)
+        parts = [
+            Part(
+                spec.output,
+                key,
+                number,
+                spec.partitions,
+                names,
+                spec.digits,
+                as_of,
+                moments,
+                churn_rules.ROWS_MOST,
+            )
+            for number in range(spec.partitions)
+        ]
+        fit = output.read_json(FIT)
+        if fit is None or fit["fingerprint"] != key:
+            fit = _fit(spec, executor, parts, divided, reporter)
+            output.write_json(FIT, {"fingerprint": key, **fit})
+        counting = reporter.counter("score", len(parts), rows=lambda scored: scored)
+        scored = executor.run(churn_tasks.score, parts if fit["scorer"] else [], counting)
+    _finish(output, key, fit["described"], scored, reporter)
+
+
+def _executor(spec: ChurnJobSpec, rows: int) -> AbstractContextManager[Executor]:
+    most = spec.threads or min(cpus(), MOST_THREADS)
+    return chosen(
+        spec.executor,
+        rows,
+        spec.ray_from_purchases,
+        lambda: memory.widest(spec, rows, most, BYTES_PER_CHURN_PURCHASE),
+    )
+
+
+def _moments(spec: ChurnJobSpec, divided: Sequence[Mapping[str, int]], as_of: int) -> tuple[int, ...]:
+    """The instants that are learned from; none where nothing is learned."""
+    known = [counts for counts in divided if "first" in counts]
+    if spec.task == "score" or not known:
+        return ()
+    oldest, newest = min(counts["first"] for counts in known), max(counts["last"] for counts in known)
+    return tuple(churn.instants_between(oldest, newest, as_of, timedelta(weeks=spec.horizon_weeks)))
+
+
+def _fit(
+    spec: ChurnJobSpec,
+    executor: Executor,
+    parts: Sequence[Part],
+    divided: Sequence[Mapping[str, int]],
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """What the registry is told, and the model that scores, None where nobody is to be scored."""
+    counted = executor.run(churn_tasks.count, parts, reporter.counter("count", len(parts)))
+    customers, active = sum(each.customers for each in counted), [each.active for each in counted]
+    learned_from = customers
     described: dict[str, Any] = {"message": "", "judgement": {}}
     scorer: Propensity | None
     if spec.task == "score":
         scorer = propensity.released(spec)
     else:
-        learned_from, material = _material(spec, found.customers, as_of)
-        reporter.done("summarise", 1, 1)
-        scorer, described = _learned(spec, material, reporter)
-    described["message"] = "; ".join(
-        [text for text in (described["message"], *_notes(found, learned_from, spec)) if text]
-    )
-    scored = score(output, found, scorer, as_of, reporter)
-    if scorer is not None:
+        tally = churn_tasks.tally(parts)
+        memory.check_churn(spec, tally.learned)
+        step = max(1, sum(active) // propensity_watch.SAMPLE)
+        horizon = timedelta(weeks=spec.horizon_weeks)
+        pieces = [
+            churn_tasks.LearnPart(part, horizon, tally.bound, tally.after(churn.CHECKED), sum(active[:place]), step)
+            for place, part in enumerate(parts)
+        ]
+        learned_from = sum(executor.run(churn_tasks.learn, pieces, reporter.counter("summarise", len(pieces))))
+        scorer, described = _learned(spec, _material(spec, parts), executor, reporter)
+    left_out = {name: sum(counts[name] for counts in divided) for name in LEFT_OUT}
+    notes = _notes(learned_from, customers, left_out, spec)
+    described["message"] = "; ".join(text for text in (described["message"], *notes) if text)
+    if not sum(active):
+        scorer = None
+    stored = None if scorer is None else propensity_models.dump(scorer)
+    if stored is not None:
         # With it and the features beside them the scores can be made again.
-        described["judgement"]["scored_with"] = propensity_models.dump(scorer)
+        described["judgement"]["scored_with"] = stored
+    return {"described": described, "scorer": stored}
+
+
+def _finish(output: Folder, key: str, described: dict[str, Any], scored: Sequence[int], reporter: Reporter) -> None:
     output.write_json(MODEL, described)
-    output.write_json(SUCCESS, {"fingerprint": key, "customers": scored, "place": reporter.place})
+    wanted = {churn_tasks.score_file(number) for number in range(len(scored))}
+    for name in output.names():
+        if name.startswith("scores-") and name not in wanted:
+            output.delete(name)
+    output.delete(tasks.WORK)
+    output.delete(FIT)
+    output.write_json(SUCCESS, {"fingerprint": key, "customers": sum(scored), "place": reporter.place})
     reporter.end(State.SUCCEEDED, described["message"])
 
 
@@ -122,76 +211,46 @@ def _purpose(spec: ChurnJobSpec) -> Purpose:
     )
 
 
-def _sample(customers: Customers, as_of: int) -> Table:
-    """Some of those who are scored, at even distances, as they are now."""
-    codes = customers.active(as_of)
-    return customers.table(as_of, codes[:: max(1, len(codes) // propensity_watch.SAMPLE)])
-
-
-def _learned(spec: ChurnJobSpec, material: Material, reporter: Reporter) -> tuple[Propensity | None, dict[str, Any]]:
+def _learned(
+    spec: ChurnJobSpec, material: Material, executor: Executor, reporter: Reporter
+) -> tuple[Propensity | None, dict[str, Any]]:
     """What scores, if somebody is to be scored and something may; and what the registry is told."""
     purpose = _purpose(spec)
     if spec.task == "evaluate":
         return None, propensity.evaluated(material, purpose, spec)
-    trained = propensity.train(material, purpose, spec, reporter)
+    # Two trainings side by side in one process would need its memory twice.
+    trainer = InProcess() if isinstance(executor, InProcess) else executor
+    trained = propensity.train(material, purpose, spec, reporter, trainer)
     described = propensity.described(trained, material.data, purpose, spec, VERSION)
     return None if spec.task == "train" else trained.scorer, described
 
 
-def _material(spec: ChurnJobSpec, customers: Customers, as_of: int) -> tuple[Customers, Material]:
-    """Who is learned from, and their rows: the newest instant tests; of the others it was known then who had left."""
-    horizon = timedelta(weeks=spec.horizon_weeks)
-    moments = churn.instants(customers.events, as_of, horizon)
-    learned_from = churn.sampled(customers, moments)
-    churn.refuse_looking_ahead(learned_from, moments)
-    data = churn.labelled(learned_from, moments, horizon)
-    scored = _sample(customers, as_of)
+def _material(spec: ChurnJobSpec, parts: Sequence[Part]) -> Material:
+    """The rows: the newest instant tests; of the others it was known then who had left."""
+    data, scored = churn_tasks.learned(parts)
+    moments, as_of = parts[0].moments, parts[0].as_of
     newest = np.datetime64(moments[0] if moments else 0, "us")
     learn, test = np.flatnonzero(data.dates < newest), np.flatnonzero(data.dates == newest)
     # What happened in the horizon after the newest instant is in the labels: only later instants are new to the model.
-    until = moments[0] + horizon // timedelta(microseconds=1) - 1 if moments else 0
+    horizon = timedelta(weeks=spec.horizon_weeks) // timedelta(microseconds=1)
+    until = moments[0] + horizon - 1 if moments else 0
     current = Current(scored, np.full(len(scored), np.datetime64(as_of, "us")))
     # Later jobs hold those whom they score against these: rows of the past are of several instants.
-    return learned_from, Material(data, learn, test, until, current, scored)
+    return Material(data, learn, test, until, current, scored)
 
 
-def _notes(found: Buyers, learned_from: Customers, spec: ChurnJobSpec) -> list[str]:
+def _notes(learned_from: int, customers: int, left_out: Mapping[str, int], spec: ChurnJobSpec) -> list[str]:
     notes = []
-    if len(learned_from) < len(found.customers):
+    if learned_from < customers:
         notes.append(
-            f"learned from {len(learned_from)} of {len(found.customers)} customers, chosen by a hash of their names: "
+            f"learned from {learned_from} of {customers} customers, chosen by a hash of their names: "
             f"{churn_rules.ROWS_MOST} rows are the most"
         )
-    if found.left_out["no_rate"]:
-        notes.append(f"{found.left_out['no_rate']} purchases without a rate to {spec.currency} are left out")
-    if found.left_out["unusable"]:
-        notes.append(f"{found.left_out['unusable']} rows without customer or time are left out")
+    if left_out["no_rate"]:
+        notes.append(f"{left_out['no_rate']} purchases without a rate to {spec.currency} are left out")
+    if left_out["unusable"]:
+        notes.append(f"{left_out['unusable']} rows without customer or time are left out")
     return notes
-
-
-def score(output: Folder, found: Buyers, scorer: Propensity | None, as_of: int, reporter: Reporter) -> int:
-    """Writes the risks of all who bought within a year; returns how many. Without a model that scores: of nobody."""
-    output.delete(SCORES)
-    codes = found.customers.active(as_of)
-    if scorer is None or not len(codes):
-        return 0
-    table = found.customers.table(as_of, codes)
-
-    def parts() -> Iterator[pa.Table]:
-        for begin in range(0, len(codes), _ROWS):
-            end = min(begin + _ROWS, len(codes))
-            names = [found.names[code].as_py() for code in codes[begin:end].tolist()]
-            part = table.take(slice(begin, end))
-            yield pa.Table.from_pydict({"customer": names, **part.values, **churn.told(scorer, part)}, SCHEMA)
-            reporter.done("score", end, len(codes), end - begin)
-
-    def fill(file: Any) -> None:
-        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-            for part in parts():
-                writer.write_table(part)
-
-    output.write(SCORES, fill)
-    return len(codes)
 
 
 def again(row: Mapping[str, Any], scored_with: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 
-from scoring.jobs.spec import JobSpec
+from scoring.jobs.spec import DividedSpec
 
 CGROUP = Path("/sys/fs/cgroup")
 """What a container sees of itself."""
@@ -19,8 +19,12 @@ BYTES_PER_LINE = 300
 """Of orders, at the peak of reading, as measured, with ids of 46 characters."""
 BYTES_PER_PRODUCT_PAIR = 24
 """Of every two products that are learned from, at the peak of fitting, as measured."""
-BYTES_PER_LEAD = 3_000
-"""At the peak of training on leads, as measured."""
+BYTES_PER_CHURN_PURCHASE = 250
+"""Of a partition's customers, at the peak of making features and of scoring, as measured."""
+BYTES_PER_CHURN_ROW = 2_000
+"""That is trained on, at the peak, as measured."""
+BYTES_PER_CHURN_TRAINING = 300_000_000
+"""Of a process that trains on next to nothing."""
 BYTES_PER_TRAINING = 300_000_000
 """Of a process that trains on next to nothing."""
 _MOST_PARTITIONS = 1024
@@ -52,25 +56,25 @@ def available(cgroup: Path = CGROUP) -> int:
     return free
 
 
-def widest(spec: JobSpec, rows: int, most: int) -> int:
-    """How many partitions at a time fit, at most `most`; one in any case."""
+def widest(spec: DividedSpec, rows: int, most: int, per_purchase: int = BYTES_PER_PURCHASE) -> int:
+    """How many partitions at a time fit, at most `most`; one in any case. per_purchase: bytes at a task's peak."""
     for width in range(most, 1, -1):
         try:
-            check(spec, rows, width)
+            check(spec, rows, width, per_purchase)
         except TooLargeError:
             continue
         return width
     return 1
 
 
-def check(spec: JobSpec, rows: int, width: int) -> None:
+def check(spec: DividedSpec, rows: int, width: int, per_purchase: int = BYTES_PER_PURCHASE) -> None:
     """Raises TooLargeError when `width` partitions at a time do not fit."""
     free = _free(spec)
     fixed = width * BYTES_PER_TASK
     room = free - fixed
-    of_part = _SKEW * BYTES_PER_PURCHASE * rows / spec.partitions
+    of_part = _SKEW * per_purchase * rows / spec.partitions
     if width * of_part > room:
-        needed = -(-width * _SKEW * BYTES_PER_PURCHASE * rows // max(room, 1))
+        needed = -(-width * _SKEW * per_purchase * rows // max(room, 1))
         raise TooLargeError(
             f"{rows} purchases in {spec.partitions} partitions, {width} at a time, need about "
             f"{(width * of_part + fixed) / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. "
@@ -107,16 +111,18 @@ def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
         )
 
 
-def check_leads(leads: int) -> None:
-    """Raises TooLargeError when what training on so many leads needs does not fit."""
-    free, needed = available(), BYTES_PER_TRAINING + BYTES_PER_LEAD * leads
+def check_churn(spec: DividedSpec, rows: int) -> None:
+    """Raises TooLargeError when what training on so many customers, each as of an instant, needs does not fit."""
+    free = _free(spec)
+    needed = BYTES_PER_CHURN_TRAINING + BYTES_PER_CHURN_ROW * rows
     if needed > free:
         raise TooLargeError(
-            f"{leads} leads need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give role run more memory."
+            f"Training a model of churn on {rows} rows needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are "
+            "free. Give the job more memory; more partitions do not help."
         )
 
 
-def check_fit(spec: JobSpec, customers: int) -> None:
+def check_fit(spec: DividedSpec, customers: int) -> None:
     """Raises TooLargeError when the summaries of all customers, which the models are fitted to, do not fit."""
     free = _free(spec)
     needed = BYTES_PER_TASK + BYTES_PER_CUSTOMER * customers
@@ -127,5 +133,5 @@ def check_fit(spec: JobSpec, customers: int) -> None:
         )
 
 
-def _free(spec: JobSpec) -> int:
+def _free(spec: DividedSpec) -> int:
     return spec.memory_mb * 1_000_000 if spec.memory_mb else available()

@@ -2,8 +2,10 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from scoring.jobs.files import Folder
 
@@ -78,6 +80,17 @@ class Reporter:
         eta = (now - self._begun) * (100 - percent) / percent if percent >= _ETA_FROM else None
         eta = None if eta is None else round(eta, 1)
         self._tell(Progress(State.RUNNING, step, round(percent, 1), self._rows, eta, self.place))
+
+    def counter(self, step: str, total: int, rows: Callable[[Any], int] = lambda _: 0) -> Callable[[Any], None]:
+        """What hears of a step's results as they come. rows: how many customers a result has scored."""
+        finished = 0
+
+        def count(result: Any) -> None:
+            nonlocal finished
+            finished += 1
+            self.done(step, finished, total, rows(result))
+
+        return count
 
     def end(self, state: State, message: str = "") -> None:
         """The job ended."""

@@ -5,7 +5,6 @@ trained on all. Beside it stand the share of all, what ranks rows without a mode
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from scoring.domain import propensity_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.propensity_gates import Trial, Words
 from scoring.jobs import program, propensity_watch
-from scoring.jobs.executor import InProcess
+from scoring.jobs.executor import Executor
 from scoring.jobs.files import fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity_watch import Current, Known, Watched
@@ -94,24 +93,24 @@ class Material:
     """What the rows of later jobs are held against, to see whether they have moved."""
 
 
-def train(material: Material, purpose: Purpose, spec: PropensitySpec, reporter: Reporter) -> Trained:
-    """Trains on the rows `learn` for the test on the rows `test`, and on all.
+def train(
+    material: Material, purpose: Purpose, spec: PropensitySpec, reporter: Reporter, executor: Executor
+) -> Trained:
+    """Trains on the rows `learn` for the test on the rows `test`, and on all: two tasks of the executor.
 
     Raises UnusableError for rows that nothing may be learned from, or a stored model that is damaged.
     """
     data, learn, test = material.data, material.learn, material.test
     stored = [_stored(each) for each in spec.models]
     watched = propensity_watch.watch(data, material.current, purpose.horizon_days, stored)
-    executor = InProcess()
-    reporter.place = executor.place
 
     def fit(rows: Labelled) -> Training:
-        return classifier.train(rows.table, rows.labels, rows.dates, purpose.horizon_days, purpose.outcome)
+        try:
+            return classifier.train(rows.table, rows.labels, rows.dates, purpose.horizon_days, purpose.outcome)
+        except TableError as error:
+            raise program.UnusableError(f"the {purpose.words.rows} cannot be learned from: {error}") from error
 
-    try:
-        trained, final = executor.run(fit, [data.take(learn), data], _counting(reporter, total=2))
-    except TableError as error:
-        raise program.UnusableError(f"the {purpose.words.rows} cannot be learned from: {error}") from error
+    trained, final = executor.run(fit, [data.take(learn), data], reporter.counter("fit", 2))
     known = _known(data, learn, test)
     standing = watched.standing
     found = None
@@ -277,17 +276,6 @@ def _figures(found: classifier.Metrics) -> dict[str, Any]:
     return {name: _round(getattr(found, name).value) for name in named} | {
         "auc_interval": [_round(found.auc.low), _round(found.auc.high)]
     }
-
-
-def _counting(reporter: Reporter, total: int) -> Callable[[Training], None]:
-    finished = 0
-
-    def count(_training: Training) -> None:
-        nonlocal finished
-        finished += 1
-        reporter.done("fit", finished, total)
-
-    return count
 
 
 def _name(known: Known | None) -> str:

@@ -38,24 +38,20 @@ class ProgramSpec(BaseModel):
     output: str = Field(min_length=1, description="Folder for the results; nothing else may be in it.")
 
 
-class JobSpec(ProgramSpec):
-    """One scoring of a tenant's customers."""
+class DividedSpec(ProgramSpec):
+    """What every program is told that divides purchases among partitions of customers."""
 
-    task: Task = "train_and_score"
     tenant: str = Field(min_length=1)
-    as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
-    horizon_weeks: int = Field(ge=1, le=520)
-    discount: float = Field(ge=0, le=1, description="Annual discount rate.")
     currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which scores are told in.")
     rates: str | None = Field(default=None, description="See `FeaturesSpec.rates`.")
     inputs: tuple[str, ...] = Field(
         description="Immutable Parquet files: customer (pseudonymous id), order_id, event_time (timestamp[us, UTC]), "
-        "amount_minor (int64), currency. Each row is a purchase; negative amounts (refunds) are left out and counted."
+        "amount_minor (int64), currency. Each row is a purchase, or with a negative amount a refund."
     )
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
-    exclude: str | None = Field(default=None, description="Parquet file: customers who may not be scored.")
-    models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs, in the same currency.")
-    consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be scored.")
+    exclude: str | None = Field(
+        default=None, description="Parquet file: customers who may be neither learned from nor scored."
+    )
     partitions: int = Field(default=16, ge=1, le=1024, description="Parts that customers are divided into.")
     executor: Literal["auto", "in_process", "ray"] = Field(
         default="auto",
@@ -75,6 +71,17 @@ class JobSpec(ProgramSpec):
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory a job may use on a machine; what is free when it starts if not given."
     )
+
+
+class JobSpec(DividedSpec):
+    """One scoring of a tenant's customers. Refunds are left out and counted."""
+
+    task: Task = "train_and_score"
+    as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
+    horizon_weeks: int = Field(ge=1, le=520)
+    discount: float = Field(ge=0, le=1, description="Annual discount rate.")
+    models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs, in the same currency.")
+    consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be scored.")
 
 
 class PropensitySpec(ProgramSpec):
@@ -99,18 +106,11 @@ class LeadJobSpec(PropensitySpec):
     )
 
 
-class ChurnJobSpec(PropensitySpec):
+class ChurnJobSpec(PropensitySpec, DividedSpec):
     """One training of a tenant's model of churn, and the scoring of its customers."""
 
     horizon_weeks: int = Field(ge=1, le=CHURN_HORIZON_WEEKS_MAX)
-    currency: str = Field(pattern="^[A-Z]{3}$", description="The tenant's main one, which amounts are told in.")
     digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
-    inputs: tuple[str, ...] = Field(description="See `JobSpec.inputs`.")
-    aliases: str | None = Field(default=None, description="See `JobSpec.aliases`.")
-    exclude: str | None = Field(
-        default=None, description="Parquet file: customers who may be neither in it nor scored."
-    )
-    rates: str | None = Field(default=None, description="See `FeaturesSpec.rates`.")
 
 
 class EventFile(BaseModel):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scoring.domain import lead_gates
 from scoring.jobs import memory, program, propensity
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
@@ -68,7 +69,9 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     if spec.task == "evaluate":
         described = propensity.evaluated(material, PURPOSE, spec)
     else:
-        trained = propensity.train(material, PURPOSE, spec, reporter)
+        executor = InProcess()
+        reporter.place = executor.place
+        trained = propensity.train(material, PURPOSE, spec, reporter, executor)
         described = propensity.described(trained, leads, PURPOSE, spec, VERSION)
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})

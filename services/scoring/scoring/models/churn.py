@@ -28,8 +28,8 @@ OUTCOME = "risk of leaving"
 REASONS = 4
 RISK = "churn_risk"
 RECENCY = "days_since_last_purchase"
-_CHECKED = 2_000
-"""Customers on whom features are shown not to look ahead, evenly chosen."""
+CHECKED = 2_000
+"""Customers on whom features are shown not to look ahead: those with the least hashes."""
 _RISK_DIGITS = 9
 """Risks are rounded, so that processors that differ in the last bit agree."""
 _DIGITS = {Value.COUNT: 0, Value.MONEY: 2, Value.DAYS: 1, Value.RATIO: 2}
@@ -79,6 +79,10 @@ class Customers:
         renamed = Events(code, events.kind, events.time, events.amount, events.order)
         return Customers(self.names[chosen], renamed, self.digits)
 
+    def below(self, bound: int | None) -> "Customers":
+        """Those with hashes below a bound; all of them where there is none."""
+        return self if bound is None else self.some(self.names < np.uint64(bound))
+
     def active(self, at: int) -> Ints:
         """Codes of those who bought within the last 365 days before an instant (microseconds since 1970)."""
         return _buyers(self.events, at - _us(ACTIVE_WITHIN), at)
@@ -96,6 +100,56 @@ class Customers:
                 column = column / 10**self.digits
             values[feature.name] = np.round(column, _DIGITS[feature.value])
         return Table.of(COLUMNS, values, self.names[codes])
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows customers make as of some instants, those who make any, ascending by the hashes of their names.
+
+    Of more than `most` rows only as many customers as show who is learned from: the first who are too many end it.
+    """
+
+    names: NDArray[np.uint64]
+    rows: Ints
+    most: int
+
+    @classmethod
+    def of(cls, customers: Customers, moments: Sequence[int], most: int = ROWS_MOST) -> "Tally":
+        """Of some customers; `joined` makes one of all."""
+        rows = np.zeros(len(customers), dtype=np.int64)
+        for at in moments:
+            rows[customers.active(at)] += 1
+        return cls._first(customers.names[rows > 0], rows[rows > 0], most)
+
+    @classmethod
+    def joined(cls, tallies: Iterable["Tally"], most: int = ROWS_MOST) -> "Tally":
+        """Of all customers, from those of each part of them."""
+        found = cls(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64), most)
+        for tally in tallies:
+            names, rows = np.append(found.names, tally.names), np.append(found.rows, tally.rows)
+            found = cls._first(names, rows, most)
+        return found
+
+    @classmethod
+    def _first(cls, names: NDArray[np.uint64], rows: Ints, most: int) -> "Tally":
+        order = np.argsort(names, kind="stable")
+        names, rows = names[order], rows[order]
+        end = int(np.searchsorted(np.cumsum(rows), most, side="right")) + 1
+        return cls(names[:end], rows[:end], most)
+
+    @property
+    def bound(self) -> int | None:
+        """Who is learned from has a lower hash, so that rows are `most` at most; None where that is everybody."""
+        return int(self.names[-1]) if self.rows.sum() > self.most else None
+
+    @property
+    def learned(self) -> int:
+        """How many rows are learned from."""
+        return int(self.rows.sum() if self.bound is None else self.rows[:-1].sum())
+
+    def after(self, customers: int) -> int | None:
+        """The hash that comes after those of so many customers, None where there are no more."""
+        return int(self.names[customers]) if len(self.names) > customers else None
 
 
 def told(model: Propensity, table: Table) -> dict[str, list[Any]]:
@@ -124,9 +178,14 @@ def instants(events: Events, end: int, horizon: timedelta) -> list[int]:
     """
     if not len(events):
         return []
+    return instants_between(int(events.time.min()), int(events.time.max()), end, horizon)
+
+
+def instants_between(oldest: int, newest: int, end: int, horizon: timedelta) -> list[int]:
+    """The same, of events from the oldest to the newest one (microseconds)."""
     step = _us(horizon)
-    newest = min(end, int(events.time.max()) + 1)
-    first = int(events.time.min()) + step
+    newest = min(end, newest + 1)
+    first = oldest + step
     return [at for place in range(1, INSTANTS_MOST + 1) if (at := newest - place * step) >= first]
 
 
@@ -150,32 +209,16 @@ def labelled(customers: Customers, moments: Sequence[int], horizon: timedelta) -
     )
 
 
-def sampled(customers: Customers, moments: Sequence[int], most: int = ROWS_MOST) -> Customers:
-    """As many customers, by the hash of their names, as make at most so many rows as of these instants."""
-    rows = np.zeros(len(customers), dtype=np.int64)
-    for at in moments:
-        rows[customers.active(at)] += 1
-    if rows.sum() <= most:
-        return customers
-    order = np.argsort(customers.names, kind="stable")
-    chosen = np.zeros(len(customers), dtype=bool)
-    chosen[order[np.cumsum(rows[order]) <= most]] = True
-    return customers.some(chosen)
-
-
 def refuse_looking_ahead(customers: Customers, moments: Sequence[int]) -> None:
-    """Shows on some customers that no feature as of an instant changes with what came after it.
+    """Shows that no feature of these customers as of an instant changes with what came after it.
 
     Raises LooksAheadError. Models are trained on what was known only; but what tells more in the history than it will
     when a score is due is no feature.
     """
-    step = max(1, len(customers) // _CHECKED)
-    chosen = np.zeros(len(customers), dtype=bool)
-    chosen[np.argsort(customers.names, kind="stable")[::step]] = True
-    some = customers.some(chosen)
+    events = customers.events
     for at in moments:
-        whole = bulk.table(some.events, len(some), at)
-        known = bulk.table(some.events.where(some.events.time < at), len(some), at)
+        whole = bulk.table(events, len(customers), at)
+        known = bulk.table(events.where(events.time < at), len(customers), at)
         for name in whole:
             if not np.array_equal(whole[name], known[name], equal_nan=True):
                 raise LooksAheadError(f"the feature {name} as of an instant changes with what comes after it")

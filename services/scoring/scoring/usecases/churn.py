@@ -51,6 +51,8 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         "horizon_weeks": job.horizon_weeks,
         "digits": money.digits(given["currency"]) or 0,
         "rates": settings.day_rates_url,
+        "partitions": settings.job_partitions,
+        "ray_from_purchases": settings.ray_from_purchases,
         "models": propensity_models.known(settings, job, usable),
     }
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")

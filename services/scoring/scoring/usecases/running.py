@@ -205,8 +205,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             # The newest lines, as many as fit (`offer_spec.MOST_LINES`).
             handle = launch(OfferJobSpec.model_validate(spec), workdir, program=offering.PROGRAM)
         else:
-            # So do the customers that are learned from; the others are only scored.
-            handle = launch(ChurnJobSpec.model_validate(spec), workdir, program=churn.PROGRAM)
+            handle = launch(ChurnJobSpec.model_validate(spec), workdir, settings.ray_address, churn.PROGRAM)
         try:
             while (progress := handle.poll()).state is State.RUNNING:
                 _note_progress(job, progress)

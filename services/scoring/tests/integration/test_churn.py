@@ -21,9 +21,7 @@ from docstore import batches, blobs, explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring import parquet
-from scoring.jobs import buyers, day_rates, tasks
 from scoring.jobs import churn as program
-from scoring.jobs import people as jobs_people
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
@@ -383,20 +381,31 @@ def test_its_queries_have_their_index(client) -> None:
 
 
 def told_by_a_job(client: Client, settings: Any, store: BlobStore, as_of: datetime, folder: Path) -> dict[str, Any]:
-    """What the job program tells of all customers by the model that scores: its own steps, but for the training."""
+    """What the job program tells of all customers by the model that scores."""
     with client.context():
         assert flushing.flush(settings, store)
         urls = [preparing.url(settings, subject_of(file["bucket"]), file["name"]) for file in manifest_files()]
-        model = loaded_models.load(Model.in_state("CHAMPION", "CHURN"), store)
+        champion = preparing.known_model(settings, "champion", Model.in_state("CHAMPION", "CHURN"))
         merged = parquet.strings(preparing.alias_columns())
     output = Folder(str(folder))
     output.write("aliases.parquet", lambda file: file.write(merged))
-    jobs_people.resolve(output, f"{folder}/aliases.parquet", None)
-    rates, _ = day_rates.read(settings.day_rates_url, "USD")
-    until = round(as_of.timestamp() * 1e6)
-    found = buyers.read(list(map(tasks.inspect, urls)), output, rates, 2, until, aliases=True)
-    program.score(output, found, model, until, Reporter(output))
-    return {row["customer"]: row for row in pq.read_table(folder / program.SCORES).to_pylist()}
+    spec = ChurnJobSpec(
+        task="score",
+        tenant=client.tenant,
+        as_of=as_of,
+        horizon_weeks=WEEKS,
+        currency="USD",
+        digits=2,
+        inputs=tuple(urls),
+        aliases=f"{folder}/aliases.parquet",
+        rates=settings.day_rates_url,
+        consenting=1.0,
+        models=[champion],
+        partitions=2,
+        output=str(folder),
+    )
+    program.run(spec, output, Reporter(output))
+    return {row["customer"]: row for row in pq.read_table(sorted(folder.glob("scores-*.parquet"))).to_pylist()}
 
 
 def test_a_purchase_and_a_refund_of_it_change_a_risk_as_a_job_of_that_instant_would(

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from scoring.jobs import launch as launching
 from scoring.jobs import score
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Progress, Reporter
-from scoring.jobs.spec import JobSpec
+from scoring.jobs.spec import DividedSpec, JobSpec
 from scoring.models.classifier import boosting
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -70,7 +71,7 @@ class Shop:
         return scores_of(spec)
 
 
-def scores_of(spec: JobSpec) -> pa.Table:
+def scores_of(spec: DividedSpec) -> pa.Table:
     folder = Path(spec.output.removeprefix("file://"))
     return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("scores-*.parquet"))])
 
@@ -166,3 +167,9 @@ ShopOf = Callable[[pa.Table], Shop]
 @pytest.fixture
 def shop_of(tmp_path: Path) -> ShopOf:
     return lambda table: Shop(tmp_path, table)
+
+
+@pytest.fixture
+def warm(warm_starter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes need not load libraries first."""
+    monkeypatch.setattr(launching, "_start", warm_starter)

@@ -2,24 +2,30 @@
 
 import hashlib
 import json
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from scoring import parquet
+from scoring.domain import churn_rules
+from scoring.features.loading import LEFT_OUT
 from scoring.features.rates import DayRates
 from scoring.features.table import DAY_US, Events
-from scoring.jobs import buyers, churn, day_rates, people, tasks
+from scoring.jobs import buyers, churn, day_rates, layout, people, progress, propensity, tasks
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder
-from scoring.jobs.memory import TooLargeError
+from scoring.jobs.launch import launch
 from scoring.jobs.program import UnusableError
-from scoring.jobs.progress import Reporter
+from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn as churn_model
+from testkit import eventually
 
 from ..test_churn import AS_OF, WEEKS, shop
 
@@ -47,25 +53,45 @@ def names(folder: Path, name: str, **columns: list[str]) -> str:
     return str(path)
 
 
-def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None:
-    bought = {"customers/a": [(10.0, 1)], "customers/b": [(20.0, 2)], "customers/c": [(5.0, 3)]}
-    bought |= {"customers/d": [(1.0, 4)], "customers/e": [(-1.0, 5)]}
-    files = [written(tmp_path / "one.parquet", bought)]
-    files += [written(tmp_path / "other.parquet", {"customers/b": [(30.0, 6)], "customers/f": [(3.0, 7)]}, "USD")]
-    output = Folder(str(tmp_path / "out"))
-    aliases = names(tmp_path, "aliases", customer=["customers/b"], canonical=["customers/a"])
-    # Who merged with somebody that is left out is left out, too.
-    exclude = names(tmp_path, "exclude", customer=["customers/d"])
-    people.resolve(output, aliases, exclude)
+def bought(
+    folder: Path, files: list[str], rates: DayRates, *, partitions: int = 2, **who: str | None
+) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """The amounts of each customer, over all partitions, and how many rows are left out."""
+    address = str(folder / f"divided-{len(list(folder.iterdir()))}")
+    output = Folder(address)
+    found = [tasks.inspect(file) for file in files]
+    _, aliases, excluded = people.resolve(output, who.get("aliases"), who.get("exclude"))
     until = round(AS_OF.timestamp() * 1e6)
-    found = buyers.read(list(map(tasks.inspect, files)), output, DayRates("EUR"), 2, until, aliases=True)
-    assert found.names.to_pylist() == ["customers/a", "customers/c"]
-    events = found.customers.events
-    assert sorted(zip(events.customer.tolist(), events.amount.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 3)]
-    assert found.left_out == {"unusable": 0, "no_rate": 2}
-    people.resolve(output, aliases, names(tmp_path, "exclude", customer=["customers/b"]))
-    others = buyers.read(list(map(tasks.inspect, files)), output, DayRates("EUR"), 2, until, aliases=True)
-    assert others.names.to_pylist() == ["customers/c", "customers/d"]
+    refunds = buyers.refunded(InProcess(), found, output)
+    bounds = layout.bounds(found, partitions)
+    division = buyers.Division(address, "f" * 64, until, rates, bounds, aliases, excluded, refunds)
+    group = buyers.Group(division, 0, layout.grouped(found)[0])
+    told = buyers.divide(group)
+    assert buyers.divide(group) == told, "it is there already"
+    amounts: dict[str, list[int]] = {}
+    for number in range(partitions):
+        names, customers = buyers.read(address, (group.file,), number, partitions, 2)
+        for code, name in enumerate(names.to_pylist()):
+            assert name not in amounts
+            amounts[name] = sorted(customers.events.amount[customers.events.customer == code].tolist())
+    assert list(amounts) == sorted(amounts)
+    return amounts, {name: told[name] for name in LEFT_OUT}
+
+
+def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None:
+    known = {"customers/a": [(10.0, 1)], "customers/b": [(20.0, 2)], "customers/c": [(5.0, 3)]}
+    known |= {"customers/d": [(1.0, 4)], "customers/e": [(-1.0, 5)]}
+    files = [written(tmp_path / "one.parquet", known)]
+    files += [written(tmp_path / "other.parquet", {"customers/b": [(30.0, 6)], "customers/f": [(3.0, 7)]}, "USD")]
+    aliases = names(tmp_path, "aliases", customer=["customers/b"], canonical=["customers/a"])
+    exclude = names(tmp_path, "exclude", customer=["customers/d"])
+    found, left_out = bought(tmp_path, files, DayRates("EUR"), aliases=aliases, exclude=exclude)
+    assert found == {"customers/a": [1, 2], "customers/c": [3]}
+    assert left_out == {"unusable": 0, "no_rate": 2}
+    # Who merged with somebody that is left out is left out, too.
+    exclude = names(tmp_path, "exclude", customer=["customers/b"])
+    found, _ = bought(tmp_path, files, DayRates("EUR"), aliases=aliases, exclude=exclude, partitions=3)
+    assert found == {"customers/c": [3], "customers/d": [4]}
 
 
 def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week_after_the_last(tmp_path) -> None:
@@ -76,14 +102,10 @@ def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week
     days = [(AS_OF - timedelta(days=ago)).date() for ago in (25, 20)]
     rates.write_text(f"Date,USD\n{days[0]},2\n{days[1]},1.25\n")
     table, _ = day_rates.read(str(rates), "EUR")
-    files = [tasks.inspect(str(tmp_path / name)) for name in ("purchases.parquet", "abroad.parquet")]
-    output = Folder(str(tmp_path / "read"))
-    people.resolve(output, None, None)
-    found = buyers.read(files, output, table, 2, round(AS_OF.timestamp() * 1e6), aliases=False)
-    assert found.names.to_pylist() == ["customers/a", "customers/b"], "before the first day there is no rate either"
-    assert sorted(found.customers.events.amount.tolist()) == [500, 800, 800]
-    assert found.left_out == {"unusable": 0, "no_rate": 2}
     inputs = tuple(str(tmp_path / name) for name in ("purchases.parquet", "abroad.parquet"))
+    found, counts = bought(tmp_path, list(inputs), table)
+    assert found == {"customers/a": [500], "customers/b": [800, 800]}, "before the first day there is no rate either"
+    assert counts == {"unusable": 0, "no_rate": 2}
     for content, left_out in ((None, 4), (f"Date,USD\n{days[1]},1.25\n", 2), (f"Date,USD\n{days[0]},2\n", 3)):
         if content is not None:
             rates.write_text(content)
@@ -95,14 +117,45 @@ def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week
         ran(tmp_path, "out", AS_OF, inputs=inputs, rates=str(rates))
 
 
-def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -> None:
-    url = written(tmp_path / "purchases.parquet", {"customers/a": [(10.0, 1)]})
-    file = tasks.inspect(url)
-    for most, free, why in ((0, 10**10, "1 purchases do not fit, 0 do"), (10, 10**8, "need about 600 MB, 100 MB are")):
-        monkeypatch.setattr(buyers, "PURCHASES_MOST", most)
-        monkeypatch.setattr(buyers, "available", lambda free=free: free)
-        with pytest.raises(TooLargeError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
-            buyers.read([file], Folder(str(tmp_path / "out")), DayRates("EUR"), 2, 0, aliases=False)
+def test_a_refund_finds_the_purchase_of_its_order_in_whatever_file(tmp_path) -> None:
+    days = {"one": [("a", 30.0, 900), ("b", 20.0, 700)], "other": [("a", 10.0, -400), ("", 5.0, -100)]}
+    files = []
+    for name, orders in days.items():
+        rows = [
+            {
+                "customer": "customers/a",
+                "order_id": order,
+                "event_time": AS_OF - timedelta(days=ago),
+                "amount_minor": amount,
+                "currency": "EUR",
+            }
+            for order, ago, amount in orders
+        ]
+        (tmp_path / name).write_bytes(parquet.purchases(rows))
+        files.append(str(tmp_path / name))
+    address = str(tmp_path / "out")
+    output = Folder(address)
+    found = [tasks.inspect(file) for file in files]
+    people.resolve(output, None, None)
+    until = round(AS_OF.timestamp() * 1e6)
+    assert buyers.refunded(InProcess(), found, output)
+    division = buyers.Division(address, "f" * 64, until, DayRates("EUR"), (), False, False, True)
+    group = buyers.Group(division, 0, layout.grouped(found)[0])
+    buyers.divide(group)
+    _, customers = buyers.read(address, (group.file,), 0, 1, 2)
+    at = until - 7 * DAY_US
+    assert customers.table(at, customers.active(at)).values["revenue_90d"].tolist() == [12.0], "900 - 400 + 700"
+
+
+def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path) -> None:
+    url = written(tmp_path / "purchases.parquet", {f"customers/{n}": [(10.0, 1)] * 100 for n in range(1000)})
+    for memory_mb, why in (
+        (180, "100000 purchases in 1 partitions, 1 at a time, need about .* Set partitions to [2-9] or more"),
+        (100, "More partitions do not help: give the job more memory"),
+        (290, "Training a model of churn on 0 rows needs about .* 290 MB are free. Give the job more memory"),
+    ):
+        with pytest.raises(UnusableError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
+            ran(tmp_path, "out", AS_OF, inputs=(url,), partitions=1, memory_mb=memory_mb)
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +169,13 @@ def ran(folder: Path, name: str, as_of: datetime, **known: Any) -> tuple[dict[st
     """model.json, and what the job ended with."""
     values = {"tenant": "acme", "as_of": as_of, "horizon_weeks": WEEKS, "currency": "EUR", "digits": 2}
     values |= {"inputs": (str(folder / "purchases.parquet"),), "consenting": 1.0, "output": str(folder / name)}
-    spec = ChurnJobSpec(**(values | known))
+    spec = ChurnJobSpec(**({"executor": "in_process", "threads": 1, "partitions": 2} | values | known))
     output = Folder(spec.output)
     churn.whole(spec, output, Reporter(output))
-    found, progress = output.read_json(churn.MODEL), output.read_json("progress.json")
+    found, told = output.read_json(churn.MODEL), output.read_json("progress.json")
     assert found is not None
-    assert progress is not None
-    return found, progress["message"]
+    assert told is not None
+    return found, told["message"]
 
 
 def test_a_feature_that_looks_ahead_fails_the_job_before_it_learns(history, monkeypatch) -> None:
@@ -190,3 +243,77 @@ def test_a_champion_is_looked_back_at_on_what_it_has_not_learned_and_scores_on(c
     won = judgement["candidate"]["state"] == "CHAMPION"
     assert judgement["scored_with"] == (judgement["artefact"] if won else before["judgement"]["artefact"])
     assert ran(history, "two", **again(history))[1] == "was done already"
+
+
+def test_rows_and_risks_are_the_same_however_customers_are_divided(churn_models, tmp_path, monkeypatch) -> None:
+    history, _ = churn_models
+    table = pq.read_table(history / "dearer.parquet")
+    mixed = [str(tmp_path / f"mixed-{place}.parquet") for place in range(3)]
+    order = np.random.default_rng(3).permutation(len(table))
+    for place, path in enumerate(mixed):
+        pq.write_table(table.take(pa.array(order[place::3])), path, row_group_size=500)
+    made: list[propensity.Material] = []
+    scoring = again(history) | {"task": "score"}
+    # Fewer rows than there are: who is learned from must not depend on who is in which partition.
+    monkeypatch.setattr(churn_rules, "ROWS_MOST", 600)
+    monkeypatch.setattr(
+        propensity, "evaluated", lambda material, *_: made.append(material) or {"message": "", "judgement": {}}
+    )
+    risks = []
+    for partitions, inputs, threads in ((1, scoring["inputs"], 1), (3, tuple(mixed), 2)):
+        given = scoring | {"inputs": inputs, "partitions": partitions, "threads": threads}
+        name = f"divided-{partitions}"
+        _, message = ran(tmp_path, name, given.pop("as_of"), **given)
+        paths = sorted((tmp_path / name).glob("scores-*.parquet"))
+        assert len(paths) == partitions
+        risks.append(pa.concat_tables([pq.read_table(path).replace_schema_metadata() for path in paths]))
+        given = again(history) | {"task": "evaluate", "partitions": partitions, "inputs": inputs}
+        _, message = ran(tmp_path, f"rows-{partitions}", given.pop("as_of"), **given)
+        assert "of 220 customers, chosen by a hash of their names" in message
+    assert repr(risks[0].to_pylist()) == repr(risks[1].to_pylist()), "to the last bit"
+    assert risks[0].num_rows > 100
+    one, other = made
+    assert 500 < len(one.data) <= 600
+    assert (one.newest, len(one.learn), len(one.test)) == (other.newest, len(other.learn), len(other.test))
+    for seen, wanted in ((one.data.table, other.data.table), (one.reference, other.reference)):
+        np.testing.assert_array_equal(seen.ids, wanted.ids)
+        for name, values in seen.values.items():
+            np.testing.assert_array_equal(values, wanted.values[name], err_msg=name)
+    for name in ("dates", "labels", "rival"):
+        np.testing.assert_array_equal(getattr(one.data, name), getattr(other.data, name))
+
+
+@pytest.mark.usefixtures("warm")
+def test_killed_while_it_scores_it_goes_on_from_the_last_finished_partition(
+    churn_models, tmp_path, failpoint, monkeypatch, capsys
+) -> None:
+    history, _ = churn_models
+    values = {"tenant": "acme", "horizon_weeks": WEEKS, "currency": "EUR", "digits": 2, "consenting": 1.0}
+    values |= again(history) | {"task": "score", "executor": "in_process", "threads": 1, "partitions": 4}
+    spec = ChurnJobSpec(**values, output=str(tmp_path / "out"))
+    with failpoint("scoring.jobs.churn_tasks:score", call=3) as there:
+        handle = launch(spec, tmp_path / "job", program="scoring.jobs.churn")
+    there.wait()
+    assert eventually(lambda: handle.pid is None and handle.poll(), timeout=20).state is State.FAILED
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("scores-*.parquet")}
+    assert len(done) == 2
+    monkeypatch.setattr(churn, "_fit", None)  # what it found is there
+    monkeypatch.setattr(progress, "_LEAST_INTERVAL_S", 0)
+    output = Folder(spec.output)
+    capsys.readouterr()
+    churn.whole(spec, output, Reporter(output))
+    told = re.findall(r"score (\d+)% rows=(\d+) .*in this process, 1 thread", capsys.readouterr().err)
+    assert [int(percent) for percent, _ in told] == [78, 85, 92, 100]
+    rows = [int(rows) for _, rows in told]
+    assert rows == sorted(set(rows))
+    for name, when in done.items():
+        assert (tmp_path / "out" / name).stat().st_mtime_ns == when, "a finished partition was made again"
+    monkeypatch.undo()
+    whole = spec.model_copy(update={"output": str(tmp_path / "whole")})
+    churn.whole(whole, Folder(whole.output), Reporter(Folder(whole.output)))
+    left, wanted = (
+        {path.name: path.read_bytes() for path in Path(each.output).iterdir() if path.name != "progress.json"}
+        for each in (spec, whole)
+    )
+    assert sorted(left) == ["_SUCCESS", "model.json", *(f"scores-{number:04d}.parquet" for number in range(4))]
+    assert left == wanted

@@ -22,17 +22,18 @@ import pytest
 import requests
 
 from scoring.domain.buckets import BUCKETS, bucket_of
-from scoring.jobs import features
+from scoring.jobs import churn, features
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.score import SUCCESS
-from scoring.jobs.spec import FeatureJobSpec, JobSpec
+from scoring.jobs.spec import ChurnJobSpec, FeatureJobSpec, JobSpec
 from scoring.jobs.tasks import WORK
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
+from . import test_churn_job
 from .conftest import AS_OF, Shop, model_of, progress_of, scores_of
 
 Arm = Callable[..., AbstractContextManager[Failpoint]]
@@ -233,6 +234,38 @@ def test_two_nodes_write_the_features_that_one_process_writes(shop: Shop, cluste
     written = [{path.name: path.read_bytes() for path in folder.glob("features-*")} for folder in folders]
     assert len(written[0]) == BUCKETS
     assert written[0] == written[1]
+
+
+def test_two_nodes_tell_the_risks_that_one_process_tells(
+    churn_models: tuple[Path, Any], cluster: Cluster, tmp_path: Path
+) -> None:
+    folder, _ = churn_models
+    # Too few for a model of their own, which is trained all the same: the champion scores.
+    bought = pq.read_table(folder / "dearer.parquet")
+    few = set(bought.column("customer").unique().to_pylist()[:40])
+    paths = [tmp_path / f"few-{place}.parquet" for place in range(2)]
+    some = bought.filter(pa.array([name in few for name in bought.column("customer").to_pylist()]))
+    for place, path in enumerate(paths):
+        pq.write_table(some.take(pa.array(range(place, len(some), 2))), path)
+    given = {**test_churn_job.again(folder), "inputs": [f"file://{path}" for path in paths], "consenting": 1.0}
+    given |= {"tenant": "t1", "horizon_weeks": test_churn_job.WEEKS, "currency": "EUR", "digits": 2}
+    here = ChurnJobSpec(**given, output=f"file://{tmp_path / 'here'}", executor="in_process", partitions=1)
+    churn.run(here, Folder(here.output), Reporter(Folder(here.output)))
+    there = ChurnJobSpec(**given, output=f"file://{tmp_path / 'there'}", partitions=3)
+    handle = launch(there, tmp_path / "job", cluster.dashboard, "scoring.jobs.churn")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=90)
+    assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
+    models, done, risks = [], [], []
+    for spec in (here, there):
+        output = Folder(spec.output)
+        models.append(output.read_json("model.json"))
+        done.append(output.read_json(SUCCESS) or {})
+        risks.append(scores_of(spec).replace_schema_metadata().to_pylist())
+    assert done[1]["place"] == "on Ray, 2 nodes, 2 CPUs"
+    assert done[0]["customers"] == done[1]["customers"] == len(risks[0]) > 30
+    assert repr(risks[0]) == repr(risks[1]), "to the last bit"
+    assert models[0] == models[1]
+    assert models[0]["judgement"]["candidate"]["state"] != "CHAMPION"
 
 
 def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(

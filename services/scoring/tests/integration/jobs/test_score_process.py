@@ -12,14 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scoring.jobs import launch as launching
-from scoring.jobs.launch import Handle, launch
+from scoring.jobs.launch import LOG, Handle, launch
 from scoring.jobs.progress import Progress, State
 from scoring.jobs.spec import JobSpec
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
-from ..warm_programs import Starter
 from .conftest import Shop, model_of, progress_of, scores_of
 
 Arm = Callable[..., AbstractContextManager[Failpoint]]
@@ -41,12 +39,6 @@ def ended(handle: Handle) -> Progress | None:
 def large(shop: Shop) -> JobSpec:
     """Enough partitions that there is a middle to be killed in."""
     return shop.spec("out", partitions=12)
-
-
-@pytest.fixture
-def warm(warm_starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes need not load libraries first."""
-    monkeypatch.setattr(launching, "_start", warm_starter)
 
 
 DONE = "scoring.jobs.progress:Reporter.done"
@@ -150,13 +142,14 @@ def test_a_foreign_process_with_the_noted_pid_is_not_taken_for_the_job(shop: Sho
     assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
 
 
+@pytest.mark.usefixtures("warm")
 def test_an_unusable_input_ends_the_job_with_the_reason(shop: Shop, tmp_path: Path):
     spec = shop.spec("out", inputs=("file:///nowhere/p.parquet",))
     handle = launch(spec, tmp_path / "job")
     told = eventually(lambda: ended(handle), timeout=60)
     assert told.state is State.FAILED
     assert "/nowhere/p.parquet cannot be read" in told.message
-    assert "FAILED" in (tmp_path / "job" / launching.LOG).read_text()
+    assert "FAILED" in (tmp_path / "job" / LOG).read_text()
 
 
 def test_secrets_of_the_service_stay_with_it(
@@ -187,7 +180,7 @@ def test_a_ray_of_its_own_gives_equal_scores_and_is_gone_after(shop: Shop, tmp_p
         return ended(handle)
 
     told = eventually(watch, timeout=280)
-    assert told.state is State.SUCCEEDED, (tmp_path / "job" / launching.LOG).read_text()
+    assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
     assert scores_of(spec).equals(here)
     assert model_of(spec)["parameters"] == model_of(shop.spec("here", partitions=2))["parameters"]
     assert len(seen) > 2, "Ray's own processes and its workers"

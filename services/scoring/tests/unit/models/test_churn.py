@@ -9,7 +9,7 @@ import pytest
 from scoring.features.declared import PURCHASE
 from scoring.features.table import DAY_US, Events
 from scoring.models import churn
-from scoring.models.churn import Customers, LooksAheadError
+from scoring.models.churn import Customers, LooksAheadError, Tally
 from scoring.models.classifier import Categories
 
 HORIZON = timedelta(weeks=4)
@@ -106,12 +106,27 @@ def test_a_feature_that_looks_ahead_is_refused(monkeypatch) -> None:
 def test_of_too_many_customers_some_are_chosen_whoever_the_others_are() -> None:
     many = customers(*([day, 380] for day in range(100)))
     moments = [at(390), at(362)]
-    some = churn.sampled(many, moments, most=60)
+    tally = Tally.of(many, moments, most=60)
+    some = many.below(tally.bound)
     rows = churn.labelled(some, moments, HORIZON)
-    assert 50 < len(rows) <= 60
-    assert set(some.names.tolist()) <= set(many.names.tolist())
+    assert 50 < len(rows) == tally.learned <= 60
+    assert max(some.names) < min(set(many.names) - set(some.names))
     fewer = many.some(np.arange(100) < 90)
-    assert set(churn.sampled(fewer, moments, most=60).names.tolist()) >= set(some.names.tolist()) & set(
-        fewer.names.tolist()
-    )
-    assert churn.sampled(many, moments) is many
+    of_fewer = fewer.below(Tally.of(fewer, moments, most=60).bound)
+    assert set(of_fewer.names.tolist()) >= set(some.names.tolist()) & set(fewer.names.tolist())
+    everybody = Tally.of(many, moments)
+    assert (everybody.bound, everybody.after(100), many.below(None)) == (None, None, many)
+    assert everybody.after(99) == max(many.names)
+
+
+@pytest.mark.parametrize("most", [0, 1, 60, 1_000])
+def test_the_same_are_chosen_however_customers_are_divided(most: int) -> None:
+    many = customers(*([day, 380] for day in range(100)), [3], [])
+    moments = [at(390), at(362)]
+    whole = Tally.of(many, moments, most)
+    for number in (2, 7):
+        parts = [many.some(np.arange(102) % number == place) for place in range(number)]
+        joined = Tally.joined((Tally.of(part, moments, most) for part in parts), most)
+        assert (joined.bound, joined.learned) == (whole.bound, whole.learned)
+        assert (joined.names.tolist(), joined.rows.tolist()) == (whole.names.tolist(), whole.rows.tolist())
+    assert Tally.joined([]).bound is None
