@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
 from chassis.settings import Settings
+from testkit import warm
 from testkit.waiting import eventually
 
 
@@ -34,7 +33,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 class RoleProcess:
-    """`python -m <service> <role>` as a child process; its output goes to `log`.
+    """`python -m <service> <role>` as a process that need not import first, see `testkit.warm`; output goes to `log`.
 
     settings: what the process is told; role and service are taken from it.
     """
@@ -42,22 +41,17 @@ class RoleProcess:
     def __init__(self, settings: Settings, log: Path) -> None:
         self.settings = settings
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: warm.Forked | None = None
 
     def start(self) -> "RoleProcess":
         """Starts the process."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", self.settings.service, self.settings.role],
-                env=inherited | environment_of(self.settings),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        program = [self.settings.service, self.settings.role]
+        self._process = warm.start(program, self.log, inherited | environment_of(self.settings))
         return self
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> warm.Forked:
         """The running process. Raises RuntimeError before `start`."""
         if self._process is None:
             raise RuntimeError("the process was not started")

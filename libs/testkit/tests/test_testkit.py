@@ -1,5 +1,7 @@
 """The tools of tests can fail too."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 import pytest
 
 from chassis.settings import Settings
-from testkit import eventually
+from testkit import eventually, warm
 from testkit.__main__ import Result, lanes_of, side_by_side
 from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
@@ -119,3 +121,41 @@ def test_packages_are_tested_side_by_side_in_as_many_lanes_as_there_are():
     assert sorted(result.package for result in side_by_side(packages, 4, tested)) == packages
     assert most == 4
     assert [lanes_of(package, 1) for package in packages] == [1] * 5
+
+
+def test_a_warm_process_has_its_own_environment_and_tells_how_it_ended(tmp_path, monkeypatch, failpoint):
+    (tmp_path / "warm_thing.py").write_text(
+        "import json, os, sys\nif __name__ == '__main__':\n"
+        "    print(json.dumps([sys.argv[1:], os.environ['THING'], len(os.environ), os.getsid(0) == os.getpid()]))\n"
+        "    sys.exit(int(os.environ['THING']))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    log = tmp_path / "log"
+    for code in (7, 0):
+        assert warm.start(["warm_thing", "a"], log, {"THING": str(code)}).wait(30) == code
+    assert list(map(json.loads, log.read_text().splitlines())) == [
+        [["a"], "7", 1, True],
+        [["a"], "0", 1, True],
+    ]
+    with failpoint("json:dumps", action="pause") as there:
+        paused = warm.start(["warm_thing"], log, {"THING": "0", "FAILPOINT": os.environ["FAILPOINT"]})
+    there.wait()
+    assert paused.poll() is None
+    paused.terminate()
+    assert (paused.wait(30), paused.poll()) == (-signal.SIGTERM, -signal.SIGTERM)
+    paused.kill()
+
+
+def test_what_a_warm_process_starts_is_warm_too_where_it_is_told(tmp_path, monkeypatch):
+    (tmp_path / "warm_launch.py").write_text(
+        "def start(program, log, environment):\n    raise AssertionError('cold')\n"
+    )
+    (tmp_path / "warm_launcher.py").write_text(
+        "import pathlib, sys, warm_launch\nif __name__ == '__main__':\n"
+        "    warm_launch.start(['warm_launched'], pathlib.Path(sys.argv[1]), {}).wait()\n"
+    )
+    (tmp_path / "warm_launched.py").write_text("if __name__ == '__main__':\n    print('launched')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    starter = {warm.STARTER: f"warm_launch:start#{warm.template('warm_launched')}"}
+    assert warm.start(["warm_launcher", str(tmp_path / "inner")], tmp_path / "log", starter).wait(30) == 0
+    assert (tmp_path / "inner").read_text() == "launched\n"

@@ -5,7 +5,8 @@
     there.wait()                                # killed; or, with action="pause", waiting until `there.release()`
 
 The code under test knows nothing of it: while a failpoint is armed, processes load this folder's `sitecustomize.py`
-as they start, which wraps the function.
+as they start, which wraps the function. Processes of `testkit.warm` have imported by then: name a function that is
+called by its module or class, none that others took the name of.
 """
 
 import os

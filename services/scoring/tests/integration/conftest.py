@@ -28,12 +28,12 @@ from scoring.servicer import ScoringServicer
 from scoring.settings import ScoringSettings
 from scoring.store import Model, PurchaseNews, Score, ScoreChange, ScoringJob
 from scoring.usecases import evaluating, memberships, rescoring, running, staging
-from testkit import eventually
+from testkit import eventually, warm
 from testkit.neighbours import serving
 from testkit.refusals import refusal_of
 from testkit.roles import RoleProcess
 
-from . import left_models, warm_programs
+from . import left_models
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 FORM = consent_pb2.Evidence(method="METHOD_FORM", origin="https://shop.example/profile")
@@ -220,10 +220,9 @@ def consent(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def warm_starter() -> Iterator[warm_programs.Starter]:
-    """Starts job programs that need not load libraries first."""
-    with warm_programs.running() as starter:
-        yield starter
+def warm_starter() -> warm.Starter:
+    """Starts job programs that need not load libraries first: that takes longer than the jobs of tests do."""
+    return warm.Starter(warm.template("scoring"))
 
 
 @pytest.fixture(scope="module")
@@ -231,15 +230,19 @@ def settings(
     database: ScoringSettings,
     amqp: str,
     consent: RoleProcess,
-    warm_starter: warm_programs.Starter,
+    warm_starter: warm.Starter,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ScoringSettings]:
-    """The service's settings, with the addresses of consent and the broker; this process starts warm job programs."""
+    """The service's settings, with the addresses of consent and the broker.
+
+    This process, and the role `run` as a process, start warm job programs.
+    """
     work_dir = tmp_path_factory.mktemp("work")
     upstreams = {"consent": f"dns:///127.0.0.1:{consent.settings.grpc_port}"}
     changes = {"upstreams": upstreams, "job_lease_s": 3.0, "work_dir": work_dir, "amqp_uri": SecretStr(amqp)}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(launch, "_start", warm_starter)
+        patched.setenv(warm.STARTER, f"scoring.jobs.launch:_start#{warm_starter.address}")
         # Parts cost more than the few customers in them.
         yield database.model_copy(update={**changes, "job_partitions": 3})
 

@@ -46,7 +46,7 @@ def test_a_killed_runner_s_training_is_gone_on_with_and_new_leads_are_scored_at_
     history(client)
     created = client.CreateScoringJob(scoring_job=LEADS)
     run, others = process("run"), [process(name).start() for name in ("work", "relay")]
-    with failpoint("scoring.usecases.lead_training:store") as there:
+    with failpoint("scoring.usecases.models:register") as there:
         run.start()
     there.wait()
     assert run.process.wait(10) == -signal.SIGKILL
