@@ -3,11 +3,11 @@
 The model's probabilities are not taken at their word. The detector judges past periods of the same customers, each
 from what came before it, and alarms over quantiles of that evidence (split conformal prediction: Vovk, Gammerman,
 Shafer 2005; Laxhammar 2014): as long as the future is like that past, of quiet customer-periods no more than the stated
-share alarm, however wrong the distribution is. That holds on average over pasts; what is stated is to hold for the one
-there is, too, with 95 percent confidence (Vovk 2012, "Conditional validity of inductive conformal predictors"), that of
-a mean of periods, as customers of one period alarm together. Each window has a quantile of its own, so that one whose
-evidence is off does not silence the others. The rate is that of all customers together: those whose usage tells little
-have fewer alarms, false or right, than others.
+share alarm, however wrong the distribution is. That holds on average over pasts and futures; what is stated is to hold
+with 95 percent confidence for the past there is (Vovk 2012, "Conditional validity of inductive conformal predictors")
+and the time until as many periods have passed again. Customers of one period alarm together: the confidence is that of
+means of periods. Each window has a quantile of its own, so that one whose evidence is off does not silence the others.
+The rate is that of all customers together: those whose usage tells little have fewer alarms, false or right.
 """
 
 from collections.abc import Callable
@@ -226,17 +226,19 @@ def _thresholds(periods: list[Floats], rate: float) -> Thresholds:
 
 
 def _upper_shares(alarms: Ints, sizes: Ints) -> Floats:
-    """Upper end of the one-sided interval of the share of alarms, of each row of `alarms` (choices, periods).
+    """Upper end of the one-sided prediction interval of the share of alarms in as many periods to come.
 
-    By the spread between periods (a ratio estimator with periods as clusters: Cochran 1977), and no narrower than
-    customers on their own would have it. One future customer-period counts as an alarm among the past ones.
+    alarms: of each choice of thresholds, shape (choices, periods). By the spread between periods (a ratio estimator
+    with periods as clusters: Cochran 1977), and no narrower than customers on their own would have it. One future
+    customer-period counts as an alarm among the past ones.
     """
     kept = sizes > 0
     alarms, sizes = alarms[:, kept], sizes[kept]
     size, clusters = int(sizes.sum()), len(sizes)
     share = alarms.sum(axis=1) / size
     between = ((alarms - share[:, None] * sizes) ** 2).sum(axis=1) * clusters / max(clusters - 1, 1)
-    error = np.sqrt(np.maximum(between, size * share * (1 - share))) / size
+    # Twice: the mean that was seen is off, and so is the one to come.
+    error = np.sqrt(2 * np.maximum(between, size * share * (1 - share))) / size
     upper: Floats = (size * share + 1) / (size + 1) + stdtrit(max(clusters - 1, 1), _CONFIDENCE) * error
     return upper
 

@@ -43,13 +43,13 @@ def test_the_stated_rate_holds_for_nearly_every_past_and_not_only_on_average():
     over = []
     for _ in range(120):
         # Of some weeks more evidence, of all customers at once.
-        shocks = rng.gamma(4, 0.25, 40)
+        shocks = rng.gamma(16, 1 / 16, 24)
         weeks = [rng.exponential(shock, (3, 150)) for shock in shocks]
         thresholds = detection._thresholds(weeks[:12], 0.02)
         future = np.concatenate(weeks[12:], axis=1)
         over.append(float((future >= np.array(thresholds)[:, None]).any(axis=0).mean()) > 0.02)
-    # A quantile of all customer-weeks alike is over it in 48 of 100.
-    assert np.mean(over) < 0.2
+    # A quantile of all customer-weeks alike is over it in 52 of 100.
+    assert np.mean(over) < 0.1
 
 
 def test_no_more_is_allowed_than_few_customers_can_tell():
@@ -69,7 +69,7 @@ def test_planted_stops_are_found_and_small_users_are_told_to_be_untellable(train
     after = [anomaly.detect(detector, planted.until(end)) for end in range(41, 45)]
     seen = np.cumsum([each.drop for each in after], axis=0) > 0
     tellable = stopped & before.drop_tellable
-    assert tellable.sum() > 20
+    assert tellable.sum() > 15
     assert seen[0][tellable].mean() > 0.9
     assert seen[3][tellable].mean() == 1.0
     # Who used one a week at most cannot be seen to stop in a week, but some can in four.
