@@ -152,15 +152,36 @@ def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
         yield batch.to_pylist()
 
 
-def since(file: BinaryIO, instant: datetime) -> tuple[bytes, int, datetime | None]:
-    """A file of events without those before an instant, how many it has, and the time of the oldest."""
+def oldest(file: BinaryIO) -> datetime:
+    """The time of the oldest event of a file."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    batches = pq.ParquetFile(file).iter_batches(columns=["event_time"])
+    found: datetime = min(pc.min(batch.column(0)).as_py() for batch in batches if len(batch))
+    return found
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a file of events. oldest: None when nothing is. currencies: as `Rest` has them."""
+
+    content: bytes
+    rows: int
+    oldest: datetime | None
+    currencies: dict[str, dict[str, int]]
+
+
+def since(file: BinaryIO, instant: datetime) -> Kept:
+    """A file of events without those before an instant."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     opened = pq.ParquetFile(file)
     out = io.BytesIO()
-    rows, oldest = 0, None
+    rows, first_of_all = 0, None
+    currencies: dict[str, dict[str, int]] = {}
     with pq.ParquetWriter(out, opened.schema_arrow, compression="zstd") as writer:
         for batch in opened.iter_batches():
             times = batch.column("event_time")
@@ -168,8 +189,10 @@ def since(file: BinaryIO, instant: datetime) -> tuple[bytes, int, datetime | Non
             if len(kept):
                 writer.write_batch(kept)
                 first = pc.min(kept.column("event_time")).as_py()
-                rows, oldest = rows + len(kept), first if oldest is None else min(oldest, first)
-    return out.getvalue(), rows, oldest
+                rows += len(kept)
+                first_of_all = first if first_of_all is None else min(first_of_all, first)
+                _add_sums(currencies, kept)
+    return Kept(out.getvalue(), rows, first_of_all, currencies)
 
 
 @dataclass(frozen=True)
@@ -216,19 +239,27 @@ def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:
             kept = batch.filter(pc.invert(pc.is_in(batch.column("customer"), value_set=wanted)))
             writer.write_batch(kept)
             rows, removed = rows + len(kept), removed + len(batch) - len(kept)
-            if "amount_minor" not in kept.schema.names:
-                continue
-            sums = pa.table([kept.column("currency"), kept.column("amount_minor")], ["currency", "amount"])
-            bought = pc.greater_equal(kept.column("amount_minor"), 0).cast(pa.int64())
-            sums = sums.append_column("bought", bought)
-            wanted = [("amount", "count"), ("amount", "sum"), ("bought", "sum")]
-            for found in sums.group_by("currency").aggregate(wanted).to_pylist():
-                if not found["amount_count"]:
-                    continue
-                total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})
-                total["rows"] += found["bought_sum"]
-                total["amount_minor"] += found["amount_sum"]
+            _add_sums(currencies, kept)
     return Rest(out.getvalue(), rows, removed, currencies)
+
+
+def _add_sums(currencies: dict[str, dict[str, int]], batch: Any) -> None:
+    """Adds what purchases are in a part of a file, if they have amounts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if "amount_minor" not in batch.schema.names:
+        return
+    amounts = batch.column("amount_minor")
+    bought = pc.greater_equal(amounts, 0).cast(pa.int64())
+    sums = pa.table([batch.column("currency"), amounts, bought], ["currency", "amount", "bought"])
+    wanted = [("amount", "count"), ("amount", "sum"), ("bought", "sum")]
+    for found in sums.group_by("currency").aggregate(wanted).to_pylist():
+        if not found["amount_count"]:
+            continue
+        total = currencies.setdefault(found["currency"], {"rows": 0, "amount_minor": 0})
+        total["rows"] += found["bought_sum"]
+        total["amount_minor"] += found["amount_sum"]
 
 
 def others(file: BinaryIO, customers: Collection[str]) -> bytes | None:

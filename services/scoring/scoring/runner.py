@@ -30,6 +30,7 @@ from scoring.usecases import (
     lead_what_if,
     models,
     rescoring,
+    retention,
     running,
     scheduling,
 )
@@ -156,7 +157,7 @@ def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
     def tidy() -> None:
         running.remove_files(store)
         kept_results.take_out_objecting(settings, store)
-        activity.retire(settings, store)
+        retention.retire(settings, store)
         flushing.remove_orphans(store)
 
     _of_each("tidy", [(tenant, tidy) for tenant in _tenants()])

@@ -38,6 +38,13 @@ class ScoringSettings(Settings):
         description="Table of day rates, a CSV file as the European Central Bank publishes it (eurofxref-hist.csv), a "
         "path or an fsspec address. Without one, amounts in other currencies than the main one are left out.",
     )
+    purchases_kept_days: int = Field(
+        default=3_653,
+        ge=400,
+        le=36_525,
+        description="Days that purchases, their lines and refunds are kept, 10 years if nothing is said; at least 400, "
+        "as features look back a year. There is no value for `for ever`.",
+    )
     flush_rows: int = Field(
         default=5_000, ge=1, le=50_000, description="Staged purchases that are written to files at once, at most."
     )

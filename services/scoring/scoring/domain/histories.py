@@ -19,8 +19,9 @@ RECENT_MS = 366 * DAY_MS
 """So long purchases are kept one by one, a day longer than features look back."""
 RECENT_MAX = 1_000
 """Purchases and refunds of one customer that are kept one by one."""
-FORM = 2
-"""Of `History.to_row`: 1 was without the purchases of the last year, and none without those in other currencies."""
+FORM = 3
+"""Of `History.to_row`: 2 was without the oldest day, 1 without the purchases of the last year, none without those in
+other currencies."""
 
 
 class Bought(NamedTuple):
@@ -131,7 +132,9 @@ class History:
 
     def to_row(self) -> dict[str, Any]:
         """As it is stored."""
+        days = [self.first_day] * bool(self.days) + [purchase.time // DAY_MS for purchase in self.abroad[:1]]
         return {
+            "oldest_day": min(days, default=None),
             "first_day": self.first_day,
             "days": self.days.to_bytes((self.days.bit_length() + 7) // 8, "little"),
             "purchases": self.purchases,

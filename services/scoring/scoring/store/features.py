@@ -49,8 +49,9 @@ class StagedPurchase(Record):
 class FeatureManifest(Record):
     """The files of one kind that a tenant has; its uid is the kind. What it does not name does not exist.
 
-    files: name, bucket, rows, of purchases `currencies` (code -> {rows, amount_minor}; refunds are no rows there), and of
-    activity the time of the `oldest` event. That of purchases is leased by the runner that writes.
+    files: name, bucket, rows, the time of the `oldest` event (files of before it was noted have none), and of purchases
+    `currencies` (code -> {rows, amount_minor}; refunds are no rows there). That of purchases is leased by the runner
+    that writes.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests", "indexes": [["tenant"]]}

@@ -17,6 +17,18 @@ from docstore.records import Record
 CURRENT = "current"
 _DUE: dict[str, Any] = {"due": {"$exists": True}}
 _BOUGHT: dict[str, Any] = {"bought": True}
+_DATED: dict[str, Any] = {"oldest_day": {"$exists": True}}
+_SUMS = (
+    "oldest_day",
+    "first_day",
+    "days",
+    "purchases",
+    "revenue_minor",
+    "first_revenue_minor",
+    "later",
+    "abroad",
+    "recent",
+)
 
 
 class PurchaseNews(Record):
@@ -44,11 +56,13 @@ class PurchaseHistory(Record):
         "indexes": [
             {"fields": ["tenant", "due"], "partialFilterExpression": _DUE, "name": "due"},
             {"fields": ["tenant", "bought", "due"], "partialFilterExpression": _BOUGHT, "name": "bought"},
+            {"fields": ["tenant", "oldest_day"], "partialFilterExpression": _DATED, "name": "oldest_day"},
         ],
     }
     customer: Any = me.StringField(required=True)
     known: Any = me.BooleanField()
     currency: Any = me.StringField()
+    oldest_day: Any = me.LongField()
     first_day: Any = me.LongField()
     days: Any = me.BinaryField()
     purchases: Any = me.LongField()
@@ -132,6 +146,17 @@ def forget(customers: Iterable[str]) -> int:
     names = list(customers)
     PurchaseNews.rows().update_many({"purchases.c": {"$in": names}}, {"$pull": {"purchases": {"c": {"$in": names}}}})
     return PurchaseHistory.rows().delete_many({"uid": {"$in": [_uid(name) for name in names]}}).deleted_count
+
+
+def forget_before(day: int) -> int:
+    """Forgets what those bought who bought something before a day (since 1970): files tell it, without that, when it is
+    asked for next. Returns of how many.
+    """
+    rows = PurchaseHistory.rows()
+    before = {"oldest_day": {"$lt": day}}
+    gone = rows.delete_many({**before, "due": {"$exists": False}}).deleted_count
+    waiting = rows.update_many(before, {"$set": {"known": False}, "$unset": dict.fromkeys(_SUMS, "")})
+    return gone + waiting.modified_count
 
 
 def forestall() -> None:

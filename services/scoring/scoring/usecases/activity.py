@@ -1,7 +1,7 @@
 """Keeps when things happened in files beside the purchases and refunds: what features are computed from in bulk.
 
 Staged by `work` in one small row a message, written by `run` while it writes the tenant's files, and kept for
-`KEPT_DAYS` (`domain.happenings`), after which they leave the files within `SLACK`.
+`KEPT_DAYS` (`domain.happenings`); `usecases.retention` takes them out of the files then.
 """
 
 from collections import defaultdict
@@ -15,20 +15,16 @@ import docstore
 from chassis import clock, ids
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.settings import ScoringSettings
 from scoring.store.activity import Activity, StagedActivity, packed, unpacked
-from scoring.store.features import ACTIVITY, manifest_files, subject_of
+from scoring.store.features import ACTIVITY
 from scoring.usecases import flushing, staging
 from scoring.usecases.flushing import LeaseLost
 
-SLACK = timedelta(days=30)
-"""Files are written anew without what is too old once they hold something that much older."""
 _ROWS, _EVENTS = 5_000, 50_000
 """Staged rows, each of a message, and events in them, that are written at once at most. So many rows do not wait."""
-_RETIRED_AT_ONCE = 16
 STAGED: Row = {"size": {"$gt": 0}}
 """All that is staged, in an order that an index gives."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -142,36 +138,3 @@ def _row(activity: Activity, time: datetime) -> Row:
         "event": activity.event,
         "id": activity.id,
     }
-
-
-def retire(settings: ScoringSettings, blobs: BlobStore) -> int:
-    """Takes events that are too old out of files of the current tenant, some files at a time; returns of how many."""
-    kept_from = clock.now() - timedelta(days=KEPT_DAYS)
-    if not _too_old(manifest_files(ACTIVITY), kept_from):
-        return 0
-    with flushing.writing(settings) as leased:
-        if leased is None:
-            return 0
-        changed = flushing.heads(leased)
-        head = changed[ACTIVITY]
-        due = _too_old(head.files, kept_from)[:_RETIRED_AT_ONCE]
-        names = {file["name"] for file in due}
-        files = [file for file in head.files if file["name"] not in names]
-        for file in due:
-            if not flushing.goes_on_writing(leased):
-                return 0
-            subject = subject_of(file["bucket"], ACTIVITY)
-            with blobs.open(subject, file["name"]) as opened:
-                content, rows, oldest = parquet.since(opened, kept_from)
-            if rows:
-                name = f"{ids.uuid7()}.parquet"
-                blobs.put(subject, name, content)
-                files.append({**file, "name": name, "rows": rows, "oldest": oldest})
-        head.files = files
-        # What is named no more is deleted as any file that is: when no job may read it.
-        docstore.in_transaction(lambda: flushing.switch(leased, changed))
-    return len(due)
-
-
-def _too_old(files: list[Row], kept_from: datetime) -> list[Row]:
-    return [file for file in files if file["oldest"] < kept_from - SLACK]

@@ -209,7 +209,7 @@ def with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blob
     added: Row = {"name": name, "bucket": bucket, "rows": len(rows) + sum(file["rows"] for file in replaced)}
     if kind == PURCHASES:
         added["currencies"] = _totals(rows, replaced)
-    if kind == ACTIVITY:
+    if all("oldest" in file for file in replaced):
         added["oldest"] = min([row["event_time"] for row in rows] + [file["oldest"] for file in replaced])
     gone = {file["name"] for file in replaced}
     return [*(file for file in files if file["name"] not in gone), added]

@@ -13,6 +13,7 @@ from rapport.identity.v1 import events_pb2
 
 import docstore
 from chassis import clock, money, tenancy
+from docstore import explain
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.features import row
@@ -24,9 +25,9 @@ from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import FeatureJobSpec
 from scoring.settings import ScoringSettings
-from scoring.store import Profile, StagedActivity
-from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
-from scoring.usecases import activity, evaluating, flushing, preparing, summaries
+from scoring.store import FeatureManifest, Profile, PurchaseHistory, StagedActivity
+from scoring.store.features import ACTIVITY, ORDER_LINES, PURCHASES, manifest_files, subject_of
+from scoring.usecases import activity, evaluating, flushing, histories, preparing, retention, summaries
 
 from .conftest import customer
 
@@ -168,15 +169,77 @@ def test_events_leave_the_files_when_they_are_too_old(client, settings, store, m
     heard(client, event(anna, "Old", now - 390 * DAY, "m1"), event(anna, "New", now, "m2"))
     with client.context():
         activity.flush(settings, store)
-        assert activity.retire(settings, store) == 0
+        assert retention.retire(settings, store) == 0
         monkeypatch.setattr(clock, "now", lambda: now + 39 * DAY)
-        assert activity.retire(settings, store) == 0, "a file is not written anew for every event"
+        assert retention.retire(settings, store) == 0, "a file is not written anew for every event"
         monkeypatch.setattr(clock, "now", lambda: now + 41 * DAY)
-        assert activity.retire(settings, store) == 1
+        assert retention.retire(settings, store) == 1
         assert [each["event"] for each in in_files(store)] == ["New"]
         monkeypatch.setattr(clock, "now", lambda: now + 431 * DAY)
-        assert activity.retire(settings, store) == 1
+        assert retention.retire(settings, store) == 1
         assert manifest_files(ACTIVITY) == []
+
+
+def cells(store, kind: str) -> list[dict]:
+    """Every cell of every file of a kind that is there, named or not."""
+    found = []
+    for bucket in range(BUCKETS):
+        for name in store.list(subject_of(bucket, kind)):
+            with store.open(subject_of(bucket, kind), name) as opened:
+                found += pq.read_table(opened).to_pylist()
+    return found
+
+
+def test_purchases_their_lines_refunds_and_histories_go_when_they_are_too_old(
+    client, settings, store, monkeypatch
+) -> None:
+    anna, bert, now = customer(), customer(), clock.now()
+    settings = settings.model_copy(update={"purchases_kept_days": 3_000})
+
+    def bought(name: str, days: float, message: str, what: str = "Order Completed"):
+        told = event(name, what, now - days * DAY, message, 500, order_id=f"{name}-{days}")
+        told.products.add(product_id="tent", quantity=1)
+        return told
+
+    heard(client, bought(anna, 3_100, "m1"), bought(anna, 3_099, "m2", "Order Refunded"), bought(anna, 5, "m3"))
+    heard(client, bought(bert, 2_990, "m4"), bought(bert, 2_940, "m5"))
+    with client.context():
+        assert flushing.flush(settings, store) == 5
+        names = {anna, bert}
+        assert histories.load(names, "EUR", store, now) == names
+        # Files of before it was noted what they hold.
+        FeatureManifest.rows().update_many({}, {"$unset": {"files.$[].oldest": ""}})
+        assert retention.retire(settings, store) == 2, "purchases and lines of one bucket"
+        assert flushing.remove_orphans(store, older_than=timedelta()) == 2
+        left = sorted((each["customer"], (now - each["event_time"]).days) for each in cells(store, PURCHASES))
+        assert left == sorted([(anna, 5), (bert, 2_990), (bert, 2_940)])
+        lines = sorted((each["customer"], (now - each["event_time"]).days) for each in cells(store, ORDER_LINES))
+        assert lines == left
+        assert summaries.known_purchases() == {"EUR": (3, 1_500)}
+        assert {row["customer"] for row in PurchaseHistory.rows().find({})} == {bert}
+        assert histories.load({anna}, "EUR", store, now) == {anna}
+        told = {row["customer"]: row for row in PurchaseHistory.rows().find({})}
+        assert (told[anna]["purchases"], told[anna]["revenue_minor"]) == (1, 500)
+        assert retention.retire(settings, store) == 0
+        # Who waits to be scored keeps their place, and nothing of before.
+        PurchaseHistory.rows().update_one({"customer": bert}, {"$set": {"due": now}})
+        monkeypatch.setattr(clock, "now", lambda: now + 41 * DAY)
+        assert retention.retire(settings, store) == 2
+        flushing.remove_orphans(store, older_than=timedelta())
+        kept = [(now - each["event_time"]).days for each in cells(store, PURCHASES) if each["customer"] == bert]
+        assert kept == [2_940]
+        waiting = PurchaseHistory.rows().find_one({"customer": bert})
+        assert (waiting["known"], waiting["due"].replace(microsecond=0)) == (False, now.replace(microsecond=0))
+        assert not waiting.keys() & {"days", "oldest_day", "recent", "revenue_minor"}
+        explain.assert_indexed(PurchaseHistory, {"oldest_day": {"$lt": 1}}, limit=0, max_keys=10)
+
+
+def test_how_long_purchases_are_kept_is_never_for_ever_and_never_too_short(settings) -> None:
+    values = settings.model_dump()
+    assert ScoringSettings.model_fields["purchases_kept_days"].default == 3_653
+    for days in (0, 399, 36_526):
+        with pytest.raises(ValueError, match="purchases_kept_days"):
+            ScoringSettings(**(values | {"purchases_kept_days": days}))
 
 
 def test_staged_events_are_due_by_age_and_by_number(client, settings) -> None:
