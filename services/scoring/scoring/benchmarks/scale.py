@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.benchmarks import features_peers, rfm_peers, scale_features
+from scoring.benchmarks import features_peers, rfm_peers, scale_churn, scale_features
 from scoring.benchmarks import scale_stages as stages
 from scoring.benchmarks.children import Measured, measured
 from scoring.benchmarks.lines import Line
@@ -30,8 +30,9 @@ LEAST_SCORING_RATE = 0.8
 _TASK = "scale"
 _GENERATE, _FEATURES, _RFM = "generate purchases", "features from files", "RFM from files"
 _VALUES, _TRAIN, _SCORE = "BG/NBD and Gamma-Gamma, fit and score", "classifier, train", "classifier, score"
+_CHURN = "churn from files, train and score"
 _CLOCKS = (("seconds", "seconds"), ("cpu_seconds", "CPU seconds"))
-_STAGES = (_GENERATE, _FEATURES, _RFM, _VALUES, _TRAIN, _SCORE)
+_STAGES = (_GENERATE, _FEATURES, _RFM, _VALUES, _TRAIN, _SCORE, _CHURN)
 _DIFFERENT = "features: values that differ from DuckDB's in any bit"
 
 
@@ -100,6 +101,7 @@ def _run(customers: int, root: Path) -> Run:
         _VALUES: measured(stages.lifetime_values, job, one_thread=True),
         _TRAIN: measured(stages.train, job, classifier, one_thread=True),
         _SCORE: measured(stages.score, job, classifier, one_thread=True),
+        _CHURN: measured(scale_churn.ours, purchases, root / "churn", cpus(), one_thread=True),
     }
     trees = found[_SCORE].result["trees"]
     of_peer = root / "features.parquet"
