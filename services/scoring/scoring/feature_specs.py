@@ -34,7 +34,7 @@ def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Se
 
     Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
     """
-    given, columns = feature_tables.known(settings, store, max(instants), lambda *_: None)
+    given, columns, _ = feature_tables.known(settings, store, max(instants), lambda *_: None)
     folder = Folder(output)
     for name, content in columns.items():
         body = parquet.strings(content)

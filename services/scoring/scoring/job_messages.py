@@ -23,7 +23,7 @@ from scoring.store.jobs import (
     SEGMENTS,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, MADE_ANEW, NEXT_OFFER
 
 Message = scoring_job_pb2.ScoringJob
 _OUTCOMES = {
@@ -43,6 +43,7 @@ _KINDS = {
     model_pb2.Model.KIND_CHURN: CHURN,
     model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
     model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
+    model_pb2.Model.KIND_CLUSTERS: CLUSTERS,
 }
 Problems = Iterable[tuple[str, str | None]]
 """Fields, and what is wrong with each, if anything."""
@@ -73,20 +74,21 @@ def terms(given: Message) -> Terms:
 
 def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, Problems]:
     kind = _KINDS.get(given.kind, "")
-    leads, churn, offers = kind == LEAD_CONVERSION, kind == CHURN, kind == NEXT_OFFER
+    leads, churn, anew = kind == LEAD_CONVERSION, kind == CHURN, kind in MADE_ANEW
     usual = job_limits.CHURN_HORIZON_WEEKS_DEFAULT if churn else job_limits.HORIZON_WEEKS_DEFAULT
     uses_released = task in (SCORE, EVALUATE)
     longest = job_limits.CHURN_HORIZON_WEEKS_MAX if churn else job_limits.HORIZON_WEEKS_MAX
     horizon = given.horizon_weeks or usual
     discounted = given.HasField("annual_discount_basis_points")
     discount = given.annual_discount_basis_points if discounted else job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
-    kinds = "KIND_LIFETIME_VALUE, KIND_CHURN, KIND_LEAD_CONVERSION or KIND_NEXT_OFFER: no job makes others."
+    known = [model_pb2.Model.Kind.Name(each) for each in _KINDS if each]
+    kinds = f"{', '.join(known[:-1])} or {known[-1]}: no job makes others."
     problems = (
         ("kind", "" if kind else kinds),
         (
             "kind",
-            f"TASK_{task} is not for KIND_NEXT_OFFER, whose jobs offer by the model each makes: leave the task out."
-            if task and offers
+            f"TASK_{task} is not for KIND_{kind}, whose jobs tell by the model each makes: leave the task out."
+            if task and anew
             else "",
         ),
         (
@@ -102,11 +104,18 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
             if task == SCORE and leads and given.HasField("as_of")
             else "",
         ),
-        ("horizon_weeks", "Offers look 90 days ahead: leave it out." if offers and given.horizon_weeks else ""),
+        (
+            "horizon_weeks",
+            "Offers look 90 days ahead: leave it out." if kind == NEXT_OFFER and given.horizon_weeks else "",
+        ),
+        (
+            "horizon_weeks",
+            "Clusters have no horizon: leave it out." if kind == CLUSTERS and given.horizon_weeks else "",
+        ),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
             "annual_discount_basis_points",
-            "A probability has no discount: leave it out." if (leads or churn or offers) and discounted else "",
+            "A probability has no discount: leave it out." if (leads or churn or anew) and discounted else "",
         ),
         ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),

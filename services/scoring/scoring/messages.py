@@ -17,7 +17,7 @@ from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, Segment
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE
 
 REFRESH_EVERY = timedelta(days=7)
 """When scores are due to be made anew where no job is scheduled: a week is the unit the models measure time in."""
@@ -43,6 +43,7 @@ def customer_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores
         customer=row["customer"],
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         churn_risk=_churn_risk(row["churn"], planned) if "churn" in row else None,
+        cluster=_cluster(row["cluster"], planned) if "cluster" in row else None,
     )
     if "job" in row:
         found.MergeFrom(_value_scores(row, planned))
@@ -96,6 +97,21 @@ def _churn_risk(risk: Mapping[str, Any], planned: Planned) -> customer_scores_pb
         age=age(risk["as_of"]),
         next_refresh_time=risk.get("outdated_since") or next_refresh(CHURN, risk["as_of"], planned),
         **{name: risk[name] for name in named},
+    )
+
+
+def _cluster(cluster: Mapping[str, Any], planned: Planned) -> customer_scores_pb2.CustomerCluster:
+    named = ("fallback", "reasons", "as_of", "decision", "score_time")
+    return customer_scores_pb2.CustomerCluster(
+        display_name=cluster["name"],
+        distance=cluster.get("distance"),
+        second_display_name=cluster.get("second", ""),
+        second_distance=cluster.get("second_distance"),
+        model=f"models/{cluster['model']}",
+        scoring_job=f"scoringJobs/{cluster['job']}",
+        age=age(cluster["as_of"]),
+        next_refresh_time=next_refresh(CLUSTERS, cluster["as_of"], planned),
+        **{name: cluster[name] for name in named},
     )
 
 

@@ -35,6 +35,17 @@ def churn_risk(row: Mapping[str, Any]) -> events_pb2.ChurnRiskState:
     )
 
 
+def customer_cluster(row: Mapping[str, Any]) -> events_pb2.CustomerClusterState:
+    """The cluster of one customer, as others need it."""
+    cluster = row["cluster"]
+    return events_pb2.CustomerClusterState(
+        customer=row["customer"],
+        display_name=cluster["name"],
+        model=f"models/{cluster['model']}",
+        **{name: cluster[name] for name in ("fallback", "reasons", "decision")},
+    )
+
+
 def entered(segment: str, rows: Iterable[Mapping[str, Any]]) -> events_pb2.SegmentEntered:
     """Customers came into the segment of that uid."""
     return events_pb2.SegmentEntered(segment=f"segments/{segment}", customers=map(snapshot, rows))

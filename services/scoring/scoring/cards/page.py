@@ -26,6 +26,7 @@ KINDS = {
     "LEAD_CONVERSION": "Lead conversion",
     "RESPONSE": "Response",
     "NEXT_OFFER": "Next offer",
+    "CLUSTERS": "Clusters",
 }
 TELLS = {
     "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
@@ -33,6 +34,7 @@ TELLS = {
     "LEAD_CONVERSION": "how likely it is that a lead is converted within 30 days of its creation",
     "RESPONSE": "how likely it is that a customer will answer a campaign",
     "NEXT_OFFER": "which product a customer will buy next",
+    "CLUSTERS": "which group of customers who are alike each is in",
 }
 STATES = {
     "CANDIDATE": "not judged yet",
@@ -59,6 +61,7 @@ WORDS = {
     "LEAD_CONVERSION": Words("leads", "conversions", "most promising"),
     "RESPONSE": Words("customers", "answers", "most promising"),
     "NEXT_OFFER": Words("customers", "purchases", "most promising"),
+    "CLUSTERS": Words("customers", "purchases", "most promising"),
 }
 
 _PARTS = {
@@ -67,15 +70,13 @@ _PARTS = {
     "LEAD_CONVERSION": ("lead_conversion",),
     "RESPONSE": ("response",),
     "NEXT_OFFER": ("offers",),
+    "CLUSTERS": ("clusters",),
 }
 """Parts of a model's parameters."""
 
 _EXPECTED_AND_REAL = (("expected", "expected", "a"), ("real", "actual", "b"))
 """Series of tenths: name, value and colour."""
 _FIGURES = ("auc", "auc_interval", "brier", "ece", "lift")
-
-_MADE_ANEW = "NEXT_OFFER"
-"""Models of this kind offer until the next job only: nothing is measured afterwards."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,13 @@ def _shown(card: Card) -> dict[str, Any]:
         "tells": TELLS[values["kind"]] + (f", in {values['currency']}" if values["currency"] else ""),
         "state": STATES[values["state"]],
         "words": WORDS[values["kind"]],
-        "made_anew": values["kind"] == _MADE_ANEW,
-        "tested_on": _hits(values) if values["kind"] == _MADE_ANEW else _tested_on(test, WORDS[values["kind"]]),
+        "made_anew": values["kind"] in _MADE_ANEW,
+        "tested_on": _MADE_ANEW[values["kind"]](values)
+        if values["kind"] in _MADE_ANEW
+        else _tested_on(test, WORDS[values["kind"]]),
         "gates": values["gates"],
         "parameters": _parameters(values),
+        "clusters": values["metrics"].get("clusters", ()),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
         "revenue": revenue.tested(values),
         "gains": _gains(test.get("deciles", ())),
@@ -190,13 +194,35 @@ def _hits(values: Mapping[str, Any]) -> str:
     )
 
 
+def _held_together(values: Mapping[str, Any]) -> str:
+    """Of clusters: how good they are, and how much like the ones before."""
+    metrics = values["metrics"]
+    if "silhouette" not in metrics:
+        return "The groups are those of recency, frequency and monetary value, which need no proof."
+    like = (
+        f" Customers are divided like by the model before to {_number(metrics['agreement_with_previous'])} (adjusted "
+        f"Rand index, 1 is alike, 0 as by chance); {metrics['kept_from_previous']:.0f} clusters keep their names."
+        if "agreement_with_previous" in metrics
+        else ""
+    )
+    return (
+        f"Of two customers of one cluster {_percent(metrics['prediction_strength'])} are kept together by clusters of "
+        "the other half of the customers, in the worst cluster (prediction strength). Silhouette on a sample "
+        f"{_number(metrics['silhouette'])}, 1 is best; inertia {_number(metrics['inertia'])}.{like}"
+    )
+
+
+_MADE_ANEW = {"NEXT_OFFER": _hits, "CLUSTERS": _held_together}
+"""Models of these kinds tell until the next job only: nothing is measured afterwards. How each was tested, in words."""
+
+
 def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
     """Part, name, value and the 90 percent interval of each, where there is one."""
     found = []
     for part in _PARTS[values["kind"]]:
         intervals = values["metrics"].get(f"{part}_intervals", {})
         for name, value in values["parameters"].get(part, {}).items():
-            if not isinstance(value, str):
+            if isinstance(value, int | float):
                 low, high = intervals.get(name, (None, None))
                 found.append((part, name, value, low, high))
     return found
@@ -235,8 +261,8 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
         *((f"Model of {part.replace('_', ' ')}", _model_of(part)) for part in _PARTS[card.values["kind"]]),
     ]
     rows += (
-        [("Test", _hits)]
-        if card.values["kind"] == _MADE_ANEW
+        [("Test", _MADE_ANEW[card.values["kind"]])]
+        if card.values["kind"] in _MADE_ANEW
         else [
             ("Error as promised", _promised),
             (f"Distance of expected and real {words.events} by tenths", _miscalibration),

@@ -130,7 +130,7 @@ class _Parser:
         if sign == ":" and value.kind == "word" and value.text == "*":
             sign = ":*"
         places = {"name": name, "operator": operator, "value": value}
-        found = None if sign == ":*" else value_of(value, typed=said not in TRAITS and said != "rfm_segment")
+        found = None if sign == ":*" else value_of(value, typed=said not in TRAITS and SCORES.get(said) != "string")
         if said not in SCORES:
             typed = found if TRAITS.get(said) is not bool else {"true": True, "false": False}.get(value.text, found)
             return self._checked(Trait(said, sign, typed), places)

@@ -25,6 +25,7 @@ EVENTS_MAX = 1_000
 """Of each event name, source and currency the newest so many are kept."""
 WINDOW_DAYS_MAX = 366
 
+CLUSTER = "cluster"
 SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "lifetime_value": "money",
     "revenue": "money",
@@ -36,6 +37,7 @@ SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "frequency": "int",
     "purchases": "int",
     "rfm_segment": "string",
+    CLUSTER: "string",
 }
 TRAITS: dict[str, type] = {
     "region_code": str,

@@ -32,7 +32,7 @@ SUCCESS, DECLARATION = "_SUCCESS", "features.json"
 BYTES_PER_EVENT = 250
 """At the peak of computing a bucket, as measured, with ids of 46 characters."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_STEPS = (("inspect", 10.0), ("move", 20.0), ("compute", 70.0))
+STEPS = (("inspect", 10.0), ("move", 20.0), ("compute", 70.0))
 
 
 def main() -> int:
@@ -46,9 +46,14 @@ def _one(spec: FeatureJobSpec, output: Folder, reporter: Reporter) -> None:
 
 def run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError, telling how to mend it."""
-    reporter.steps = _STEPS
+    reporter.steps = STEPS
+    reporter.end(State.SUCCEEDED, write(spec, instants, output, reporter))
+
+
+def write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
+    """The same as the first STEPS of another job, which are told of; returns what is to be known of it, in words."""
     try:
-        _run(spec, instants, output, reporter)
+        return _write(spec, instants, output, reporter)
     except (UnusableInputError, TooLargeError, RatesUnusableError) as error:
         raise program.UnusableError(str(error)) from error
     except Exception:
@@ -57,7 +62,7 @@ def run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, report
         raise
 
 
-def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> None:
+def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
     files = [(file.url, str(file.kind)) for file in spec.files]
     found = InProcess().run(feature_tasks.inspect, files, _counting(reporter, "inspect", len(files)))
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
@@ -68,7 +73,7 @@ def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repor
     plan = Plan(
         output=spec.output,
         fingerprint=fingerprint(VERSION, declared, spec.currency, rates, who, contents),
-        instants=tuple(sorted({_microseconds(instant) for instant in instants})),
+        instants=tuple(sorted({microseconds(instant) for instant in instants})),
         currency=spec.currency,
         rates=spec.rates,
         aliases=aliases,
@@ -77,8 +82,7 @@ def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repor
     key = fingerprint(plan.fingerprint, plan.instants)
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(WORK)
-        reporter.end(State.SUCCEEDED, "was done already")
-        return
+        return "was done already"
     output.delete(SUCCESS)
     rows = sum(each.rows for each in found)
     with chosen(spec.executor, rows, spec.ray_from_events, lambda: _width(spec, found)) as executor:
@@ -88,7 +92,7 @@ def _run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repor
             executor.run(feature_tasks.move, buckets, _counting(reporter, "move", BUCKETS))
         told = executor.run(feature_tasks.compute, buckets, _counting(reporter, "compute", BUCKETS))
     totals = sum((Counter(each) for each in told), Counter())
-    _finish(output, plan, declared, totals, key, reporter)
+    return _finish(output, plan, declared, totals, key, reporter.place)
 
 
 def described(feature: Feature) -> dict[str, Any]:
@@ -98,8 +102,8 @@ def described(feature: Feature) -> dict[str, Any]:
 
 
 def _finish(
-    output: Folder, plan: Plan, declared: list[dict[str, Any]], totals: Counter[str], key: str, reporter: Reporter
-) -> None:
+    output: Folder, plan: Plan, declared: list[dict[str, Any]], totals: Counter[str], key: str, place: str
+) -> str:
     wanted = {feature_tasks.features_file(at, bucket) for at in plan.instants for bucket in range(BUCKETS)}
     for name in output.names():
         if name.startswith("features-") and name not in wanted:
@@ -115,8 +119,8 @@ def _finish(
     told = {"currency": plan.currency, "instants": instants, "left_out": left_out, "message": message}
     output.write_json(DECLARATION, {**told, "features": declared, "version": plan.fingerprint})
     output.delete(WORK)
-    output.write_json(SUCCESS, {"fingerprint": key, "rows": totals["rows"], "place": reporter.place})
-    reporter.end(State.SUCCEEDED, message)
+    output.write_json(SUCCESS, {"fingerprint": key, "rows": totals["rows"], "place": place})
+    return message
 
 
 def _buckets(spec: FeaturesSpec, plan: Plan) -> list[Bucket]:
@@ -146,7 +150,8 @@ def _counting(reporter: Reporter, step: str, total: int) -> Callable[[Any], None
     return count
 
 
-def _microseconds(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
+    """Since 1970."""
     return (instant - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -34,15 +34,26 @@ class Known:
 
 def load(model: KnownModel) -> Known:
     """The model. Raises UnusableInputError when it is not what was stored."""
-    try:
-        with opened(model.url) as file:
-            body = file.read()
-    except OSError as error:
-        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
-    if sha256(body).hexdigest() != model.sha256:
-        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
-    stored = json.loads(body)
+    stored = stored_form(model)
     try:
         return Known(model.name, model.role, artefact.load(stored["choice"]), stored)
     except ValueError as error:
         raise UnusableInputError(f"{model.name}: {error}") from error
+
+
+def stored_form(model: KnownModel) -> dict[str, Any]:
+    """What was kept of a model. Raises UnusableInputError when it is not what was stored."""
+    stored: dict[str, Any] = json.loads(body(model))
+    return stored
+
+
+def body(model: KnownModel) -> bytes:
+    """The file a model was kept in. Raises UnusableInputError when it is not what was stored."""
+    try:
+        with opened(model.url) as file:
+            found = file.read()
+    except OSError as error:
+        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
+    if sha256(found).hexdigest() != model.sha256:
+        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
+    return found

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn
+from scoring.jobs import churn, cluster_tasks
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
 from scoring.models import artefact, scorecard
@@ -54,6 +54,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
     judgement = model["judgement"]
     if churn.RISK in row:
         return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
+    if "cluster" in row:
+        return Reproduced({name: row[name] for name in cluster_tasks.TOLD}, cluster_tasks.again(row, judgement))
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
     (computed,) = scorecard.rows([customer], _summary(row, fitted.as_of_day), fitted.basis, fitted.as_of_day)
     return Reproduced(row, computed)

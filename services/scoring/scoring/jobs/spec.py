@@ -152,6 +152,16 @@ class FeatureJobSpec(FeaturesSpec):
     as_of: AwareDatetime = Field(description="Only events before it count.")
 
 
+class ClusterJobSpec(FeatureJobSpec):
+    """The clusters of a tenant's customers, made of their features as of one instant."""
+
+    digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
+    consenting: float = Field(ge=0, le=1, description="Share of customers who may be in clusters.")
+    models: tuple[KnownModel, ...] = Field(
+        default=(), max_length=1, description="The last model that had clusters: they keep their names."
+    )
+
+
 class BackfillSpec(FeaturesSpec):
     """The same as of several instants."""
 

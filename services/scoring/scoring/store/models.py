@@ -10,8 +10,10 @@ from docstore import Row
 from scoring.domain import gates
 
 LIFETIME_VALUE, CHURN, LEAD_CONVERSION = "LIFETIME_VALUE", "CHURN", "LEAD_CONVERSION"
-NEXT_OFFER = "NEXT_OFFER"
-KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE", NEXT_OFFER)
+NEXT_OFFER, CLUSTERS = "NEXT_OFFER", "CLUSTERS"
+KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE", NEXT_OFFER, CLUSTERS)
+MADE_ANEW = (NEXT_OFFER, CLUSTERS)
+"""Kinds of which each job tells by the model it makes itself; none is promoted or taken back by hand."""
 _CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
 ARTEFACT = "model.json"
 """Name of the file that holds the model whole, under its own name in the blob store."""

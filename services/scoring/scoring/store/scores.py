@@ -19,7 +19,7 @@ from scoring.store.profiles import Profile
 class Score(Record):
     """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk.
 
-    Of whom only a job of churn has scored there is nothing but `customer` and `churn`.
+    Of whom only a job of churn or of clusters knows there is nothing but `customer` and what that told: PARTS.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -28,6 +28,7 @@ class Score(Record):
             ["tenant", "-lifetime_value_minor"],
             ["tenant", "job"],
             ["tenant", "churn.job"],
+            ["tenant", "cluster.job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
         ],
     }
@@ -61,10 +62,18 @@ class Score(Record):
     churn: Any = me.DictField()
     """The risk of leaving: probability, low, high, percentile, reasons ({feature, points, text}), horizon_weeks, as_of,
     job, model (uids), decision, score_time, rescored and outdated_since (as below); absent where there is none."""
+    cluster: Any = me.DictField()
+    """The group of customers who are alike: name, fallback, distance, second, second_distance (those three absent where
+    `fallback`), reasons (texts), as_of, job, model (uids), decision, score_time; absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()
     """Since when it is known that the next job will tell something else; absent when it is not."""
+
+
+PARTS = ("job", "churn", "cluster")
+"""Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
+of lifetime value tell."""
 
 
 class ScoreChange(docstore.Batch):

@@ -15,6 +15,7 @@ from scoring import condition_messages, expressions
 from scoring.domain.conditions import references
 from scoring.domain.membership import rule_of
 from scoring.store import Profile, Segment, SegmentChange
+from scoring.usecases.cluster_names import check_names
 from scoring.usecases.persons import Persons
 from scoring.usecases.segments import check_references
 from scoring.usecases.settling import milliseconds
@@ -36,6 +37,7 @@ def preview(expression: str, sample_size: int) -> pb.SegmentPreview:
         raise fields.refusal("INVALID_SAMPLE_SIZE", "sample_size", "Must not be negative.")
     condition = expressions.of_text(expression, "expression")
     check_references("", references(condition), "expression")
+    check_names(condition, "expression")
     rule = rule_of(condition, money.check_currency)
     now = milliseconds(clock.now())
     remaining = context.current().remaining()

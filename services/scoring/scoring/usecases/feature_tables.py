@@ -23,9 +23,9 @@ _EVENTS_PER_PURCHASE = 10
 
 def known(
     settings: ScoringSettings, blobs: BlobStore, until: datetime, told: Callable[[int, int], None]
-) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]]]:
-    """What there is of the tenant: fields of `jobs.spec.FeaturesSpec`, and the columns of its files `aliases` (who was
-    merged into whom) and `exclude` (whom consent refuses).
+) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]], float]:
+    """What there is of the tenant: fields of `jobs.spec.FeaturesSpec`, the columns of its files `aliases` (who was
+    merged into whom) and `exclude` (whom consent refuses), and the share of customers whom it does not.
 
     What waits is written into files first. told: as in `preparing.refused`. Raises JobFailed without purchases,
     Unavailable while files or decisions cannot be had.
@@ -34,7 +34,7 @@ def known(
         raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
     files = {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
     currency = preparing.currency_of(files[PURCHASES])
-    excluded, _ = preparing.refused(settings, blobs, files, until, told)
+    excluded, consenting = preparing.refused(settings, blobs, files, until, told)
     spec = {
         "tenant": tenancy.tenant(),
         "currency": currency,
@@ -49,25 +49,15 @@ def known(
         ],
         "rates": settings.day_rates_url,
     }
-    return spec, {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}
+    return spec, {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}, consenting
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
     """Makes the job program's instructions and brings the job to its next phase. Raises as `known` does."""
-    note(job, message="Writes the events into files.", files=True)
-
-    def told(buckets: int, count: int) -> None:
-        percent = preparing.percent_asked(buckets)
-        note(job, percent=percent, refused=count, message="Asks consent whose features may be written.")
-
-    given, columns = known(settings, blobs, job.as_of, told)
-    for name, content in columns.items():
-        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
+    given, _ = told_of(job, settings, blobs)
     several = job.task == BACKFILL
     spec = {
         **given,
-        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
-        "ray_from_events": _EVENTS_PER_PURCHASE * settings.ray_from_purchases,
         **({"instants": [at.isoformat() for at in job.instants]} if several else {"as_of": job.as_of.isoformat()}),
     }
     note(
@@ -78,6 +68,27 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         compute_begin_time=clock.real_now(),
         message="Starts the computation.",
     )
+
+
+def told_of(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> tuple[dict[str, Any], float]:
+    """What a job's program is told that computes features (`jobs.spec.FeaturesSpec`), and the share of customers whom
+    consent does not refuse. Raises as `known` does.
+    """
+    note(job, message="Writes the events into files.", files=True)
+
+    def told(buckets: int, count: int) -> None:
+        percent = preparing.percent_asked(buckets)
+        note(job, percent=percent, refused=count, message="Asks consent whose features may be written.")
+
+    given, columns, consenting = known(settings, blobs, job.as_of, told)
+    for name, content in columns.items():
+        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
+    spec = {
+        **given,
+        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
+        "ray_from_events": _EVENTS_PER_PURCHASE * settings.ray_from_purchases,
+    }
+    return spec, consenting
 
 
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, _stopping: Stopping) -> str:

@@ -3,14 +3,14 @@
 Everything here is part of a transaction its caller opened.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from rapport.scoring.v1 import events_pb2
 
 from docstore import Row
 from scoring.store import Profile, Score, ScoringJob, SegmentChange, histories
 from scoring.store.jobs import ACTIVE
-from scoring.store.scores import tell
+from scoring.store.scores import PARTS, tell
 from scoring.store.segments import count_members
 from scoring.usecases import signals
 from scoring.usecases.settling import Moves
@@ -31,6 +31,23 @@ def remove(uids: Collection[str], cause: events_pb2.SegmentLeft.Cause) -> int:
         tell([(events_pb2.ScoresUpdated(removed_customers=names), names)])
         signals.look_again(names, cause)
     return len(rows)
+
+
+def remove_part(part: str, rows: Iterable[Row]) -> list[str]:
+    """Takes one of `store.scores.PARTS` of these rows of scores (uid) away, and whole rows that have no other one, and
+    has memberships follow; returns the names of who keeps others, whom the caller has to tell.
+    """
+    uids = [row["uid"] for row in rows]
+    others = {"$or": [{other: {"$exists": True}} for other in PARTS if other != part]}
+    found = {
+        row["uid"]: row["customer"]
+        for row in Score.rows().find({"uid": {"$in": uids}, **others}, {"uid": 1, "customer": 1})
+    }
+    if found:
+        Score.rows().update_many({"uid": {"$in": list(found)}}, {"$unset": {part: ""}})
+        settle(list(found))
+    remove([uid for uid in uids if uid not in found], Cause.CAUSE_SCORES_REMOVED)
+    return list(found.values())
 
 
 def expel(uids: Collection[str], cause: events_pb2.SegmentLeft.Cause) -> None:

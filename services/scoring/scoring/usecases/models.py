@@ -242,7 +242,7 @@ def _stand_in(job: ScoringJob, description: Told, hashes: Mapping[str, str], num
         **_common(job, description, gates.CHAMPION, why, hashes[uid]),
         number=number,
         parameters=found["parameters"],
-        metrics={},
+        metrics=found.get("metrics", {}),
         fallback=True,
         message=found["message"],
     )

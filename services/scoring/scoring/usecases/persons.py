@@ -87,6 +87,7 @@ def scores_of(row: Row | None) -> dict[str, Any] | None:
         "revenue": row.get("revenue_minor"),
         "rfm_segment": row.get("rfm", {}).get("segment"),
         "churn_risk": row.get("churn", {}).get("probability"),
+        "cluster": row.get("cluster", {}).get("name"),
     }
 
 

@@ -9,7 +9,7 @@ from chassis.inputs import refusal
 from scoring.domain import gates
 from scoring.store import Model, ScoringJob
 from scoring.store.jobs import ACTIVE
-from scoring.store.models import NEXT_OFFER
+from scoring.store.models import MADE_ANEW
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 
 _REASON_MOST = 500
@@ -67,8 +67,8 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
 
 
 def _check_kept(model: Model) -> None:
-    if model.kind == NEXT_OFFER:
-        why = "Each job of KIND_NEXT_OFFER offers by the model it makes itself; start another one."
+    if model.kind in MADE_ANEW:
+        why = f"Each job of KIND_{model.kind} tells by the model it makes itself; start another one."
         raise _refused("MODEL_MADE_ANEW", why, model)
 
 

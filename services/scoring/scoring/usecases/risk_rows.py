@@ -16,7 +16,6 @@ from scoring.domain.percentiles import Ranking
 from scoring.store import Score
 from scoring.store.scores import tell
 from scoring.usecases import memberships
-from scoring.usecases.memberships import Cause
 from scoring.usecases.score_rows import uid_of
 
 RISK = "churn_risk"
@@ -87,18 +86,13 @@ def put_online(risks: Mapping[str, Row | None], origin: RiskOrigin) -> None:
 
 
 def remove(rows: Iterable[Row]) -> None:
-    """Takes the risks of these rows of scores (uid, customer, job) away; part of a transaction.
+    """Takes the risks of these rows of scores (uid) away; part of a transaction.
 
     Their other scores are for other jobs to renew or remove.
     """
-    found = list(rows)
-    kept = {row["uid"]: row["customer"] for row in found if row.get("job")}
-    if kept:
-        Score.rows().update_many({"uid": {"$in": list(kept)}}, {"$unset": {"churn": ""}})
-        memberships.settle(list(kept))
-        names = list(kept.values())
+    names = memberships.remove_part("churn", rows)
+    if names:
         tell([(events_pb2.ScoresUpdated(removed_churn_customers=names), names)])
-    memberships.remove([row["uid"] for row in found if not row.get("job")], Cause.CAUSE_SCORES_REMOVED)
 
 
 def newer(uids: Iterable[str], than: datetime) -> dict[str, Row]:

@@ -31,8 +31,8 @@ from scoring.store.jobs import (
     STORING,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
-from scoring.usecases import churn, feature_tables, lead_training, offering, preparing, recomputing, storing
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
+from scoring.usecases import churn, clusters, feature_tables, lead_training, offering, preparing, recomputing, storing
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _PREPARE = {
     CHURN: churn.prepare,
     LEAD_CONVERSION: lead_training.prepare,
     NEXT_OFFER: offering.prepare,
+    CLUSTERS: clusters.prepare,
     FEATURE_TABLES: feature_tables.prepare,
     SEGMENTS: recomputing.prepare,
 }
@@ -57,6 +58,7 @@ _STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], s
     CHURN: churn.store,
     LEAD_CONVERSION: lead_training.store,
     NEXT_OFFER: offering.store,
+    CLUSTERS: clusters.store,
     FEATURE_TABLES: feature_tables.store,
     SEGMENTS: recomputing.store,
 }
@@ -184,7 +186,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     from scoring.jobs.launch import launch
     from scoring.jobs.offer_spec import OfferJobSpec
     from scoring.jobs.progress import State
-    from scoring.jobs.spec import BackfillSpec, ChurnJobSpec, FeatureJobSpec, LeadJobSpec
+    from scoring.jobs.spec import BackfillSpec, ChurnJobSpec, ClusterJobSpec, FeatureJobSpec, LeadJobSpec
 
     workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
@@ -204,6 +206,8 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
         elif job.kind == NEXT_OFFER:
             # The newest lines, as many as fit (`offer_spec.MOST_LINES`).
             handle = launch(OfferJobSpec.model_validate(spec), workdir, program=offering.PROGRAM)
+        elif job.kind == CLUSTERS:
+            handle = launch(ClusterJobSpec.model_validate(spec), workdir, settings.ray_address, clusters.PROGRAM)
         else:
             handle = launch(ChurnJobSpec.model_validate(spec), workdir, settings.ray_address, churn.PROGRAM)
         try:

@@ -16,6 +16,7 @@ from scoring.domain.conditions import Condition
 from scoring.store import OfferRule, Segment, SegmentKeeper
 from scoring.store.profiles import REFERENCES
 from scoring.store.segments import REFERENCE_DEPTH_MAX, SEGMENTS_MAX
+from scoring.usecases.cluster_names import check_names
 
 _EXPRESSION, _CONDITION = "segment.expression", "segment.condition"
 _NAMED_MAX = 10
@@ -109,6 +110,7 @@ def _the_same(message: segment_pb2.Segment) -> Condition:
 
 def _ask(segment: Segment, asked: Condition, text: str, field: str) -> None:
     """Makes the segment ask this; in the words given, if any were."""
+    check_names(asked, field)
     references = conditions.references(asked)
     if references:
         hold_references()

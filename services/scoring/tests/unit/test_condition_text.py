@@ -29,6 +29,7 @@ TRAIT = st.one_of(
 SCORE = st.one_of(
     st.builds(Score, st.sampled_from(["p_alive", "revenue", "lifetime_value"]), COMPARED, NUMBERS),
     st.builds(Score, st.just("purchases"), COMPARED, st.integers(0, 99).map(float)),
+    st.builds(Score, st.just("cluster"), st.sampled_from(tree.EQUALITIES), st.sampled_from(["buy often, new", "1"])),
     st.builds(Score, st.just("rfm_segment"), st.sampled_from(tree.EQUALITIES), st.sampled_from(["Lost", "At risk"])),
     st.builds(Score, st.sampled_from(list(tree.SCORES)), st.just(":*")),
 )
@@ -139,6 +140,7 @@ def test_words_of_traits_have_their_types_and_quoted_ones_are_texts() -> None:
         ("(p_alive < 0.5", 15, r"expected \)"),
         ('rfm_segment > "Lost"', 13, "has no order"),
         ('rfm_segment = "Lo*"', 15, r"takes no \*"),
+        ('cluster > "new"', 9, "has no order"),
         ("p_alive:0.5", 8, "is no list"),
         ('region_code = "DE', 15, "a quote without its end"),
         ("has_email = maybe", 13, "expected true or false"),

@@ -20,7 +20,10 @@ from scoring.models.clustering.model import (
     customer_features,
     evaluate,
     from_json,
+    logarithms,
 )
+from scoring.models.clustering.quality import agreement, silhouette
+from scoring.models.clustering.rfm_groups import RfmGroups
 from scoring.models.clustering.training import fit
 
 __all__ = [
@@ -29,10 +32,14 @@ __all__ = [
     "Clusters",
     "Evaluation",
     "Feature",
+    "RfmGroups",
     "Scaling",
+    "agreement",
     "as_json",
     "customer_features",
     "evaluate",
     "fit",
     "from_json",
+    "logarithms",
+    "silhouette",
 ]

@@ -34,10 +34,15 @@ CUSTOMER_FEATURES = (
 
 
 def customer_features(days_since_last: Ints, days: Ints, revenue_minor: Ints, age_days: Ints) -> Floats:
-    """Logarithms of the CUSTOMER_FEATURES, one row a customer: ratios count, not differences."""
+    """The CUSTOMER_FEATURES, one row a customer, as `logarithms` of them."""
     mean = np.maximum(revenue_minor, 0) / np.maximum(days, 1)
-    columns = (days_since_last, days, np.maximum(revenue_minor, 0), mean, age_days)
-    return np.stack([np.log1p(column) for column in columns], axis=1)
+    return logarithms(np.stack((days_since_last, days, revenue_minor, mean, age_days), axis=1))
+
+
+def logarithms(values: Floats) -> Floats:
+    """What distances are measured in: ratios count, not differences. What is missing or negative counts as nothing."""
+    logarithm: Floats = np.log1p(np.nan_to_num(np.maximum(values, 0.0)))
+    return logarithm
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class Assignment:
     """From the centroid, in scaled units."""
     certainty: Floats
     """From 0, as near to another cluster, to 1, at the centroid."""
+    second: Ints
+    """Index of the next cluster; the same where there is but one."""
+    second_distance: Floats
+    """From that one's centroid."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,9 @@ class Clusters:
     next_id: int
     message: str = ""
     """Why there is but one cluster; empty if all is well."""
+    strength: float | None = None
+    """Prediction strength of this number of clusters; of a single one, of the best division that was not good enough.
+    None where the number was given, or too few customers were."""
 
     def assign(self, values: Floats) -> Assignment:
         """The nearest cluster of each row."""
@@ -94,10 +106,11 @@ class Clusters:
         rows = np.arange(len(cluster))
         nearest = np.sqrt(distances[rows, cluster])
         if len(self.centroids) == 1:
-            return Assignment(cluster, nearest, np.ones(len(cluster)))
+            return Assignment(cluster, nearest, np.ones(len(cluster)), cluster, nearest)
         distances[rows, cluster] = np.inf
-        second = np.sqrt(distances.min(axis=1))
-        return Assignment(cluster, nearest, 1 - nearest / np.maximum(second, 1e-12))
+        second = distances.argmin(axis=1)
+        further = np.sqrt(distances[rows, second])
+        return Assignment(cluster, nearest, 1 - nearest / np.maximum(further, 1e-12), second, further)
 
     def reasons(self, values: Floats, assignment: Assignment, most: int = 2) -> list[tuple[str, ...]]:
         """What puts each row into its cluster rather than into any other, in words, the largest part first."""
@@ -105,11 +118,26 @@ class Clusters:
         mine = (scaled - self.centroids[assignment.cluster]) ** 2
         usual = scaled**2 if len(self.centroids) == 1 else ((scaled - self._others(assignment.cluster)) ** 2)
         ranked = np.argsort(mine - usual, axis=1, kind="stable")[:, :most]
-        level = np.searchsorted((-_FAR, -NOTABLE, NOTABLE, _FAR), scaled, side="right")
+        level = _levels(scaled)
         words = [[f"{how} in {feature.name}" for how in _LEVELS] for feature in self.features]
         return [
             tuple(words[place][levels[place]] for place in places)
             for places, levels in zip(ranked.tolist(), level.tolist(), strict=True)
+        ]
+
+    def differences(self) -> list[tuple[tuple[int, str], ...]]:
+        """What makes each cluster differ: places of features and words, the most unusual first; none is notable where
+        all is about usual.
+        """
+        levels = _levels(self.centroids)
+        ranked = np.argsort(-np.abs(self.centroids), axis=1, kind="stable")
+        return [
+            tuple(
+                (place, f"{_LEVELS[levels[row, place]]} in {self.features[place].name}")
+                for place in places
+                if abs(self.centroids[row, place]) >= NOTABLE
+            )
+            for row, places in enumerate(ranked.tolist())
         ]
 
     def _others(self, cluster: Ints) -> Floats:
@@ -121,6 +149,11 @@ class Clusters:
 
 
 _LEVELS = ("far below usual", "below usual", "about usual", "above usual", "far above usual")
+
+
+def _levels(scaled: Floats) -> Ints:
+    """Index into _LEVELS of each value."""
+    return np.searchsorted((-_FAR, -NOTABLE, NOTABLE, _FAR), scaled, side="right")
 
 
 @dataclass(frozen=True)
@@ -163,6 +196,7 @@ def as_json(model: Clusters) -> dict[str, Any]:
         "names": list(model.names),
         "next_id": model.next_id,
         "message": model.message,
+        "strength": model.strength,
     }
 
 
@@ -176,4 +210,5 @@ def from_json(stored: dict[str, Any]) -> Clusters:
         names=tuple(stored["names"]),
         next_id=stored["next_id"],
         message=stored["message"],
+        strength=stored["strength"],
     )

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from scoring.domain.cluster_gates import LEAST_CUSTOMERS, LEAST_STRENGTH
 from scoring.models.clustering.model import Clusters, Feature, Scaling, squares
 from scoring.models.clustering.naming import named
 from scoring.models.fitting import Floats
+from scoring.models.summary import Ints
 
-LEAST_CUSTOMERS = 200
-"""Fewer than this are one group."""
 LARGE = 50_000
 """From so many customers on, starts are mini-batches."""
-STRENGTH = 0.8
 MOST_CLUSTERS = 8
 _STARTS = 10
 _FEW_STARTS = 3
 _SAMPLE = 8_000
+_SPLITS = 5
 _BATCH = 4_096
 _FINISH = 30
 
@@ -42,24 +42,46 @@ def fit(
         return _everybody(values, tuple(features), previous)
     scaling = Scaling.of(values)
     scaled = scaling.scaled(values)
+    strength = None
     if k is None:
-        k = best_k(scaled, seed)
+        k, strength = best_k(scaled, seed)
     if k < 2:
         alone = _everybody(values, tuple(features), previous)
-        return replace(alone, message="no division of these customers is found again in another half of them")
-    found = Clusters(tuple(features), scaling, _centroids(scaled, k, seed), (), (), 1)
+        message = "no division of these customers is found again in another half of them"
+        return replace(alone, message=message, strength=strength)
+    found = Clusters(tuple(features), scaling, _centroids(scaled, k, seed), (), (), 1, strength=strength)
     return named(found, previous)
 
 
-def best_k(scaled: Floats, seed: int = 1) -> int:
-    """The largest number of clusters with a prediction strength of at least STRENGTH; 1 if there is none."""
+def best_k(scaled: Floats, seed: int = 1) -> tuple[int, float]:
+    """The largest number of clusters with a prediction strength of at least LEAST_STRENGTH, and that strength.
+
+    1 if there is none, with the strength of the best.
+    """
     rng = np.random.default_rng(seed)
     sample = scaled[rng.permutation(len(scaled))[:_SAMPLE]]
-    halves = sample[::2], sample[1::2]
+    orders = [rng.permutation(len(sample)) for _ in range(_SPLITS)]
+    best = 0.0
     for k in range(MOST_CLUSTERS, 1, -1):
-        if min(_strength(*halves, k, seed), _strength(*halves[::-1], k, seed)) >= STRENGTH:
-            return k
-    return 1
+        strength = _mean_strength(sample, orders, k, seed)
+        if strength >= LEAST_STRENGTH:
+            return k, strength
+        best = max(best, strength)
+    return 1, best
+
+
+def _mean_strength(sample: Floats, orders: Sequence[Ints], k: int, seed: int) -> float:
+    """Over several divisions into halves: of few customers a single one may find anything again by chance.
+
+    It ends as soon as the mean cannot be good enough any more: then it is that of those looked at.
+    """
+    total = 0.0
+    for number, order in enumerate(orders, 1):
+        halves = sample[order[::2]], sample[order[1::2]]
+        total += min(_strength(*halves, k, seed), _strength(*halves[::-1], k, seed))
+        if total + len(orders) - number < LEAST_STRENGTH * len(orders):
+            return total / number
+    return total / len(orders)
 
 
 def _strength(train: Floats, test: Floats, k: int, seed: int) -> float:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from scoring.domain import cluster_gates
+from scoring.domain.cluster_gates import Trial
 from scoring.models import clustering
 from scoring.models.clustering import CUSTOMER_FEATURES, Feature, fit, training
 
@@ -122,3 +124,59 @@ def test_values_that_are_not_numbers_are_refused():
 def test_features_of_customers_are_logarithms():
     row = clustering.customer_features(*(np.array([value]) for value in (9, 3, 6_000, 99)))
     assert row.round(3).tolist() == [[2.303, 1.386, 8.7, 7.601, 4.605]]
+
+
+def test_the_next_cluster_and_what_makes_each_differ_are_told(model: clustering.Clusters):
+    values, _ = planted(seed=2)
+    found = model.assign(values)
+    rows = np.arange(len(values))
+    distances = np.sqrt(((model.scaling.scaled(values)[:, None] - model.centroids) ** 2).sum(axis=2))
+    assert np.allclose(np.sort(distances, axis=1)[:, 1], found.second_distance)
+    assert np.allclose(distances[rows, found.second], found.second_distance)
+    for name, differs in zip(model.names, model.differences(), strict=True):
+        place, words = differs[0]
+        high = "above usual" in words
+        feature = CUSTOMER_FEATURES[place]
+        assert words.endswith(f" in {feature.name}")
+        assert (feature.high if high else feature.low) in name
+
+
+def test_quality_tells_good_clusters_from_chance_and_alike_from_other(model: clustering.Clusters):
+    values, _ = planted(seed=3)
+    assert clustering.silhouette(model, values) > 0.7
+    assert clustering.silhouette(fit(np.ones((500, 5)), CUSTOMER_FEATURES), values) == 0
+    again = fit(planted(seed=4)[0], CUSTOMER_FEATURES, k=3, previous=model, seed=2)
+    assert clustering.agreement(model, again, values) > 0.99
+    shuffled = fit(planted(seed=4)[0][:, ::-1].copy(), CUSTOMER_FEATURES, k=3)
+    assert clustering.agreement(model, shuffled, values) < 0.8
+    assert model.strength is not None
+    assert model.strength >= 0.8
+
+
+def test_groups_of_rfm_stand_in_with_their_reasons():
+    values = np.array([[3.7 + 49.2 * step, 9 - 2 * step, 90_000 - 9_000 * step, np.nan, 300] for step in range(5)])
+    groups = clustering.RfmGroups.from_json(clustering.RfmGroups.of(values).as_json())
+    scored = groups.assign(values)
+    assert [groups.names[place] for place in scored.segment[[0, -1]]] == ["Champions", "Lost"]
+    assert groups.reasons(values, scored)[-1] == (
+        "bought last 200 days ago: class 1 of 5",
+        "bought on 1 day of the last 365: class 1 of 5",
+        "what that brought: class 1 of 5",
+    )
+
+
+@pytest.mark.parametrize(
+    ("trial", "consenting", "failed"),
+    [
+        (Trial(500, 3, 0.9), 1.0, []),
+        (Trial(199, 1, None), 1.0, ["minimum_data"]),
+        (Trial(500, 1, None), 1.0, ["minimum_data"]),
+        (Trial(500, 1, 0.9), 1.0, ["stability"]),
+        (Trial(500, 3, 0.79), 1.0, ["stability"]),
+        (Trial(500, 3, 0.9), 0.1, ["consenting_share"]),
+    ],
+)
+def test_clusters_count_only_past_their_gates(trial: Trial, consenting: float, failed: list[str]):
+    verdict = cluster_gates.judge(trial, consenting)
+    assert [gate.name for gate in verdict.gates if not gate.passed] == failed
+    assert verdict.state == ("REJECTED" if failed else "CHAMPION")

@@ -1,0 +1,93 @@
+"""The steps of a job that makes clusters: what its program is told, and what comes of its result."""
+
+import json
+from collections.abc import Mapping
+
+import docstore
+from chassis import money
+from chassis.lifecycle import Stopping
+from docstore import Row
+from docstore.blobs import BlobStore
+from scoring.decisions import Decision
+from scoring.domain import gates
+from scoring.domain.cluster_gates import FEATURES
+from scoring.settings import ScoringSettings
+from scoring.store import Model, Score, ScoringJob
+from scoring.store.jobs import COMPUTING
+from scoring.store.models import CLUSTERS
+from scoring.usecases import cluster_rows, evaluating, feature_tables, models, preparing, results
+from scoring.usecases.leased_jobs import note, prove
+from scoring.usecases.results import CHUNK, Result
+
+PROGRAM = "scoring.jobs.clusters"
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    """
+    given, consenting = feature_tables.told_of(job, settings, blobs)
+    spec = {
+        **given,
+        "as_of": job.as_of.isoformat(),
+        "digits": money.digits(given["currency"]) or 0,
+        "consenting": consenting,
+        "models": [preparing.known_model(settings, "earlier", model) for model in _previous()],
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
+
+
+def _previous() -> list[Model]:
+    """The last model that had clusters, whose names go on; what stood in between does not count."""
+    asked = {"state": {"$in": [gates.CHAMPION, gates.RETIRED]}, "kind": CLUSTERS, "fallback": False}
+    return [
+        model
+        for model in Model.find(asked, sort=[("number", -1)], limit=1)
+        if model.artefact_sha256 and dict(model.features) == FEATURES
+    ]
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Makes the clusters of the tenant's customers those of the job's result; returns what came of it.
+
+    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
+    JobFailed when somebody changed the champion meanwhile.
+    """
+    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    models.register(job, description, blobs)
+    made: Model = Model.get(job.uid)
+    fallback = job.scorer != made.uid
+    files = sorted(name for name in blobs.list(job.result_subject) if name.startswith("scores-"))
+    result = Result(blobs, job.result_subject, files, {}, description["customers"])
+
+    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
+        told = [cluster_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
+        cluster_rows.put(told, job)
+
+    results.store(job, settings, result, stopping, put)
+    while _remove_earlier(job):
+        results.stop_if_asked(stopping)
+    # Segments that were created or changed while chunks were being stored.
+    evaluating.evaluate_all()
+    if not fallback:
+        count = made.parameters["clusters"]["clusters"]
+        return f"{job.scored} customers are in {count} clusters by {job.model}."
+    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+    return (
+        f"{job.scored} customers are in the groups of recency, frequency and monetary value, as they form no clusters: "
+        f"{'; '.join(failed)}."
+    )
+
+
+def _remove_earlier(job: ScoringJob) -> int:
+    """Takes away the clusters of some of the customers whom this job told none; returns of how many."""
+
+    def once() -> int:
+        prove(job)
+        asked = {"cluster.job": {"$gt": "", "$ne": job.uid}}
+        rows = list(Score.rows().find(asked, {"uid": 1, "customer": 1}, limit=CHUNK))
+        cluster_rows.remove(rows)
+        return len(rows)
+
+    return docstore.in_transaction(once)
