@@ -61,8 +61,9 @@ def _step(step: rules.Step) -> journey_pb2.Step:
         case rules.Branch(condition, then, otherwise):
             branch = journey_pb2.Branch(condition=condition, then=then, otherwise=otherwise)
             return journey_pb2.Step(id=step.id, branch=branch)
-        case rules.Send(template, purpose, following):
-            send = journey_pb2.Send(template=template, purpose=purpose)
+        case rules.Send(template, purpose, following, max_wait):
+            best = journey_pb2.BestTime(max_wait=_duration(max_wait)) if max_wait is not None else None
+            send = journey_pb2.Send(template=template, purpose=purpose, at_best_time=best)
             return journey_pb2.Step(id=step.id, send=send, next=following)
         case rules.End():
             return journey_pb2.Step(id=step.id, end=journey_pb2.End())

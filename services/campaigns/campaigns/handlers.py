@@ -13,7 +13,7 @@ from rapport.ticketing.v1 import events_pb2 as ticketing_events_pb2
 
 from campaigns.store import contacts, messages, policies
 from campaigns.store.entries import Occasion
-from campaigns.usecases import complaints, entering, tracking
+from campaigns.usecases import complaints, entering, send_times, tracking
 from chassis import tenancy
 from chassis.inputs import uid
 from docstore import aliases
@@ -64,6 +64,11 @@ class Handlers:
         contacts.learn(state.customer, {name: getattr(state, name) for name in contacts.FIELDS}, deleted)
         if isinstance(event, identity_events_pb2.CustomerCreated) and entering.is_fresh(envelope.time):
             entering.enter("event", {envelope.type: [Occasion(state.customer, "created", {})]})
+
+    @subscribe(scoring_events_pb2.SendTimesUpdated, some_erased=True)
+    def follow_send_times(self, event: scoring_events_pb2.SendTimesUpdated, envelope: Envelope) -> None:
+        """Keep in which hours of the week people are most active."""
+        send_times.follow(event, left_out=envelope.erased)
 
     @subscribe(identity_events_pb2.CustomerMerged)
     @subscribe(identity_events_pb2.CustomerUnmerged)

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.type.timeofday_pb2 import TimeOfDay
 from rapport.campaigns.v1 import journey_pb2, template_pb2
 
 from campaigns import rendering
 from campaigns.domain import journeys as rules
+from campaigns.domain.best_time import WAIT_MAX
 from campaigns.domain.holdout import PERCENT_MAX
 from campaigns.rendering import Texts
 from campaigns.store import Content, Variable
@@ -135,15 +137,24 @@ def steps(messages: Iterable[journey_pb2.Step]) -> rules.Definition:
 def _action(message: journey_pb2.Step) -> rules.Action | None:
     match message.WhichOneof("action"):
         case "wait":
-            duration = message.wait.duration
-            return rules.Wait(timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000), message.next)
+            return rules.Wait(_duration(message.wait.duration), message.next)
         case "branch":
             return rules.Branch(message.branch.condition, message.branch.then, message.branch.otherwise)
         case "send":
-            return rules.Send(message.send.template, message.send.purpose, message.next)
+            return rules.Send(message.send.template, message.send.purpose, message.next, _max_wait(message.send))
         case "end":
             return rules.End()
     return None
+
+
+def _max_wait(send: journey_pb2.Send) -> timedelta | None:
+    if not send.HasField("at_best_time"):
+        return None
+    return _duration(send.at_best_time.max_wait) if send.at_best_time.HasField("max_wait") else WAIT_MAX
+
+
+def _duration(duration: Duration) -> timedelta:
+    return timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000)
 
 
 def _fallback_flaws(text: str, field: str) -> list[Violation]:

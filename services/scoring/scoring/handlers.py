@@ -14,7 +14,11 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
+from scoring.domain.send_time_gates import CLICKED
 from scoring.usecases import activity, journey_entrants, leads, people, signals, staging
+
+_CAMPAIGNS = "campaigns"
+"""The source of events that campaigns tells of."""
 
 
 class Handlers:
@@ -25,6 +29,18 @@ class Handlers:
         """Leaves the events to whoever keeps the segments, and to files."""
         events = _of_others(event.events, envelope.erased)
         activity.stage(events, signals.note_events(events))
+
+    @subscribe(campaigns_events_pb2.MessageClicked)
+    def note_click(self, event: campaigns_events_pb2.MessageClicked, envelope: Envelope) -> None:
+        """Keeps that a link was followed like any other event of the customer: for segments, and for files."""
+        clicked = events_pb2.TrackedEvent(
+            customer=event.message.customer,
+            event=CLICKED,
+            source=_CAMPAIGNS,
+            message_id=envelope.id,
+            event_time=event.click_time,
+        )
+        activity.stage([clicked], signals.note_events([clicked]))
 
     @subscribe(events_pb2.CustomerCreated)
     @subscribe(events_pb2.CustomerUpdated)

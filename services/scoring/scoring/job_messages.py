@@ -23,7 +23,7 @@ from scoring.store.jobs import (
     SEGMENTS,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, MADE_ANEW, NEXT_OFFER
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, MADE_ANEW, NEXT_OFFER, SEND_TIME
 
 Message = scoring_job_pb2.ScoringJob
 _OUTCOMES = {
@@ -43,6 +43,7 @@ _KINDS = {
     model_pb2.Model.KIND_CHURN: CHURN,
     model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
     model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
+    model_pb2.Model.KIND_SEND_TIME: SEND_TIME,
     model_pb2.Model.KIND_CLUSTERS: CLUSTERS,
 }
 Problems = Iterable[tuple[str, str | None]]
@@ -110,7 +111,9 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ),
         (
             "horizon_weeks",
-            "Clusters have no horizon: leave it out." if kind == CLUSTERS and given.horizon_weeks else "",
+            "Habits and clusters have no horizon: leave it out."
+            if kind in (SEND_TIME, CLUSTERS) and given.horizon_weeks
+            else "",
         ),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (

@@ -10,6 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
     customer_offers_pb2,
     customer_scores_pb2,
+    customer_send_time_pb2,
     job_schedule_pb2,
     journey_effect_pb2,
     lead_score_pb2,
@@ -25,7 +26,15 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
-from scoring import job_messages, journey_messages, messages, offer_messages, offer_rule_messages, schedule_messages
+from scoring import (
+    job_messages,
+    journey_messages,
+    messages,
+    offer_messages,
+    offer_rule_messages,
+    schedule_messages,
+    send_time_messages,
+)
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
 from scoring.store import (
     ItemAssociation,
@@ -46,6 +55,7 @@ from scoring.store.scores import scores_by_any_name, scores_of, totals, with_seg
 from scoring.usecases import (
     cards,
     customer_offers,
+    customer_send_times,
     exploring,
     exporting,
     job_schedules,
@@ -174,6 +184,11 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def DeleteOfferRule(self, request: pb.DeleteOfferRuleRequest, _: Context) -> Empty:
         return offer_rules.delete(fields.uid(request.name), request.etag)
+
+    def GetCustomerSendTime(
+        self, request: pb.GetCustomerSendTimeRequest, _: Context
+    ) -> customer_send_time_pb2.CustomerSendTime:
+        return send_time_messages.customer_send_time(customer_send_times.found(request.name), next_scorings.get())
 
     def ListItemAssociations(
         self, request: pb.ListItemAssociationsRequest, _: Context

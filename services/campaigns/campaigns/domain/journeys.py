@@ -7,6 +7,8 @@ from datetime import timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
+from campaigns.domain import best_time
+
 STEPS_MAX = 100
 WAIT_MIN, WAIT_MAX = timedelta(seconds=1), timedelta(days=366)
 _STEP_ID = re.compile(r"[a-z][a-z0-9-]{0,59}")
@@ -31,11 +33,15 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Sends a message: resource names of the template and of the purpose."""
+    """Sends a message: resource names of the template and of the purpose.
+
+    max_wait: how long it waits at most for the person's best hour; None: it does not.
+    """
 
     template: str
     purpose: str
     next: str = ""
+    max_wait: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Definition:
         match self.action(step):
             case Branch(_, then, otherwise):
                 return [("branch.then", self.following(step, then)), ("branch.otherwise", otherwise)]
-            case Wait(_, following) | Send(_, _, following):
+            case Wait(_, following) | Send(_, _, following, _):
                 return [("next", self.following(step, following))]
             case End():
                 return []
@@ -112,6 +118,10 @@ class Definition:
             seen.add(step.id)
             if isinstance(step.action, Wait) and not WAIT_MIN <= step.action.duration <= WAIT_MAX:
                 yield Problem(f"{place}.wait.duration", f"1 second to {WAIT_MAX.days} days.")
+            longest = step.action.max_wait if isinstance(step.action, Send) else None
+            if longest is not None and not best_time.WAIT_MIN <= longest <= best_time.WAIT_MAX:
+                hours = best_time.WAIT_MAX // best_time.WAIT_MIN
+                yield Problem(f"{place}.send.at_best_time.max_wait", f"1 to {hours} hours.")
 
     def _way_problems(self) -> Iterator[Problem]:
         for index, step in enumerate(self.steps):

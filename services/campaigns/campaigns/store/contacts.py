@@ -1,6 +1,6 @@
 """What campaigns knows of customers, as identity tells it, and what each was sent of late."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -31,16 +31,32 @@ class Contact(Record):
     delete_time: Any = InstantField()
     sent: Any = me.ListField(me.DictField())
     """`{message, time}` of what counts for the frequency cap."""
+    send_time: Any = me.DictField()
+    """As scoring tells it: change_time and, unless it was taken back, `ranking`: the hours of the week, a byte each,
+    the best first, 0 being Monday 0:00 in `time_zone`."""
 
 
 def learn(customer: str, values: Row, delete_time: datetime | None) -> None:
     """Takes over what identity tells; of a deleted customer nothing is kept."""
     known = {} if delete_time else {name: values[name] for name in FIELDS if values.get(name)}
-    gone = {name: "" for name in FIELDS if name not in known}
+    gone = {name: "" for name in (*FIELDS, *(["send_time"] if delete_time else [])) if name not in known}
     update: Row = {"$set": {**known, "delete_time": delete_time}}
     if gone:
         update["$unset"] = gone
     Contact.rows().gather([UpdateOne({"uid": uid(customer)}, update, upsert=True)])
+
+
+def learn_send_times(told: Mapping[str, Row], change_time: datetime) -> None:
+    """Takes over in which hours customers (resource names) are most active; of what is told of one the latest counts.
+
+    told: ranking and time_zone of each, nothing of whom none are known any more. Whom identity has not told of yet has
+    none before scoring tells it again: there is nobody to write to.
+    """
+    known = {"delete_time": None, "send_time.change_time": {"$not": {"$gte": change_time}}}
+    Contact.rows().gather(
+        UpdateOne({"uid": uid(name), **known}, {"$set": {"send_time": {**values, "change_time": change_time}}})
+        for name, values in told.items()
+    )
 
 
 def contacts(customers: Collection[str]) -> dict[str, Row]:

@@ -21,6 +21,8 @@ class Step(me.EmbeddedDocument):
     condition: Any = me.StringField()
     template: Any = me.StringField()
     purpose: Any = me.StringField()
+    max_wait: Any = me.FloatField()
+    """Seconds that a send waits at most for the person's best hour."""
     next: Any = me.StringField()
     """The next step of wait and send, that of a branch whose condition holds."""
     otherwise: Any = me.StringField()
@@ -33,8 +35,11 @@ class Step(me.EmbeddedDocument):
                 return cls(step=step.id, kind="wait", seconds=duration.total_seconds(), next=following)
             case rules.Branch(condition, then, otherwise):
                 return cls(step=step.id, kind="branch", condition=condition, next=then, otherwise=otherwise)
-            case rules.Send(template, purpose, following):
-                return cls(step=step.id, kind="send", template=template, purpose=purpose, next=following)
+            case rules.Send(template, purpose, following, max_wait):
+                seconds = max_wait.total_seconds() if max_wait is not None else None
+                return cls(
+                    step=step.id, kind="send", template=template, purpose=purpose, next=following, max_wait=seconds
+                )
             case rules.End():
                 return cls(step=step.id, kind="end")
 
@@ -48,7 +53,8 @@ class Step(me.EmbeddedDocument):
             case "branch":
                 action = rules.Branch(self.condition, following, self.otherwise)
             case "send":
-                action = rules.Send(self.template, self.purpose, following)
+                longest = timedelta(seconds=self.max_wait) if self.max_wait is not None else None
+                action = rules.Send(self.template, self.purpose, following, longest)
             case _:
                 action = rules.End()
         return rules.Step(self.step, action)

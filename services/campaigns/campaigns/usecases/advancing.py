@@ -1,16 +1,20 @@
 """People move on: due entries do their steps until one takes time."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parseaddr
+from functools import cached_property
 
 from pymongo import UpdateOne
 
+from campaigns.domain.best_time import best_instant
 from campaigns.domain.journeys import STEPS_MAX, Branch, Definition, End, Send, Wait
+from campaigns.domain.time_zones import first_known
 from campaigns.inputs import CONDITION_FIELDS
 from campaigns.settings import CampaignsSettings
-from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, entries, journeys, messages
+from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, SendingPolicy, entries, journeys, messages
 from campaigns.store.contacts import contacts
+from campaigns.store.policies import tenant_profile
 from chassis import clock, ids, tenancy
 from chassis.errors import AlreadyExists
 from docstore import Row, conditions, due
@@ -97,7 +101,30 @@ class _Walk:
         _, members = self._profiles[row["customer"]]
         return len(members) > 1 and entries.older_ways(row, members)
 
+    def _instant(self, row: Row, send: Send) -> datetime:
+        """When a message is due: now, or when the person is most active."""
+        canonical, _ = self._profiles[row["customer"]]
+        contact = self._contacts.get(canonical, {})
+        known = contact.get("send_time") or {}
+        if send.max_wait is None or "ranking" not in known:
+            return self._now
+        policy, tenant_zone = self._timing
+        return best_instant(
+            known["ranking"],
+            first_known(known["time_zone"]),
+            self._now,
+            send.max_wait,
+            policy.quiet_hours(),
+            first_known(contact.get("time_zone"), policy.default_time_zone, tenant_zone),
+        )
+
+    @cached_property
+    def _timing(self) -> tuple[SendingPolicy, str | None]:
+        return SendingPolicy.current(), tenant_profile().get("time_zone")
+
     def _store_message(self, row: Row, step: str, send: Send) -> None:
+        due_time = self._instant(row, send)
+        waits = due_time > self._now
         message = Message.new(
             journey=f"journeys/{row['journey']}",
             step=step,
@@ -107,9 +134,10 @@ class _Walk:
             purpose=send.purpose,
             snapshot=row.get("snapshot", {}),
             held_out=row.get("held_out"),
-            state=messages.PENDING,
+            state=messages.DEFERRED if waits else messages.PENDING,
+            reason=messages.BEST_TIME if waits else None,
             header=f"<{ids.uuid7()}@{self._domain}>",
-            due=self._now,
+            due=due_time,
             traceparent=row.get("traceparent"),
         )
         try:

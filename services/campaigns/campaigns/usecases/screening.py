@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from campaigns.domain.quiet_hours import next_allowed
+from campaigns.domain.time_zones import first_known
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, Message, SendingPolicy, entries, journeys, messages
 from campaigns.store.complaints import complaining
@@ -94,17 +94,9 @@ class Screening:
             if now - message.create_time >= PAUSED_FOR:
                 return Stop(messages.SUPPRESSED, messages.COMPLAINT_OPEN)
             return Stop(messages.DEFERRED, messages.COMPLAINT_OPEN, now + LOOK_AGAIN)
-        until = next_allowed(now, self._zone(person.contact), self.policy.quiet_hours())
+        zone = first_known(person.contact.get("time_zone"), self.policy.default_time_zone, self.sender.get("time_zone"))
+        until = next_allowed(now, zone, self.policy.quiet_hours())
         return Stop(messages.DEFERRED, "QUIET_HOURS", until) if until > now else None
-
-    def _zone(self, contact: Row) -> ZoneInfo:
-        for name in (contact.get("time_zone"), self.policy.default_time_zone, self.sender.get("time_zone")):
-            if name:
-                try:
-                    return ZoneInfo(name)
-                except (ZoneInfoNotFoundError, ValueError, OSError):
-                    continue
-        return ZoneInfo("UTC")
 
 
 def _entry(message: Message) -> Row:

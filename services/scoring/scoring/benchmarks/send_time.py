@@ -14,7 +14,7 @@ from scoring.benchmarks.lines import Line
 from scoring.benchmarks.marks import Mark
 from scoring.models import send_time
 from scoring.models.fitting import Floats
-from scoring.models.send_time import Purchases
+from scoring.models.send_time import Activity
 from scoring.models.summary import Ints
 
 _HOLDOUT_DAYS = 90
@@ -89,7 +89,7 @@ def measure(data: DataFolder) -> Iterator[Line]:
     yield _hits(probabilities, everybody, new)
 
 
-def _hits(probabilities: Floats, everybody: Floats, new: Purchases) -> Line:
+def _hits(probabilities: Floats, everybody: Floats, new: Activity) -> Line:
     """How often a new purchase falls into the customer's three best hours of the day, against those of everybody."""
     of_day, flat = probabilities.reshape(-1, 7, 24).sum(axis=1), everybody.reshape(7, 24).sum(axis=0)
     top = np.argsort(-of_day, axis=1)[:, :3]
@@ -108,7 +108,7 @@ def _raw(counts: Floats, customer: Ints, hour: Ints) -> float:
     return float(-np.log(np.maximum(share, _FLOOR)).mean())
 
 
-def _split(data: DataFolder) -> tuple[Purchases, Purchases, Ints, int]:
+def _split(data: DataFolder) -> tuple[Activity, Activity, Ints, int]:
     table = pq.read_table(
         data.file("online-retail", "online_retail.parquet"),
         columns=["InvoiceNo", "InvoiceDate", "CustomerID", "Country"],
@@ -129,5 +129,5 @@ def _split(data: DataFolder) -> tuple[Purchases, Purchases, Ints, int]:
     # The shop's clock is written as if it were UTC.
     hour = send_time.local_hours(seconds[first], "UTC")
     new = seconds[first] > seconds.max() - _HOLDOUT_DAYS * 86_400
-    seen = Purchases(customer[~new], hour[~new], day[~new])
-    return seen, Purchases(customer[new], hour[new], day[new]), segment, int(seen.day.max())
+    seen = Activity(customer[~new], hour[~new], day[~new])
+    return seen, Activity(customer[new], hour[new], day[new]), segment, int(seen.day.max())

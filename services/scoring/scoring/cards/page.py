@@ -26,6 +26,7 @@ KINDS = {
     "LEAD_CONVERSION": "Lead conversion",
     "RESPONSE": "Response",
     "NEXT_OFFER": "Next offer",
+    "SEND_TIME": "Send time",
     "CLUSTERS": "Clusters",
 }
 TELLS = {
@@ -34,6 +35,7 @@ TELLS = {
     "LEAD_CONVERSION": "how likely it is that a lead is converted within 30 days of its creation",
     "RESPONSE": "how likely it is that a customer will answer a campaign",
     "NEXT_OFFER": "which product a customer will buy next",
+    "SEND_TIME": "when in the week a customer is active",
     "CLUSTERS": "which group of customers who are alike each is in",
 }
 STATES = {
@@ -61,6 +63,7 @@ WORDS = {
     "LEAD_CONVERSION": Words("leads", "conversions", "most promising"),
     "RESPONSE": Words("customers", "answers", "most promising"),
     "NEXT_OFFER": Words("customers", "purchases", "most promising"),
+    "SEND_TIME": Words("customers", "active hours", "most active"),
     "CLUSTERS": Words("customers", "purchases", "most promising"),
 }
 
@@ -70,6 +73,7 @@ _PARTS = {
     "LEAD_CONVERSION": ("lead_conversion",),
     "RESPONSE": ("response",),
     "NEXT_OFFER": ("offers",),
+    "SEND_TIME": ("send_time",),
     "CLUSTERS": ("clusters",),
 }
 """Parts of a model's parameters."""
@@ -194,6 +198,19 @@ def _hits(values: Mapping[str, Any]) -> str:
     )
 
 
+def _told_apart(values: Mapping[str, Any]) -> str:
+    """Of a model of send times: what it told better than one histogram for all."""
+    if "better" not in values["metrics"]:
+        return "Not tested: the hours of all need no proof."
+    metrics, test = values["metrics"], values["test"]
+    value, low, high = (_number(metrics["better"][name]) for name in ("value", "low", "high"))
+    return (
+        f"Its log loss of the hours of the week is {_number(metrics['log_loss_168'])} on {test['customers']} customers "
+        f"in {test['days']} days that it was not fitted to, that of one histogram for all "
+        f"{_number(metrics['usual_log_loss_168'])}: better by {value} ({low} to {high})."
+    )
+
+
 def _held_together(values: Mapping[str, Any]) -> str:
     """Of clusters: how good they are, and how much like the ones before."""
     metrics = values["metrics"]
@@ -212,7 +229,7 @@ def _held_together(values: Mapping[str, Any]) -> str:
     )
 
 
-_MADE_ANEW = {"NEXT_OFFER": _hits, "CLUSTERS": _held_together}
+_MADE_ANEW = {"NEXT_OFFER": _hits, "SEND_TIME": _told_apart, "CLUSTERS": _held_together}
 """Models of these kinds tell until the next job only: nothing is measured afterwards. How each was tested, in words."""
 
 

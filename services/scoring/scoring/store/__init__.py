@@ -16,6 +16,7 @@ from scoring.store.offers import CustomerOffers, ItemAssociation
 from scoring.store.profiles import Profile, SegmentChange, SegmentKeeper, SegmentSignal
 from scoring.store.scores import Score, ScoreChange
 from scoring.store.segments import Segment
+from scoring.store.send_times import CustomerSendTime
 
 DOCUMENTS = (
     StagedPurchase,
@@ -45,6 +46,7 @@ DOCUMENTS = (
     CustomerOffers,
     ItemAssociation,
     OfferRule,
+    CustomerSendTime,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -52,6 +54,7 @@ DOCUMENTS = (
 __all__ = [
     "DOCUMENTS",
     "CustomerOffers",
+    "CustomerSendTime",
     "FeatureManifest",
     "ItemAssociation",
     "JobSchedule",

@@ -24,6 +24,7 @@ from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES,
 from scoring.store.jobs import ACTIVE, COMPUTING, FEATURE_TABLES, PREPARING
 from scoring.usecases import (
     customer_offers,
+    customer_send_times,
     flushing,
     journey_entrants,
     kept_results,
@@ -64,7 +65,11 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
     memberships.forestall()
     # What is taken in meanwhile conflicts about the signal or the profile, and then sees the tombstone.
     signals.forget(customers)
-    told = {"purchaseHistories": histories.forget(customers), "customerOffers": customer_offers.forget(customers)}
+    told = {
+        "purchaseHistories": histories.forget(customers),
+        "customerOffers": customer_offers.forget(customers),
+        "customerSendTimes": customer_send_times.forget(customers),
+    }
     return {**memberships.forget(uids), **told}
 
 

@@ -1,13 +1,14 @@
 """The steps of a job that writes features: what its program is told, what is kept of its result, and who leaves it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from chassis import clock, tenancy
 from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.settings import ScoringSettings
@@ -30,26 +31,39 @@ def known(
     What waits is written into files first. told: as in `preparing.refused`. Raises JobFailed without purchases,
     Unavailable while files or decisions cannot be had.
     """
-    if flushing.flush(settings, blobs) is None or activity.flush(settings, blobs) is None:
-        raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
-    files = {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
+    files = event_files(settings, blobs)
     currency = preparing.currency_of(files[PURCHASES])
     excluded, consenting = preparing.refused(settings, blobs, files, until, told)
     spec = {
         "tenant": tenancy.tenant(),
         "currency": currency,
-        "files": [
-            {
-                "url": preparing.url(settings, subject_of(file["bucket"], kind), file["name"]),
-                "kind": kind,
-                "bucket": file["bucket"],
-            }
-            for kind, of_kind in files.items()
-            for file in of_kind
-        ],
+        "files": told_files(settings, files),
         "rates": settings.day_rates_url,
     }
     return spec, {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}, consenting
+
+
+def event_files(settings: ScoringSettings, blobs: BlobStore) -> dict[str, list[Row]]:
+    """The tenant's files of events, of each kind; what waits is written into files first.
+
+    Raises Unavailable while another process writes them.
+    """
+    if flushing.flush(settings, blobs) is None or activity.flush(settings, blobs) is None:
+        raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
+    return {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
+
+
+def told_files(settings: ScoringSettings, files: Mapping[str, list[Row]]) -> list[dict[str, Any]]:
+    """Files of events as programs are told of them (`jobs.spec.EventFile`)."""
+    return [
+        {
+            "url": preparing.url(settings, subject_of(file["bucket"], kind), file["name"]),
+            "kind": kind,
+            "bucket": file["bucket"],
+        }
+        for kind, of_kind in files.items()
+        for file in of_kind
+    ]
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:

@@ -10,7 +10,7 @@ from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection, histories
 from scoring.store.objections import due_in_results, objecting, profile_of
-from scoring.usecases import customer_offers, journey_entrants, leads, memberships, signals
+from scoring.usecases import customer_offers, customer_send_times, journey_entrants, leads, memberships, signals
 from scoring.usecases.memberships import Cause
 
 
@@ -23,6 +23,7 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     _leave([_uid(name) for name in profile], Cause.CAUSE_SCORES_REMOVED)
     histories.forget(profile)
     customer_offers.remove(profile)
+    customer_send_times.remove(profile)
     leads.remove_of(profile)
     journey_entrants.forget(profile)
 
@@ -51,12 +52,14 @@ def follow_alias(change: AliasChange) -> None:
     memberships.forestall()
     _leave([_uid(change.customer)], Cause.CAUSE_MERGED)
     customer_offers.remove([change.customer])
+    customer_send_times.remove([change.customer])
     if objecting([canonical]):
         _leave([_uid(canonical)], Cause.CAUSE_SCORES_REMOVED)
         profile = profile_of(canonical)
         Objection.rows().update_many({"uid": {"$in": list(map(_uid, profile))}}, {"$set": due_in_results()})
         histories.forget(profile)
         customer_offers.remove([canonical])
+        customer_send_times.remove([canonical])
         leads.remove_of(profile)
         journey_entrants.forget(profile)
 

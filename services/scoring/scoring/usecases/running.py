@@ -31,8 +31,18 @@ from scoring.store.jobs import (
     STORING,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER
-from scoring.usecases import churn, clusters, feature_tables, lead_training, offering, preparing, recomputing, storing
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, SEND_TIME
+from scoring.usecases import (
+    churn,
+    clusters,
+    feature_tables,
+    lead_training,
+    offering,
+    preparing,
+    recomputing,
+    send_times,
+    storing,
+)
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 
 if TYPE_CHECKING:
@@ -49,6 +59,7 @@ _PREPARE = {
     CHURN: churn.prepare,
     LEAD_CONVERSION: lead_training.prepare,
     NEXT_OFFER: offering.prepare,
+    SEND_TIME: send_times.prepare,
     CLUSTERS: clusters.prepare,
     FEATURE_TABLES: feature_tables.prepare,
     SEGMENTS: recomputing.prepare,
@@ -58,6 +69,7 @@ _STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], s
     CHURN: churn.store,
     LEAD_CONVERSION: lead_training.store,
     NEXT_OFFER: offering.store,
+    SEND_TIME: send_times.store,
     CLUSTERS: clusters.store,
     FEATURE_TABLES: feature_tables.store,
     SEGMENTS: recomputing.store,
@@ -186,6 +198,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     from scoring.jobs.launch import launch
     from scoring.jobs.offer_spec import OfferJobSpec
     from scoring.jobs.progress import State
+    from scoring.jobs.send_time_spec import SendTimeJobSpec
     from scoring.jobs.spec import BackfillSpec, ChurnJobSpec, ClusterJobSpec, FeatureJobSpec, LeadJobSpec
 
     workdir = settings.work_dir / job.uid
@@ -208,6 +221,9 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             handle = launch(OfferJobSpec.model_validate(spec), workdir, program=offering.PROGRAM)
         elif job.kind == CLUSTERS:
             handle = launch(ClusterJobSpec.model_validate(spec), workdir, settings.ray_address, clusters.PROGRAM)
+        elif job.kind == SEND_TIME:
+            # A bounded number of customers is learned from; the others are only looked up.
+            handle = launch(SendTimeJobSpec.model_validate(spec), workdir, program=send_times.PROGRAM)
         else:
             handle = launch(ChurnJobSpec.model_validate(spec), workdir, settings.ray_address, churn.PROGRAM)
         try:

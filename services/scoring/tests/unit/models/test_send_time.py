@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.models import send_time
-from scoring.models.send_time import DEFAULT, HOURS, Purchases, QuietHours
+from scoring.models.send_time import DEFAULT, HOURS, Activity, QuietHours
 
 TUESDAY_EVENING = 24 + 19
 NONE = np.zeros(0, dtype=np.int64)
@@ -20,7 +20,7 @@ def shop(seed: int, customers: int = 400, each: int = 15, particular: float = 0.
     customer = np.repeat(np.arange(customers), each)
     n = len(customer)
     hour = np.where(rng.random(n) < particular, own[customer], rng.integers(8, 22, n)) + 24 * rng.integers(0, 5, n)
-    return Purchases(customer, hour, rng.integers(0, 300, n)), segment
+    return Activity(customer, hour, rng.integers(0, 300, n)), segment
 
 
 @pytest.fixture(scope="module")
@@ -68,33 +68,33 @@ def test_a_purchase_is_spread_round_the_clock():
 def test_the_best_hour_and_why(habits):
     model, *_ = habits
     hours = np.array([TUESDAY_EVENING] * 14 + [33, 57, 81])
-    purchases = Purchases(np.zeros(17, dtype=np.int64), hours, np.arange(17))
+    purchases = Activity(np.zeros(17, dtype=np.int64), hours, np.arange(17))
     found, new = send_time.best(model, purchases, np.array([0, -1]), 20)
     assert found.hour == TUESDAY_EVENING
-    assert found.reasons == ("bought mostly on Tuesday evenings, 14 of 17",)
+    assert found.reasons == ("active mostly on Tuesday evenings, 14 of 17 times",)
     assert found.low < found.probability < found.high
     assert found.lift > 3
-    assert new.reasons[0] == "no purchases yet: when customers are most active"
+    assert new.reasons[0] == "not active yet: when customers are most active"
     assert new.lift < found.lift
 
 
 @pytest.mark.parametrize(
     ("hours", "text"),
     [
-        ([9, 34, 58, 83], "bought mostly in the morning, 4 of 4"),
-        ([3, 9, 14, 20], "bought mostly on Mondays, 4 of 4"),
-        ([3, 34, 62, 92], "no clear habit in 4 purchases: mostly when customers of the same segment are active"),
-        ([20, 20], "no clear habit in 2 purchases: mostly when customers of the same segment are active"),
+        ([9, 34, 58, 83], "active mostly in the morning, 4 of 4 times"),
+        ([3, 9, 14, 20], "active mostly on Mondays, 4 of 4 times"),
+        ([3, 34, 62, 92], "no clear habit in 4 times: mostly when customers of the same segment are active"),
+        ([20, 20], "no clear habit in 2 times: mostly when customers of the same segment are active"),
     ],
 )
 def test_habits_in_words(habits, hours, text):
-    purchases = Purchases(np.zeros(len(hours), dtype=np.int64), np.array(hours), np.zeros(len(hours), dtype=np.int64))
+    purchases = Activity(np.zeros(len(hours), dtype=np.int64), np.array(hours), np.zeros(len(hours), dtype=np.int64))
     assert send_time.best(habits[0], purchases, np.array([0]), 0)[0].reasons[0] == text
 
 
 def test_quiet_hours_are_kept_and_told(habits):
     model, *_ = habits
-    purchases = Purchases(np.zeros(9, dtype=np.int64), np.full(9, TUESDAY_EVENING), np.zeros(9, dtype=np.int64))
+    purchases = Activity(np.zeros(9, dtype=np.int64), np.full(9, TUESDAY_EVENING), np.zeros(9, dtype=np.int64))
     found = send_time.best(model, purchases, np.array([0]), 0, QuietHours(18, 8, frozenset({6})))[0]
     assert 8 <= found.hour % 24 < 18
     assert "quiet hours leave out Tuesday 19:00, when they are most active" in found.reasons
@@ -145,10 +145,10 @@ def test_nobody_is_written_to_in_quiet_hours(seed, begin, length, hours, zone):
 
 
 def test_too_little_data_falls_back_and_says_so():
-    model = send_time.train(Purchases(NONE, NONE, NONE), np.array([0, -1]))
-    assert "there are 0 purchases" in model.messages[0]
+    model = send_time.train(Activity(NONE, NONE, NONE), np.array([0, -1]))
+    assert "active 0 times" in model.messages[0]
     assert model.settings == DEFAULT
-    found = send_time.best(model, Purchases(NONE, NONE, NONE), np.array([0, 7]), 0)
+    found = send_time.best(model, Activity(NONE, NONE, NONE), np.array([0, 7]), 0)
     assert [choice.lift for choice in found] == pytest.approx([1.0, 1.0])
     # With nothing known any allowed hour is as good: the first of the week.
     assert found[0].hour == 8
@@ -156,7 +156,7 @@ def test_too_little_data_falls_back_and_says_so():
 
 def test_a_short_history_falls_back_and_says_so():
     purchases, segment = shop(6)
-    model = send_time.train(Purchases(purchases.customer, purchases.hour, purchases.day // 20), segment)
+    model = send_time.train(Activity(purchases.customer, purchases.hour, purchases.day // 20), segment)
     assert model.settings == DEFAULT
     assert "over 28 days" in model.messages[0]
 
@@ -170,4 +170,4 @@ def test_old_habits_count_less():
     # Everybody took up another hour after 250 days.
     hour = np.where(day < 250, before[customer], after[customer]) + 24 * rng.integers(0, 7, len(customer))
     segment = np.full(customers, -1)
-    assert send_time.train(Purchases(customer, hour, day), segment).settings.half_life < np.inf
+    assert send_time.train(Activity(customer, hour, day), segment).settings.half_life < np.inf

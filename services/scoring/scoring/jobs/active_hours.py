@@ -1,0 +1,165 @@
+"""Reads when customers were active into arrays: whose it is after merges, without those who may not be profiled.
+
+Of an hour (of UTC) one event of a customer counts, the first: a visit makes many.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import available_timezones
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoring.domain.send_time_gates import OF_SYSTEMS, WITHIN
+from scoring.jobs import memory, people
+from scoring.jobs.columns import column, flags, numbers, texts
+from scoring.jobs.files import Folder, opened, sha256
+from scoring.jobs.send_time_spec import SendTimeJobSpec
+from scoring.jobs.spec import EventFile
+from scoring.jobs.tasks import WORK, canonical_names, check_columns, read_columns
+from scoring.models.send_time import Activity, local_hours
+from scoring.models.summary import Ints
+
+_COLUMNS = {"customer": pa.string(), "event_time": pa.timestamp("us", tz="UTC")}
+_SECOND_US, _HOUR_S, _DAY_S = 1_000_000, 3_600, 86_400
+_FALLBACK_ZONE = "UTC"
+_SYSTEMS = texts(sorted(OF_SYSTEMS))
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ActiveHours:
+    """Customers, ascending by name, and their active hours, one element each, by customer and time."""
+
+    names: pa.Array
+    activity: Activity
+    """Days are those since 1970-01-01 UTC."""
+    zones: list[str]
+    """Time zones that are known of customers; last the one that stands in where none is."""
+    zone: Ints
+    """Of each customer the place in `zones`; the last one where none is known."""
+
+    @property
+    def segment(self) -> Ints:
+        """Customers of one time zone belong together; -1 where none is known."""
+        return np.where(self.zone == len(self.zones) - 1, -1, self.zone)
+
+
+def digest(spec: SendTimeJobSpec) -> list[str]:
+    """Hashes of all that is read."""
+    found = []
+    for url in (*(file.url for file in spec.files), spec.aliases, spec.exclude, spec.zones):
+        if url:
+            with opened(url) as file:
+                found.append(sha256(file))
+    return sorted(found)
+
+
+def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
+    """What customers did within `WITHIN` before the spec's instant. Raises UnusableInputError, TooLargeError."""
+    memory.check_active_hours(sum(map(_rows, spec.files)), spec.memory_mb)
+    people.resolve(output, spec.aliases, spec.exclude)
+    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+    end = _microseconds(spec.as_of)
+    begin = end - round(WITHIN.total_seconds()) * _SECOND_US
+    parts = []
+    for file in spec.files:
+        names, codes, seconds = _read(file.url, file.kind == "activity", begin, end)
+        names = canonical_names(names, output)
+        kept = ~flags(pc.is_in(names, excluded))[codes]
+        parts.append((names, codes[kept], seconds[kept]))
+    everybody = _distinct([names.take(column(np.unique(codes))) for names, codes, _ in parts])
+    # One of a profile may be in another bucket's file than the customer that stands for it.
+    customer = np.concatenate([_NONE, *(_places(names, everybody)[codes] for names, codes, _ in parts)])
+    seconds = np.concatenate([_NONE, *(seconds for _, _, seconds in parts)])
+    first = _first_of_hours(customer, seconds)
+    customer, seconds = customer[first], seconds[first]
+    zones, zone = _zones(spec, output, everybody)
+    output.delete(WORK)
+    activity = Activity(customer, _local(seconds, zone[customer], zones), seconds // _DAY_S)
+    return ActiveHours(everybody, activity, zones, zone)
+
+
+def _rows(told: EventFile) -> int:
+    with opened(told.url) as file:
+        parquet = pq.ParquetFile(file)
+        check_columns(told.url, parquet.schema_arrow, _COLUMNS)
+        return int(parquet.metadata.num_rows)
+
+
+def _read(url: str, named: bool, begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
+    """The names in a file, and of each event that counts the place of its name and its time in seconds."""
+    wanted = [*_COLUMNS, *(["event"] if named else [])]
+    with opened(url) as file:
+        table = pq.read_table(file, columns=wanted, read_dictionary=["customer"], use_threads=False)
+    if not len(table):
+        return texts([]), _NONE, _NONE
+    table = table.unify_dictionaries().combine_chunks()
+    customers = table.column("customer").chunk(0)
+    time = numbers(table.column("event_time").chunk(0))
+    kept = (time >= begin) & (time < end) & flags(customers.is_valid())
+    if named:
+        kept &= ~flags(pc.fill_null(pc.is_in(table.column("event").chunk(0), _SYSTEMS), False))
+    codes, seconds = numbers(customers.indices)[kept].astype(np.int64), time[kept] // _SECOND_US
+    first = _first_of_hours(codes, seconds)
+    return customers.dictionary.cast(pa.string()), codes[first], seconds[first]
+
+
+def _first_of_hours(customer: Ints, seconds: Ints) -> Ints:
+    """The places of the first event of each customer and hour, by customer and time."""
+    order = np.lexsort((seconds, customer))
+    hours, who = seconds[order] // _HOUR_S, customer[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (who[1:] != who[:-1]) | (hours[1:] != hours[:-1])
+    return order[new]
+
+
+def _distinct(parts: list[pa.Array]) -> pa.Array:
+    found = pc.unique(pa.chunked_array(parts, pa.string()))
+    return found.take(pc.sort_indices(found))
+
+
+def _places(names: pa.Array, everybody: pa.Array) -> Ints:
+    places: Ints = numbers(pc.fill_null(pc.index_in(names, everybody), -1)).astype(np.int64)
+    return places
+
+
+def _zones(spec: SendTimeJobSpec, output: Folder, everybody: pa.Array) -> tuple[list[str], Ints]:
+    """See ActiveHours. The zone of the customer that stands for a profile counts before those of its other members."""
+    if spec.zones is None:
+        return [_FALLBACK_ZONE], np.zeros(len(everybody), dtype=np.int64)
+    with opened(spec.zones) as file:
+        told = pq.read_table(file, use_threads=False).sort_by("customer").combine_chunks()
+    own = told.column("customer").combine_chunks()
+    names = canonical_names(own, output)
+    known = available_timezones()
+    of_own: dict[int, str] = {}
+    of_members: dict[int, str] = {}
+    places, stands = _places(names, everybody).tolist(), flags(pc.equal(own, names)).tolist()
+    for place, itself, zone in zip(places, stands, told.column("time_zone").to_pylist(), strict=True):
+        if place >= 0 and zone in known:
+            (of_own if itself else of_members).setdefault(place, zone)
+    found = of_members | of_own
+    zones = sorted(set(found.values()))
+    # Where most are; of equally many the first by name.
+    usual = min(Counter(found.values()).items(), key=lambda item: (-item[1], item[0]), default=(_FALLBACK_ZONE, 0))[0]
+    code = {name: place for place, name in enumerate(zones)}
+    zone = np.full(len(everybody), len(zones), dtype=np.int64)
+    zone[list(found)] = [code[name] for name in found.values()]
+    return [*zones, usual], zone
+
+
+def _local(seconds: Ints, zone: Ints, zones: list[str]) -> Ints:
+    """Hours of the week by each one's clock."""
+    found = np.zeros(len(seconds), dtype=np.int64)
+    order = np.argsort(zone, kind="stable")
+    for name, some in zip(zones, np.split(order, np.searchsorted(zone[order], range(1, len(zones)))), strict=True):
+        found[some] = local_hours(seconds[some], name)
+    return found
+
+
+def _microseconds(instant: datetime) -> int:
+    return round((instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * _SECOND_US)

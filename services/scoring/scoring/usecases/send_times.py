@@ -1,0 +1,148 @@
+"""The steps of a job that finds send times: what its program is told, and what comes of its result."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pymongo import UpdateOne
+from rapport.scoring.v1 import events_pb2
+
+import docstore
+from chassis import clock, tenancy
+from chassis.lifecycle import Stopping
+from docstore import Row
+from docstore.blobs import BlobStore
+from scoring import parquet
+from scoring.decisions import Decision
+from scoring.settings import ScoringSettings
+from scoring.store import CustomerSendTime, Model, Profile, ScoringJob
+from scoring.store.jobs import COMPUTING
+from scoring.store.scores import tell
+from scoring.usecases import customer_send_times, feature_tables, models, preparing, results
+from scoring.usecases.leased_jobs import JobFailed, note, prove
+from scoring.usecases.results import CHUNK, Result
+
+PROGRAM = "scoring.jobs.send_times"
+_FILE = "send-times-0.parquet"
+_TIME_ZONE = "time_zone"
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Raises JobFailed without events, Unavailable while files or decisions cannot be had.
+    """
+    note(job, message="Writes the events into files.", files=True)
+
+    def told(buckets: int, count: int) -> None:
+        percent = preparing.percent_asked(buckets)
+        note(job, percent=percent, refused=count, message="Asks consent whose habits may be learned.")
+
+    files = feature_tables.event_files(settings, blobs)
+    if not any(files.values()):
+        raise JobFailed("Nothing that customers did is known: send events first.")
+    excluded, consenting = preparing.refused(settings, blobs, files, job.as_of, told)
+    columns = {
+        "aliases": preparing.alias_columns(),
+        "exclude": {"customer": sorted(excluded)},
+        "zones": _zone_columns(),
+    }
+    for name, content in columns.items():
+        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
+    spec = {
+        "tenant": tenancy.tenant(),
+        "as_of": job.as_of.isoformat(),
+        "files": feature_tables.told_files(settings, files),
+        "consenting": consenting,
+        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
+    }
+    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Makes the tenant's send times those of the job's result; returns what came of it.
+
+    Where there was too little to tell any they stay as they are. Raises Unavailable when consent does not answer or the
+    process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
+    """
+    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    models.register(job, description, blobs)
+    made: Model = Model.get(job.uid)
+    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+    why = "; ".join([*failed, *([made.message] if made.message else [])])
+    files = [name for name in blobs.list(job.result_subject) if name == _FILE]
+    if not files:
+        return f"Nobody has a new send time: {why}."
+    result = Result(blobs, job.result_subject, files, {}, description["customers"])
+    fallback = job.scorer != made.uid
+
+    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
+        _put([_values(job, row, decided[row["customer"]], fallback=fallback) for row in rows], job)
+
+    results.store(job, settings, result, stopping, put)
+    while _remove_earlier(job):
+        results.stop_if_asked(stopping)
+    what = f"{job.scored} customers have new send times"
+    return f"{what}: all are told the hours of all, because {why}." if fallback else f"{what} by {job.model}."
+
+
+def _values(job: ScoringJob, row: Row, decision: Decision, *, fallback: bool) -> Row:
+    return {
+        **row,
+        "fallback": fallback,
+        "job": job.uid,
+        "model": job.scorer,
+        "as_of": job.as_of,
+        "decision": decision.name,
+        "score_time": docstore.whole_milliseconds(clock.now()),
+    }
+
+
+def _put(rows: Sequence[Row], job: ScoringJob) -> None:
+    """Puts new send times in the place of the old ones and tells; part of a transaction."""
+    if not rows:
+        return
+    CustomerSendTime.rows().bulk_write(
+        UpdateOne({"uid": row["customer"].rpartition("/")[2]}, {"$set": row}, upsert=True) for row in rows
+    )
+    event = events_pb2.SendTimesUpdated(
+        scoring_job=job.name, send_times=map(_told, rows), change_time=customer_send_times.change_time()
+    )
+    tell([(event, [row["customer"] for row in rows])])
+
+
+def _told(row: Row) -> events_pb2.CustomerSendTimeState:
+    return events_pb2.CustomerSendTimeState(
+        customer=row["customer"],
+        hours_of_week=row["ranking"],
+        time_zone=row["time_zone"],
+        fallback=row["fallback"],
+        model=f"models/{row['model']}",
+        decision=row["decision"],
+    )
+
+
+def _remove_earlier(job: ScoringJob) -> int:
+    """Takes away the send times of some of the customers of whom this job told none; returns of how many."""
+
+    def once() -> int:
+        prove(job)
+        rows = CustomerSendTime.rows().find({"job": {"$gt": "", "$ne": job.uid}}, {"customer": 1}, limit=CHUNK)
+        names = [row["customer"] for row in rows]
+        customer_send_times.remove(names)
+        return len(names)
+
+    return docstore.in_transaction(once)
+
+
+def _zone_columns() -> dict[str, list[str]]:
+    """Of whom a time zone is known, as segments know it."""
+    named: Row = {"$filter": {"input": "$traits", "cond": {"$eq": [{"$first": "$$this"}, _TIME_ZONE]}}}
+    asked: list[Row] = [
+        {"$match": {"traits": {"$elemMatch": {"$elemMatch": {"$eq": _TIME_ZONE}}}}},
+        {"$project": {"customer": 1, "zone": {"$last": {"$first": named}}}},
+    ]
+    customers, zones = [], []
+    for row in Profile.rows().aggregate(asked):
+        customers.append(row["customer"])
+        zones.append(row["zone"])
+    return {"customer": customers, "time_zone": zones}
