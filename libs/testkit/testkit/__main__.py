@@ -8,6 +8,7 @@ processes mostly wait. Prints each result as it ends, the output of those that f
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from testkit.servers import running_broker, running_mongodb
@@ -55,6 +57,10 @@ PER_CORE = 2
 _PLATFORM = "e2e"
 _LANES_OF_A_PLATFORM = 2
 """Tests of e2e start a platform each: as much work as two other packages."""
+_IN_MEMORY = Path("/dev/shm")
+"""Files there (tmpfs) outlive their processes, so killed servers find what they wrote; only the machine loses them."""
+_ROOM = 6 * 2**30
+"""Bytes that the files of all packages at a time stay well below."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,17 @@ def side_by_side(packages: Sequence[str], lanes: int, test: Callable[[str], Resu
                 yield done.result()
 
 
+def scratch_folder(in_memory: Path = _IN_MEMORY, room: int = _ROOM) -> Path | None:
+    """Where the files of tests go: to memory if it has twice the room, else to the usual place (None).
+
+    Half of what MongoDB does for a short-lived database is to wait for the disk: each index is a file of its own.
+    """
+    if not in_memory.is_dir():
+        return None
+    free = min(shutil.disk_usage(in_memory).free, psutil.virtual_memory().available)
+    return in_memory if free >= 2 * room else None
+
+
 def run(package: str, scratch: Path, options: Sequence[str], servers: Mapping[str, str]) -> Result:
     """Tests one package, without its parts that are tested apart, in a process of its own.
 
@@ -108,9 +125,12 @@ def run(package: str, scratch: Path, options: Sequence[str], servers: Mapping[st
     """
     report = scratch / f"{package.replace('/', '-')}.xml"
     ignored = [f"--ignore={part}" for part in _parts_of(package)]
+    # A short path: programs make sockets below it, whose paths may have 107 characters.
+    folder = tempfile.mkdtemp(prefix="", dir=scratch)
     start = time.monotonic()
+    files = (f"--junitxml={report}", f"--basetemp={folder}")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", package, *ignored, "-q", f"--junitxml={report}", *options],
+        [sys.executable, "-m", "pytest", package, *ignored, "-q", *files, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -154,7 +174,7 @@ def main() -> int:
             print(result.output, flush=True)
 
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-test-")))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-", dir=scratch_folder())))
         servers: dict[str, str] = {}
         if not all(map(_starts_platform, chosen)):
             print("starting MongoDB and RabbitMQ ...", flush=True)

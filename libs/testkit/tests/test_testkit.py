@@ -12,7 +12,7 @@ import pytest
 
 from chassis.settings import Settings
 from testkit import eventually, warm
-from testkit.__main__ import Result, lanes_of, side_by_side
+from testkit.__main__ import Result, lanes_of, scratch_folder, side_by_side
 from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
 from testkit.roles import RoleProcess, environment_of
@@ -159,3 +159,9 @@ def test_what_a_warm_process_starts_is_warm_too_where_it_is_told(tmp_path, monke
     starter = {warm.STARTER: f"warm_launch:start#{warm.template('warm_launched')}"}
     assert warm.start(["warm_launcher", str(tmp_path / "inner")], tmp_path / "log", starter).wait(30) == 0
     assert (tmp_path / "inner").read_text() == "launched\n"
+
+
+def test_files_go_to_memory_only_where_there_is_room(tmp_path):
+    assert scratch_folder(tmp_path, room=1) == tmp_path
+    assert scratch_folder(tmp_path, room=2**60) is None
+    assert scratch_folder(tmp_path / "none", room=1) is None
