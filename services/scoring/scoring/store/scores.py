@@ -61,7 +61,8 @@ class Score(Record):
     score_time: Any = InstantField()
     churn: Any = me.DictField()
     """The risk of leaving: probability, low, high, percentile, reasons ({feature, points, text}), horizon_weeks, as_of,
-    job, model (uids), decision, score_time, rescored and outdated_since (as below); absent where there is none."""
+    job, model (uids), decision, score_time, rescored and outdated_since (as below), and made_of (feature -> value) of
+    those made online; absent where there is none."""
     cluster: Any = me.DictField()
     """The group of customers who are alike: name, fallback, distance, second, second_distance (those three absent where
     `fallback`), reasons (texts), as_of, job, model (uids), decision, score_time; absent where there is none."""

@@ -76,6 +76,8 @@ def risks(
         return None
     if model is None:
         return {}
+    import numpy as np
+
     from scoring.models import churn
 
     at = histories.milliseconds(now) * 1_000
@@ -84,8 +86,10 @@ def risks(
     found: dict[str, Row | None] = dict.fromkeys(known)
     if not len(codes):
         return found
+    table = customers.table(at, codes)
+    columns = {feature: of for feature, of in table.values.items() if isinstance(of, np.ndarray)}
     try:
-        told = churn.told(model, customers.table(at, codes))
+        told = churn.told(model, table)
     except Exception:
         logger.exception(_UNTOLD)
         return {}
@@ -94,7 +98,8 @@ def risks(
     for place, code in enumerate(codes.tolist()):
         name = names[code]
         row = {"customer": name, **{column: values[place] for column, values in told.items()}}
-        found[name] = risk_rows.values(row, origin, decided[name].name)
+        made_of = {feature: float(of[place]) for feature, of in columns.items()}
+        found[name] = risk_rows.values(row, origin, decided[name].name, made_of)
     return found
 
 

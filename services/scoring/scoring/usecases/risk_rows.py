@@ -39,8 +39,10 @@ def origin(scorer: Row, now: datetime) -> RiskOrigin:
     return RiskOrigin(scorer["job"], scorer["model"], scorer["horizon_weeks"], now, ranking, rescored=True)
 
 
-def values(row: Row, origin: RiskOrigin, decision: str) -> Row:
-    """A row of `jobs.churn.SCHEMA` as `store.Score` keeps it. decision: its name."""
+def values(row: Row, origin: RiskOrigin, decision: str, made_of: Mapping[str, float] | None = None) -> Row:
+    """A row of `jobs.churn.SCHEMA` as `store.Score` keeps it. decision: its name. made_of: the features, where no file
+    of results has them.
+    """
     return {
         "customer": row["customer"],
         "churn": {
@@ -56,6 +58,7 @@ def values(row: Row, origin: RiskOrigin, decision: str) -> Row:
             "decision": decision,
             "score_time": docstore.whole_milliseconds(clock.now()),
             "rescored": origin.rescored,
+            **({"made_of": made_of} if made_of is not None else {}),
         },
     }
 

@@ -39,7 +39,7 @@ def evaluate(request: Request) -> customer_scores_pb2.CustomerScores:
     now = docstore.whole_milliseconds(clock.now())
     today = milliseconds(now) // DAY_MS
     features = _features(request, known, scorer, today)
-    row = _computed(features, scorer, today) | {"customer": known.get("customer", "")}
+    row = computed(features, scorer, today) | {"customer": known.get("customer", "")}
     row = score_rows.values(row, score_rows.origin(scorer, now), known.get("decision", ""))
     told = messages.customer_scores(row, {})
     for field in ("score_time", "age", "next_refresh_time", *(() if known else ("name",))):
@@ -61,7 +61,8 @@ def _known(name: str) -> Mapping[str, Any]:
     return found
 
 
-def _computed(features: Features, scorer: Row, today: int) -> Row:
+def computed(features: Features, scorer: Mapping[str, Any], today: int) -> Row:
+    """What a job with the models and scales of a `store.Scorer` would tell of such purchases on a day (since 1970)."""
     import numpy as np
 
     from scoring.models import artefact, scorecard
@@ -109,9 +110,9 @@ def _features(request: Request, known: Mapping[str, Any], scorer: Row, today: in
         frequency = request.frequency
     elif not known:
         problems.append(("frequency", _NEEDED))
-    before = _before(known)
+    before = before_of(known)
     recency_days = days("recency_weeks", before.recency_days if known else None if frequency else 0)
-    age_days = days("age_weeks", before.age_days + today - _day(known) if known else None)
+    age_days = days("age_weeks", before.age_days + today - day_of(known) if known else None)
     mean = minor("monetary_value", known.get("monetary_minor") if known else None if frequency else 0)
     unchanged = bool(known) and frequency == before.frequency and not request.HasField("monetary_value")
     repeat = before.repeat_revenue if unchanged else mean * frequency
@@ -130,8 +131,8 @@ def _features(request: Request, known: Mapping[str, Any], scorer: Row, today: in
     return features
 
 
-def _before(known: Mapping[str, Any]) -> Features:
-    """What stored scores were made of."""
+def before_of(known: Mapping[str, Any]) -> Features:
+    """What stored scores were made of: days are whole, so that the weeks they are told in lose nothing."""
     if not known:
         return Features(0, 0, 0, 0, 0)
     repeat = known.get("repeat_revenue_minor", known["monetary_minor"] * known["frequency"])
@@ -139,7 +140,7 @@ def _before(known: Mapping[str, Any]) -> Features:
     return Features(known["frequency"], recency, age, repeat, known["revenue_minor"])
 
 
-def _day(known: Mapping[str, Any]) -> int:
+def day_of(known: Mapping[str, Any]) -> int:
     """The day stored scores look from."""
     return milliseconds(known["as_of"]) // DAY_MS
 

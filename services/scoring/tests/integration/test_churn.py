@@ -20,7 +20,7 @@ from chassis.errors import Internal
 from docstore import batches, blobs, explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
-from scoring import parquet
+from scoring import parquet, score_reproduction
 from scoring.jobs import churn as program
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
@@ -439,6 +439,12 @@ def test_a_purchase_and_a_refund_of_it_change_a_risk_as_a_job_of_that_instant_wo
         assert (risk.as_of.ToDatetime(UTC), risk.horizon_weeks) == (now, WEEKS)
         assert risk.decision.startswith("decisions/")
         assert name not in before or risk.probability.value < before[name].churn_risk.probability.value
+    with client.context():
+        again = score_reproduction.risk(late, store)
+        assert again is not None
+        assert again.equal, "made online, and again bit for bit"
+        assert again.computed["probability"] == after[late].churn_risk.probability.value
+        assert score_reproduction.risk(objector, store) is None
     # Refunded it is worth less; the other scores come with it once there is something to tell them by.
     left_models.leave_scorer(client)
     refund = purchase(both, 122, 8900, event="Order Refunded", order_id=order.order_id)

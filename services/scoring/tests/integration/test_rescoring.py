@@ -12,10 +12,11 @@ import pytest
 import docstore
 from chassis import clock, ids
 from docstore.aliases import AliasChange
+from scoring import score_reproduction
 from scoring.domain import gates
 from scoring.models import artefact
 from scoring.settings import ScoringSettings
-from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, ScoreKeeper, histories
+from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, ScoreKeeper, Scorer, histories
 from scoring.store.features import manifest_files, subject_of
 from scoring.usecases import erasing, flushing, people, rescoring
 
@@ -110,6 +111,20 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     assert online[emil]["reasons"]
     assert online[emil]["decision"].startswith("decisions/")
     told = len(updated(client))
+    with client.context():
+        again = {name: score_reproduction.value(name, store) for name in (anna, bert, dora, emil)}
+        assert all(each is not None and each.equal for each in again.values()), "made again, bit for bit"
+        assert again[anna].computed["percentiles"] == online[anna]["percentiles"]
+        assert score_reproduction.value(gina, store) is None, "who objects has nothing left to make it from"
+        # What scored is in the result of its job, too, when something else scores meanwhile.
+        Scorer.rows().update_one({"uid": histories.CURRENT}, {"$set": {"job": "another"}})
+        found = score_reproduction.value(anna, store)
+        assert found.equal
+        assert "percentiles" not in found.recorded
+        Scorer.rows().update_one({"uid": histories.CURRENT}, {"$set": {"job": online[anna]["job"]}})
+        Score.rows().update_one({"customer": bert}, {"$inc": {"repeat_revenue_minor": 500}})
+        assert not score_reproduction.value(bert, store).close
+        Score.rows().update_one({"customer": bert}, {"$inc": {"repeat_revenue_minor": -500}})
 
     # Merged, they are scored together when one of them buys; histories of an older form are read anew.
     with client.context():

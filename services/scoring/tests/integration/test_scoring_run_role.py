@@ -279,7 +279,13 @@ def tenants(client, channels) -> list[Client]:
 def test_a_damaged_file_of_one_tenant_keeps_no_other_from_its_scores(tenants, settings, store) -> None:
     damaged, _ = tenants
     name = customer()
-    file = {"name": f"{ids.uuid7()}.parquet", "bucket": bucket_of(name), "rows": 1, "currencies": {}}
+    file = {
+        "name": f"{ids.uuid7()}.parquet",
+        "bucket": bucket_of(name),
+        "rows": 1,
+        "currencies": {},
+        "oldest": clock.now(),
+    }
     with damaged.context():
         store.put(subject_of(file["bucket"]), file["name"], b"no file of purchases")
         FeatureManifest.rows().insert_many([{"uid": PURCHASES, "revision": 0, "files": [file]}])
