@@ -34,7 +34,7 @@ from scoring.jobs import (
 from scoring.jobs.churn_tasks import FIT, SCHEMA, Part
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.memory import BYTES_PER_CHURN_PURCHASE, TooLargeError
+from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.propensity_watch import Current
@@ -44,7 +44,7 @@ from scoring.models import propensity as propensity_models
 from scoring.models.churn import LooksAheadError
 from scoring.models.propensity import Propensity
 
-VERSION = "2"
+VERSION = "1"
 """Part of every fingerprint: raise it when the same files would give other scores."""
 SUCCESS, MODEL = "_SUCCESS", "model.json"
 RISK = churn.RISK
@@ -91,7 +91,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     rows = sum(file.rows for file in files)
     as_of = _microseconds(spec.as_of)
     with _executor(spec, rows) as executor:
-        memory.check(spec, rows, executor.width, BYTES_PER_CHURN_PURCHASE)
+        memory.check(spec, rows, executor.width, memory.CHURN)
         reporter.place = executor.place
         division = buyers.Division(
             output=spec.output,
@@ -136,7 +136,7 @@ def _executor(spec: ChurnJobSpec, rows: int) -> AbstractContextManager[Executor]
         spec.executor,
         rows,
         spec.ray_from_purchases,
-        lambda: memory.widest(spec, rows, most, BYTES_PER_CHURN_PURCHASE),
+        lambda: memory.widest(spec, rows, most, memory.CHURN),
     )
 
 

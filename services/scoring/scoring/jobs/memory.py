@@ -1,5 +1,6 @@
 """Says before it starts when a job would not fit into memory, rather than being killed in the middle."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,18 +20,30 @@ BYTES_PER_LINE = 300
 """Of orders, at the peak of reading, as measured, with ids of 46 characters."""
 BYTES_PER_PRODUCT_PAIR = 24
 """Of every two products that are learned from, at the peak of fitting, as measured."""
-BYTES_PER_ACTIVE_HOUR = 150
-"""Of an event, at the peak of reading when customers are active, as measured, with ids of 46 characters."""
 BYTES_PER_LEAD = 3_000
 """At the peak of training on leads, as measured."""
-BYTES_PER_CHURN_PURCHASE = 250
-"""Of a partition's customers, at the peak of making features and of scoring, as measured."""
 BYTES_PER_CHURN_ROW = 2_000
 """That is trained on, at the peak, as measured."""
 BYTES_PER_CHURN_TRAINING = 300_000_000
 """Of a process that trains on next to nothing."""
 BYTES_PER_TRAINING = 300_000_000
 """Of a process that trains on next to nothing."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the tasks of a job need at their peaks, in bytes, as measured."""
+
+    task: int
+    """Of a process with its libraries that does next to nothing."""
+    purchase: int
+    """Of a partition."""
+
+
+VALUES = Need(BYTES_PER_TASK, BYTES_PER_PURCHASE)
+"""Tasks of lifetime value."""
+CHURN = Need(380_000_000, 200)
+"""Tasks of churn: making features of purchases, and scoring with reasons."""
 _MOST_PARTITIONS = 1024
 _SKEW = 2
 """How much larger than the mean a partition may be."""
@@ -60,25 +73,25 @@ def available(cgroup: Path = CGROUP) -> int:
     return free
 
 
-def widest(spec: DividedSpec, rows: int, most: int, per_purchase: int = BYTES_PER_PURCHASE) -> int:
-    """How many partitions at a time fit, at most `most`; one in any case. per_purchase: bytes at a task's peak."""
+def widest(spec: DividedSpec, rows: int, most: int, need: Need = VALUES) -> int:
+    """How many partitions at a time fit, at most `most`; one in any case."""
     for width in range(most, 1, -1):
         try:
-            check(spec, rows, width, per_purchase)
+            check(spec, rows, width, need)
         except TooLargeError:
             continue
         return width
     return 1
 
 
-def check(spec: DividedSpec, rows: int, width: int, per_purchase: int = BYTES_PER_PURCHASE) -> None:
+def check(spec: DividedSpec, rows: int, width: int, need: Need = VALUES) -> None:
     """Raises TooLargeError when `width` partitions at a time do not fit."""
     free = _free(spec)
-    fixed = width * BYTES_PER_TASK
+    fixed = width * need.task
     room = free - fixed
-    of_part = _SKEW * per_purchase * rows / spec.partitions
+    of_part = _SKEW * need.purchase * rows / spec.partitions
     if width * of_part > room:
-        needed = -(-width * _SKEW * per_purchase * rows // max(room, 1))
+        needed = -(-width * _SKEW * need.purchase * rows // max(room, 1))
         raise TooLargeError(
             f"{rows} purchases in {spec.partitions} partitions, {width} at a time, need about "
             f"{(width * of_part + fixed) / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. "
@@ -112,16 +125,6 @@ def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
         raise TooLargeError(
             f"{lines} lines of orders with {products} products need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB "
             "are free. Give the job more memory."
-        )
-
-
-def check_active_hours(events: int, memory_mb: int | None) -> None:
-    """Raises TooLargeError when what reading so many events needs does not fit."""
-    free = memory_mb * 1_000_000 if memory_mb else available()
-    needed = BYTES_PER_TRAINING + BYTES_PER_ACTIVE_HOUR * events
-    if needed > free:
-        raise TooLargeError(
-            f"{events} events need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
         )
 
 

@@ -17,7 +17,7 @@ from scoring.domain import churn_rules
 from scoring.features.loading import LEFT_OUT
 from scoring.features.rates import DayRates
 from scoring.features.table import DAY_US, Events
-from scoring.jobs import buyers, churn, day_rates, layout, people, progress, propensity, tasks
+from scoring.jobs import buyers, churn, day_rates, layout, memory, people, progress, propensity, tasks
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
@@ -147,12 +147,14 @@ def test_a_refund_finds_the_purchase_of_its_order_in_whatever_file(tmp_path) -> 
     assert customers.table(at, customers.active(at)).values["revenue_90d"].tolist() == [12.0], "900 - 400 + 700"
 
 
-def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path) -> None:
-    url = written(tmp_path / "purchases.parquet", {f"customers/{n}": [(10.0, 1)] * 100 for n in range(1000)})
+def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -> None:
+    url = written(tmp_path / "purchases.parquet", {f"customers/{n}": [(10.0, 1)] * 10 for n in range(1000)})
+    large = memory.Need(task=100_000_000, purchase=5_000)
+    monkeypatch.setattr(memory, "CHURN", large)
     for memory_mb, why in (
-        (180, "100000 purchases in 1 partitions, 1 at a time, need about .* Set partitions to [2-9] or more"),
+        (150, "10000 purchases in 1 partitions, 1 at a time, need about 200 MB; .* Set partitions to 2 or more"),
         (100, "More partitions do not help: give the job more memory"),
-        (290, "Training a model of churn on 0 rows needs about .* 290 MB are free. Give the job more memory"),
+        (250, "Training a model of churn on 0 rows needs about 300 MB; 250 MB are free. Give the job more memory"),
     ):
         with pytest.raises(UnusableError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
             ran(tmp_path, "out", AS_OF, inputs=(url,), partitions=1, memory_mb=memory_mb)
