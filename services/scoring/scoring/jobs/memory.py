@@ -20,6 +20,8 @@ BYTES_PER_LINE = 300
 """Of orders, at the peak of reading, as measured, with ids of 46 characters."""
 BYTES_PER_PRODUCT_PAIR = 24
 """Of every two products that are learned from, at the peak of fitting, as measured."""
+BYTES_PER_ACTIVE_HOUR = 150
+"""Of an event, at the peak of reading when customers are active, as measured, with ids of 46 characters."""
 BYTES_PER_LEAD = 3_000
 """At the peak of training on leads, as measured."""
 BYTES_PER_CHURN_ROW = 2_000
@@ -125,6 +127,16 @@ def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
         raise TooLargeError(
             f"{lines} lines of orders with {products} products need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB "
             "are free. Give the job more memory."
+        )
+
+
+def check_active_hours(events: int, memory_mb: int | None) -> None:
+    """Raises TooLargeError when what reading so many events needs does not fit."""
+    free = memory_mb * 1_000_000 if memory_mb else available()
+    needed = BYTES_PER_TRAINING + BYTES_PER_ACTIVE_HOUR * events
+    if needed > free:
+        raise TooLargeError(
+            f"{events} events need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
         )
 
 
