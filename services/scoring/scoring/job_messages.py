@@ -118,7 +118,9 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
             "annual_discount_basis_points",
-            "A probability has no discount: leave it out." if (leads or churn or anew) and discounted else "",
+            "A probability has no discount: leave it out."
+            if (leads or churn or anew or kind == NEXT_OFFER) and discounted
+            else "",
         ),
         ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),

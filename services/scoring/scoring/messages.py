@@ -215,7 +215,9 @@ def model_drift(drift: Mapping[str, Any]) -> model_pb2.ModelDrift:
 
 
 def _outcome(outcome: Mapping[str, Any], currency: str) -> model_pb2.ModelOutcome:
-    error = outcome["error"]
+    # Of offers hits are told instead.
+    error = outcome["error"] or {}
+    hits = outcome.get("hit_rate")
     revenue = outcome.get("revenue")
     return model_pb2.ModelOutcome(
         scoring_job=f"scoringJobs/{outcome['job']}",
@@ -224,10 +226,11 @@ def _outcome(outcome: Mapping[str, Any], currency: str) -> model_pb2.ModelOutcom
         customer_count=outcome["customers"],
         expected=outcome["expected"],
         actual=outcome["actual"],
-        error=error["value"],
-        error_low=error["low"],
-        error_high=error["high"],
-        promised_error=outcome["promised"] or 0,
+        error=error.get("value"),
+        error_low=error.get("low"),
+        error_high=error.get("high"),
+        promised_error=0 if hits else outcome["promised"] or 0,
+        hit_rate=model_pb2.HitRate(**hits, promised=outcome["promised"]) if hits else None,
         degraded=outcome["degraded"],
         deciles=_deciles(outcome["deciles"]),
         revenue=_revenue_outcome(revenue, currency) if revenue else None,

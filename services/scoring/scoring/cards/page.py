@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scoring.cards import plots, revenue
+from scoring.cards import offers, plots, revenue
 from scoring.cards.plots import Bar, Series
 
 HTML, MARKDOWN = "html", "markdown"
@@ -78,6 +78,9 @@ _PARTS = {
 }
 """Parts of a model's parameters."""
 
+NEXT_OFFER = "NEXT_OFFER"
+_OFFERED = Words("offers", "purchases", "most probable")
+"""Of the tenths of a model of offers: each customer has ten of them."""
 _EXPECTED_AND_REAL = (("expected", "expected", "a"), ("real", "actual", "b"))
 """Series of tenths: name, value and colour."""
 _FIGURES = ("auc", "auc_interval", "brier", "ece", "lift")
@@ -161,6 +164,8 @@ def _shown(card: Card) -> dict[str, Any]:
         "tested_on": _MADE_ANEW[values["kind"]](values)
         if values["kind"] in _MADE_ANEW
         else _tested_on(test, WORDS[values["kind"]]),
+        "hits": offers.tested(values) if values["kind"] == NEXT_OFFER else "",
+        "tenths": _OFFERED if values["kind"] == NEXT_OFFER else WORDS[values["kind"]],
         "gates": values["gates"],
         "parameters": _parameters(values),
         "clusters": values["metrics"].get("clusters", ()),
@@ -172,30 +177,20 @@ def _shown(card: Card) -> dict[str, Any]:
         "rival_state": STATES[card.rival.state] if card.rival else "",
         "beside": _beside(card),
         "outcomes": values["outcomes"],
+        "lived_tenths": _lived_tenths(values),
         "lived_revenue": revenue.lived(values),
         "drifts": values["drifts"],
     }
 
 
 def _tested_on(test: Mapping[str, Any], words: Words) -> str:
+    if "beside" in test:
+        return "What it told of the ten products it ranked first for each customer, and what was then bought."
     if "weeks" in test and "customers" in test:
         return f"{test['customers']} customers in {test['weeks']:.4g} weeks that the model was not fitted to."
     if "customers" in test:
         return f"The newest {test['customers']} {words.rows}, by what was trained on earlier ones."
     return "What it told and what happened, where it was not fitted to that."
-
-
-def _hits(values: Mapping[str, Any]) -> str:
-    """Of a model of offers: who bought one of the ten it ranked first."""
-    if "hit_rate_at_10" not in values["metrics"]:
-        return "Not tested: what is popular needs no proof."
-    metrics, test = values["metrics"], values["test"]
-    value, low, high = (_percent(metrics["hit_rate_at_10"][name]) for name in ("value", "low", "high"))
-    return (
-        f"{value} ({low} to {high}) of {test['customers']} customers bought one of the ten products it ranked first, "
-        f"within {test['days']} days that it was not fitted to; of the ten most popular ones "
-        f"{_percent(metrics['popular_hit_rate_at_10'])}."
-    )
 
 
 def _told_apart(values: Mapping[str, Any]) -> str:
@@ -229,7 +224,7 @@ def _held_together(values: Mapping[str, Any]) -> str:
     )
 
 
-_MADE_ANEW = {"NEXT_OFFER": _hits, "SEND_TIME": _told_apart, "CLUSTERS": _held_together}
+_MADE_ANEW = {"SEND_TIME": _told_apart, "CLUSTERS": _held_together}
 """Models of these kinds tell until the next job only: nothing is measured afterwards. How each was tested, in words."""
 
 
@@ -281,9 +276,17 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
         [("Test", _MADE_ANEW[card.values["kind"]])]
         if card.values["kind"] in _MADE_ANEW
         else [
-            ("Error as promised", _promised),
+            *(
+                [("Test", offers.tested), ("Hit rate as promised", offers.promised)]
+                if card.values["kind"] == NEXT_OFFER
+                else [("Error as promised", _promised)]
+            ),
             (f"Distance of expected and real {words.events} by tenths", _miscalibration),
-            ("Error since release", _lived),
+            (
+                ("Hit rate since release", offers.lived)
+                if card.values["kind"] == NEXT_OFFER
+                else ("Error since release", _lived)
+            ),
             *([("Distance of expected and real revenue by tenths", _away)] if revenue.tested(card.values) else []),
         ]
     )
@@ -323,7 +326,7 @@ def _lived(values: Mapping[str, Any]) -> str:
 def _plots(card: Card) -> dict[str, Markup | None]:
     values = card.values
     test = values["test"] or {}
-    words = WORDS[values["kind"]]
+    words = _OFFERED if values["kind"] == NEXT_OFFER else WORDS[values["kind"]]
     found: dict[str, Markup | None] = dict.fromkeys(_PLOTS)
     if deciles := test.get("deciles"):
         series = [_series(name, deciles, of, css) for name, of, css in _EXPECTED_AND_REAL]
@@ -350,14 +353,18 @@ def _plots(card: Card) -> dict[str, Markup | None]:
         weeks = [point["weeks"] for point in survival]
         alive = Series("still a customer", [point["alive"] for point in survival], "a")
         found["survival"] = plots.curves("Silence", weeks, [alive], "weeks since the last purchase")
-    if values["outcomes"]:
-        tenths = values["outcomes"][0]["deciles"]
+    if tenths := _lived_tenths(values):
         series = [_series("expected", tenths, "expected", "a"), _series("happened", tenths, "actual", "b")]
         found["outcome"] = _tenths("What happened since", series, words)
     if drifts := values["drifts"]:
         bars = [Bar(each["feature"], each["psi"], each["low"], each["high"], each["drifted"]) for each in drifts]
         found["drift"] = plots.intervals("Drift", bars, drifts[0]["bound"], "population stability index")
     return found
+
+
+def _lived_tenths(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of the newest outcome that has any: of offers they come once the model's horizon has passed."""
+    return next((outcome["deciles"] for outcome in values["outcomes"] if outcome["deciles"]), [])
 
 
 def _series(name: str, tenths: Sequence[Mapping[str, Any]], of: str, css: str) -> Series:

@@ -2,7 +2,7 @@
 
 from pydantic import AwareDatetime, Field
 
-from scoring.jobs.spec import ProgramSpec
+from scoring.jobs.spec import KnownModel, ProgramSpec, Task
 
 MOST_LINES = 10_000_000
 """Lines that are learned from at most, the newest."""
@@ -11,6 +11,7 @@ MOST_LINES = 10_000_000
 class OfferJobSpec(ProgramSpec):
     """One making of a tenant's offers."""
 
+    task: Task = "train_and_score"
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Lines up to this instant count; time is measured in UTC days.")
     inputs: tuple[str, ...] = Field(
@@ -21,6 +22,7 @@ class OfferJobSpec(ProgramSpec):
     blocked: str | None = Field(
         default=None, description="Parquet file: key, of products that are offered to nobody: `=id` or `^prefix`."
     )
+    models: tuple[KnownModel, ...] = Field(default=(), description="Models of earlier jobs; all are measured.")
     consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")
     memory_mb: int | None = Field(
         default=None, ge=16, description="Memory the job may use; what is free when it starts if not given."

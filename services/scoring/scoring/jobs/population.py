@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from scoring.domain import gates
 from scoring.jobs.files import Folder
 from scoring.jobs.fit import Fitted
 from scoring.jobs.known_models import Known
@@ -109,14 +108,8 @@ def stored_form(
 def drifts(model: Known, people: Population) -> list[dict[str, Any]]:
     """How far customers, and what the model tells of them, are from when it was made."""
     scores = people.scores(model.choice, model.stored["horizon_weeks"], model.stored["discount"])
-    found = []
-    for kind, columns in (("feature", people.columns()), ("score", scores)):
-        for name, stored in model.stored[f"{kind}_histograms"].items():
-            if name not in columns:
-                continue
-            old = Histogram.load(stored)
-            moved = drift.between(old, old.counted(columns[name], ones(columns[name])))
-            drifted = moved.low >= gates.DRIFT
-            figures = {**asdict(moved), "bound": gates.DRIFT, "drifted": drifted}
-            found.append({"feature": name, "score": kind == "score", **figures})
-    return found
+    columns = people.columns() | scores
+    stored = model.stored["feature_histograms"] | model.stored["score_histograms"]
+    old = {name: Histogram.load(each) for name, each in stored.items() if name in columns}
+    new = {name: each.counted(columns[name], ones(columns[name])) for name, each in old.items()}
+    return drift.told(old, new, _SCORES)

@@ -1,8 +1,9 @@
-"""Makes a past score again: `python -m scoring.jobs.reproduce --result ADDRESS --customer customers/ID`.
+"""Makes past scores or offers again: `python -m scoring.jobs.reproduce --result ADDRESS --customer customers/ID`.
 
 The result of a job keeps, for RAPPORT_RESULTS_KEPT_DAYS, what each customer's score was made of, the score itself, and
 in model.json the models and scales exactly. From the first and the last of these the score is computed anew and held
-against the second: bit for bit on the image and the kind of processor it was made on, else within 1e-9.
+against the second: bit for bit on the image and the kind of processor it was made on, else within 1e-9. Offers are made
+again from what the customer had bought and the model they were made by, which must still be where it was stored.
 Prints one JSON object; exit codes: 0 equal, 1 not equal, 2 no such score.
 """
 
@@ -16,9 +17,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn, cluster_tasks
+from scoring.jobs import churn, cluster_tasks, offer_listing
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
+from scoring.jobs.tasks import UnusableInputError
 from scoring.models import artefact, scorecard
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
@@ -51,6 +53,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
     row = _row(result, customer)
     if model is None or row is None:
         return None
+    if "products" in row:
+        return Reproduced(row, offer_listing.again(result, row, model["scored_with"]))
     judgement = model["judgement"]
     if churn.RISK in row:
         return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
@@ -62,7 +66,7 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
 
 
 def _row(result: Folder, customer: str) -> dict[str, Any] | None:
-    for name in sorted(name for name in result.names() if name.startswith("scores-")):
+    for name in sorted(name for name in result.names() if name.startswith(("scores-", "offers-"))):
         with result.open(name) as file:
             table = pq.read_table(file, use_threads=False, filters=pc.field("customer") == customer)
         if len(table):
@@ -97,7 +101,11 @@ def main() -> int:
     parser.add_argument("--result", required=True, help="folder of the job's result, a path or an fsspec address")
     parser.add_argument("--customer", required=True, help="resource name of the customer")
     given = parser.parse_args()
-    found = reproduce(Folder(given.result), given.customer)
+    try:
+        found = reproduce(Folder(given.result), given.customer)
+    except UnusableInputError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a program's message
+        return _UNKNOWN
     if found is None:
         print("the result has no score of this customer", file=sys.stderr)  # noqa: T201 - a program's message
         return _UNKNOWN

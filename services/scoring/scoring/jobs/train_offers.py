@@ -1,48 +1,66 @@
 """Makes a tenant's offers and rules of what goes with what: `python -m scoring.jobs.train_offers --spec spec.json`.
 
 A model is fitted to what was bought before the last 90 days (a third of all time, where that is less) and tested on
-these, beside what is popular; what customers are offered comes from a model of all purchases, or from what is popular
-when the test was not passed (`domain.offer_gates`). The output folder then holds `model.json`, `offers-0.parquet`,
-`associations.json`, `progress.json` and last `_SUCCESS`; run again with equal lines it ends with equal offers. Exit
-codes: see `jobs.program`.
+these, beside what is popular and the champion (`jobs.offer_trial`, `domain.offer_gates`). What customers are offered
+comes from a model of all purchases when the test was passed, else from the champion, or without one from what is
+popular. Models that were released earlier are held against what happened since (`jobs.offer_watch`).
+
+The output folder then holds `model.json`, models whole, `progress.json` and last `_SUCCESS`, and where offers are made
+these (`jobs.offer_listing`) and `associations.json`; run again with equal lines it ends with equal offers. Exit codes:
+see `jobs.program`.
 """
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from scoring.domain import offer_gates
-from scoring.domain.gates import CHAMPION, Interval, Verdict
-from scoring.domain.offer_gates import Trial
-from scoring.domain.offer_rules import keys_about
-from scoring.jobs import associations, memory, order_lines, program
-from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.domain.gates import CHAMPION, REJECTED, Verdict
+from scoring.domain.offer_gates import FEATURES
+from scoring.jobs import (
+    associations,
+    memory,
+    offer_listing,
+    offer_models,
+    offer_trial,
+    offer_watch,
+    order_lines,
+    program,
+)
+from scoring.jobs.files import Folder, fingerprint, sha256
+from scoring.jobs.offer_listing import Making
 from scoring.jobs.offer_spec import OfferJobSpec
+from scoring.jobs.offer_trial import Tried
+from scoring.jobs.offer_watch import Watched
 from scoring.jobs.order_lines import Lines
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.tasks import UnusableInputError
 from scoring.models import offers
-from scoring.models.baskets.significance import share
-from scoring.models.fitting import Floats
-from scoring.models.offers import Listing, OfferModel, Purchases
-from scoring.models.offers.ranking import Bools
-from scoring.models.offers.training import HORIZON_DAYS, MOST_ITEMS
+from scoring.models.offers import OfferModel, Purchases, artefact
+from scoring.models.offers.artefact import StoredOffers
+from scoring.models.offers.training import MOST_ITEMS
 
-VERSION = "3"
+VERSION = "4"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
-SUCCESS, MODEL, OFFERS, ASSOCIATIONS = "_SUCCESS", "model.json", "offers-0.parquet", "associations.json"
-FEATURES = {"products_bought": 1, "days_since_bought": 1}
-FORMAT = 1
-SOLD_WITHIN_DAYS = 180
-"""What nobody bought for so long is taken for no longer sold."""
+SUCCESS, MODEL, ASSOCIATIONS = "_SUCCESS", "model.json", "associations.json"
+OFFERS = offer_listing.OFFERS
+_WHOLE, _STAND_IN = "offer_model.npz", "stand_in.npz"
+_STEPS = (("inspect", 5.0), ("watch", 10.0), ("fit", 60.0), ("score", 25.0))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model, how it was judged, and what became of those before it. state: of the candidate."""
+
+    model: OfferModel
+    tried: Tried
+    verdict: Verdict
+    state: str
 
 
 def main() -> int:
@@ -51,39 +69,85 @@ def main() -> int:
 
 
 def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
-    """The whole job. Raises UnusableError for files that cannot be read."""
+    """The whole job. Raises UnusableError for files that cannot be read, or a stored model that is damaged."""
     try:
         hashes = order_lines.digest(spec)
-        key = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "most_lines"}), hashes)
+        version = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "most_lines"}), hashes)
+        key = fingerprint(version, spec.model_dump(mode="json", include={"task", "models", "consenting"}))
         if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
             reporter.end(State.SUCCEEDED, "was done already")
             return
         output.delete(SUCCESS)
-        reporter.place = "in this process, one thread"
+        reporter.place, reporter.steps = "in this process, one thread", _STEPS
         lines = order_lines.read(spec, output)
         memory.check_offers(len(lines.day), min(len(lines.products), MOST_ITEMS), spec.memory_mb)
+        reporter.done("inspect", 1, 1)
+        described = _made(spec, output, reporter, lines, version)
     except (UnusableInputError, FileNotFoundError) as error:
-        raise program.UnusableError(f"the lines of orders cannot be used: {error}") from error
+        raise program.UnusableError(f"the lines of orders, or a model, cannot be used: {error}") from error
     except memory.TooLargeError as error:
         raise program.UnusableError(str(error)) from error
-    reporter.done("summarise", 1, 1)
-    purchases = lines.purchases()
-    end = _end(spec)
-    trial = tested(purchases, end)
-    verdict = offer_gates.judge(trial, spec.consenting)
-    reporter.done("fit", 1, 2)
-    model = offers.fit(purchases, end)
-    if verdict.state != CHAMPION:
-        model = model.by_popularity()
-    reporter.done("fit", 1, 1)
-    rules = associations.found(lines.baskets(), purchases)
-    output.write(ASSOCIATIONS, lambda file: file.write(json.dumps(rules, allow_nan=False).encode()))
-    blocked = _blocked(spec, model)
-    output.write(OFFERS, lambda file: _write_offers(file, model, purchases, lines, end, blocked, reporter))
-    described = _described(spec, lines, purchases, model, trial, verdict, key, len(rules["rules"]))
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
     reporter.end(State.SUCCEEDED, described["message"])
+
+
+def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, version: str) -> dict[str, Any]:
+    """What the task asks for, written but for `model.json`, which is returned."""
+    purchases, end = lines.purchases(), _end(spec)
+    known = [offer_models.known(each) for each in spec.models]
+    if spec.task == "score":
+        champion = next(each for each in known if each.role == "champion")
+        scored = _offered(spec, output, reporter, lines, purchases, offer_models.load(champion.told).model)
+        return {"message": "", "customers": len(lines.customers), **scored, "scored_with": _scored_with(champion)}
+    watched = offer_watch.watch(purchases, end, known)
+    reporter.done("watch", 1, 1)
+    if spec.task == "evaluate":
+        return {"message": "", "judgement": watched.told()}
+    learned = _learned(spec, reporter, purchases, end, watched)
+    standing = watched.standing
+    described = _described(spec, lines, purchases, learned, watched, version)
+    told, by = described["judgement"], learned.model
+    if learned.state != REJECTED:
+        _keep(output, _WHOLE, by, learned.tried.promised, purchases, end)
+        told["artefact_file"] = _WHOLE
+    if learned.state == CHAMPION:
+        scored_with = _own(spec, output, _WHOLE)
+    elif standing is not None and not standing.fallback:
+        scored_with = _scored_with(standing)
+        by = offer_models.load(standing.told).model
+    else:
+        by = learned.model.by_popularity()
+        _keep(output, _STAND_IN, by, learned.tried.popular_promised, purchases, end)
+        scored_with = _own(spec, output, _STAND_IN)
+        told["stand_in"] = _stand_in(by)
+    if spec.task != "train":
+        scored = _offered(spec, output, reporter, lines, purchases, by)
+        described["metrics"] |= scored
+        described["scored_with"] = scored_with
+    return described
+
+
+def _learned(spec: OfferJobSpec, reporter: Reporter, purchases: Purchases, end: int, watched: Watched) -> Learned:
+    tried = offer_trial.tried(purchases, end, watched.standing)
+    verdict = offer_gates.judge(tried.trial, spec.consenting)
+    reporter.done("fit", 1, 2)
+    model = offers.fit(purchases, end)
+    reporter.done("fit", 2, 2)
+    if not offer_gates.calibrated(tried.trial):
+        model = model.without_probabilities()
+    # What is no more than what is popular takes the place of nobody.
+    return Learned(model, tried, verdict, REJECTED if model.fallback else verdict.state)
+
+
+def _offered(
+    spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, purchases: Purchases, by: OfferModel
+) -> dict[str, Any]:
+    """Writes offers and associations; returns how many of the latter there are."""
+    rules = associations.found(lines.baskets(), purchases)
+    output.write(ASSOCIATIONS, lambda file: file.write(json.dumps(rules, allow_nan=False).encode()))
+    offer_listing.write(Making.of(spec, by, purchases, lines, _end(spec)), output, reporter)
+    return {"rules": len(rules["rules"])}
 
 
 def _end(spec: OfferJobSpec) -> int:
@@ -91,151 +155,55 @@ def _end(spec: OfferJobSpec) -> int:
     return (spec.as_of - _EPOCH) // timedelta(days=1) + 1
 
 
-def tested(purchases: Purchases, end: int) -> Trial:
-    """A model of what came before the last `HORIZON_DAYS`, on what customers then bought that was new to them."""
-    span = end - int(purchases.day.min()) if len(purchases) else 0
-    days = max(min(HORIZON_DAYS, span // 3), 1)
-    before = purchases.between(None, end - days)
-    model = offers.fit(before, end - days)
-    kept = np.searchsorted(purchases.names, model.names)
-    known, later = (some.of_items(kept) for some in (before, purchases.between(end - days, end)))
-    ours, _ = model.evaluate(known, later, end - days)
-    popular, _ = model.by_popularity().evaluate(known, later, end - days)
-    better = ours.beats(popular) if ours.customers else (0.0, 0.0, 0.0)
-    hits = np.array([int(ours.hit.sum())])
-    low, high = share(hits, np.array([ours.customers])) if ours.customers else (np.zeros(1), np.zeros(1))
-    return Trial(
-        learned=int((before.breadth > 1).sum()),
-        tested=ours.customers,
-        days=days,
-        hits=Interval(_round(ours.hit_rate), _round(float(low[0])), _round(float(high[0]))),
-        popular_hits=_round(popular.hit_rate),
-        better=Interval(*map(_round, better)),
-    )
-
-
-def _write_offers(
-    file: BinaryIO,
-    model: OfferModel,
-    purchases: Purchases,
-    lines: Lines,
-    end: int,
-    blocked: Bools | None,
-    reporter: Reporter,
+def _keep(
+    output: Folder, name: str, model: OfferModel, promised: dict[int, float], purchases: Purchases, end: int
 ) -> None:
-    """One row a customer, in order of the names."""
-    known = purchases.of_items(np.searchsorted(purchases.names, model.names))
-    sells = _sold(known, end)
-    number, text = pa.list_(pa.float64()), pa.list_(pa.string())
-    lists = (("products", text), *((name, number) for name in ("score", "probability", "low", "high")))
-    schema = pa.schema([("customer", pa.string()), *lists, ("bought_day", pa.list_(pa.int64())), ("reasons", text)])
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for rows in _rows(offers.listings(model, known, end, sells, blocked), model, lines, end, reporter):
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+    """Writes a model whole."""
+    stored = StoredOffers(model, end, promised, offer_watch.histograms(model, purchases, end))
+    output.write(name, lambda file: artefact.dump(stored, file))
 
 
-def _rows(
-    listings: Iterable[Listing], model: OfferModel, lines: Lines, end: int, reporter: Reporter
-) -> Iterator[list[dict[str, Any]]]:
-    """Some customers at a time: lists of equal length, the best offer first."""
-    for listing in listings:
-        rows: list[dict[str, Any]] = []
-        numbers = [_plain(values) for values in (listing.score, listing.probability, listing.low, listing.high)]
-        for place, codes in enumerate(listing.item):
-            count = int((codes >= 0).sum())
-            if not count:
-                continue
-            score, probability, low, high = (column[place][:count] for column in numbers)
-            ago = listing.days_ago[place][:count].tolist()
-            rows.append(
-                {
-                    "customer": str(lines.customers[listing.first + place]),
-                    "products": model.names[codes[:count]].tolist(),
-                    "score": score,
-                    "probability": probability,
-                    "low": low,
-                    "high": high,
-                    # Since 1970-01-01; -1 for never.
-                    "bought_day": [end - days if days != offers.NEVER else -1 for days in ago],
-                    "reasons": listing.reasons[place],
-                }
-            )
-        yield rows
-        reporter.done("score", listing.first + len(listing.item), len(lines.customers), len(listing.item))
+def _own(spec: OfferJobSpec, output: Folder, name: str) -> dict[str, str]:
+    """A model that this job made, as `jobs.offer_listing.again` is told of it."""
+    with output.open(name) as file:
+        return {"model": "the job's own", "url": f"{spec.output.rstrip('/')}/{name}", "sha256": sha256(file)}
 
 
-def _blocked(spec: OfferJobSpec, model: OfferModel) -> Bools | None:
-    """By code, whether rules of offers block the product for everybody."""
-    if spec.blocked is None:
-        return None
-    with opened(spec.blocked) as file:
-        keys = set(pq.read_table(file, columns=["key"]).column("key").to_pylist())
-    return np.array([not keys.isdisjoint(keys_about([str(name)])) for name in model.names], dtype=np.bool_)
+def _scored_with(champion: offer_models.Known) -> dict[str, str]:
+    return {"model": champion.name, "url": champion.told.url, "sha256": champion.told.sha256}
 
 
-def _sold(purchases: Purchases, end: int) -> Bools:
-    """By code, whether anybody bought the product within SOLD_WITHIN_DAYS."""
-    last = np.full(len(purchases.names), np.iinfo(np.int64).min)
-    np.maximum.at(last, purchases.item, purchases.day)
-    sold: Bools = last >= end - SOLD_WITHIN_DAYS
-    return sold
+def _stand_in(model: OfferModel) -> dict[str, Any]:
+    stands = "; ".join(["what is popular is offered to everybody", *model.messages])
+    parameters = {"model": "popularity", "products": len(model.names), "horizon_days": model.horizon_days}
+    return {"parameters": {"offers": parameters}, "message": stands, "artefact_file": _STAND_IN}
 
 
 def _described(
-    spec: OfferJobSpec,
-    lines: Lines,
-    purchases: Purchases,
-    model: OfferModel,
-    trial: Trial,
-    verdict: Verdict,
-    key: str,
-    rules: int,
+    spec: OfferJobSpec, lines: Lines, purchases: Purchases, learned: Learned, watched: Watched, version: str
 ) -> dict[str, Any]:
     """What the registry keeps (`usecases.models.register`)."""
-    end = _end(spec)
+    model, trial = learned.model, learned.tried.trial
     messages = list(model.messages)
     if lines.older:
         messages.append(f"{lines.older:,} older lines are left out: the newest {spec.most_lines:,} are learned from")
-    if unsold := int((~_sold(purchases, end)).sum()):
-        messages.append(f"{unsold:,} products that nobody bought for {SOLD_WITHIN_DAYS} days are not offered")
+    if unsold := int((~offer_listing.sold(purchases, _end(spec))).sum()):
+        messages.append(
+            f"{unsold:,} products that nobody bought for {offer_listing.SOLD_WITHIN_DAYS} days are not offered"
+        )
     days = [None, None] if not len(lines.day) else [_instant(int(lines.day.min())), _instant(int(lines.day.max()))]
-    passed = verdict.state == CHAMPION and not model.fallback
     settings = {
         "model": "popularity" if model.fallback else "EASE",
         "products": len(model.names),
         "half_life_days": model.half_life_days,
-        "strength": _round(model.strength),
+        "strength": offer_models.rounded(model.strength),
         "prior": model.prior,
         "repeat": model.repeat,
         "horizon_days": model.horizon_days,
     }
-    popular = {"parameters": {"offers": {"model": "popularity", "products": len(model.names)}}}
-    told: dict[str, Any] = {
-        "candidate": {
-            "state": CHAMPION if passed else "REJECTED",
-            "gates": [gate.to_dict() for gate in verdict.gates],
-        },
-        "test": {
-            "days": trial.days,
-            "customers": trial.tested,
-            "hit_rate": trial.hits.value,
-            "popular_hit_rate": trial.popular_hits,
-        },
-        "champion": "",
-        "standing": "",
-        "rollback": {"falls": False, "message": ""},
-        "outcomes": [],
-        "drifts": [],
-        "features": FEATURES,
-        "consenting": spec.consenting,
-        "artefact": {"format": FORMAT, **settings, "calibration": _curves(model)},
-    }
-    if not passed:
-        stands = "; ".join(["what is popular is offered to everybody", *messages])
-        told["stand_in"] = {**popular, "message": stands, "artefact": {"format": FORMAT, **popular["parameters"]}}
     return {
         "tenant": spec.tenant,
-        "version": key,
+        "version": version,
         "as_of": spec.as_of.astimezone(UTC).isoformat(),
         "currency": None,
         "window_start": days[0],
@@ -245,38 +213,24 @@ def _described(
         "parameters": {"offers": settings},
         "metrics": {
             "hit_rate_at_10": vars(trial.hits),
-            "popular_hit_rate_at_10": trial.popular_hits,
+            "popular_hit_rate_at_10": trial.popular.value,
+            "popular_hit_rate_at_10_interval": [trial.popular.low, trial.popular.high],
             "better": vars(trial.better),
-            "rules": rules,
         },
         "fallback": False,
         "message": "; ".join(messages),
-        "judgement": told,
+        "judgement": {
+            "candidate": {"state": learned.state, "gates": [gate.to_dict() for gate in learned.verdict.gates]},
+            "test": learned.tried.kept(),
+            **watched.told(),
+            "features": FEATURES,
+            "consenting": spec.consenting,
+        },
     }
-
-
-def _curves(model: OfferModel) -> dict[str, Any]:
-    """How scores become probabilities."""
-    curves = (("new", model.of_new), ("bought", model.of_owned))
-    return {
-        name: {column: values.tolist() for column, values in vars(curve).items()}
-        for name, curve in curves
-        if curve is not None
-    }
-
-
-def _plain(values: Floats) -> list[list[float | None]]:
-    """As files hold them: the last bits of a matrix product depend on the processor."""
-    rounded: list[list[float]] = np.round(values, _DIGITS).tolist()
-    return [[None if value != value else value for value in row] for row in rounded]
 
 
 def _instant(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 if __name__ == "__main__":

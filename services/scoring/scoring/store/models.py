@@ -12,7 +12,7 @@ from scoring.domain import gates
 LIFETIME_VALUE, CHURN, LEAD_CONVERSION = "LIFETIME_VALUE", "CHURN", "LEAD_CONVERSION"
 NEXT_OFFER, SEND_TIME, CLUSTERS = "NEXT_OFFER", "SEND_TIME", "CLUSTERS"
 KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE", NEXT_OFFER, SEND_TIME, CLUSTERS)
-MADE_ANEW = (NEXT_OFFER, SEND_TIME, CLUSTERS)
+MADE_ANEW = (SEND_TIME, CLUSTERS)
 """Kinds of which each job tells by the model it makes itself; none is promoted or taken back by hand."""
 _CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
 ARTEFACT = "model.json"
@@ -139,3 +139,13 @@ class Model(docstore.Aggregate):
     def subject(self) -> str:
         """Where the blob store keeps it."""
         return str(self.name)
+
+    @property
+    def artefact(self) -> str:
+        """Name of the file there that holds it whole."""
+        return artefact_of(self.kind)
+
+
+def artefact_of(kind: str) -> str:
+    """Name of the file that holds a model of that kind whole: one of offers has a number for every two products."""
+    return "model.npz" if kind == NEXT_OFFER else ARTEFACT

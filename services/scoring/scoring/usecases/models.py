@@ -20,11 +20,12 @@ from docstore.blobs import BlobStore
 from scoring import messages
 from scoring.domain import gates
 from scoring.store import Model, ScoringJob
-from scoring.store.models import ARTEFACT, LIFETIME_VALUE
+from scoring.store.models import ARTEFACT, LIFETIME_VALUE, artefact_of
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 from scoring.usecases.leased_jobs import JobFailed
 
 OUTCOMES_MOST = 12
+_CHUNK = 1 << 20
 EARLIER_MOST = 2
 """Models that are no longer champion and are still held against what happens."""
 Told = Mapping[str, Any]
@@ -65,10 +66,10 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
         scorer: Model = Model.get(job.scorer)
         return scorer
     told = description["judgement"]
-    artefacts = {job.uid: told["artefact"]}
+    whole = {job.uid: told}
     if "stand_in" in told:
-        artefacts[_stand_in_uid(job)] = told["stand_in"]["artefact"]
-    hashes = {uid: _keep(blobs, uid, artefact) for uid, artefact in artefacts.items()}
+        whole[_stand_in_uid(job)] = told["stand_in"]
+    hashes = {uid: _keep(job, blobs, uid, part) for uid, part in whole.items()}
     made = docstore.in_transaction(lambda: _register(job, description, hashes))
     job.scorer = made.uid
     for outcome in (told["candidate"]["state"].lower(), *(["rolled_back"] if told["rollback"]["falls"] else [])):
@@ -184,11 +185,25 @@ def _board(told: Told, kind: str) -> dict[str, Model]:
     return Model.get_many(named) | {model.uid: model for model in standing}
 
 
-def _keep(blobs: BlobStore, uid: str, artefact: Told) -> str:
-    """Stores a model whole; returns the hash of its bytes. Without a document that names it, it is written again."""
-    body = json.dumps(artefact, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-    blobs.put(f"{Model.resource}/{uid}", ARTEFACT, body)
-    return hashlib.sha256(body).hexdigest()
+def _keep(job: ScoringJob, blobs: BlobStore, uid: str, part: Told) -> str:
+    """Stores a model whole; returns the hash of its bytes, none where it is not kept: it may never tell anything.
+
+    Large ones are in a file of the result. Without a document that names it, it is written again.
+    """
+    subject = f"{Model.resource}/{uid}"
+    if "artefact" in part:
+        body = json.dumps(part["artefact"], sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+        blobs.put(subject, ARTEFACT, body)
+        return hashlib.sha256(body).hexdigest()
+    if "artefact_file" not in part:
+        return ""
+    with blobs.open(job.result_subject, part["artefact_file"]) as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+        file.seek(0)
+        blobs.put(subject, artefact_of(job.kind), file)
+    return digest.hexdigest()
 
 
 def _stand_in_uid(job: ScoringJob) -> str:

@@ -15,13 +15,14 @@ from docstore import Row
 from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.decisions import Decision
+from scoring.domain import offer_gates
 from scoring.settings import ScoringSettings
 from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
 from scoring.store.features import ORDER_LINES, manifest_files, subject_of
-from scoring.store.jobs import COMPUTING
+from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, TRAIN
 from scoring.store.offer_rules import blocked_keys
 from scoring.store.scores import tell
-from scoring.usecases import customer_offers, flushing, models, preparing, results
+from scoring.usecases import customer_offers, flushing, models, preparing, propensity_models, released, results
 from scoring.usecases.leased_jobs import JobFailed, note, prove
 from scoring.usecases.results import CHUNK, Result
 
@@ -35,7 +36,8 @@ _COLUMNS = ("score", "probability", "low", "high")
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
     """Makes the job program's instructions and brings the job to its next phase.
 
-    Raises JobFailed without products of orders, Unavailable while files or decisions cannot be had.
+    Raises JobFailed without products of orders, FailedPrecondition without a released model where the task takes one,
+    Unavailable while files or decisions cannot be had.
     """
     note(job, message="Writes the orders into files.", files=True)
     if flushing.flush(settings, blobs) is None:
@@ -48,6 +50,8 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     blobs.put(job.subject, _BLOCKED, parquet.strings({"key": blocked_keys(clock.now())}))
     spec = {
         **{name: given[name] for name in ("tenant", "as_of", "aliases", "exclude", "consenting")},
+        "task": preparing.program_task(job),
+        "models": propensity_models.known(settings, job, _usable),
         "blocked": preparing.url(settings, job.subject, _BLOCKED),
         "inputs": [preparing.url(settings, subject_of(file["bucket"], ORDER_LINES), file["name"]) for file in lines],
     }
@@ -57,18 +61,23 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Makes the tenant's offers and associations those of the job's result; returns what came of it.
 
-    Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
-    JobFailed when somebody changed the champion meanwhile.
+    Of a task that offers nothing it notes what was found. Raises Unavailable when consent does not answer or the
+    process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
     """
     description = json.loads(blobs.get(job.result_subject, "model.json"))
-    models.register(job, description, blobs)
-    made: Model = Model.get(job.uid)
+    if job.task == EVALUATE:
+        models.note_evaluation(job, description["judgement"])
+        return released.came_of_evaluation(job, description["judgement"])
+    if job.task != SCORE:
+        models.register(job, description, blobs)
+    if job.task == TRAIN:
+        return models.came_of_training(job, "offers are made by it from the next job on")
+    by: Model = Model.get(job.scorer)
     result = Result(blobs, job.result_subject, [_OFFERS], {}, description["customers"])
-    fallback = job.scorer != made.uid
-    horizon = description["parameters"]["offers"]["horizon_days"]
+    horizon = by.parameters["offers"]["horizon_days"]
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        _put([_values(job, row, fallback, horizon, decided[row["customer"]]) for row in rows], job)
+        _put([_values(job, row, by.fallback, horizon, decided[row["customer"]]) for row in rows], job)
 
     results.store(job, settings, result, stopping, put)
     while _remove_earlier(job):
@@ -76,11 +85,23 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     rules = json.loads(blobs.get(job.result_subject, _ASSOCIATIONS))
     docstore.in_transaction(lambda: _replace_associations(job, rules))
     what = f"{job.scored} customers have new offers, {len(rules['rules'])} associations of products were found"
-    if not fallback:
-        return f"{what}. Offered by {job.model}."
-    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
-    why = "; ".join([*failed, *([made.message] if made.message else [])])
-    return f"{what}. All are offered what is popular: {why}."
+    return f"{what}. {_came_of(job, by, description)}"
+
+
+def _came_of(job: ScoringJob, by: Model, description: Row) -> str:
+    """In words by what offers were made, and why not by the job's own model."""
+    if by.uid == job.uid or job.task == SCORE:
+        return f"Offered by {by.name}."
+    made: Model = Model.get(job.uid)
+    if by.fallback:
+        failed = [gate["message"] for gate in made.gates if not gate["passed"]]
+        return f"All are offered what is popular: {'; '.join([*failed, *([made.message] if made.message else [])])}."
+    why = propensity_models.why_not_champion(job, made, description, "what is popular is offered")
+    return f"Offered by {by.name}. {why}"
+
+
+def _usable(model: Model) -> bool:
+    return bool(dict(model.features) == offer_gates.FEATURES)
 
 
 def _values(job: ScoringJob, row: Row, fallback: bool, horizon: int, decision: Decision) -> Row:

@@ -17,7 +17,6 @@ from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
 from scoring.store.features import PURCHASES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
-from scoring.store.models import ARTEFACT
 from scoring.usecases import flushing, models, released
 from scoring.usecases.leased_jobs import JobFailed, note
 
@@ -78,7 +77,7 @@ def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> d
 
 def known_model(settings: ScoringSettings, role: str, model: Model) -> dict[str, str]:
     """A model of an earlier job, as a program is told of it (`jobs.spec.KnownModel`)."""
-    address = url(settings, model.subject, ARTEFACT)
+    address = url(settings, model.subject, model.artefact)
     return {"name": model.name, "role": role, "url": address, "sha256": model.artefact_sha256}
 
 

@@ -6,10 +6,10 @@ import docstore
 from chassis import context
 from chassis.errors import FailedPrecondition
 from chassis.inputs import refusal
-from scoring.domain import gates
+from scoring.domain import gates, offer_gates
 from scoring.store import Model, ScoringJob
 from scoring.store.jobs import ACTIVE
-from scoring.store.models import MADE_ANEW
+from scoring.store.models import MADE_ANEW, NEXT_OFFER
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 
 _REASON_MOST = 500
@@ -67,6 +67,8 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
 
 
 def _check_kept(model: Model) -> None:
+    if model.kind == NEXT_OFFER and dict(model.features) != offer_gates.FEATURES:
+        raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
     if model.kind in MADE_ANEW:
         why = f"Each job of KIND_{model.kind} tells by the model it makes itself; start another one."
         raise _refused("MODEL_MADE_ANEW", why, model)

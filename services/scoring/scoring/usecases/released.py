@@ -56,6 +56,8 @@ def came_of_evaluation(job: ScoringJob, found: Mapping[str, Any]) -> str:
     kept = "it breaks its promise" if outcome["degraded"] else "it keeps its promise"
     if outcome["promised"] is None:
         kept = "it promised nothing"
+    if outcome["expected"] is None:
+        return f"{name} expected nothing, {outcome['actual']} came ({outcome['customers']} looked at): {kept}."
     expected, actual = f"{outcome['expected']:.1f}", outcome["actual"]
     looked = f"{outcome['customers']} looked at, {outcome['weeks']:g} weeks"
     return f"{name} expected {expected}, {actual} came ({looked}): {kept}."

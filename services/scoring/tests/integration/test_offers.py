@@ -1,5 +1,6 @@
 """Offers and associations from events to answers: one job of a generated shop, asked for, kept up, taken away."""
 
+import hashlib
 import threading
 import uuid
 from datetime import timedelta
@@ -16,11 +17,11 @@ from docstore import batches
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring.decisions import PURPOSE
-from scoring.jobs import train_offers
+from scoring.jobs import reproduce, train_offers
 from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.progress import Reporter
-from scoring.store import CustomerOffers, ItemAssociation, ScoringJob
+from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
 from scoring.usecases import kept_results, offering, people, preparing, running
 
 from .conftest import NONE, START, Client, claimed, customer, purchase
@@ -143,7 +144,7 @@ def test_a_customer_is_offered_what_goes_with_what_they_have_and_told_why(client
     (model,) = client.ListModels(filter="state = STATE_CHAMPION").models
     assert (found.model, found.scoring_job, found.fallback) == (model.name, model.scoring_job, False)
     assert model.kind == ModelMessage.KIND_NEXT_OFFER
-    assert [gate.name for gate in model.gates] == ["minimum_data", "consenting_share", "baseline"]
+    assert [gate.name for gate in model.gates] == ["minimum_data", "consenting_share", "baseline", "calibration"]
     assert found.decision.startswith("decisions/")
     assert found.as_of.ToDatetime(NOON.tzinfo) == NOON
     told = [event for event in client.told() if event.DESCRIPTOR.name == "OffersUpdated"]
@@ -153,7 +154,9 @@ def test_a_customer_is_offered_what_goes_with_what_they_have_and_told_why(client
         card = client.GetModelCard(name=model.name, format=format).data.decode()
         assert "customers bought one of the ten products it ranked first, within " in card
         assert "half_life_days" in card.replace("\\", "")
-        assert not any(title in card for title in ("Calibration", "Drift", "happened since", "too few"))
+        assert ("Calibration by tenths of the offers" in card) == (format == "html")
+        assert "so it tells no probabilities" in card, "the shop is bought from less and less"
+        assert card.count("Later jobs measure it") == 2, "what happened since, and drift"
 
 
 def test_who_refuses_profiling_is_offered_nothing(store_of) -> None:
@@ -286,8 +289,49 @@ def test_the_next_job_takes_away_who_is_no_longer_in_it_and_changes_little_else(
     champions = client.ListModels(filter="state = STATE_CHAMPION").models
     assert [model.uid for model in champions] == [job.uid]
     (old,) = client.ListModels(filter="state = STATE_RETIRED").models
-    assert client.refused("PromoteModel", name=old.name)[0] == "MODEL_MADE_ANEW"
-    assert client.refused("RollBackModel", name=job.model)[0] == "MODEL_MADE_ANEW"
+    champion = client.GetModel(name=job.model)
+    assert "nothing new was bought since the champion" in champion.gates[-1].message
+    assert (champion.previous_model, champion.gates[-1].name) == (old.name, "champion")
+
+
+def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released_one(
+    client, store_of, make, settings, store
+) -> None:
+    (newer,) = client.ListModels(filter="state = STATE_CHAMPION").models
+    (older,) = client.ListModels(filter="state = STATE_RETIRED").models
+    assert client.PromoteModel(name=older.name).state == ModelMessage.STATE_CHAMPION
+    job = make(client, task="TASK_SCORE", as_of=NOON)
+    assert job.message.endswith(f"Offered by {older.name}."), job.message
+    with client.context():
+        assert {row["model"] for row in CustomerOffers.rows().find({})} == {older.uid}
+        address = preparing.url(settings, ScoringJob.get(job.uid).result_subject)
+    name = store_of.names[20]
+    found = reproduce.reproduce(Folder(address), name)
+    assert found.equal
+    assert set(store_of.offers(name)) <= set(found.computed["products"])
+    assert client.RollBackModel(name=older.name).name == newer.name
+    evaluated = make(client, task="TASK_EVALUATE", as_of=NOON)
+    assert evaluated.message == f"Too little has happened since {newer.name} was made to hold it against."
+    trained = make(client, task="TASK_TRAIN", as_of=NOON)
+    assert trained.message.endswith("passed its gates: offers are made by it from the next job on.")
+    with client.context():
+        assert {row["job"] for row in CustomerOffers.rows().find({})} == {job.uid}, "nobody was offered anything new"
+        file = Model.get(trained.model.removeprefix("models/"))
+        body = store.get(file.subject, file.artefact)
+    assert hashlib.sha256(body).hexdigest() == client.GetModel(name=trained.model).artefact_sha256
+    states = {model.name: model.state for model in client.ListModels().models}
+    assert states[older.name] == ModelMessage.STATE_ROLLED_BACK
+    assert states[newer.name] == ModelMessage.STATE_RETIRED
+    assert states[trained.model] == ModelMessage.STATE_CHAMPION
+    told = [event.DESCRIPTOR.name for event in client.told()]
+    assert (told.count("ModelRolledBack"), told.count("ModelPromoted")) == (1, 4)
+
+
+def test_without_a_released_model_tasks_that_go_by_one_are_refused(fresh) -> None:
+    for task in ("TASK_SCORE", "TASK_EVALUATE"):
+        wanted = {"kind": "KIND_NEXT_OFFER", "task": task}
+        reason, message, _ = fresh.refused("CreateScoringJob", scoring_job=wanted)
+        assert (reason, "KIND_NEXT_OFFER" in message) == ("NO_RELEASED_MODEL", True)
 
 
 def test_nothing_of_an_erased_person_is_left(store_of, holding, erased) -> None:  # noqa: F811

@@ -1,6 +1,7 @@
 """Why items are offered: what each score is made of, for many customers at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
 _BLOCK = 512
 
 Counts = NDArray[np.int32]
+Also = Callable[[int, int], tuple[int, int]]
+"""From the codes of an item that is offered and of one that was bought to how many customers have both, and how many
+the one that was bought.
+"""
+
+
+@dataclass(frozen=True)
+class Together:
+    """How many customers bought both of two items, of the counts `together` made; remembers what it was asked."""
+
+    pairs: Counts
+    asked: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+
+    def __call__(self, offered: int, bought: int) -> tuple[int, int]:
+        """See `Also`."""
+        key = (offered, bought)
+        if key not in self.asked:
+            self.asked[key] = int(self.pairs[bought, offered]), int(self.pairs[bought, bought])
+        return self.asked[key]
 
 
 def together(purchases: Purchases) -> Counts:
@@ -36,25 +56,20 @@ def reasons(
     item: Ints,
     as_of: int,
     titles: NDArray[np.str_],
-    pairs: Counts | None = None,
+    also: Also | None = None,
 ) -> list[list[str]]:
     """Why each customer is offered each item, in words.
 
-    item: codes, the rest of a row -1, shape (customers, items). pairs: from `together`; without it no share of others'
-    buyers is told.
+    item: codes, the rest of a row -1, shape (customers, items). also: without it no share of others' buyers is told.
     """
     found = []
     for codes, parts in zip(item, _parts(model, purchases, item, as_of), strict=True):
         whys = []
         for code, made_of in zip(codes.tolist(), parts, strict=False):
-            also = partial(_also, pairs, code) if pairs is not None else None
-            whys.append(reason(made_of, titles, float(model.buyers[code]), also))
+            told = partial(also, code) if also is not None else None
+            whys.append(reason(made_of, titles, float(model.buyers[code]), told))
         found.append(whys)
     return found
-
-
-def _also(pairs: Counts, offered: int, bought: int) -> tuple[int, int]:
-    return int(pairs[bought, offered]), int(pairs[bought, bought])
 
 
 def _parts(model: "OfferModel", purchases: Purchases, item: Ints, as_of: int) -> Iterator[list[Parts]]:

@@ -75,6 +75,12 @@ class Purchases:
         chosen = self.where(code[self.item] >= 0)
         return replace(chosen, names=self.names[kept], item=code[chosen.item])
 
+    def named(self, names: NDArray[np.str_]) -> "Purchases":
+        """Purchases of items with these names (ascending) alone, numbered by them."""
+        code = codes_of(names, self.names)
+        chosen = self.where(code[self.item] >= 0) if len(self) else self
+        return replace(chosen, names=names, item=code[chosen.item] if len(chosen) else chosen.item)
+
     def of_customers(self, kept: Ints) -> "Purchases":
         """Purchases of these customers alone (codes, ascending), numbered anew."""
         code = np.full(self.customers, -1, dtype=np.int64)
@@ -160,3 +166,11 @@ class Purchases:
         starts = np.concatenate([[0], np.cumsum(self.breadth)])
         shape = (self.customers, len(self.names))
         return sparse.csr_array((values, self.item[self._last].astype(np.int32), starts), shape=shape)
+
+
+def codes_of(names: NDArray[np.str_], wanted: NDArray[np.str_]) -> Ints:
+    """Place of each of the wanted among the names, which ascend; -1 where it is not there."""
+    code = np.searchsorted(names, wanted).astype(np.int64)
+    there = code < len(names)
+    there[there] = names[code[there]] == wanted[there]
+    return np.where(there, code, -1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from scoring.models.fitting import Floats
 from scoring.models.offers.eligibility import NEVER
-from scoring.models.offers.explaining import reasons, together
+from scoring.models.offers.explaining import Also, Together, reasons, together
 from scoring.models.offers.history import Purchases
 from scoring.models.offers.model import OfferModel, days_ago
 from scoring.models.offers.ranking import Bools, top
@@ -37,18 +37,25 @@ class Listing:
 
 
 def listings(
-    model: OfferModel, purchases: Purchases, as_of: int, sells: Bools, blocked: Bools | None = None
+    model: OfferModel,
+    purchases: Purchases,
+    as_of: int,
+    sells: Bools,
+    blocked: Bools | None = None,
+    also: Also | None = None,
 ) -> Iterator[Listing]:
     """All customers with purchases in the model's codes, 500 at a time.
 
     sells: by code, whether the item may be listed. blocked: what is offered to nobody for now; it is listed where it
-    would be if it were not blocked, and takes no place from others. Listings have twice the width then.
+    would be if it were not blocked, and takes no place from others. Listings have twice the width then. also: what
+    reasons tell of others; from these purchases unless given.
     """
     if not len(model.names):
         return
     rounds = [~sells] if blocked is None or not blocked.any() else [~sells, ~sells | blocked]
     width = len(rounds) * (NEW + BOUGHT)
-    pairs = None if model.fallback else together(purchases)
+    if also is None and not model.fallback:
+        also = Together(together(purchases))
     first = 0
     for group in purchases.groups(_CUSTOMERS):
         scores, ago = model.scores(group, as_of), days_ago(group, as_of)
@@ -65,6 +72,6 @@ def listings(
             for values in (scores, *model.probabilities(scores, owned))
         )
         days = np.take_along_axis(ago, there, axis=1)
-        whys = reasons(model, group, item, as_of, model.names, pairs)
+        whys = reasons(model, group, item, as_of, model.names, also)
         yield Listing(first, item, score, probability, low, high, days, whys)
         first += group.customers

@@ -20,7 +20,7 @@ from scoring.models.offers.calibration import Calibration
 from scoring.models.offers.ease import Weights
 from scoring.models.offers.eligibility import NEVER, Terms, eligible, expected_margin
 from scoring.models.offers.explaining import reasons
-from scoring.models.offers.history import Purchases
+from scoring.models.offers.history import Purchases, codes_of
 from scoring.models.offers.ranking import Bools, Ranking, joined, rank, top
 from scoring.models.summary import Ints
 
@@ -95,9 +95,8 @@ class OfferModel:
     def history(self, items: Sequence[str] | NDArray[np.str_], days: Sequence[int] | Ints) -> Purchases:
         """The purchases of one customer by item ids and days since 1970-01-01; items not in the model are left out."""
         wanted = np.asarray(items, dtype=np.str_)
-        code = np.searchsorted(self.names, wanted)
-        known = code < len(self.names)
-        known[known] = self.names[code[known]] == wanted[known]
+        code = codes_of(self.names, wanted)
+        known = code >= 0
         day = np.asarray(days, dtype=np.int64)[known]
         return Purchases.sorted(np.zeros(len(day), dtype=np.int64), code[known], day, self.names, 1)
 
@@ -200,6 +199,10 @@ class OfferModel:
     def by_popularity(self) -> "OfferModel":
         """The model that ranks by popularity alone."""
         return replace(self, weights=None, repeat=0.0, of_new=None, of_owned=None)
+
+    def without_probabilities(self) -> "OfferModel":
+        """The model that tells scores alone."""
+        return replace(self, of_new=None, of_owned=None)
 
     @cached_property
     def _usual(self) -> NDArray[np.float32]:

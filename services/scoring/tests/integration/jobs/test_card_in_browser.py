@@ -18,7 +18,7 @@ from scoring.cards.page import Card, Rival
 from scoring.domain.journey_outcomes import DAY_MS, WINDOWS, Purchase, Tally
 from scoring.usecases import journey_reports
 
-from . import test_train_offers
+from . import test_offer_models, test_train_offers
 from .conftest import AS_OF, Shop, model_of
 from .test_judge import WEEKS_AGO, judgement, known
 
@@ -82,7 +82,10 @@ def card(tmp_path_factory: pytest.TempPathFactory, all_purchases: pa.Table) -> C
 def cards(fallen_leads, churn_models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Card]:
     """By kind, each of what a job of it made."""
     leads, (before, churn) = fallen_leads[1], churn_models[1]
-    offers = test_train_offers.made(tmp_path_factory.mktemp("offers"), test_train_offers.shop(200, 20))
+    folder, rows = tmp_path_factory.mktemp("offers"), test_train_offers.shop(200, 12)
+    before_offers = test_train_offers.made(folder / "before", rows, as_of=test_offer_models.BEFORE)
+    released = (test_offer_models.known(folder / "before", "champion"),)
+    offers = test_train_offers.made(folder / "now", rows, models=released)
     return {
         kind: Card(
             "models/2",
@@ -92,7 +95,7 @@ def cards(fallen_leads, churn_models, tmp_path_factory: pytest.TempPathFactory) 
         for kind, model, rival in (
             ("LEAD_CONVERSION", leads, leads),
             ("CHURN", churn, before),
-            ("NEXT_OFFER", offers, offers),
+            ("NEXT_OFFER", offers, before_offers),
         )
     }
 
@@ -196,8 +199,21 @@ def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
     seen = {name: (int(width), int(marks)) for name, width, marks in (plot.split(": ") for plot in plots)}
     text = page.markdown(card)
     if kind == "NEXT_OFFER":
-        assert seen == {}, "offers are made anew each time: nothing is measured afterwards"
-        assert "bought one of the ten products it ranked first" in text
+        tenths = ("Calibration by tenths of the offers", "What happened since")
+        assert seen.keys() == {*tenths, "Cumulative gain", "Drift"}
+        assert all(450 < width <= 500 and marks > 2 for width, marks in seen.values())
+        assert seen["Drift"][1] == len(card.values["drifts"]) == 4
+        metrics, (outcome,) = card.values["metrics"], card.values["outcomes"]
+        for name in ("hit_rate_at_10", "popular_hit_rate_at_10_interval"):
+            figures = metrics[name] if isinstance(metrics[name], list) else list(metrics[name].values())
+            assert all(f"{figure:.1%}" in shown and f"{figure:.1%}" in text for figure in figures)
+        row = next(line for line in text.splitlines() if line.startswith("| As of | Weeks | Customers |"))
+        told = text[text.index(row) :].splitlines()[2]
+        rate = outcome["hit_rate"]
+        assert f"| {outcome['actual']} | {rate['value']:.1%} | {rate['low']:.1%} to {rate['high']:.1%} |" in told
+        assert told.endswith(f" | {outcome['promised']:.1%} |")
+        assert "neither it nor the champion of then, models/before, had learned from" in text
+        assert "Hit rate as promised" in text
         return
     tenths = f"of the {words.rows}"
     assert seen.keys() == {

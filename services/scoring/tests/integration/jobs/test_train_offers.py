@@ -72,7 +72,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_planted_pairs_are_offered_and_beat_what_is_popular(found) -> None:
     candidate = found["judgement"]["candidate"]
     assert candidate["state"] == "CHAMPION", candidate["gates"]
-    assert [gate["name"] for gate in candidate["gates"]] == ["minimum_data", "consenting_share", "baseline"]
+    names = [gate["name"] for gate in candidate["gates"]]
+    assert names == ["minimum_data", "consenting_share", "baseline", "calibration"]
     assert found["metrics"]["better"]["low"] > 0
     assert found["metrics"]["hit_rate_at_10"]["value"] > found["metrics"]["popular_hit_rate_at_10"] + 0.1
     assert "stand_in" not in found["judgement"]
