@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -158,7 +159,7 @@ def on_ray() -> Iterator[OnRay]:
         return
     # A token of its own: Ray would take any that lies in the home folder, and refuse everybody without one.
     os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_AUTH_TOKEN"] = _token()
     _remove_left_behind()
     prefix = f"{_SCRATCH}{os.getpid()}-"
     with tempfile.TemporaryDirectory(prefix=prefix, dir=_scratch_root(), ignore_cleanup_errors=True) as scratch:
@@ -171,6 +172,12 @@ def on_ray() -> Iterator[OnRay]:
         }
         with _connected(options) as executor:
             yield executor
+
+
+@cache
+def _token() -> str:
+    """The same for all that this process starts, one after the other: Ray keeps the first it reads."""
+    return secrets.token_hex(32)
 
 
 def _scratch_root() -> Path:
