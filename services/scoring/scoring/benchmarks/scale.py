@@ -2,8 +2,8 @@
 
 Each stage runs in a process of its own at a tenth of the size and at the full one, beside the best single-process peer;
 one JSON object a line, progress on standard error. A stage may take twelve times as long for ten times as much.
-`--check` ends with a table of the marks on standard error, and with 1 if one is missed; those beside peers are of the full
-size, and hold from 100,000 customers on: with fewer, starting a job is most of what it takes.
+`--check` ends with a table of the marks on standard error, and with 1 if one is missed. Those beside peers are of the
+full size, and hold from 100,000 customers on: with fewer, starting a job is most of what it takes.
 """
 
 import argparse
