@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn, cluster_tasks, offer_listing
+from scoring.jobs import churn, cluster_tasks, offer_listing, send_times
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
 from scoring.jobs.tasks import UnusableInputError
@@ -55,6 +55,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
         return None
     if "products" in row:
         return Reproduced(row, offer_listing.again(result, row, model["scored_with"]))
+    if "ranking" in row:
+        return Reproduced({name: row[name] for name in send_times.TOLD}, send_times.again(row, model))
     judgement = model["judgement"]
     if churn.RISK in row:
         return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
@@ -66,7 +68,7 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
 
 
 def _row(result: Folder, customer: str) -> dict[str, Any] | None:
-    for name in sorted(name for name in result.names() if name.startswith(("scores-", "offers-"))):
+    for name in sorted(name for name in result.names() if name.startswith(("scores-", "offers-", "send-times-"))):
         with result.open(name) as file:
             table = pq.read_table(file, use_threads=False, filters=pc.field("customer") == customer)
         if len(table):

@@ -9,7 +9,7 @@ again with equal events it ends with equal hours. Exit codes: see `jobs.program`
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.send_time_gates import TESTED_DAYS, Trial
 from scoring.jobs import active_hours, memory, program
 from scoring.jobs.active_hours import ActiveHours
+from scoring.jobs.columns import column
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.send_time_spec import SendTimeJobSpec
@@ -29,10 +30,10 @@ from scoring.jobs.tasks import UnusableInputError
 from scoring.models import send_time
 from scoring.models.churn import hashed
 from scoring.models.fitting import Floats
-from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime
+from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same events would give other hours."""
 SUCCESS, MODEL, SEND_TIMES = "_SUCCESS", "model.json", "send-times-0.parquet"
 FEATURES = {"active_hours": 1, "time_zone": 1}
@@ -48,13 +49,18 @@ _SURE = 1.96
 _SCHEMA = pa.schema(
     [
         ("customer", pa.string()),
-        ("ranking", pa.binary()),
+        ("ranking", pa.list_(pa.uint8())),
         ("probabilities", pa.list_(pa.float64())),
         ("time_zone", pa.string()),
         ("active_hours", pa.int64()),
         ("reasons", pa.list_(pa.string())),
+        ("segment", pa.int64()),
+        ("hours", pa.list_(pa.uint8())),
+        ("days", pa.list_(pa.int64())),
     ]
 )
+"""The last three are what the others were made of: `ActiveHours`."""
+TOLD = ("ranking", "probabilities", "active_hours", "reasons")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -91,8 +97,8 @@ def run(spec: SendTimeJobSpec, output: Folder, reporter: Reporter) -> None:
     reporter.done("fit", 1, 1)
     passed = verdict.state == CHAMPION
     if trial.enough:
-        told = _of_each(model, found, spec.as_of) if passed else _of_all(usual, found)
-        output.write(SEND_TIMES, lambda file: _write(file, told, found, reporter))
+        today = (spec.as_of - _EPOCH) // timedelta(days=1)
+        output.write(SEND_TIMES, lambda file: _write(file, model if passed else usual, found, today, reporter))
     described = _described(spec, found, len(chosen), model, usual, trial, verdict, key)
     output.write_json(MODEL, described)
     output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
@@ -145,48 +151,58 @@ def _when(activity: Activity, kept: Any) -> Activity:
     return Activity(activity.customer[kept], activity.hour[kept], activity.day[kept])
 
 
-_Told = Iterator[tuple[int, Floats, list[list[str]]]]
-"""Of some customers each, by place: where they begin, their probabilities (customers, 168), and why."""
-
-
-def _of_each(model: SendTime, found: ActiveHours, as_of: datetime) -> _Told:
-    today, activity = (as_of - _EPOCH) // timedelta(days=1), found.activity
-    for begin in range(0, len(found.names), _ROWS):
-        end = min(begin + _ROWS, len(found.names))
-        low, high = np.searchsorted(activity.customer, (begin, end))
-        own = Activity(activity.customer[low:high] - begin, activity.hour[low:high], activity.day[low:high])
-        segment = found.segment[begin:end]
-        probabilities = send_time.predict(model, own, segment, today)
-        reasons = [list(choice.reasons) for choice in send_time.best(model, own, segment, today, _ALWAYS)]
-        yield begin, probabilities, reasons
-
-
-def _of_all(usual: Floats, found: ActiveHours) -> _Told:
-    for begin in range(0, len(found.names), _ROWS):
-        count = min(_ROWS, len(found.names) - begin)
-        yield begin, np.tile(usual, (count, 1)), [["when customers are most active"]] * count
-
-
-def _write(file: BinaryIO, told: _Told, found: ActiveHours, reporter: Reporter) -> None:
+def _write(file: BinaryIO, model: SendTime | Floats, found: ActiveHours, today: int, reporter: Reporter) -> None:
     """One row a customer, in order of the names."""
-    counts = np.bincount(found.activity.customer, minlength=len(found.names)).tolist()
+    activity, segments = found.activity, found.segment
     with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:
-        for begin, probabilities, reasons in told:
-            # As files hold them: the last bits of a matrix product depend on the processor.
-            rounded = np.round(probabilities, 9)
-            ranked = np.argsort(-rounded, axis=1, kind="stable")
-            best = np.take_along_axis(rounded, ranked[:, :BEST], axis=1).tolist()
-            end = begin + len(ranked)
+        for begin in range(0, len(found.names), _ROWS):
+            end = min(begin + _ROWS, len(found.names))
+            edges = np.searchsorted(activity.customer, np.arange(begin, end + 1))
+            mine = slice(edges[0], edges[-1])
+            own = Activity(activity.customer[mine] - begin, activity.hour[mine], activity.day[mine])
+            offsets = (edges - edges[0]).astype(np.int32)
             columns = {
                 "customer": found.names[begin:end],
-                "ranking": [row.tobytes() for row in ranked.astype(np.uint8)],
-                "probabilities": best,
+                **_told(model, own, segments[begin:end], today),
                 "time_zone": [found.zones[code] for code in found.zone[begin:end].tolist()],
-                "active_hours": counts[begin:end],
-                "reasons": reasons,
+                "segment": segments[begin:end],
+                "hours": pa.ListArray.from_arrays(column(offsets), column(own.hour.astype(np.uint8))),
+                "days": pa.ListArray.from_arrays(column(offsets), column(own.day)),
             }
             writer.write_table(pa.table(columns, _SCHEMA))
-            reporter.done("score", end, len(found.names), len(ranked))
+            reporter.done("score", end, len(found.names), end - begin)
+
+
+def again(row: Mapping[str, Any], described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stored row tells, computed anew from what it was made of; described: model.json."""
+    judgement = described["judgement"]
+    made = judgement.get("stand_in", judgement)["artefact"]
+    usual, count = np.array(made["usual"]), len(row["hours"])
+    settings = {name: made.get(name, math.inf) for name in Settings._fields}
+    model = usual if "stand_in" in judgement else SendTime(usual, Settings(**settings), 0, ())
+    own = Activity(np.zeros(count, dtype=np.int64), *(np.array(row[name], np.int64) for name in ("hours", "days")))
+    today = (datetime.fromisoformat(described["as_of"]) - _EPOCH) // timedelta(days=1)
+    told = _told(model, own, np.array([row["segment"]]), today)
+    return {name: values[0] for name, values in told.items()}
+
+
+def _told(model: SendTime | Floats, own: Activity, segment: Ints, today: int) -> dict[str, list[Any]]:
+    """The columns TOLD of customers; by one histogram for all, or each by the model."""
+    count = len(segment)
+    if isinstance(model, SendTime):
+        probabilities = send_time.predict(model, own, segment, today)
+        reasons = [list(choice.reasons) for choice in send_time.best(model, own, segment, today, _ALWAYS)]
+    else:
+        probabilities, reasons = np.tile(model, (count, 1)), [["when customers are most active"]] * count
+    # As files hold them: the last bits of a matrix product depend on the processor.
+    rounded = np.round(probabilities, 9)
+    ranked = np.argsort(-rounded, axis=1, kind="stable")
+    return {
+        "ranking": ranked.tolist(),
+        "probabilities": np.take_along_axis(rounded, ranked[:, :BEST], axis=1).tolist(),
+        "active_hours": np.bincount(own.customer, minlength=count).tolist(),
+        "reasons": reasons,
+    }
 
 
 def _described(

@@ -24,6 +24,7 @@ from scoring.usecases.results import CHUNK, Result
 PROGRAM = "scoring.jobs.send_times"
 _FILE = "send-times-0.parquet"
 _TIME_ZONE = "time_zone"
+_TOLD = ("customer", "probabilities", "time_zone", "active_hours", "reasons")
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -87,7 +88,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
 
 def _values(job: ScoringJob, row: Row, decision: Decision, *, fallback: bool) -> Row:
     return {
-        **row,
+        **{name: row[name] for name in _TOLD},
+        "ranking": bytes(row["ranking"]),
         "fallback": fallback,
         "job": job.uid,
         "model": job.scorer,

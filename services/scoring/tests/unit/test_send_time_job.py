@@ -13,6 +13,7 @@ import pytest
 from scoring.jobs import send_times
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
+from scoring.jobs.reproduce import reproduce
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -90,6 +91,10 @@ def test_everybody_is_told_the_own_hours_by_the_own_clock(tmp_path) -> None:
     right = [row["ranking"][0] % 24 == own_hour(int(name[-2:])) for name, row in told.items() if name != "customers/03"]
     assert sum(right) > 0.9 * len(right)
     assert told["customers/03"]["ranking"][0] % 24 == MORNING - 6
+    for name in ("customers/03", "customers/11", "customers/22"):
+        again = reproduce(Folder(str(tmp_path / "out")), name)
+        assert again.equal, "what was told is made again from what lies beside it"
+        assert again.recorded["ranking"] == told[name]["ranking"]
     assert "no time zone is known: theirs is taken to be Europe/Berlin" in described["message"]
 
 
@@ -100,7 +105,9 @@ def test_where_customers_do_not_differ_all_are_told_the_hours_of_all(tmp_path) -
     assert baseline["name"] == "baseline"
     assert "better beyond chance" in baseline["message"]
     assert described["judgement"]["stand_in"]["parameters"]["send_time"]["model"] == "one histogram for all"
-    assert len({row["ranking"] for row in told.values()}) == 1
+    assert len({tuple(row["ranking"]) for row in told.values()}) == 1
+    again = reproduce(Folder(str(tmp_path / "out")), "customers/03")
+    assert again.equal
     assert told["customers/00"]["reasons"] == ["when customers are most active"]
 
 
