@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import wrapt
 
 from chassis import lifecycle
 from testkit import failpoints
@@ -251,7 +252,8 @@ def _become(program: list[str], log: str, environment: dict[str, str], *, patche
     if starter:
         function, _, address = starter.partition("#")
         module, _, name = function.partition(":")
-        setattr(importlib.import_module(module), name, Starter(address))
+        # As soon as it is there: most roles start nothing.
+        wrapt.register_post_import_hook(lambda there: setattr(there, name, Starter(address)), module)
     gc.enable()
     sys.argv = program
     runpy.run_module(program[0], run_name="__main__", alter_sys=True)
