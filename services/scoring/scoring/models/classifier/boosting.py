@@ -3,6 +3,9 @@
 Contributions are the booster's own TreeSHAP values (Lundberg et al. 2020): with the base they sum to the raw score.
 They do so of symmetric trees only: those that CatBoost 1.2.10 tells of leaf-wise ones (`Lossguide`), which may rank a
 little better, are off by tenths of log odds.
+
+One seed, and trees of depth 5: on the public tables six seeds averaged rank no better (bank marketing: AUC .8000, each
+alone .7994 to .8002; Telco: .8483, .8479 to .8484); depth 6 gains .0007 on the one and loses .001 on the other.
 """
 
 from dataclasses import dataclass

@@ -110,7 +110,8 @@ def _candidates(
         probability[name] = way.probability(raws[name])
         spread = uncertainty.fit(raws[name], labels[rows], way, pairs[name])
         candidates[name] = Candidate(model, settings.get(name), way, spread, float(losses[name].mean()))
-    # From simple to complex: one that is more complex must earn its place.
+    # From simple to complex: one that is more complex must earn its place. All judged blocks of time count alike: the
+    # newest alone, or the newest two, chose no better (bank marketing: AUC within blocks .554 and .566 against .571).
     chosen = list(candidates)[calibration.simplest(np.stack(list(losses.values())))]
     return encoder, candidates, chosen, OutOfFold(rows, labels[rows], probability)
 
