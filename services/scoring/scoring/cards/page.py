@@ -11,14 +11,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scoring.cards import offers, plots, revenue
+from scoring.cards import offers, plots, revenue, waiting
 from scoring.cards.plots import Bar, Series
 
 HTML, MARKDOWN = "html", "markdown"
 FORMATS = (HTML, MARKDOWN)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
 _BAR = 20
-_PLOTS = ("calibration", "revenue", "gain", "beside", "survival", "outcome", "drift")
+_PLOTS = ("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift")
 
 KINDS = {
     "LIFETIME_VALUE": "Lifetime value",
@@ -171,6 +171,8 @@ def _shown(card: Card) -> dict[str, Any]:
         "clusters": values["metrics"].get("clusters", ()),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
         "revenue": revenue.tested(values),
+        "waiting": test.get("waiting", ()),
+        "waiting_rows": waiting.table(test["waiting"]) if test.get("waiting") else [],
         "gains": _gains(test.get("deciles", ())),
         "candidates": _candidates(values["metrics"]),
         "rival": card.rival,
@@ -349,6 +351,8 @@ def _plots(card: Card) -> dict[str, Markup | None]:
     if money := revenue.tested(values):
         of_money = [_series(name, money["deciles"], of, css) for name, of, css in _EXPECTED_AND_REAL]
         found["revenue"] = _tenths(f"Revenue of a customer in {values['currency']}", of_money, words)
+    if thirds := test.get("waiting"):
+        found["waiting"] = waiting.plot(thirds)
     if survival := test.get("survival"):
         weeks = [point["weeks"] for point in survival]
         alive = Series("still a customer", [point["alive"] for point in survival], "a")

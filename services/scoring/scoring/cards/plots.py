@@ -23,6 +23,17 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A share that only falls, with its interval at each place; `css` as of a Series."""
+
+    name: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    css: str
+
+
+@dataclass(frozen=True)
 class Bar:
     """A value with its interval."""
 
@@ -71,6 +82,31 @@ def curves(
         parts.append(_text(place, _HEIGHT - _BOTTOM + 16, _number(x), "middle"))
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, axis, "middle"))
     return _svg(title, [*parts, _legend(series)])
+
+
+def steps(title: str, xs: Sequence[float], bands: Sequence[Band], axis: str) -> Markup:
+    """Shares that hold until the next place of a shared horizontal axis, each over the band of its intervals."""
+    span = (xs[-1] - xs[0]) or 1.0
+    at = [_LEFT + (x - xs[0]) / span * (_WIDTH - _LEFT - _RIGHT) for x in xs]
+    parts = [_frame(1.0)]
+    for each in bands:
+        ends = [*_stairs(at, each.high), *reversed(_stairs(at, each.low))]
+        parts.append(Markup('<polygon class="band {}" points="{}"/>').format(each.css, " ".join(ends)))
+    for each in bands:
+        points = " ".join(_stairs(at, each.values))
+        parts.append(Markup('<polyline class="line {}" points="{}"/>').format(each.css, points))
+    for x, place in list(zip(xs, at, strict=True))[:: max(1, len(xs) // 5)]:
+        parts.append(_text(place, _HEIGHT - _BOTTOM + 16, _number(x), "middle"))
+    parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 6, axis, "middle"))
+    return _svg(title, [*parts, _legend([Series(each.name, each.values, each.css) for each in bands])])
+
+
+def _stairs(at: Sequence[float], values: Sequence[float]) -> list[str]:
+    """Corners of a line that keeps a value until the next one."""
+    corners = [f"{at[0]:.1f},{_y(values[0], 1.0):.1f}"]
+    for x, before, value in zip(at[1:], values, values[1:], strict=False):
+        corners += [f"{x:.1f},{_y(before, 1.0):.1f}", f"{x:.1f},{_y(value, 1.0):.1f}"]
+    return corners
 
 
 def intervals(title: str, bars: Sequence[Bar], bound: float, axis: str) -> Markup:

@@ -44,7 +44,7 @@ from scoring.models import propensity as propensity_models
 from scoring.models.churn import LooksAheadError
 from scoring.models.propensity import Propensity
 
-VERSION = "1"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same files would give other scores."""
 SUCCESS, MODEL = "_SUCCESS", "model.json"
 RISK = churn.RISK

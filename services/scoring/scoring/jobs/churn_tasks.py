@@ -47,6 +47,7 @@ _LEARNED = pa.schema(
         ("name", pa.uint64()),
         ("label", pa.float64()),
         ("rival", pa.float64()),
+        ("waited", pa.float64()),
         *((each.name, pa.float64()) for each in churn.COLUMNS),
     ]
 )
@@ -145,6 +146,7 @@ def learn(piece: LearnPart) -> int:
             _unsigned(np.append(data.table.ids, now.ids)),
             column(np.append(data.labels, none)),
             column(np.append(data.rival, none)),
+            column(np.append(np.asarray(data.waited), none)),
             *(column(np.append(*(_values(rows, each.name) for rows in (data.table, now)))) for each in churn.COLUMNS),
         ]
         told = {"customers": len(learned_from)}
@@ -164,6 +166,7 @@ def learned(parts: Sequence[Part]) -> tuple[Labelled, Table]:
         at[rows].astype("datetime64[us]"),
         _floats(found, "label")[rows],
         _floats(found, "rival")[rows],
+        _floats(found, "waited")[rows],
     )
     return data, table.take(np.flatnonzero(at == parts[0].as_of))
 

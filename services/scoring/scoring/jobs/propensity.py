@@ -20,7 +20,7 @@ from scoring.jobs.files import fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity_watch import Current, Known, Watched
 from scoring.jobs.spec import KnownModel, PropensitySpec
-from scoring.models import classifier, propensity
+from scoring.models import classifier, propensity, survival
 from scoring.models.classifier import FindingKind, Table, TableError, Training
 from scoring.models.classifier.classifier import BASE_RATE
 from scoring.models.classifier.comparison import Difference
@@ -260,6 +260,8 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
         kept["deciles_beside"] = _deciles(test.labels[new], mine[new])
         kept["champion_deciles"] = _deciles(test.labels[new], theirs)
     promised = propensity_watch.error_share(test, mine, purpose.horizon_days).value
+    if test.waited is not None:
+        kept["waiting"] = survival.by_third(mine, test.waited, purpose.horizon_days)
     kept["promised"] = {str(purpose.horizon_days): promised}
     return Test(figures, metrics, kept, promised)
 

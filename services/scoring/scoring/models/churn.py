@@ -191,10 +191,12 @@ def instants_between(oldest: int, newest: int, end: int, horizon: timedelta) -> 
 
 def labelled(customers: Customers, moments: Sequence[int], horizon: timedelta) -> Labelled:
     """Customers as of each instant, and whether they left. Ordered by instant as given, then by code."""
-    tables, dates, labels = [], [], []
+    tables, dates, labels, waited = [], [], [], []
     for at in moments:
         codes = customers.active(at)
-        stayed = np.isin(codes, _buyers(customers.events, at, at + _us(horizon)))
+        until_next = _waits(customers, at, at + _us(horizon))[codes]
+        stayed = ~np.isnan(until_next)
+        waited.append(until_next)
         tables.append(customers.table(at, codes))
         dates.append(np.full(len(codes), at, dtype="datetime64[us]"))
         labels.append((~stayed).astype(np.float64))
@@ -206,6 +208,7 @@ def labelled(customers: Customers, moments: Sequence[int], horizon: timedelta) -
         np.concatenate([none.astype("datetime64[us]"), *dates]),
         np.concatenate([none, *labels]),
         np.clip(silent, 0, 1),
+        np.concatenate([none, *waited]),
     )
 
 
@@ -225,9 +228,25 @@ def refuse_looking_ahead(customers: Customers, moments: Sequence[int]) -> None:
 
 
 def _buyers(events: Events, begin: int, end: int) -> Ints:
-    """Codes of those with a purchase from `begin` on and before `end`, ascending. What is negative is a refund."""
-    bought = (events.kind == PURCHASE) & (events.amount >= 0) & (events.time >= begin) & (events.time < end)
-    return np.flatnonzero(np.bincount(events.customer[bought]))
+    """Codes of those with a purchase from `begin` on and before `end`, ascending."""
+    return np.flatnonzero(np.bincount(events.customer[_bought(events, begin, end)]))
+
+
+def _bought(events: Events, begin: int, end: int) -> NDArray[np.bool_]:
+    """Which events are purchases from `begin` on and before `end`. What is negative is a refund."""
+    found: NDArray[np.bool_] = (
+        (events.kind == PURCHASE) & (events.amount >= 0) & (events.time >= begin) & (events.time < end)
+    )
+    return found
+
+
+def _waits(customers: Customers, begin: int, end: int) -> Floats:
+    """Whole days until each customer's first purchase from `begin` on and before `end`; NaN of those without one."""
+    events = customers.events
+    bought = _bought(events, begin, end)
+    first = np.full(len(customers), end)
+    np.minimum.at(first, events.customer[bought], events.time[bought])
+    return np.where(first < end, (first - begin) // bulk.DAY_US, np.nan)
 
 
 def _joined(tables: Sequence[Table]) -> Table:

@@ -23,16 +23,22 @@ _QUANTILES = np.linspace(0, 1, 201)
 
 @dataclass(frozen=True)
 class Labelled:
-    """Rows whose outcome is known, in any order. rival: what ranks each without a model, 0 to 1, more for likelier."""
+    """Rows whose outcome is known, in any order. rival: what ranks each without a model, 0 to 1, more for likelier.
+
+    waited: whole days from a row's date to what makes the outcome not come, NaN where it came; None where time is none
+    of the outcome's.
+    """
 
     table: Table
     dates: NDArray[np.datetime64]
     labels: Floats
     rival: Floats
+    waited: Floats | None = None
 
     def take(self, rows: Ints) -> "Labelled":
         """Some of them."""
-        return Labelled(self.table.take(rows), self.dates[rows], self.labels[rows], self.rival[rows])
+        waited = None if self.waited is None else self.waited[rows]
+        return Labelled(self.table.take(rows), self.dates[rows], self.labels[rows], self.rival[rows], waited)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -219,6 +219,7 @@ def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
     assert seen.keys() == {
         *(f"Calibration by tenths {tenths}", "Cumulative gain", "What happened since", "Drift"),
         f"Real {words.events} in the tenths each model made",
+        *(["Not back yet, by told risk"] if kind == "CHURN" else []),
     }
     assert all(450 < width <= 500 for width, _ in seen.values())
     assert seen["Drift"][1] == len(card.values["drifts"]) > 5
@@ -232,6 +233,12 @@ def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
     assert [float(each) for each in line.split("|")[2:-1] if " to " not in each] == [
         pytest.approx(figures[name], abs=0.001) for name in ("auc", "brier", "ece", "lift")
     ]
+    if kind == "CHURN":
+        thirds = card.values["test"]["waiting"]
+        left = {third["third"]: third["points"][-1]["lasting"] for third in thirds}
+        assert left["lowest"] < left["middle"] < left["highest"]
+        assert seen["Not back yet, by told risk"][1] == 5, "three lines, and what names two of them"
+        assert f"| 0 | 100.0% (100.0% to 100.0%) | {thirds[0]['points'][0]['at_risk']} |" in text
     rival = "recency" if kind == "CHURN" else "points"
     assert f"| {rival} | {metrics[f'{rival}_auc']:.3f} |" in text
     assert text.count(f"| Tenth | {words.rows.capitalize()} | Expected | Real | |") == 2, "of the test and since"

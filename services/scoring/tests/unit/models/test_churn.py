@@ -53,6 +53,8 @@ def test_who_bought_within_a_year_and_not_within_the_horizon_after_has_left() ->
     assert found.labels.tolist() == [1, 1, 1]
     again = churn.labelled(customers([10, 395, 427.9], [390]), [at(400)], HORIZON)
     assert again.labels.tolist() == [0, 1]
+    assert again.waited is not None
+    assert np.array_equal(again.waited, [27, np.nan], equal_nan=True), "whole days until the first purchase"
     assert again.rival.tolist() == pytest.approx([5 / 365, 10 / 365])
     known = found.table.values
     assert not any(isinstance(column, Categories) for column in known.values())
