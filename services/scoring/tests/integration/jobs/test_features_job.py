@@ -211,6 +211,7 @@ def test_several_instants_at_once_are_as_one_after_another(spec, told: list[Told
         assert (output / name).stat().st_mtime_ns == at, "what is finished is not made again"
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_killed_backfill_goes_on_from_what_is_finished(
     spec, told: list[Told], tmp_path: Path, failpoint: Arm
 ) -> None:

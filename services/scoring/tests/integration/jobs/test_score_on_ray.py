@@ -95,6 +95,8 @@ def start(address: str, scratch: Path, *options: str) -> subprocess.Popen[bytes]
                 "--num-cpus=1",
                 "--object-store-memory=100000000",
                 "--disable-usage-stats",
+                # Nobody reads there what workers print.
+                "--include-log-monitor=false",
                 *ports,
                 *options,
             ],
@@ -128,6 +130,7 @@ def cluster() -> Iterator[Cluster]:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_enable_metrics_collection": "0",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "3",
         }.items():
             environment.setenv(name, value)
@@ -314,6 +317,7 @@ def test_tasks_of_a_killed_worker_are_done_by_another(
     assert scores_of(spec).equals(scores_of(here))
 
 
+@pytest.mark.usefixtures("warm")
 def test_after_the_head_is_killed_the_job_goes_on_from_the_last_finished_partition(
     shop: Shop, abroad: dict[str, Any], here: JobSpec, cluster: Cluster, tmp_path: Path, failpoint: Arm
 ):
