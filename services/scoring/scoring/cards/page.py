@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from itertools import accumulate
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scoring.cards import offers, plots, revenue, waiting
+from scoring.cards import figures, made_anew, offers, plots, revenue, waiting
 from scoring.cards.plots import Bar, Series
 
 HTML, MARKDOWN = "html", "markdown"
 FORMATS = (HTML, MARKDOWN)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
-_BAR = 20
 _PLOTS = ("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift")
 
 KINDS = {
@@ -127,25 +125,19 @@ def environment(format: str) -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "number": _number,
-        "percent": _percent,
-        "figure": _figure,
-        "instant": _instant,
-        "date": _date,
-        "blocks": _blocks,
+        "number": figures.number,
+        "percent": figures.percent,
+        "figure": figures.figure,
+        "instant": figures.instant,
+        "date": figures.date,
+        "blocks": figures.blocks,
     }
     return environment
 
 
-class _Plain(str):
-    """Text made here, that needs no escaping in Markdown."""
-
-    __slots__ = ()
-
-
 def _finalized(value: object) -> str:
     """Text from elsewhere means nothing in Markdown: no markup, no line of its own, no cell."""
-    if isinstance(value, _Plain):
+    if isinstance(value, figures.Plain):
         return value
     return _MARKDOWN.sub(r"\\\1", " ".join(str(value).split()))
 
@@ -160,9 +152,9 @@ def _shown(card: Card) -> dict[str, Any]:
         "tells": TELLS[values["kind"]] + (f", in {values['currency']}" if values["currency"] else ""),
         "state": STATES[values["state"]],
         "words": WORDS[values["kind"]],
-        "made_anew": values["kind"] in _MADE_ANEW,
-        "tested_on": _MADE_ANEW[values["kind"]](values)
-        if values["kind"] in _MADE_ANEW
+        "made_anew": values["kind"] in made_anew.TESTED,
+        "tested_on": made_anew.TESTED[values["kind"]](values)
+        if values["kind"] in made_anew.TESTED
         else _tested_on(test, WORDS[values["kind"]]),
         "hits": offers.tested(values) if values["kind"] == NEXT_OFFER else "",
         "tenths": _OFFERED if values["kind"] == NEXT_OFFER else WORDS[values["kind"]],
@@ -193,41 +185,6 @@ def _tested_on(test: Mapping[str, Any], words: Words) -> str:
     if "customers" in test:
         return f"The newest {test['customers']} {words.rows}, by what was trained on earlier ones."
     return "What it told and what happened, where it was not fitted to that."
-
-
-def _told_apart(values: Mapping[str, Any]) -> str:
-    """Of a model of send times: what it told better than one histogram for all."""
-    if "better" not in values["metrics"]:
-        return "Not tested: the hours of all need no proof."
-    metrics, test = values["metrics"], values["test"]
-    value, low, high = (_number(metrics["better"][name]) for name in ("value", "low", "high"))
-    return (
-        f"Its log loss of the hours of the week is {_number(metrics['log_loss_168'])} on {test['customers']} customers "
-        f"in {test['days']} days that it was not fitted to, that of one histogram for all "
-        f"{_number(metrics['usual_log_loss_168'])}: better by {value} ({low} to {high})."
-    )
-
-
-def _held_together(values: Mapping[str, Any]) -> str:
-    """Of clusters: how good they are, and how much like the ones before."""
-    metrics = values["metrics"]
-    if "silhouette" not in metrics:
-        return "The groups are those of recency, frequency and monetary value, which need no proof."
-    like = (
-        f" Customers are divided like by the model before to {_number(metrics['agreement_with_previous'])} (adjusted "
-        f"Rand index, 1 is alike, 0 as by chance); {metrics['kept_from_previous']:.0f} clusters keep their names."
-        if "agreement_with_previous" in metrics
-        else ""
-    )
-    return (
-        f"Of two customers of one cluster {_percent(metrics['prediction_strength'])} are kept together by clusters of "
-        "the other half of the customers, in the worst cluster (prediction strength). Silhouette on a sample "
-        f"{_number(metrics['silhouette'])}, 1 is best; inertia {_number(metrics['inertia'])}.{like}"
-    )
-
-
-_MADE_ANEW = {"SEND_TIME": _told_apart, "CLUSTERS": _held_together}
-"""Models of these kinds tell until the next job only: nothing is measured afterwards. How each was tested, in words."""
 
 
 def _parameters(values: Mapping[str, Any]) -> list[tuple[str, str, float, float | None, float | None]]:
@@ -270,13 +227,13 @@ def _beside(card: Card) -> list[tuple[str, str, str]]:
         return []
     words = WORDS[card.values["kind"]]
     rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("Data until", lambda values: _instant(values["as_of"])),
+        ("Data until", lambda values: figures.instant(values["as_of"])),
         (words.rows.capitalize(), lambda values: f"{values['customers']}"),
         *((f"Model of {part.replace('_', ' ')}", _model_of(part)) for part in _PARTS[card.values["kind"]]),
     ]
     rows += (
-        [("Test", _MADE_ANEW[card.values["kind"]])]
-        if card.values["kind"] in _MADE_ANEW
+        [("Test", made_anew.TESTED[card.values["kind"]])]
+        if card.values["kind"] in made_anew.TESTED
         else [
             *(
                 [("Test", offers.tested), ("Hit rate as promised", offers.promised)]
@@ -304,17 +261,17 @@ def _promised(values: Mapping[str, Any]) -> str:
     if not promised:
         return "not tested"
     days = max(promised, key=int)
-    return f"{_number(promised[days])}, {int(days) // 7} weeks ahead"
+    return f"{figures.number(promised[days])}, {int(days) // 7} weeks ahead"
 
 
 def _miscalibration(values: Mapping[str, Any]) -> str:
     away = (values["test"] or {}).get("miscalibration")
-    return "not tested" if away is None else _percent(away)
+    return "not tested" if away is None else figures.percent(away)
 
 
 def _away(values: Mapping[str, Any]) -> str:
     found = revenue.tested(values)
-    return "not tested" if found is None else _percent(found["miscalibration"])
+    return "not tested" if found is None else figures.percent(found["miscalibration"])
 
 
 def _lived(values: Mapping[str, Any]) -> str:
@@ -322,7 +279,8 @@ def _lived(values: Mapping[str, Any]) -> str:
         return "not measured yet"
     seen = values["outcomes"][0]
     error = seen["error"]
-    return f"{_number(error['value'])} ({_number(error['low'])} to {_number(error['high'])}), {seen['weeks']:.3g} weeks"
+    value, low, high = (figures.number(error[name]) for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high}), {seen['weeks']:.3g} weeks"
 
 
 def _plots(card: Card) -> dict[str, Markup | None]:
@@ -378,28 +336,3 @@ def _series(name: str, tenths: Sequence[Mapping[str, Any]], of: str, css: str) -
 def _tenths(title: str, series: Sequence[Series], words: Words) -> Markup:
     labels = [str(number + 1) for number in range(max(len(each.values) for each in series))]
     return plots.grouped_bars(title, labels, series, f"tenth of the {words.rows}, the {words.first} last")
-
-
-def _number(value: float) -> str:
-    return _Plain(f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}")
-
-
-def _figure(value: float | None) -> str:
-    """To three places; nothing where there is none."""
-    return _Plain("" if value is None else f"{value:.3f}")
-
-
-def _percent(value: float) -> str:
-    return _Plain(f"{value:.1%}")
-
-
-def _instant(value: datetime | None) -> str:
-    return _Plain(f"{value:%Y-%m-%d %H:%M} UTC" if value else "none")
-
-
-def _date(value: datetime) -> str:
-    return _Plain(f"{value:%Y-%m-%d}")
-
-
-def _blocks(value: float, most: float) -> str:
-    return _Plain("█" * round(_BAR * value / most) if most > 0 else "")
