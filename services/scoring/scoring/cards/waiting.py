@@ -16,11 +16,7 @@ _ROWS = 8
 def plot(thirds: Sequence[Mapping[str, Any]]) -> Markup:
     """The share of each third that had not bought again, with its band."""
     bands = [
-        Band(
-            f"{third['third']} third of risk",
-            *([point[name] for point in third["points"]] for name in ("lasting", "low", "high")),
-            css,
-        )
+        Band(f"{third['third']} third of risk", _of(third, "lasting"), _of(third, "low"), _of(third, "high"), css)
         for third, css in zip(thirds, _CSS, strict=True)
     ]
     weeks = [point["days"] / 7 for point in thirds[0]["points"]]
@@ -32,3 +28,7 @@ def table(thirds: Sequence[Mapping[str, Any]]) -> list[tuple[float, list[Mapping
     points = list(zip(*(third["points"] for third in thirds), strict=True))
     chosen = points[:: max(1, len(points) // _ROWS)]
     return [(each[0]["days"] / 7, list(each)) for each in chosen]
+
+
+def _of(third: Mapping[str, Any], what: str) -> list[float]:
+    return [point[what] for point in third["points"]]
