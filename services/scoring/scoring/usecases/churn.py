@@ -100,7 +100,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         results.stop_if_asked(stopping)
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
-    return f"{job.scored} customers have new risks of leaving by {job.model}. {why}".rstrip()
+    place = results.place(blobs, job.result_subject)
+    return f"{job.scored} customers have new risks of leaving by {job.model}{place}. {why}".rstrip()
 
 
 def _keep_scorer(job: ScoringJob, ranking: Ranking) -> None:

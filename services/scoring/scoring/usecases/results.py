@@ -2,6 +2,7 @@
 count of chunks stored. A crash between two chunks is gone on from there; inside one it never happened.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from scoring.usecases import memberships
 from scoring.usecases.leased_jobs import RunnerStops, note
 from scoring.usecases.memberships import Cause
 
+SUCCESS = "_SUCCESS"
 CHUNK = decisions.BATCH
 _STORED_PERCENT = (80, 99)
 
@@ -54,6 +56,12 @@ class Result:
         for file in self.files:
             with self.blobs.open(self.subject, file) as opened:
                 yield from parquet.chunks(opened, CHUNK)
+
+
+def place(blobs: BlobStore, subject: str) -> str:
+    """Where a job's program computed, to be said at the end of what came of it; nothing where it did not tell."""
+    told = json.loads(blobs.get(subject, SUCCESS)).get("place", "")
+    return told and f", computed {told}"
 
 
 Put = Callable[[list[Row], Mapping[str, Decision]], None]

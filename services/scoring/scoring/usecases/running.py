@@ -40,15 +40,16 @@ from scoring.usecases import (
     offering,
     preparing,
     recomputing,
+    results,
     send_times,
     storing,
 )
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
+from scoring.usecases.results import SUCCESS
 
 if TYPE_CHECKING:
     from scoring.jobs.progress import Progress
 
-SUCCESS = "_SUCCESS"
 PARKED_FOR = timedelta(days=1)
 """How long a job that was given up may be given new attempts, and goes on with the files it made."""
 _POLL_S = 0.2
@@ -115,8 +116,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         raise
     else:
         if came is None:
-            place = json.loads(blobs.get(job.result_subject, SUCCESS)).get("place", "")
-            came = f"{job.scored} customers have new scores{place and f', computed {place}'}."
+            came = f"{job.scored} customers have new scores{results.place(blobs, job.result_subject)}."
         end(job, SUCCEEDED, came)
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()

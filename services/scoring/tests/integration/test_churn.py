@@ -162,7 +162,8 @@ def test_the_model_beats_recency_and_learns_from_nobody_who_objects(scored, boug
     client, job = scored
     (model,) = client.ListModels(filter="kind = KIND_CHURN AND state = STATE_CHAMPION").models
     assert job.model == model.name
-    assert job.message.startswith(f"{job.scored_count} customers have new risks of leaving by {model.name}.")
+    told = f"{job.scored_count} customers have new risks of leaving by {model.name}, computed in this process, "
+    assert job.message.startswith(told)
     assert [gate.name for gate in model.gates if gate.passed] == [
         *("minimum_data", "consenting_share", "baseline", "recency", "calibration")
     ]
