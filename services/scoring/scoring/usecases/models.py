@@ -25,6 +25,8 @@ from scoring.usecases.champions import score_anew, sentence, settle, take_back, 
 from scoring.usecases.leased_jobs import JobFailed
 
 OUTCOMES_MOST = 12
+WHOLE_MOST = ScoringJob.results_most
+"""Large models that are champion no more and are kept whole: results that they made offers of are kept no longer."""
 _CHUNK = 1 << 20
 EARLIER_MOST = 2
 """Models that are no longer champion and are still held against what happens."""
@@ -72,6 +74,8 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     hashes = {uid: _keep(job, blobs, uid, part) for uid, part in whole.items()}
     made = docstore.in_transaction(lambda: _register(job, description, hashes))
     job.scorer = made.uid
+    if artefact_of(job.kind) != ARTEFACT:
+        _drop_oldest(job.kind, blobs)
     for outcome in (told["candidate"]["state"].lower(), *(["rolled_back"] if told["rollback"]["falls"] else [])):
         telemetry.counter(metric_names.SCORING_MODELS).add(1, {"rapport.scoring.outcome": outcome})
     return made
@@ -204,6 +208,19 @@ def _keep(job: ScoringJob, blobs: BlobStore, uid: str, part: Told) -> str:
         file.seek(0)
         blobs.put(subject, artefact_of(job.kind), file)
     return digest.hexdigest()
+
+
+def _drop_oldest(kind: str, blobs: BlobStore) -> None:
+    """Deletes the files of models that ended before the newest WHOLE_MOST; never of the one that may come back."""
+    ended = {"state": {"$in": [gates.RETIRED, gates.ROLLED_BACK]}, "kind": kind, "artefact_sha256": {"$gt": ""}}
+    champion = Model.in_state(gates.CHAMPION, kind)
+    kept = [champion.previous] if champion and champion.previous else []
+    for model in Model.find(ended, sort=[("number", -1)], limit=WHOLE_MOST + EARLIER_MOST + 10)[WHOLE_MOST:]:
+        if model.uid not in kept:
+            # It is no longer named before it is gone.
+            change = {"$set": {"artefact_sha256": ""}, "$inc": {"version": 1}}
+            if Model.rows().update_one({"uid": model.uid, "version": model.version}, change).matched_count:
+                blobs.delete_subject(model.subject)
 
 
 def _stand_in_uid(job: ScoringJob) -> str:

@@ -22,7 +22,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.progress import Reporter
 from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
-from scoring.usecases import kept_results, offering, people, preparing, running
+from scoring.usecases import kept_results, models, offering, people, preparing, running
 
 from .conftest import NONE, START, Client, claimed, customer, purchase
 from .jobs.test_train_offers import NOON, shop
@@ -295,7 +295,7 @@ def test_the_next_job_takes_away_who_is_no_longer_in_it_and_changes_little_else(
 
 
 def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released_one(
-    client, store_of, make, settings, store
+    client, store_of, make, settings, store, monkeypatch
 ) -> None:
     (newer,) = client.ListModels(filter="state = STATE_CHAMPION").models
     (older,) = client.ListModels(filter="state = STATE_RETIRED").models
@@ -312,6 +312,7 @@ def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released
     assert client.RollBackModel(name=older.name).name == newer.name
     evaluated = make(client, task="TASK_EVALUATE", as_of=NOON)
     assert evaluated.message == f"Too little has happened since {newer.name} was made to hold it against."
+    monkeypatch.setattr(models, "WHOLE_MOST", 0)
     trained = make(client, task="TASK_TRAIN", as_of=NOON)
     assert trained.message.endswith("passed its gates: offers are made by it from the next job on.")
     with client.context():
@@ -319,6 +320,12 @@ def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released
         file = Model.get(trained.model.removeprefix("models/"))
         body = store.get(file.subject, file.artefact)
     assert hashlib.sha256(body).hexdigest() == client.GetModel(name=trained.model).artefact_sha256
+    with client.context():
+        assert {name: store.list(name) for name in (older.name, newer.name)} == {
+            older.name: [],
+            newer.name: [file.artefact],
+        }, "of those before it only the one that may come back is kept whole"
+    assert client.refused("PromoteModel", name=older.name)[0] == "MODEL_NOT_KEPT"
     states = {model.name: model.state for model in client.ListModels().models}
     assert states[older.name] == ModelMessage.STATE_ROLLED_BACK
     assert states[newer.name] == ModelMessage.STATE_RETIRED
