@@ -30,6 +30,7 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
     if settings.amqp_uri is None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
+    turn = threading.Lock()
     threads = [
         threading.Thread(
             target=until_stopped, args=(stopping, lambda: advancing.advance(settings), IDLE_S), name="advance"
@@ -40,7 +41,7 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
         threading.Thread(target=until_stopped, args=(stopping, _tidy, TIDY_EVERY_S), name="tidy"),
         threading.Thread(target=erasing.loop, args=(settings, erase, events_pb2.SubjectErased, stopping), name="erase"),
         *(
-            threading.Thread(target=_send_until, args=(settings, stopping), name=f"send-{number}")
+            threading.Thread(target=_send_until, args=(settings, stopping, turn), name=f"send-{number}")
             for number in range(settings.send_threads)
         ),
     ]
@@ -48,9 +49,19 @@ def run(settings: CampaignsSettings, stopping: Stopping) -> None:
     docstore.disconnect()
 
 
-def _send_until(settings: CampaignsSettings, stopping: Stopping) -> None:
+def _send_until(settings: CampaignsSettings, stopping: Stopping, turn: threading.Lock) -> None:
+    """Sends what is due; of the threads that share `turn` and find nothing to do, one at a time waits and looks again.
+
+    A message waits no longer for it, and an idle process asks the database as often as one thread alone.
+    """
     with Mailer(settings) as mailer:
-        until_stopped(stopping, lambda: sending.send_due(settings, mailer), IDLE_S, mailer.close)
+
+        def rest() -> None:
+            mailer.close()
+            with turn:
+                stopping.wait(IDLE_S)
+
+        until_stopped(stopping, lambda: sending.send_due(settings, mailer), 0.0, rest)
 
 
 def _tidy() -> int:
