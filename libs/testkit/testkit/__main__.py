@@ -118,6 +118,14 @@ def scratch_folder(in_memory: Path = _IN_MEMORY, room: int = _ROOM) -> Path | No
     return in_memory if free >= 2 * room else None
 
 
+def remove_left_behind(root: Path) -> None:
+    """Deletes the files of runs that were killed: in memory they would stay until the machine starts anew."""
+    for folder in root.glob("rapport-*-*"):
+        runner = folder.name.split("-")[1]
+        if runner.isdigit() and not psutil.pid_exists(int(runner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def run(package: str, scratch: Path, options: Sequence[str], servers: Mapping[str, str]) -> Result:
     """Tests one package, without its parts that are tested apart, in a process of its own.
 
@@ -174,7 +182,9 @@ def main() -> int:
             print(result.output, flush=True)
 
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-", dir=scratch_folder())))
+        remove_left_behind(_IN_MEMORY)
+        prefix = f"rapport-{os.getpid()}-"
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=scratch_folder())))
         servers: dict[str, str] = {}
         if not all(map(_starts_platform, chosen)):
             print("starting MongoDB and RabbitMQ ...", flush=True)

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.settings import Settings
 from testkit import eventually, warm
-from testkit.__main__ import Result, lanes_of, scratch_folder, side_by_side
+from testkit.__main__ import Result, lanes_of, remove_left_behind, scratch_folder, side_by_side
 from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
 from testkit.roles import RoleProcess, environment_of
@@ -165,3 +165,13 @@ def test_files_go_to_memory_only_where_there_is_room(tmp_path):
     assert scratch_folder(tmp_path, room=1) == tmp_path
     assert scratch_folder(tmp_path, room=2**60) is None
     assert scratch_folder(tmp_path / "none", room=1) is None
+
+
+def test_what_killed_runs_left_in_memory_goes_and_nothing_else(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for name in (f"rapport-{ended.pid}-abc", f"rapport-{os.getpid()}-abc", "rapport-chart-abc", "other"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    remove_left_behind(tmp_path)
+    left = {folder.name for folder in tmp_path.iterdir()}
+    assert left == {f"rapport-{os.getpid()}-abc", "rapport-chart-abc", "other"}
