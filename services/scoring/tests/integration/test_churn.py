@@ -26,6 +26,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
 from scoring.jobs.spec import ChurnJobSpec
+from scoring.models.classifier import boosting
 from scoring.store import Model, PurchaseHistory, PurchaseNews, Score, ScoringJob
 from scoring.store.features import manifest_files, subject_of
 from scoring.usecases import (
@@ -75,7 +76,9 @@ def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -
     terms = {"kind": "KIND_CHURN", "as_of": AS_OF, "horizon_weeks": WEEKS} | terms
     name = client.CreateScoringJob(scoring_job=terms).name
     job = claimed(client)
-    with client.context():
+    with client.context(), pytest.MonkeyPatch.context() as patched:
+        # What is planted is found by few trees.
+        patched.setattr(boosting, "SETTINGS", (25, 50))
         churn.prepare(job, settings, store)
         spec = ChurnJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
         output = Folder(spec.output)
