@@ -8,7 +8,7 @@ finished file and ends with equal ones. Nothing at or after the instant comes in
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -64,7 +64,7 @@ def write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repo
 
 def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
     files = [(file.url, str(file.kind)) for file in spec.files]
-    found = InProcess().run(feature_tasks.inspect, files, _counting(reporter, "inspect", len(files)))
+    found = InProcess().run(feature_tasks.inspect, files, reporter.counter("inspect", len(files)))
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
@@ -89,8 +89,9 @@ def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, rep
         reporter.place = executor.place
         buckets = _buckets(spec, plan)
         if aliases:
-            executor.run(feature_tasks.move, buckets, _counting(reporter, "move", BUCKETS))
-        told = executor.run(feature_tasks.compute, buckets, _counting(reporter, "compute", BUCKETS))
+            executor.run(feature_tasks.move, buckets, reporter.counter("move", BUCKETS))
+        counter = reporter.counter("compute", BUCKETS, rows=lambda counts: counts["rows"])
+        told = executor.run(feature_tasks.compute, buckets, counter)
     totals = sum((Counter(each) for each in told), Counter())
     return _finish(output, plan, declared, totals, key, reporter.place)
 
@@ -137,17 +138,6 @@ def _width(spec: FeaturesSpec, found: Sequence[Found]) -> int:
     largest = max(rows.values(), default=0)
     most = spec.threads or min(cpus(), MOST_THREADS)
     return widest_of(BYTES_PER_EVENT * largest, most, spec.memory_mb, f"A bucket of {largest} events")
-
-
-def _counting(reporter: Reporter, step: str, total: int) -> Callable[[Any], None]:
-    finished = 0
-
-    def count(result: Any) -> None:
-        nonlocal finished
-        finished += 1
-        reporter.done(step, finished, total, result["rows"] if isinstance(result, dict) else 0)
-
-    return count
 
 
 def microseconds(instant: datetime) -> int:

@@ -8,7 +8,6 @@ Exit codes: 0 done, 2 the spec or an input is unusable or too large (the message
 """
 
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -50,7 +49,7 @@ def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableInputError, TooLargeError or RatesUnusableError, telling how to mend it."""
     threads = spec.threads or min(cpus(), MOST_THREADS)
-    files = InProcess(threads).run(tasks.inspect, spec.inputs, _counting(reporter, "inspect", len(spec.inputs)))
+    files = InProcess(threads).run(tasks.inspect, spec.inputs, reporter.counter("inspect", len(spec.inputs)))
     # By content: names and order of files change nothing.
     files = sorted(files, key=lambda file: file.sha256)
     rows = sum(file.rows for file in files)
@@ -78,7 +77,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             excluded=excluded,
         )
         groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
-        divided = executor.run(dividing.divide, groups, _counting(reporter, "divide", len(groups)))
+        divided = executor.run(dividing.divide, groups, reporter.counter("divide", len(groups)))
         as_of_day = (spec.as_of.astimezone(UTC).date() - _EPOCH).days
         cut_day, inner_cut_day = (as_of_day - HOLDOUT_WEEKS * 7 * periods for periods in (1, 2))
         names = tuple(group.file for group in groups)
@@ -86,7 +85,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             tasks.Part(spec.output, division.fingerprint, number, spec.partitions, names, cut_day, inner_cut_day)
             for number in range(spec.partitions)
         ]
-        customers = executor.run(tasks.summarise, parts, _counting(reporter, "summarise", len(parts)))
+        customers = executor.run(tasks.summarise, parts, reporter.counter("summarise", len(parts)))
         check_fit(spec, sum(customers))
         if spec.task in ("score", "evaluate"):
             judged = judge.released(output, executor, parts, spec, as_of_day)
@@ -104,7 +103,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))
             for part in (parts if spec.task in _SCORING else ())
         ]
-        executor.run(scores.score, pieces, _counting(reporter, "score", len(pieces), are_customers=True))
+        executor.run(scores.score, pieces, reporter.counter("score", len(pieces), rows=lambda scored: scored))
     _finish(spec, output, model, key, reporter.place)
     reporter.end(State.SUCCEEDED, model["message"])
 
@@ -127,17 +126,6 @@ def _executor(spec: JobSpec, rows: int) -> AbstractContextManager[Executor]:
         spec.ray_from_purchases,
         lambda: widest(spec, rows, spec.threads or min(cpus(), MOST_THREADS)),
     )
-
-
-def _counting(reporter: Reporter, step: str, total: int, *, are_customers: bool = False) -> Callable[[Any], None]:
-    finished = 0
-
-    def count(result: Any) -> None:
-        nonlocal finished
-        finished += 1
-        reporter.done(step, finished, total, result if are_customers else 0)
-
-    return count
 
 
 def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, counted: dict[str, int]) -> dict[str, Any]:

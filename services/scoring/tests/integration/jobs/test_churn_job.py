@@ -286,7 +286,7 @@ def test_rows_and_risks_are_the_same_however_customers_are_divided(churn_models,
 
 
 @pytest.mark.usefixtures("warm")
-def test_killed_while_it_scores_it_goes_on_from_the_last_finished_partition(
+def test_killed_or_cancelled_while_it_scores_it_goes_on_from_the_last_finished_partition(
     churn_models, tmp_path, failpoint, monkeypatch, capsys
 ) -> None:
     history, _ = churn_models
@@ -297,8 +297,13 @@ def test_killed_while_it_scores_it_goes_on_from_the_last_finished_partition(
         handle = launch(spec, tmp_path / "job", program="scoring.jobs.churn")
     there.wait()
     assert eventually(lambda: handle.pid is None and handle.poll(), timeout=20).state is State.FAILED
+    assert len(list((tmp_path / "out").glob("scores-*.parquet"))) == 2
+    with failpoint("scoring.jobs.churn_tasks:score", call=4, action="pause") as there:
+        handle = launch(spec, tmp_path / "job", program="scoring.jobs.churn")
+    there.wait()
+    assert handle.cancel().state is State.CANCELLED
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("scores-*.parquet")}
-    assert len(done) == 2
+    assert len(done) == 3
     monkeypatch.setattr(churn, "_fit", None)  # what it found is there
     monkeypatch.setattr(progress, "_LEAST_INTERVAL_S", 0)
     output = Folder(spec.output)
