@@ -28,6 +28,7 @@ from scoring.jobs import train_leads
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
+from scoring.models.classifier import boosting
 from scoring.store import Lead, LeadEvaluation, LeadScan, Model, ScoringJob
 from scoring.store.leads import SCAN, SCORED
 from scoring.store.models import ARTEFACT, LEAD_CONVERSION
@@ -102,7 +103,9 @@ def train(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
     """A job of the tenant, whose program runs in this process: starting one takes longer than training."""
     name = client.CreateScoringJob(scoring_job=LEADS | terms).name
     job = claimed(client)
-    with client.context():
+    with client.context(), pytest.MonkeyPatch.context() as patched:
+        # What is planted is found by few trees.
+        patched.setattr(boosting, "SETTINGS", (25, 50))
         lead_training.prepare(job, settings, store)
         spec = LeadJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
         output = Folder(spec.output)

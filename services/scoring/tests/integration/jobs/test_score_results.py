@@ -256,6 +256,7 @@ def test_too_many_customers_to_fit_to_are_told_before_they_are_loaded(shop: Shop
     check_fit(shop.spec("out", memory_mb=400), 100_000)
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_job_that_does_not_fit_ends_with_the_way_out(shop: Shop, tmp_path: Path):
     spec = shop.spec("out", memory_mb=16)
     handle = launch(spec, tmp_path / "job")
