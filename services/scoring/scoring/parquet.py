@@ -270,17 +270,20 @@ def others(file: BinaryIO, customers: Collection[str]) -> bytes | None:
 
 
 def nameless(file: BinaryIO, customers: Collection[str]) -> bytes | None:
-    """A file of scores in which some customers have an empty name; None when it has none of them.
+    """A file of scores in which the rows of some customers have an empty name and nulls; None when it has none of them.
 
     Every row stays where it is: chunks of the file are counted.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    def without_names(batch: Any, there: Any) -> Any:
+    def emptied(batch: Any, there: Any) -> Any:
         place = batch.schema.get_field_index("customer")
-        return batch.set_column(place, batch.schema.field(place), pc.if_else(there, "", batch.column(place)))
+        names = pc.if_else(there, "", batch.column(place))
+        rows = pc.if_else(there, pa.scalar(None, pa.int64()), pa.array(range(len(batch)), pa.int64()))
+        return batch.take(rows).set_column(place, batch.schema.field(place), names)
 
-    return _changed(file, customers, without_names)
+    return _changed(file, customers, emptied)
 
 
 def _changed(file: BinaryIO, customers: Collection[str], change: Callable[[Any, Any], Any]) -> bytes | None:

@@ -2,7 +2,7 @@
 
 Files are immutable: one that holds the person is written anew without them, the manifest names the new one (from then
 on nobody reads the old one), and the old one is deleted. A job that has begun to read before that is waited for: its
-program must find its files. What it computed is stored without the person, whose rows have lost their name.
+program must find its files. What it computed is stored without the person, whose rows are emptied.
 """
 
 from collections import Counter
@@ -162,7 +162,7 @@ def _settle_jobs(customers: Collection[str], leased: Row, blobs: BlobStore) -> N
         if job.kind == FEATURE_TABLES:
             kept_results.take_out(job, customers, leased, blobs)
         else:
-            kept_results.take_names(job, customers, leased, blobs)
+            kept_results.empty(job, customers, leased, blobs)
 
 
 def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> bool:

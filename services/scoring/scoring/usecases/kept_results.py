@@ -72,8 +72,8 @@ def take_out(job: ScoringJob, customers: Collection[str], leased: Row, blobs: Bl
     _write_anew(parquet.others, job, customers, leased, blobs)
 
 
-def take_names(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
-    """Takes the names of people out of the files that a job stores from: their rows stay. Raises LeaseLost."""
+def empty(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    """Empties the rows of people in the files that a job stores from: the rows stay. Raises LeaseLost."""
     _write_anew(parquet.nameless, job, customers, leased, blobs)
 
 

@@ -47,7 +47,8 @@ class Result:
         for file in files:
             with blobs.open(subject, file) as opened:
                 for name, found in parquet.values(opened, ranked).items():
-                    columns[name] += found
+                    # Rows of people who were erased since hold nulls.
+                    columns[name] += [value for value in found if value is not None]
         rankings = {name: Ranking.of(values) for name, values in columns.items()}
         return cls(blobs, subject, files, rankings, len(columns[ranked[0]]))
 
@@ -86,7 +87,7 @@ def stop_if_asked(stopping: Stopping) -> None:
 
 
 def _store_chunk(job: ScoringJob, settings: ScoringSettings, count: int, rows: list[Row], put: Put) -> None:
-    # Rows without a name are those of people who were erased since.
+    # Rows without a name are those of people who were erased since, and tell nothing.
     rows = [row for row in rows if row["customer"]]
     names = [row["customer"] for row in rows]
     decided = decisions.decide(settings, names)

@@ -61,3 +61,21 @@ def test_a_result_is_read_whole_by_parts_and_only_when_somebody_is_in_it(monkeyp
     assert [names[place] for place in range(0, len(names), group)] == left
     assert (len(set(names)), len(names)) == (len(left), group * len(left))
     assert found.column("value").to_pylist()[-1] == 2.0
+
+
+def test_the_row_of_an_erased_person_tells_nothing_and_stays_where_it_is():
+    bought = pa.list_(pa.struct([("product", pa.string()), ("day", pa.int32())]))
+    schema = pa.schema({"value": pa.float64(), "customer": pa.string(), "history_product": pa.list_(pa.string()),
+                        "bought": bought, "count": pa.int64()})  # fmt: skip
+    rows = [
+        {"value": 0.5, "customer": name, "history_product": [f"p-{name}"], "bought": [{"product": name, "day": 3}],
+         "count": 7}
+        for name in (ADA, BOB, "customers/cy")
+    ]  # fmt: skip
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), file)
+    content = parquet.nameless(file, [BOB])
+    assert content is not None
+    found = pq.read_table(io.BytesIO(content)).to_pylist()
+    assert found == [rows[0], dict.fromkeys(rows[1]) | {"customer": ""}, rows[2]]
+    assert b"bob" not in content
