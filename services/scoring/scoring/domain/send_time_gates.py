@@ -20,9 +20,15 @@ LEAST_TESTED = 30
 CLICKED = "Message Clicked"
 """What a followed link in a message of campaigns is called among the events of a customer."""
 OF_SYSTEMS = frozenset(
-    {"Order Updated", "Order Refunded", "Order Cancelled", "Order Shipped", "Order Delivered", "Email Delivered"}
+    {
+        *("Order Updated", "Order Refunded", "Order Cancelled", "Order Shipped", "Order Delivered"),
+        *("Email Delivered", "Email Bounced", "Email Opened", "Email Marked as Spam"),
+    }
 )
-"""Events that a shop's systems make, not the customer (names of Segment's commerce and e-mail specifications)."""
+"""Events that systems make, not the customer (names of Segment's commerce and e-mail specifications).
+
+Mail programs load pictures by themselves, which counts as opening, and filters mark as spam what nobody has seen.
+"""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ from scoring.jobs.tasks import WORK, canonical_names, check_columns, read_column
 from scoring.models.send_time import Activity, local_hours
 from scoring.models.summary import Ints
 
-_COLUMNS = {"customer": pa.string(), "event_time": pa.timestamp("us", tz="UTC")}
+_BOTH = {"customer": pa.string(), "event_time": pa.timestamp("us", tz="UTC")}
+_COLUMNS = {"activity": {**_BOTH, "event": pa.string()}, "purchases": {**_BOTH, "amount_minor": pa.int64()}}
+"""What is read of a file, by its kind."""
 _SECOND_US, _HOUR_S, _DAY_S = 1_000_000, 3_600, 86_400
 _FALLBACK_ZONE = "UTC"
 _SYSTEMS = texts(sorted(OF_SYSTEMS))
@@ -67,7 +69,7 @@ def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
     begin = end - round(WITHIN.total_seconds()) * _SECOND_US
     parts = []
     for file in spec.files:
-        names, codes, seconds = _read(file.url, file.kind == "activity", begin, end)
+        names, codes, seconds = _read(file, begin, end)
         names = canonical_names(names, output)
         kept = ~flags(pc.is_in(names, excluded))[codes]
         parts.append((names, codes[kept], seconds[kept]))
@@ -86,23 +88,26 @@ def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
 def _rows(told: EventFile) -> int:
     with opened(told.url) as file:
         parquet = pq.ParquetFile(file)
-        check_columns(told.url, parquet.schema_arrow, _COLUMNS)
+        check_columns(told.url, parquet.schema_arrow, _COLUMNS[told.kind])
         return int(parquet.metadata.num_rows)
 
 
-def _read(url: str, named: bool, begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
+def _read(told: EventFile, begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
     """The names in a file, and of each event that counts the place of its name and its time in seconds."""
-    wanted = [*_COLUMNS, *(["event"] if named else [])]
-    with opened(url) as file:
-        table = pq.read_table(file, columns=wanted, read_dictionary=["customer"], use_threads=False)
+    with opened(told.url) as file:
+        table = pq.read_table(file, columns=list(_COLUMNS[told.kind]), read_dictionary=["customer"], use_threads=False)
     if not len(table):
         return texts([]), _NONE, _NONE
     table = table.unify_dictionaries().combine_chunks()
     customers = table.column("customer").chunk(0)
     time = numbers(table.column("event_time").chunk(0))
     kept = (time >= begin) & (time < end) & flags(customers.is_valid())
-    if named:
-        kept &= ~flags(pc.fill_null(pc.is_in(table.column("event").chunk(0), _SYSTEMS), False))
+    if told.kind == "activity":
+        by_others = pc.is_in(table.column("event").chunk(0), _SYSTEMS)
+    else:
+        # Negative amounts are refunds: the shop gives them, in its hours.
+        by_others = pc.less(table.column("amount_minor").chunk(0), 0)
+    kept &= ~flags(pc.fill_null(by_others, False))
     codes, seconds = numbers(customers.indices)[kept].astype(np.int64), time[kept] // _SECOND_US
     first = _first_of_hours(codes, seconds)
     return customers.dictionary.cast(pa.string()), codes[first], seconds[first]

@@ -33,7 +33,7 @@ from scoring.models.fitting import Floats
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same events would give other hours."""
 SUCCESS, MODEL, SEND_TIMES = "_SUCCESS", "model.json", "send-times-0.parquet"
 FEATURES = {"active_hours": 1, "time_zone": 1}

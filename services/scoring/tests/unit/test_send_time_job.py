@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.jobs import send_times
+from scoring.jobs import active_hours, send_times
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
@@ -65,6 +65,8 @@ def test_everybody_is_told_the_own_hours_by_the_own_clock(tmp_path) -> None:
     # A visit makes many events; a shop's systems are not the customer; so late is after the instant.
     rows += [(who, time + timedelta(seconds=30), "Clicked") for who, time, _ in rows]
     rows += [(who, time.replace(hour=3), "Order Shipped") for who, time, _ in rows[:200]]
+    names = ("Email Delivered", "Email Bounced", "Email Opened", "Email Marked as Spam")
+    rows += [("customers/of-systems", AS_OF - timedelta(days=5, hours=hour), names[hour % 4]) for hour in range(40)]
     rows += [("customers/00", AS_OF + timedelta(hours=hour), "Page Viewed") for hour in range(100)]
     described, told = run(
         tmp_path,
@@ -96,6 +98,26 @@ def test_everybody_is_told_the_own_hours_by_the_own_clock(tmp_path) -> None:
         assert again.equal, "what was told is made again from what lies beside it"
         assert again.recorded["ranking"] == told[name]["ranking"]
     assert "no time zone is known: theirs is taken to be Europe/Berlin" in described["message"]
+
+
+def test_a_refund_is_not_what_a_customer_does(tmp_path) -> None:
+    bought, refunded = AS_OF - timedelta(days=9, hours=5), AS_OF - timedelta(days=2)
+    amounts = {"customers/00": [900, -900, None], "customers/01": [-1]}
+    rows = [
+        (who, refunded if (amount or 0) < 0 else bought, amount) for who, each in amounts.items() for amount in each
+    ]
+    customers, times, paid = zip(*rows, strict=True)
+    columns = {
+        "customer": customers,
+        "event_time": pa.array(times, pa.timestamp("us", tz="UTC")),
+        "amount_minor": pa.array(paid, pa.int64()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "purchases.parquet")
+    file = {"url": str(tmp_path / "purchases.parquet"), "kind": "purchases", "bucket": 0}
+    spec = SendTimeJobSpec(output=str(tmp_path / "out"), tenant="t", as_of=AS_OF, files=[file], consenting=1.0)
+    found = active_hours.read(spec, Folder(spec.output))
+    assert found.names.to_pylist() == ["customers/00"]
+    assert found.activity.hour.tolist() == [bought.weekday() * 24 + bought.hour]
 
 
 def test_where_customers_do_not_differ_all_are_told_the_hours_of_all(tmp_path) -> None:
