@@ -15,6 +15,7 @@ KINDS = (LIFETIME_VALUE, CHURN, LEAD_CONVERSION, "RESPONSE", NEXT_OFFER, SEND_TI
 MADE_ANEW = (SEND_TIME, CLUSTERS)
 """Kinds of which each job tells by the model it makes itself; none is promoted or taken back by hand."""
 _CHAMPION: dict[str, Any] = {"state": gates.CHAMPION}
+_LEFT: dict[str, Any] = {"files_left": True}
 ARTEFACT = "model.json"
 """Name of the file that holds the model whole, under its own name in the blob store."""
 
@@ -38,6 +39,7 @@ class Model(docstore.Aggregate):
                 "name": "one_champion",
             },
             ["tenant", "state", "kind", "-number"],
+            {"fields": ["tenant", "kind"], "partialFilterExpression": _LEFT, "name": "files_left"},
             {"fields": ["as_of"], "partialFilterExpression": _CHAMPION, "platform": True, "name": "champions"},
         ],
     }
@@ -69,7 +71,12 @@ class Model(docstore.Aggregate):
     """`Gate.to_dict` of each."""
     test: Any = me.DictField()
     """How it did on purchases it was not fitted to, beside the champion of then: see `jobs.judge`."""
+    was_champion: Any = me.BooleanField()
+    """True once it was champion and is no more."""
     artefact_sha256: Any = me.StringField()
+    """Of the file that holds it whole; empty without one."""
+    files_left: Any = me.BooleanField()
+    """True while it is kept whole no longer and its file may still be there."""
     consenting: Any = me.FloatField()
     """Share of customers who may be profiled."""
     previous: Any = me.StringField()

@@ -35,6 +35,8 @@ def tell_promoted(model: Model, *, job: str = "", principal: str = "") -> None:
 
 def settle(model: Model, state: str, message: str) -> None:
     """Gives a model another state, and says why; nothing is stored yet."""
+    if model.state == gates.CHAMPION:
+        model.was_champion = True
     model.state = state
     model.state_message = message
     model.state_time = clock.now()

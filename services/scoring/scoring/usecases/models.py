@@ -4,8 +4,6 @@ What becomes of a candidate was decided where its customers are, in the job prog
 all of it in one transaction.
 """
 
-import hashlib
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,13 +19,11 @@ from scoring import messages
 from scoring.domain import gates
 from scoring.store import Model, ScoringJob
 from scoring.store.models import ARTEFACT, LIFETIME_VALUE, artefact_of
+from scoring.usecases import kept_models
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
 from scoring.usecases.leased_jobs import JobFailed
 
 OUTCOMES_MOST = 12
-WHOLE_MOST = ScoringJob.results_most
-"""Large models that are champion no more and are kept whole: results that they made offers of are kept no longer."""
-_CHUNK = 1 << 20
 EARLIER_MOST = 2
 """Models that are no longer champion and are still held against what happens."""
 Told = Mapping[str, Any]
@@ -71,11 +67,11 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     whole = {job.uid: told}
     if "stand_in" in told:
         whole[_stand_in_uid(job)] = told["stand_in"]
-    hashes = {uid: _keep(job, blobs, uid, part) for uid, part in whole.items()}
+    hashes = {uid: kept_models.keep(job, blobs, uid, part) for uid, part in whole.items()}
     made = docstore.in_transaction(lambda: _register(job, description, hashes))
     job.scorer = made.uid
     if artefact_of(job.kind) != ARTEFACT:
-        _drop_oldest(job.kind, blobs)
+        kept_models.drop_oldest(job.kind, blobs)
     for outcome in (told["candidate"]["state"].lower(), *(["rolled_back"] if told["rollback"]["falls"] else [])):
         telemetry.counter(metric_names.SCORING_MODELS).add(1, {"rapport.scoring.outcome": outcome})
     return made
@@ -187,40 +183,6 @@ def _board(told: Told, kind: str) -> dict[str, Model]:
     named += [_uid(told["standing"])] if told["standing"] else []
     standing = Model.find({"state": {"$in": [gates.CHAMPION, gates.CHALLENGER]}, "kind": kind})
     return Model.get_many(named) | {model.uid: model for model in standing}
-
-
-def _keep(job: ScoringJob, blobs: BlobStore, uid: str, part: Told) -> str:
-    """Stores a model whole; returns the hash of its bytes, none where it is not kept: it may never tell anything.
-
-    Large ones are in a file of the result. Without a document that names it, it is written again.
-    """
-    subject = f"{Model.resource}/{uid}"
-    if "artefact" in part:
-        body = json.dumps(part["artefact"], sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-        blobs.put(subject, ARTEFACT, body)
-        return hashlib.sha256(body).hexdigest()
-    if "artefact_file" not in part:
-        return ""
-    with blobs.open(job.result_subject, part["artefact_file"]) as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-        file.seek(0)
-        blobs.put(subject, artefact_of(job.kind), file)
-    return digest.hexdigest()
-
-
-def _drop_oldest(kind: str, blobs: BlobStore) -> None:
-    """Deletes the files of models that ended before the newest WHOLE_MOST; never of the one that may come back."""
-    ended = {"state": {"$in": [gates.RETIRED, gates.ROLLED_BACK]}, "kind": kind, "artefact_sha256": {"$gt": ""}}
-    champion = Model.in_state(gates.CHAMPION, kind)
-    kept = [champion.previous] if champion and champion.previous else []
-    for model in Model.find(ended, sort=[("number", -1)], limit=WHOLE_MOST + EARLIER_MOST + 10)[WHOLE_MOST:]:
-        if model.uid not in kept:
-            # It is no longer named before it is gone.
-            change = {"$set": {"artefact_sha256": ""}, "$inc": {"version": 1}}
-            if Model.rows().update_one({"uid": model.uid, "version": model.version}, change).matched_count:
-                blobs.delete_subject(model.subject)
 
 
 def _stand_in_uid(job: ScoringJob) -> str:
