@@ -93,9 +93,12 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
                 other = "" if currency in (each["y"], None) else each["y"]
                 bought[each["c"]].append(Bought(each["t"], each["a"], other, each.get("o", 0)))
 
+    # Refunds change the risk of leaving only. The first job that makes any asks again for those of whom it finds scores
+    # that are newer than what it knew.
+    refunds = risks is not None or first_job_at_work(CHURN) is not None
+
     def counts(purchase: Bought) -> bool:
-        # Refunds change the risk of leaving only.
-        return (abroad or not purchase.currency) and (purchase.amount >= 0 or risks is not None)
+        return (abroad or not purchase.currency) and (purchase.amount >= 0 or refunds)
 
     if bought:
         _add(bought, currency, counts)

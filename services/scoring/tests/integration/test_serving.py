@@ -12,8 +12,8 @@ from rapport.scoring.v1 import customer_scores_pb2
 import docstore
 from chassis import money
 from docstore import explain
-from scoring.store import PurchaseHistory, PurchaseNews, Score, histories
-from scoring.usecases import exporting, flushing, people, rescoring
+from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoringJob, histories
+from scoring.usecases import exporting, flushing, people, rescoring, score_rows
 from scoring.usecases import histories as usecase
 
 from . import left_models
@@ -289,3 +289,30 @@ def test_what_is_bought_while_the_first_job_is_at_work_is_scored_when_there_is_s
     assert keep() == 0
     assert client.scored().keys() == {bert}
     client.CancelScoringJob(name=job.name)
+
+
+def test_a_refund_told_while_the_first_job_of_churn_is_at_work_reaches_the_risk_it_makes(
+    client, at, settings, store
+) -> None:
+    at(T0)
+    anna = customer()
+
+    def asked(refund: float) -> int:
+        client.stage([purchase(anna, refund, -100)])
+        with client.context():
+            assert rescoring.keep(settings, store)
+            return PurchaseHistory.rows().count({"due": {"$exists": True}})
+
+    client.buys(anna, 5)
+    assert asked(6) == 0, "the job to come knows it"
+    job = client.CreateScoringJob(scoring_job={"kind": "KIND_CHURN"})
+    assert asked(7) == 1
+    left_models.leave(client)
+    at(T1)
+    assert asked(8) == 0
+    with client.context():
+        assert score_rows.newer([anna.rpartition("/")[2]], T0).keys() == {anna}, "whose risks the job asks for again"
+        ScoringJob.rows().delete_one({"uid": job.uid})
+    at(T2)
+    assert asked(9) == 0
+    assert rows(client)[anna]["as_of"] == T1, "no job that makes risks: refunds change nothing else"
