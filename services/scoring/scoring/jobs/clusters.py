@@ -24,7 +24,7 @@ from scoring.jobs import cluster_tasks, feature_tasks, features, program
 from scoring.jobs.cluster_tasks import Groups, Piece, Told
 from scoring.jobs.executor import chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.known_models import stored_form
+from scoring.jobs.known_models import LostModelError, stored_form
 from scoring.jobs.memory import TooLargeError, widest_of
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, ClusterJobSpec
@@ -77,7 +77,8 @@ def _run(spec: ClusterJobSpec, output: Folder, reporter: Reporter) -> None:
     version = (Folder(folder).read_json(features.DECLARATION) or {})["version"]
     files = [feature_tasks.features_file(features.microseconds(spec.as_of), bucket) for bucket in range(BUCKETS)]
     values, customers = cluster_tasks.sample(folder, files, FITTED_MOST)
-    fitted = fit(values, customers, _previous(spec), spec.consenting)
+    previous, lost = _previous(spec)
+    fitted = fit(values, customers, previous, spec.consenting)
     reporter.done("fit", 1, 1)
     pieces = [Piece(spec.output, folder, file, number, fitted.groups) for number, file in enumerate(files)]
     with chosen(spec.executor, customers, spec.ray_from_events, lambda: _width(spec, customers)) as executor:
@@ -92,7 +93,7 @@ def _run(spec: ClusterJobSpec, output: Folder, reporter: Reporter) -> None:
         told = executor.run(cluster_tasks.assign, pieces, count)
     known = [model.sha256 for model in spec.models]
     key = fingerprint(VERSION, version, spec.as_of.astimezone(UTC).isoformat(), known, spec.consenting)
-    described = _described(spec, fitted, told, key, left_out)
+    described = _described(spec, fitted, told, key, [message for message in (left_out, lost) if message])
     output.write_json(MODEL, described)
     output.delete(WORK)
     output.write_json(SUCCESS, {"fingerprint": key, "customers": customers, "place": reporter.place})
@@ -119,12 +120,16 @@ def fit(values: Floats, customers: int, previous: Clusters | None, consenting: f
     return Fitted(found, previous, groups, verdict, customers, metrics)
 
 
-def _previous(spec: ClusterJobSpec) -> Clusters | None:
+def _previous(spec: ClusterJobSpec) -> tuple[Clusters | None, str]:
+    """The clusters whose names go on; where their file is lost none do, which is then said."""
     for model in spec.models:
-        stored = stored_form(model)
+        try:
+            stored = stored_form(model)
+        except LostModelError:
+            return None, f"the clusters have new names, as the stored form of {model.name} is lost or damaged"
         if stored["format"] == FORMAT and stored["features"] == FEATURES:
-            return clustering.from_json(stored["clusters"])
-    return None
+            return clustering.from_json(stored["clusters"]), ""
+    return None, ""
 
 
 def _width(spec: ClusterJobSpec, customers: int) -> int:
@@ -133,8 +138,10 @@ def _width(spec: ClusterJobSpec, customers: int) -> int:
     return widest_of(_BYTES_PER_BUYER * each, most, spec.memory_mb, f"A bucket of {each} customers")
 
 
-def _described(spec: ClusterJobSpec, fitted: Fitted, told: Sequence[Told], key: str, left_out: str) -> dict[str, Any]:
-    """What the registry keeps (`usecases.models.register`)."""
+def _described(
+    spec: ClusterJobSpec, fitted: Fitted, told: Sequence[Told], key: str, messages: list[str]
+) -> dict[str, Any]:
+    """What the registry keeps (`usecases.models.register`). messages: what else is to be said of the job."""
     passed = fitted.verdict.state == CHAMPION
     clusters = _sizes(fitted, sum((each.sizes for each in told), Counter()), spec)
     names = [each["name"] for each in clusters]
@@ -151,7 +158,6 @@ def _described(spec: ClusterJobSpec, fitted: Fitted, told: Sequence[Told], key: 
         "consenting": spec.consenting,
         "artefact": {**stored, "clusters": clustering.as_json(fitted.clusters)},
     }
-    messages = [left_out] if left_out else []
     if fitted.customers > FITTED_MOST:
         messages.append(f"fitted to {FITTED_MOST:,} of the customers at most, evenly chosen; all are told theirs")
     if isinstance(fitted.groups, RfmGroups):

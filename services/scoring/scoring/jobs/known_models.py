@@ -12,6 +12,10 @@ from scoring.models import artefact
 from scoring.models.lifetime_value import Choice
 
 
+class LostModelError(UnusableInputError):
+    """The file of a model is gone, or is not what was stored."""
+
+
 @dataclass(frozen=True)
 class Known:
     """A model of an earlier job, as stored."""
@@ -42,18 +46,19 @@ def load(model: KnownModel) -> Known:
 
 
 def stored_form(model: KnownModel) -> dict[str, Any]:
-    """What was kept of a model. Raises UnusableInputError when it is not what was stored."""
+    """What was kept of a model. Raises LostModelError, UnusableInputError when it cannot be read now."""
     stored: dict[str, Any] = json.loads(body(model))
     return stored
 
 
 def body(model: KnownModel) -> bytes:
-    """The file a model was kept in. Raises UnusableInputError when it is not what was stored."""
+    """The file a model was kept in. Raises LostModelError, UnusableInputError when it cannot be read now."""
     try:
         with opened(model.url) as file:
             found = file.read()
     except OSError as error:
-        raise UnusableInputError(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
+        kind = LostModelError if isinstance(error, FileNotFoundError) else UnusableInputError
+        raise kind(f"{model.name}: its stored form cannot be read: {type(error).__name__}") from error
     if sha256(found).hexdigest() != model.sha256:
-        raise UnusableInputError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
+        raise LostModelError(f"{model.name}: its stored form is not what was stored; roll back or promote another")
     return found

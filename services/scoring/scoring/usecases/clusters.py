@@ -70,13 +70,14 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         results.stop_if_asked(stopping)
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
+    besides = f" Besides: {made.message}." if made.message else ""
     if not fallback:
         count = made.parameters["clusters"]["clusters"]
-        return f"{job.scored} customers are in {count} clusters by {job.model}."
+        return f"{job.scored} customers are in {count} clusters by {job.model}.{besides}"
     failed = [gate["message"] for gate in made.gates if not gate["passed"]]
     return (
         f"{job.scored} customers are in the groups of recency, frequency and monetary value, as they form no clusters: "
-        f"{'; '.join(failed)}."
+        f"{'; '.join(failed)}.{besides}"
     )
 
 

@@ -222,6 +222,19 @@ def test_a_later_job_keeps_the_names_and_tells_how_alike_it_divides(made, bought
     assert client.scored()[uid].HasField("cluster")
 
 
+def test_clusters_are_made_without_an_earlier_model_that_is_lost(made, settings, store) -> None:
+    client, _ = made
+    (before,) = client.ListModels(filter="state = STATE_CHAMPION").models
+    with client.context():
+        store.delete_subject(Model.get(before.uid).subject)
+    job = carried_out(client, settings, store, as_of=AS_OF + timedelta(days=2))
+    assert job.message == (
+        f"{3 * EACH} customers are in 3 clusters by {job.model}. "
+        f"Besides: the clusters have new names, as the stored form of {before.name} is lost or damaged."
+    )
+    assert "kept_from_previous" not in client.GetModel(name=job.model).metrics
+
+
 def test_an_objection_a_merge_and_an_erasure_take_it_away(client, bought, objector, holding, erased) -> None:  # noqa: F811
     left, member, gone, canonical = [name for name in sorted(bought) if name != objector][:4]
     with client.context():

@@ -14,8 +14,8 @@ import pytest
 
 from scoring.jobs import dividing, reproduce, windows
 from scoring.jobs.files import Folder
+from scoring.jobs.known_models import LostModelError
 from scoring.jobs.spec import JobSpec
-from scoring.jobs.tasks import UnusableInputError
 from scoring.models import artefact
 
 from .conftest import AS_OF, DAY_US, Shop, model_of, row, scores_of
@@ -238,9 +238,9 @@ def test_drift_is_seen_where_it_is_and_nowhere_else(shop: Shop, old: JobSpec, sh
 
 def test_a_stored_model_that_is_not_what_was_stored_is_refused(shop: Shop, old: JobSpec) -> None:
     model = known(shop, old, "champion")
-    with pytest.raises(UnusableInputError, match="models/champion: its stored form is not what was stored"):
+    with pytest.raises(LostModelError, match="models/champion: its stored form is not what was stored"):
         Shop.run(shop.spec("new", models=[{**model, "sha256": "0" * 64}]))
-    with pytest.raises(UnusableInputError, match="models/champion: its stored form cannot be read"):
+    with pytest.raises(LostModelError, match="models/champion: its stored form cannot be read"):
         Shop.run(shop.spec("new", models=[{**model, "url": str(shop.folder / "gone.json")}]))
 
 
