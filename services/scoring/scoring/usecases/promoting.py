@@ -31,9 +31,8 @@ def promote(uid: str, etag: str, reason: str) -> Model:
             model,
             [(gate["name"].upper(), gate["message"]) for gate in failed],
         )
+    _check_kind(model)
     _check_kept(model)
-    if not model.artefact_sha256:
-        raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
     _check_no_job(model)
     champion = Model.in_state(gates.CHAMPION, model.kind)
     if champion is not None:
@@ -54,10 +53,11 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     model.check_etag(etag or None)
     if model.state != gates.CHAMPION:
         raise _refused("MODEL_NOT_CHAMPION", f"{model.name} is {model.state}; only a champion is taken back.", model)
-    _check_kept(model)
+    _check_kind(model)
     before = Model.get_many([model.previous]).get(model.previous) if model.previous else None
-    if before is None or not before.artefact_sha256:
+    if before is None:
         raise _refused("NO_PREVIOUS_MODEL", f"No model that could come back was champion before {model.name}.", model)
+    _check_kept(before)
     _check_no_job(model)
     message = _by_hand("Taken back", reason)
     take_back(model, before, message, principal=context.current().principal)
@@ -66,12 +66,18 @@ def roll_back(uid: str, etag: str, reason: str) -> Model:
     return before.save()
 
 
-def _check_kept(model: Model) -> None:
-    if model.kind == NEXT_OFFER and dict(model.features) != offer_gates.FEATURES:
-        raise _refused("MODEL_NOT_KEPT", f"{model.name} was made before models were kept whole; start a job.", model)
+def _check_kind(model: Model) -> None:
     if model.kind in MADE_ANEW:
         why = f"Each job of KIND_{model.kind} tells by the model it makes itself; start another one."
         raise _refused("MODEL_MADE_ANEW", why, model)
+
+
+def _check_kept(model: Model) -> None:
+    """Of models of offers that were not kept whole settings were stored: the features they name tell them apart."""
+    settings_only = model.kind == NEXT_OFFER and dict(model.features) != offer_gates.FEATURES
+    if settings_only or not model.artefact_sha256:
+        why = f"{model.name} is not kept whole: it is of before models were, or ended too long ago; start a job."
+        raise _refused("MODEL_NOT_KEPT", why, model)
 
 
 def _check_reason(reason: str) -> None:

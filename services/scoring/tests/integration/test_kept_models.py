@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from rapport.scoring.v1.model_pb2 import Model as ModelMessage
 
 from chassis import ids
 from docstore import explain
@@ -22,9 +23,8 @@ SERVICE = "scoring"
 def offering(number: int, state: str, ended: int, store: BlobStore, **fields: Any) -> Model:
     """A model of offers, kept whole, that became what it is so many days after START."""
     values = {"fallback": False, "customers": 1, "purchases": 1, "fingerprint": "f" * 64, "as_of": START}
-    values |= {"features": offer_gates.FEATURES, "artefact_sha256": "a" * 64, "kind": NEXT_OFFER}
-    changed = {"state_time": START + timedelta(days=ended)}
-    made: Model = Model.new(number=number, state=state, **values, **changed, **fields).insert()
+    values |= {"features": offer_gates.FEATURES, "artefact_sha256": "a" * 64, "kind": NEXT_OFFER} | fields
+    made: Model = Model.new(number=number, state=state, state_time=START + timedelta(days=ended), **values).insert()
     store.put(made.subject, made.artefact, b"weights")
     return made
 
@@ -81,3 +81,21 @@ def test_files_that_a_killed_runner_left_go_with_the_next_job(client, store, mon
             assert kept({"it": model}, store) == set()
         assert Model.rows().count({"files_left": True}) == 0
         explain.assert_indexed(Model, {"kind": NEXT_OFFER, "files_left": True}, limit=0, max_keys=10)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"features": {"products_bought": 1, "days_since_bought": 1}}, {"artefact_sha256": ""}]
+)
+def test_no_model_comes_back_that_is_not_kept_whole(client, store, fields) -> None:
+    """As those of before models of offers were: of them settings were stored, and a hash of these."""
+    with client.context():
+        before = offering(1, gates.RETIRED, 1, store, **fields)
+        champion = offering(2, gates.CHAMPION, 2, store, previous=before.uid)
+    for method, name in (("RollBackModel", champion.name), ("PromoteModel", before.name)):
+        reason, message, _ = client.refused(method, name=name)
+        assert (reason, message.partition(" ")[0]) == ("MODEL_NOT_KEPT", before.name)
+    assert client.GetModel(name=champion.name).state == ModelMessage.STATE_CHAMPION
+    with client.context():
+        whole = offering(3, gates.RETIRED, 3, store)
+        Model.rows().update_one({"uid": champion.uid}, {"$set": {"previous": whole.uid}})
+    assert client.RollBackModel(name=champion.name).name == whole.name
