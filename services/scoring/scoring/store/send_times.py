@@ -28,3 +28,5 @@ class CustomerSendTime(Record):
     as_of: Any = InstantField(required=True)
     decision: Any = me.StringField(required=True)
     score_time: Any = InstantField(required=True)
+    change_time: Any = InstantField()
+    """As the event that told these hours says; whatever is told next says a later one."""

@@ -1,8 +1,8 @@
 """Send times of customers: asked for, and taken away from who objects, is merged or erased."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.scoring.v1 import events_pb2
 
 import docstore
@@ -37,12 +37,14 @@ def found(name: str) -> Row:
 
 def remove(customers: Collection[str]) -> None:
     """Takes the send times of these customers (resource names) away and tells whose; part of a transaction."""
-    rows = list(CustomerSendTime.rows().find(_of(customers), {"customer": 1}))
+    rows = list(CustomerSendTime.rows().find(_of(customers), {"customer": 1, "change_time": 1}))
     if not rows:
         return
     CustomerSendTime.rows().delete_many(_of(customers))
     names = [row["customer"] for row in rows]
-    tell([(events_pb2.SendTimesUpdated(removed_customers=names, change_time=change_time()), names)])
+    event = events_pb2.SendTimesUpdated(removed_customers=names)
+    event.change_time.FromDatetime(_after(rows))
+    tell([(event, names)])
 
 
 def forget(customers: Collection[str]) -> int:
@@ -50,11 +52,15 @@ def forget(customers: Collection[str]) -> int:
     return CustomerSendTime.rows().delete_many(_of(customers)).deleted_count
 
 
-def change_time() -> Timestamp:
-    """Now, as events of changed send times tell it."""
-    now = Timestamp()
-    now.FromDatetime(docstore.whole_milliseconds(clock.now()))
-    return now
+def change_time(customers: Collection[str]) -> datetime:
+    """What is told of these customers (resource names) says that it changed now, and after all that was told."""
+    return _after(CustomerSendTime.rows().find(_of(customers), {"change_time": 1}))
+
+
+def _after(rows: Iterable[Row]) -> datetime:
+    # The clock of the process that told them may be ahead of this one's, and who listens drops what is older.
+    told: list[datetime] = [row["change_time"] for row in rows if row.get("change_time")]
+    return max([docstore.whole_milliseconds(clock.now()), *(time + timedelta(milliseconds=1) for time in told)])
 
 
 def _of(customers: Iterable[str]) -> Row:

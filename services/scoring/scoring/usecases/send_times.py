@@ -103,13 +103,17 @@ def _put(rows: Sequence[Row], job: ScoringJob) -> None:
     """Puts new send times in the place of the old ones and tells; part of a transaction."""
     if not rows:
         return
+    names = [row["customer"] for row in rows]
+    change_time = customer_send_times.change_time(names)
     CustomerSendTime.rows().bulk_write(
-        UpdateOne({"uid": row["customer"].rpartition("/")[2]}, {"$set": row}, upsert=True) for row in rows
+        UpdateOne(
+            {"uid": row["customer"].rpartition("/")[2]}, {"$set": {**row, "change_time": change_time}}, upsert=True
+        )
+        for row in rows
     )
-    event = events_pb2.SendTimesUpdated(
-        scoring_job=job.name, send_times=map(_told, rows), change_time=customer_send_times.change_time()
-    )
-    tell([(event, [row["customer"] for row in rows])])
+    event = events_pb2.SendTimesUpdated(scoring_job=job.name, send_times=map(_told, rows))
+    event.change_time.FromDatetime(change_time)
+    tell([(event, names)])
 
 
 def _told(row: Row) -> events_pb2.CustomerSendTimeState:

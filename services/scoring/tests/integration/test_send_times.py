@@ -14,6 +14,7 @@ from rapport.identity.v1 import events_pb2 as identity_events_pb2
 from rapport.scoring.v1.model_pb2 import Model as ModelMessage
 
 import docstore
+from chassis import clock
 from docstore import batches
 from scoring.decisions import PURPOSE
 from scoring.jobs import send_times as program
@@ -21,7 +22,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.store import CustomerSendTime
-from scoring.usecases import activity, preparing, running, send_times, signals
+from scoring.usecases import activity, customer_send_times, preparing, running, send_times, signals
 
 from ..unit.test_send_time_job import AS_OF, CUSTOMERS, events, own_hour
 from .conftest import NONE, Client, claimed, customer
@@ -169,3 +170,18 @@ def test_the_next_job_takes_away_who_is_no_longer_in_it(client, shop) -> None:
     assert "tenant_1_job_1" in str(plan["queryPlanner"]["winningPlan"])
     champions = client.ListModels(filter="state = STATE_CHAMPION").models
     assert [model.uid for model in champions] == [job.uid]
+
+
+def test_what_is_told_by_a_clock_that_is_behind_counts_as_later(client, shop) -> None:
+    name, ahead = shop.names[8], clock.now() + timedelta(hours=1)
+    with client.context():
+        CustomerSendTime.rows().update_one({"customer": name}, {"$set": {"change_time": ahead}})
+        before = CustomerSendTime.rows().find_one({"customer": name})["change_time"]
+    shop.work()
+    (replaced,) = [event for event in shop.told() if name in {each.customer for each in event.send_times}][-1:]
+    with client.context():
+        docstore.in_transaction(lambda: customer_send_times.remove([name]))
+    removed = shop.told()[-1]
+    assert list(removed.removed_customers) == [name]
+    times = [event.change_time.ToDatetime(AS_OF.tzinfo) for event in (replaced, removed)]
+    assert times == [before + timedelta(milliseconds=step) for step in (1, 2)]
