@@ -74,7 +74,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         return models.came_of_training(job, "offers are made by it from the next job on")
     by: Model = Model.get(job.scorer)
     result = Result(blobs, job.result_subject, [_OFFERS], {}, description["customers"])
-    horizon = by.parameters["offers"]["horizon_days"]
+    # Programs of an earlier version told it of the model they fitted only, not of what is popular in its place.
+    offered = {**description.get("parameters", {}).get("offers", {}), **by.parameters["offers"]}
+    horizon = offered["horizon_days"]
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
         _put([_values(job, row, by.fallback, horizon, decided[row["customer"]]) for row in rows], job)

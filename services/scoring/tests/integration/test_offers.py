@@ -1,6 +1,7 @@
 """Offers and associations from events to answers: one job of a generated shop, asked for, kept up, taken away."""
 
 import hashlib
+import json
 import threading
 import uuid
 from datetime import timedelta
@@ -400,6 +401,27 @@ def test_without_enough_everybody_is_offered_what_is_popular_and_it_says_so(fres
     assert "what is popular is offered to everybody" in champion.message
     card = client.GetModelCard(name=champion.name).data.decode()
     assert "Not tested: what is popular needs no proof." in card
+
+
+def test_what_is_popular_as_the_program_of_an_earlier_version_told_it_is_offered(fresh, make, store) -> None:
+    """A job that computed before a release and is stored after it."""
+    fresh.profiling()
+    name = customer()
+    fresh.stage([purchase(each, 1, products=[{"product_id": "p1"}]) for each in (name, customer())])
+
+    def as_before(job: ScoringJob) -> None:
+        told = json.loads(store.get(job.result_subject, train_offers.MODEL))
+        del told["judgement"]["stand_in"]["parameters"]["offers"]["horizon_days"]
+        store.put(job.result_subject, train_offers.MODEL, json.dumps(told).encode())
+        go_on(job)
+
+    go_on = make.go_on
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(make, "go_on", as_before)
+        job = make(fresh, as_of=SOON)
+    assert (job.scored_count, job.state) == (2, type(job).STATE_SUCCEEDED)
+    fitted = fresh.GetModel(name=f"models/{job.uid}").parameters["offers"]
+    assert fresh.GetCustomerOffers(name=f"{name}/offers").horizon_days == fitted["horizon_days"] > 0
 
 
 def test_without_products_a_job_says_what_to_send(fresh, make) -> None:
