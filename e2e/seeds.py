@@ -32,7 +32,9 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     made |= {"customers": first, "customers#2": third}
     made["merges"] = api.post(f"/v1/{first}:merge", {"mergedCustomer": second})["name"]
     made["roles"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="reader")["name"]
+    made["roles#2"] = api.post("/v1/roles", {"permissions": ["identity.customers.get"]}, roleId="spare")["name"]
     made["principals"] = api.post("/v1/principals", {"displayName": "P", "roles": ["roles/reader"]})["name"]
+    made["principals#2"] = api.post("/v1/principals", {"displayName": "Spare", "roles": ["roles/reader"]})["name"]
     made["keys"] = api.post("/v1/keys", {"kind": "KIND_API", "principal": made["principals"]})["name"]
     issuer = {"issuerUri": ISSUER_URI, "audience": "rapport", "jwks": JWKS}
     made["issuers"] = api.post("/v1/issuers", issuer)["name"]
@@ -48,7 +50,8 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
 
 def _plan_message(api: Api, purpose: str) -> dict[str, str]:
     """A journey that writes to whoever agrees, and an address nobody writes to."""
-    contents = [{"languageCode": "en", "subject": "Welcome", "text": "Hello."}]
+    html = '<p><a href="https://shop.example.org/">Hello.</a></p>'
+    contents = [{"languageCode": "en", "subject": "Welcome", "text": "Hello: https://shop.example.org/", "html": html}]
     template = api.post("/v1/templates", {"displayName": "Welcome", "contents": contents}, templateId="welcome")["name"]
     steps = [{"id": "mail", "send": {"template": template, "purpose": purpose}}, {"id": "end", "end": {}}]
     trigger = {"event": "rapport.consent.v1.ConsentGranted"}
@@ -98,8 +101,8 @@ def _score(api: Api) -> dict[str, str]:
     rule = api.post("/v1/offerRules", rule, offerRuleId="not-sold")["name"]
     wait_for(lambda: api.get(f"/v1/{segment}")["state"] == "STATE_READY", "the segment has its members", timeout=30)
     scores = next(api.pages("/v1/customerScores", "customerScores"))
-    # It takes orders with products to have one: the name stands for a customer who is offered nothing.
-    offers = {"customers/offers": f"{scores['customer']}/offers"}
+    # It takes orders with products, and weeks of activity, to have one: the names stand for a customer who has none.
+    offers = {f"customers/{what}": f"{scores['customer']}/{what}" for what in ("offers", "sendTime")}
     made = {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
     return made | offers | {"segments#2": spare, "offerRules": rule, "jobSchedules": schedule}
 

@@ -14,6 +14,7 @@ import requests
 
 from e2e import business_clock, tenants
 from e2e.demo.api import Api, Json, wait_for
+from e2e.documented import Document
 from e2e.platform import Platform
 
 pytestmark = pytest.mark.timeout(400)  # The job program loads what trains.
@@ -106,6 +107,7 @@ def test_a_new_lead_has_its_score_in_sales_and_its_reasons_in_scoring(
     (model,) = api.get("/v1/models", filter="state = STATE_CHAMPION")["models"]
     assert all(gate["passed"] for gate in model["gates"]), model["gates"]
 
+    document = Document(platform.gateway)
     found = {}
     for message in (SHORT, LONG):
         lead = api.post("/v1/leads", {"displayName": "New", "source": "SOURCE_WEB", "message": message})
@@ -118,7 +120,14 @@ def test_a_new_lead_has_its_score_in_sales_and_its_reasons_in_scoring(
             pause=0.1,
         )
         record_property("new_lead_scored_in_sales_s", round(time.monotonic() - begin, 2))
-        score = api.get(f"/v1/{lead['name']}/score")
+        answers = {
+            "GetLeadScore": api.send("GET", f"/v1/{lead['name']}/score"),
+            "EvaluateLeadScore": api.send("POST", "/v1/leadScores:evaluate", {"leadScore": f"{lead['name']}/score"}),
+        }
+        for operation, answered in answers.items():
+            document.note(operation, answered)
+            assert answered.ok, answered.text
+        score = answers["GetLeadScore"].json()
         assert score["probability"]["value"] == scored["conversionProbability"]
         assert (score["model"], score["basis"]) == (model["name"], "BASIS_PRECONTRACTUAL_REQUEST")
         found[message] = (scored["conversionProbability"], score["reasons"][0])

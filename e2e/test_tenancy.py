@@ -5,11 +5,13 @@ import uuid
 from collections import defaultdict
 
 import pytest
+import requests
 from google.protobuf.descriptor import MethodDescriptor
 
 from contracts import descriptors
-from e2e import calls, seeds, tenants
+from e2e import by_hand, calls, seeds, tenants
 from e2e.demo.api import Json
+from e2e.documented import Document
 from e2e.platform import Platform
 from e2e.tenants import Tenant
 
@@ -72,6 +74,8 @@ OTHERWISE = {
     "DeleteAgent": "agents",
     "DeleteCalendar": "calendars",
     "DeletePipeline": "pipelines",
+    "DeletePrincipal": "principals",
+    "DeleteRole": "roles",
     "DeleteSegment": "segments",
     "DisqualifyLead": "leads",
     "LoseOpportunity": "opportunities",
@@ -99,39 +103,52 @@ def names(two: tuple[Tenant, Tenant]) -> dict[str, str]:
     return seeds.plant(two[0])
 
 
-def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> tuple[int, str, str]:
-    """Status, reason and message of a call by `tenant` that names `names`, the names themselves blanked out."""
+def sent(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> requests.Response:
+    """What a call by `tenant` that names `names` was answered."""
     call = calls.build(method, names, EXTRA.get(method.name))
-    sent = tenant.api.send(call.verb, call.path, call.body, call.query)
-    error: Json = {} if sent.ok else sent.json()["error"]
+    return tenant.api.send(call.verb, call.path, call.body, call.query)
+
+
+def answer(tenant: Tenant, method: MethodDescriptor, names: dict[str, str]) -> tuple[int, str, str]:
+    """Status, reason and message of such a call, the names themselves blanked out."""
+    answered = sent(tenant, method, names)
+    error: Json = {} if answered.ok else answered.json()["error"]
     message = error.get("message", "")
     # The longest first: one name may begin with another.
     for name in sorted(names.values(), key=len, reverse=True):
         message = message.replace(name, "NAME")
     reason = next((detail["reason"] for detail in error.get("details", []) if "reason" in detail), "")
-    return sent.status_code, reason, message
+    return answered.status_code, reason, message
 
 
 def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
     assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
     unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions", "erasureRequests", "leads/score")
-    unread += (ATTACHMENTS, "journeys/effect", "customers/offers")
+    unread += (ATTACHMENTS, "journeys/effect", "customers/offers", "customers/sendTime")
     found = {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
     # What goes on by itself: clocks, and how old scores are.
     del found[names["tickets"]]["sla"], found[names["customers/scores"]]["age"]
     return found
 
 
+@pytest.fixture(scope="module")
+def left(two: tuple[Tenant, Tenant], names: dict[str, str]) -> dict[str, Json]:
+    """What could be read of tenant A's resources after the last test that looked: nothing but tests changes them."""
+    return state_of(two[0], names)
+
+
 @pytest.mark.parametrize("method", REFERRING, ids=lambda method: method.name)
 def test_what_is_anothers_looks_like_what_is_nowhere(
-    two: tuple[Tenant, Tenant], names: dict[str, str], method: MethodDescriptor
+    two: tuple[Tenant, Tenant], names: dict[str, str], left: dict[str, Json], method: MethodDescriptor
 ) -> None:
-    before = state_of(two[0], names)
     nowhere = {collection: calls.unknown_name(name) for collection, name in names.items()}
     theirs = answer(two[1], method, names)
     assert theirs == answer(two[1], method, nowhere)
-    assert state_of(two[0], names) == before
+    if calls.build(method, names, EXTRA.get(method.name)).verb != "GET":
+        before = left.copy()
+        left.update(state_of(two[0], names))
+        assert left == before
 
 
 @pytest.fixture(scope="module")
@@ -186,16 +203,19 @@ def _otherwise(method: MethodDescriptor, names: dict[str, str]) -> dict[str, str
     return {collection: names[f"{collection}#2"]} if collection else {}
 
 
-def test_the_same_calls_are_answered_to_their_owner(two: tuple[Tenant, Tenant], names: dict[str, str]) -> None:
+def test_every_operation_succeeds_for_its_owner_as_documented(
+    platform: Platform, two: tuple[Tenant, Tenant], names: dict[str, str]
+) -> None:
     """The walk would prove nothing with calls that nobody could make."""
-    refused = {
-        method.name: answer(two[0], method, names | _otherwise(method, names))
-        for method in sorted(NAMED, key=lambda method: ENDINGS.get(method.name[:6], 0))
-        if method.name not in ("ListTenants", "UpdateTenant")
-    }
-    # Understood and carried out, but for what is still in use or has ended.
-    models = ("NO_PREVIOUS_MODEL", "MODEL_NOT_CHAMPION", "SCORING_JOB_RUNNING")
-    nothing_yet = ("LEAD_NOT_SCORED", "OFFERS_NOT_MADE", "JOURNEY_NOT_MEASURED")
-    rightly = ("ROLE_IN_USE", "PRINCIPAL_HAS_KEYS", "SCORING_JOB_ENDED", *nothing_yet, *models)
-    wrong = {name: found for name, found in refused.items() if found[0] != 200 and found[1] not in rightly}
-    assert wrong == {}, "\n".join(f"{name}: {found}" for name, found in wrong.items())
+    document = Document(platform.gateway)
+    refused: dict[str, str] = {}
+    for operation, answered in by_hand.answers(platform, two[0], names):
+        document.note(operation, answered)
+        refused[operation] = answered.text
+    for method in sorted(NAMED, key=lambda method: ENDINGS.get(method.name[:6], 0)):
+        answered = sent(two[0], method, names | _otherwise(method, names))
+        document.note(method.name, answered)
+        refused.setdefault(method.name, answered.text)
+    # It takes months of leads: `test_lead_scores` has them, and sees these two succeed.
+    missing = document.never_succeeded() - {"GetLeadScore", "EvaluateLeadScore"}
+    assert not missing, "\n".join(f"{name}: {refused.get(name, 'never called')}" for name in sorted(missing))
