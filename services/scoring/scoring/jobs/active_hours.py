@@ -62,14 +62,15 @@ def digest(spec: SendTimeJobSpec) -> list[str]:
 
 def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
     """What customers did within `WITHIN` before the spec's instant. Raises UnusableInputError, TooLargeError."""
-    memory.check_active_hours(sum(map(_rows, spec.files)), spec.memory_mb)
-    people.resolve(output, spec.aliases, spec.exclude)
-    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     end = _microseconds(spec.as_of)
     begin = end - round(WITHIN.total_seconds()) * _SECOND_US
+    pieces = [(file, _pieces(file, begin, end)) for file in spec.files]
+    memory.check_active_hours(sum(sum(rows.values()) for _, rows in pieces), spec.memory_mb)
+    people.resolve(output, spec.aliases, spec.exclude)
+    excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     parts = []
-    for file in spec.files:
-        names, codes, seconds = _read(file, begin, end)
+    for file, row_groups in pieces:
+        names, codes, seconds = _read(file, list(row_groups), begin, end)
         names = canonical_names(names, output)
         kept = ~flags(pc.is_in(names, excluded))[codes]
         parts.append((names, codes[kept], seconds[kept]))
@@ -85,17 +86,28 @@ def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
     return ActiveHours(everybody, activity, zones, zone)
 
 
-def _rows(told: EventFile) -> int:
+def _pieces(told: EventFile, begin: int, end: int) -> dict[int, int]:
+    """The row groups of a file that may hold events of these instants, and how many rows each has."""
     with opened(told.url) as file:
         parquet = pq.ParquetFile(file)
         check_columns(told.url, parquet.schema_arrow, _COLUMNS[told.kind])
-        return int(parquet.metadata.num_rows)
+        found = map(parquet.metadata.row_group, range(parquet.num_row_groups))
+        return {place: group.num_rows for place, group in enumerate(found) if _may_hold(group, begin, end)}
 
 
-def _read(told: EventFile, begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
+def _may_hold(row_group: pq.RowGroupMetaData, begin: int, end: int) -> bool:
+    for place in range(row_group.num_columns):
+        found = row_group.column(place)
+        if found.path_in_schema == "event_time" and found.is_stats_set and found.statistics.has_min_max:
+            return bool(found.statistics.min_raw < end and found.statistics.max_raw >= begin)
+    return True
+
+
+def _read(told: EventFile, row_groups: list[int], begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
     """The names in a file, and of each event that counts the place of its name and its time in seconds."""
     with opened(told.url) as file:
-        table = pq.read_table(file, columns=list(_COLUMNS[told.kind]), read_dictionary=["customer"], use_threads=False)
+        parquet = pq.ParquetFile(file, read_dictionary=["customer"])
+        table = parquet.read_row_groups(row_groups, columns=list(_COLUMNS[told.kind]), use_threads=False)
     if not len(table):
         return texts([]), _NONE, _NONE
     table = table.unify_dictionaries().combine_chunks()

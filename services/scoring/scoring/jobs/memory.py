@@ -131,12 +131,13 @@ def check_offers(lines: int, products: int, memory_mb: int | None) -> None:
 
 
 def check_active_hours(events: int, memory_mb: int | None) -> None:
-    """Raises TooLargeError when what reading so many events needs does not fit."""
+    """Raises TooLargeError when what reading so many events needs does not fit; older ones are not read."""
     free = memory_mb * 1_000_000 if memory_mb else available()
     needed = BYTES_PER_TRAINING + BYTES_PER_ACTIVE_HOUR * events
     if needed > free:
         raise TooLargeError(
-            f"{events} events need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
+            f"{events} events of a year need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job "
+            "more memory."
         )
 
 

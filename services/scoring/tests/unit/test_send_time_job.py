@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.jobs import active_hours, send_times
+from scoring.jobs import active_hours, memory, send_times
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
@@ -100,22 +101,38 @@ def test_everybody_is_told_the_own_hours_by_the_own_clock(tmp_path) -> None:
     assert "no time zone is known: theirs is taken to be Europe/Berlin" in described["message"]
 
 
+def read(folder: Path, *groups: list[tuple[str, datetime, int | None]], **changes: Any) -> active_hours.ActiveHours:
+    """The active hours of one file of purchases; each group is a row group of it."""
+    schema = pa.schema(
+        {"customer": pa.string(), "event_time": pa.timestamp("us", tz="UTC"), "amount_minor": pa.int64()}
+    )
+    with pq.ParquetWriter(folder / "purchases.parquet", schema) as writer:
+        for rows in groups:
+            writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema))
+    file = {"url": str(folder / "purchases.parquet"), "kind": "purchases", "bucket": 0}
+    terms = {"output": str(folder / "out"), "tenant": "t", "as_of": AS_OF, "files": [file], "consenting": 1.0}
+    spec = SendTimeJobSpec.model_validate(terms | changes)
+    return active_hours.read(spec, Folder(spec.output))
+
+
+def test_only_events_of_the_year_take_memory(tmp_path) -> None:
+    def bought(days: int, count: int) -> list[tuple[str, datetime, int | None]]:
+        return [("customers/00", AS_OF - timedelta(days=days), 900)] * count
+
+    found = read(tmp_path, bought(366, 9_000), bought(9, 2), memory_mb=301)
+    assert len(found.activity.hour) == 1
+    assert len(read(tmp_path, bought(366, 9_000), memory_mb=301).names) == 0
+    with pytest.raises(memory.TooLargeError, match="9002 events of a year need about 301 MB; 301 MB are free"):
+        read(tmp_path, bought(364, 9_000), bought(9, 2), memory_mb=301)
+
+
 def test_a_refund_is_not_what_a_customer_does(tmp_path) -> None:
     bought, refunded = AS_OF - timedelta(days=9, hours=5), AS_OF - timedelta(days=2)
     amounts = {"customers/00": [900, -900, None], "customers/01": [-1]}
     rows = [
         (who, refunded if (amount or 0) < 0 else bought, amount) for who, each in amounts.items() for amount in each
     ]
-    customers, times, paid = zip(*rows, strict=True)
-    columns = {
-        "customer": customers,
-        "event_time": pa.array(times, pa.timestamp("us", tz="UTC")),
-        "amount_minor": pa.array(paid, pa.int64()),
-    }
-    pq.write_table(pa.table(columns), tmp_path / "purchases.parquet")
-    file = {"url": str(tmp_path / "purchases.parquet"), "kind": "purchases", "bucket": 0}
-    spec = SendTimeJobSpec(output=str(tmp_path / "out"), tenant="t", as_of=AS_OF, files=[file], consenting=1.0)
-    found = active_hours.read(spec, Folder(spec.output))
+    found = read(tmp_path, rows)
     assert found.names.to_pylist() == ["customers/00"]
     assert found.activity.hour.tolist() == [bought.weekday() * 24 + bought.hour]
 
