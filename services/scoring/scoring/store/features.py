@@ -51,7 +51,7 @@ class FeatureManifest(Record):
 
     files: name, bucket, rows, the time of the `oldest` event (files of before it was noted have none), and of purchases
     `currencies` (code -> {rows, amount_minor}; refunds are no rows there). That of purchases is leased by the runner
-    that writes.
+    that writes. forget_before: the day since 1970 that histories are forgotten of before, absent when that is done.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests", "indexes": [["tenant"]]}
@@ -62,6 +62,7 @@ class FeatureManifest(Record):
 
 def subject_of(bucket: int, kind: str = PURCHASES) -> str:
     """Where the blob store keeps a bucket's files of a kind."""
+    forget_before: Any = me.LongField()
     return f"features/{kind}/bucket-{bucket:02d}"
 
 

@@ -29,6 +29,8 @@ _SUMS = (
     "abroad",
     "recent",
 )
+FORGOTTEN: dict[str, Any] = {"$set": {"known": False}, "$unset": dict.fromkeys(_SUMS, "")}
+"""What is done to histories of those who wait to be scored: they keep their places."""
 
 
 class PurchaseNews(Record):
@@ -148,15 +150,15 @@ def forget(customers: Iterable[str]) -> int:
     return PurchaseHistory.rows().delete_many({"uid": {"$in": [_uid(name) for name in names]}}).deleted_count
 
 
-def forget_before(day: int) -> int:
-    """Forgets what those bought who bought something before a day (since 1970): files tell it, without that, when it is
-    asked for next. Returns of how many.
+def forget_before(day: int, most: int) -> int:
+    """Forgets what some of those bought who bought something before a day (since 1970): files tell it, without that,
+    when it is asked for next. Returns of how many, below `most` when there were no more.
     """
     rows = PurchaseHistory.rows()
     before = {"oldest_day": {"$lt": day}}
-    gone = rows.delete_many({**before, "due": {"$exists": False}}).deleted_count
-    waiting = rows.update_many(before, {"$set": {"known": False}, "$unset": dict.fromkeys(_SUMS, "")})
-    return gone + waiting.modified_count
+    some = {**before, "uid": {"$in": [row["uid"] for row in rows.find(before, {"uid": 1}, limit=most)]}}
+    gone = rows.delete_many({**some, "due": {"$exists": False}}).deleted_count
+    return gone + rows.update_many(some, FORGOTTEN).modified_count
 
 
 def forestall() -> None:

@@ -14,7 +14,7 @@ from scoring import parquet
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.domain.histories import DAY_MS
 from scoring.settings import ScoringSettings
-from scoring.store import histories
+from scoring.store import FeatureManifest, histories
 from scoring.store.features import ACTIVITY, FILE_KINDS, PURCHASES, manifest_files, subject_of
 from scoring.usecases import flushing
 
@@ -22,6 +22,8 @@ SLACK = timedelta(days=30)
 """Files are written anew without what is too old once they hold something that much older."""
 _AT_ONCE = 16
 """Files that are looked into or written anew in one go."""
+_CHUNK, _CHUNKS_AT_ONCE = 1_000, 100
+"""Histories that are forgotten by one write, and how many times in one go."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,9 +36,11 @@ def kept_from(kind: str, settings: ScoringSettings) -> datetime:
 def retire(settings: ScoringSettings, blobs: BlobStore) -> int:
     """Takes events that are too old out of files of the current tenant, some files at a time; returns of how many.
 
-    What scoring online keeps of purchases before goes in the same transaction, and is read from the files again.
+    What scoring online keeps of purchases before goes thereafter, and is read from the files again.
     """
-    return sum(_retire(kind, settings, blobs) for kind in FILE_KINDS)
+    written = sum(_retire(kind, settings, blobs) for kind in FILE_KINDS)
+    _forget()
+    return written
 
 
 def _retire(kind: str, settings: ScoringSettings, blobs: BlobStore) -> int:
@@ -74,10 +78,24 @@ def _retire(kind: str, settings: ScoringSettings, blobs: BlobStore) -> int:
             # What is named no more is deleted as any file that is: when no job may read it.
             flushing.switch(leased, changed)
             if kind == PURCHASES and written:
-                histories.forget_before((begin - _EPOCH) // timedelta(milliseconds=DAY_MS))
+                day = (begin - _EPOCH) // timedelta(milliseconds=DAY_MS)
+                FeatureManifest.rows().update_one({"uid": kind}, {"$set": {"forget_before": day}})
 
         docstore.in_transaction(commit)
     return written
+
+
+def _forget() -> None:
+    """Has histories forgotten that the files are ahead of, as many as one turn takes; the next one goes on."""
+    manifests = FeatureManifest.rows()
+    marked = manifests.find_one({"uid": PURCHASES, "forget_before": {"$exists": True}}, {"forget_before": 1})
+    if marked is None:
+        return
+    day = marked["forget_before"]
+    for _ in range(_CHUNKS_AT_ONCE):
+        if histories.forget_before(day, _CHUNK) < _CHUNK:
+            manifests.update_one({"uid": PURCHASES, "forget_before": day}, {"$unset": {"forget_before": ""}})
+            return
 
 
 def _due(files: list[Row], begin: datetime) -> list[Row]:
