@@ -56,10 +56,21 @@ class _Walk:
             {"entry": {"$in": [row["uid"] for row in rows]}}, {"entry": 1, "step": 1, "state": 1, "due": 1}
         )
         self._messages = {(row["entry"], row["step"]): row for row in sent}
+        self._wait_for_hour: set[str] = set()
 
     def operations(self) -> list[UpdateOne]:
         """The writes that move the entries; messages have been stored by then."""
-        return [self._moved(row) for row in self._rows]
+        moved = [self._moved(row) for row in self._rows]
+        self._wake_objecting()
+        return moved
+
+    def _wake_objecting(self) -> None:
+        """Who objected since contacts were read had no message yet that could be woken then."""
+        canonical = {customer: self._profiles[customer][0] for customer in self._wait_for_hour}
+        known = contacts(set(canonical.values())) if canonical else {}
+        hours = {name for name, contact in known.items() if "ranking" in (contact.get("send_time") or {})}
+        if without := {customer for customer, name in canonical.items() if name not in hours}:
+            messages.wake(without, messages.BEST_TIME, clock.now())
 
     def _moved(self, row: Row) -> UpdateOne:
         if self._journeys[row["journey"]].state != journeys.ACTIVE:
@@ -142,5 +153,7 @@ class _Walk:
         )
         try:
             message.insert()
+            if waits:
+                self._wait_for_hour.add(row["customer"])
         except AlreadyExists:
             logger.info("a message was stored by another process; it stays as it is")

@@ -8,8 +8,10 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.scoring.v1 import events_pb2
 
-from campaigns.store import Contact
+from campaigns.store import Contact, JourneyEntry
+from campaigns.usecases import advancing
 from chassis import clock
+from docstore import due
 
 SERVICE = "campaigns"
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -108,6 +110,20 @@ def test_what_was_told_last_counts_and_who_objects_waits_no_longer(waiting, work
     waiting.enter(objects)
     work()
     assert len(inbox.to(waiting.address(objects))) == 2
+
+
+def test_who_objects_while_the_message_is_being_stored_waits_no_longer(waiting, work, settings) -> None:
+    objects, stays = known(waiting, 2)
+    waiting.tell(told(objects, stays))
+    waiting.enter(objects, stays)
+    rows = dict(due.claim(JourneyEntry, 10, 60, "me"))[waiting.tenant]
+    with waiting.context():
+        walk = advancing._Walk(settings, rows)
+        waiting.tell(told(removed=(objects,), seconds=-1))
+        JourneyEntry.rows().bulk_write(walk.operations())
+    work()
+    assert waiting.states(customer=objects) == {"SENT": 1}
+    assert waiting.states(customer=stays) == {"DEFERRED BEST_TIME": 1}
 
 
 def test_nobody_unknown_or_deleted_is_kept(waiting) -> None:
