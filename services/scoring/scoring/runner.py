@@ -22,6 +22,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Objection, ScoreChange, ScoringJob
 from scoring.usecases import (
     activity,
+    earlier_refunds,
     evaluating,
     flushing,
     journey_effects,
@@ -157,6 +158,7 @@ def _tidy(settings: ScoringSettings, store: BlobStore) -> None:
     def tidy() -> None:
         running.remove_files(store)
         kept_results.take_out_objecting(settings, store)
+        earlier_refunds.move(settings, store)
         retention.retire(settings, store)
         flushing.remove_orphans(store)
 

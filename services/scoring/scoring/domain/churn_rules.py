@@ -19,10 +19,10 @@ LOOKED_AT: tuple[Feature, ...] = tuple(
     and OTHER not in feature.kinds
     and feature.aggregation is not Aggregation.REFUNDED_SHARE
 )
-"""The declared features that purchases are enough for; revenue is what was paid.
+"""The declared features that purchases, with their refunds, are enough for; revenue is what is left of them.
 
-Activity and refunds are kept for 400 days: as of most instants that are learned from they would be missing, and a model
-would take for a trait of those who left what is a trait of the past.
+Other activity is kept for 400 days: as of most instants that are learned from it would be missing, and a model would
+take for a trait of those who left what is a trait of the past.
 """
 VERSIONS = {feature.name: 1 for feature in LOOKED_AT}
 """Name -> version of the definition."""

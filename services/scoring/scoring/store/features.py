@@ -45,6 +45,11 @@ class StagedPurchase(Record):
         """The row's uid: an event is known by its id within its source."""
         return hashlib.sha256(f"{source}\x1f{message_id}".encode()).hexdigest()[:32]
 
+    @staticmethod
+    def refund_uid(happening: int) -> str:
+        """That of an `Order Refunded`, by its `happenings.id_of`: files of activity, where some lay, tell no more."""
+        return f"{happening:032x}"
+
 
 class FeatureManifest(Record):
     """The files of one kind that a tenant has; its uid is the kind. What it does not name does not exist.
@@ -57,12 +62,12 @@ class FeatureManifest(Record):
     meta: ClassVar[dict[str, Any]] = {"collection": "feature_manifests", "indexes": [["tenant"]]}
     revision: Any = me.LongField(required=True)
     files: Any = me.ListField(me.DictField())
+    forget_before: Any = me.LongField()
     lease: Any = me.DictField()
 
 
 def subject_of(bucket: int, kind: str = PURCHASES) -> str:
     """Where the blob store keeps a bucket's files of a kind."""
-    forget_before: Any = me.LongField()
     return f"features/{kind}/bucket-{bucket:02d}"
 
 

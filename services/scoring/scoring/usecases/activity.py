@@ -17,10 +17,11 @@ from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.domain.buckets import bucket_of
 from scoring.domain.happenings import KEPT_DAYS
+from scoring.domain.purchases import ORDER_REFUNDED
 from scoring.settings import ScoringSettings
 from scoring.store.activity import Activity, StagedActivity, packed, unpacked
 from scoring.store.features import ACTIVITY
-from scoring.usecases import flushing, staging
+from scoring.usecases import earlier_refunds, flushing, staging
 from scoring.usecases.flushing import LeaseLost
 
 _ROWS, _EVENTS = 5_000, 50_000
@@ -111,9 +112,12 @@ def oldest_staged_age() -> float:
 def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
     kept_from = clock.now() - timedelta(days=KEPT_DAYS)
     by_bucket: dict[int, list[Row]] = defaultdict(list)
+    refunds: list[Row] = []  # staged by a version that did not keep them with the purchases
     for each in (each for row in staged for each in unpacked(row)):
         time = _EPOCH + timedelta(milliseconds=each.time)
-        if time > kept_from:
+        if each.event == ORDER_REFUNDED and each.amount:
+            refunds.append(_row(each, time))
+        elif time > kept_from:
             by_bucket[bucket_of(each.customer)].append(_row(each, time))
     changed = flushing.heads(leased)
     for bucket, rows in sorted(by_bucket.items()):
@@ -122,6 +126,7 @@ def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
 
     def commit() -> None:
         flushing.switch(leased, changed)
+        earlier_refunds.stage(refunds)
         StagedActivity.rows().delete_many({"uid": {"$in": uids}})
 
     docstore.in_transaction(commit)

@@ -209,6 +209,8 @@ def with_file_of(kind: str, bucket: int, rows: list[Row], files: list[Row], blob
     added: Row = {"name": name, "bucket": bucket, "rows": len(rows) + sum(file["rows"] for file in replaced)}
     if kind == PURCHASES:
         added["currencies"] = _totals(rows, replaced)
+    if kind == ACTIVITY and all(file.get("without_refunds") for file in replaced):
+        added["without_refunds"] = True
     if all("oldest" in file for file in replaced):
         added["oldest"] = min([row["event_time"] for row in rows] + [file["oldest"] for file in replaced])
     gone = {file["name"] for file in replaced}

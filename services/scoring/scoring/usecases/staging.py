@@ -9,6 +9,7 @@ from rapport.identity.v1 import events_pb2
 import docstore
 from chassis import clock, money
 from docstore import Row
+from scoring.domain.happenings import id_of
 from scoring.domain.purchases import is_purchase, is_refund
 from scoring.store import StagedPurchase
 from scoring.usecases import customer_offers, histories
@@ -25,7 +26,7 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
     purchases = [event for event in events if event.customer not in left_out and is_kept(event)]
     operations = [
         UpdateOne(
-            {"uid": StagedPurchase.uid_of(event.source, event.message_id)},
+            {"uid": _uid(event)},
             {
                 "$setOnInsert": {
                     "staged": True,
@@ -59,6 +60,12 @@ def amount_of(event: events_pb2.TrackedEvent) -> int:
     """In minor units what a purchase brings; of refunds what they take, below 0, whichever sign they were told with."""
     minor = money.to_minor(event.amount)
     return minor if _is_purchase(event) else -abs(minor)
+
+
+def _uid(event: events_pb2.TrackedEvent) -> str:
+    if _is_purchase(event):
+        return StagedPurchase.uid_of(event.source, event.message_id)
+    return StagedPurchase.refund_uid(id_of(event.source, event.message_id))
 
 
 def _is_purchase(event: events_pb2.TrackedEvent) -> bool:
