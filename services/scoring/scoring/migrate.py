@@ -12,8 +12,10 @@ from docstore import Row
 from docstore.migration import Migration
 from eventing.records import RECORDS
 from scoring.domain import gates
+from scoring.domain.histories import FORM
 from scoring.settings import ScoringSettings
 from scoring.store import DOCUMENTS
+from scoring.store.histories import FORGOTTEN
 from scoring.store.models import LIFETIME_VALUE
 
 _CHUNK = 1_000
@@ -64,10 +66,19 @@ def _check_results(database: Database[Row]) -> None:
     database["profiling_objections"].update_many({}, {"$set": {"results_due": True}})
 
 
+def _forget_older_forms(database: Database[Row]) -> None:
+    """Histories of older forms did not tell all of the day of the oldest purchase, and would be kept for ever."""
+    histories: Any = database["purchase_histories"]
+    older = {"days": {"$exists": True}, "form": {"$ne": FORM}}
+    histories.delete_many({**older, "due": {"$exists": False}})
+    histories.update_many(older, FORGOTTEN)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "Name each tenant's champion.", _name_champions),
     Migration(2, "Keep members of segments in profiles.", _keep_members_apart),
     Migration(3, "Take who has objected out of the results of jobs.", _check_results),
+    Migration(4, "Have what was bought read anew where its oldest day is not known.", _forget_older_forms),
 )
 
 VERSION = len(MIGRATIONS)

@@ -19,9 +19,9 @@ RECENT_MS = 366 * DAY_MS
 """So long purchases are kept one by one, a day longer than features look back."""
 RECENT_MAX = 1_000
 """Purchases and refunds of one customer that are kept one by one."""
-FORM = 3
-"""Of `History.to_row`: 2 was without the oldest day, 1 without the purchases of the last year, none without those in
-other currencies."""
+FORM = 4
+"""Of `History.to_row`: in 3 refunds and what waits were not counted into the oldest day, 2 was without that, 1 without the
+purchases of the last year, none without those in other currencies."""
 
 
 class Bought(NamedTuple):
@@ -132,7 +132,8 @@ class History:
 
     def to_row(self) -> dict[str, Any]:
         """As it is stored."""
-        days = [self.first_day] * bool(self.days) + [purchase.time // DAY_MS for purchase in self.abroad[:1]]
+        oldest = [*self.later[:1], *self.abroad[:1], *(self.recent or ())[:1]]
+        days = [self.first_day] * bool(self.days) + [purchase.time // DAY_MS for purchase in oldest]
         return {
             "oldest_day": min(days, default=None),
             "first_day": self.first_day,

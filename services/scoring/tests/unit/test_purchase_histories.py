@@ -71,6 +71,15 @@ def test_purchases_that_are_kept_one_by_one_have_a_bound(bought: Bought, most: i
         history.add([bought], NOW)
 
 
+@pytest.mark.parametrize(
+    "bought", [[Bought(NOW - 3 * DAY_MS, -1), Bought(NOW, 1)], [Bought(NOW + DAY_MS, 1)], [Bought(NOW, 1, "USD")]]
+)
+def test_the_oldest_day_is_that_of_the_first_of_all_that_is_kept(bought: list[Bought]) -> None:
+    history = History().add(bought, NOW)
+    assert history.to_row()["oldest_day"] == bought[0].time // DAY_MS
+    assert History().to_row()["oldest_day"] is None
+
+
 def test_of_too_many_purchases_of_a_year_only_the_sums_are_kept() -> None:
     history = History().add([Bought(NOW, 1)] * (RECENT_MAX + 1), NOW)
     assert (history.recent, history.purchases) == (None, RECENT_MAX + 1)
