@@ -20,8 +20,8 @@ RECENT_MS = 366 * DAY_MS
 RECENT_MAX = 1_000
 """Purchases and refunds of one customer that are kept one by one."""
 FORM = 4
-"""Of `History.to_row`: in 3 refunds and what waits were not counted into the oldest day, 2 was without that, 1 without the
-purchases of the last year, none without those in other currencies."""
+"""Of `History.to_row`: in 3 refunds and what waits were not counted into the oldest day, 2 was without that, 1 without
+the purchases of the last year, none without those in other currencies."""
 
 
 class Bought(NamedTuple):
