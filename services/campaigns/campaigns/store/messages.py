@@ -28,6 +28,7 @@ class Message(Aggregate):
     sealed: the whole mail, encrypted, from just before the first attempt until it was sent or given up.
     held_out: it goes through all rules and decisions, and ends where it would be written and handed over.
     handover: it was given to the mail server, whose answer is not known yet.
+    best_time: the hour it was to wait for; whatever it waited for besides, it leaves no sooner.
     due: when to try; absent when it has come to an end or its journey is paused (`held`).
     """
 
@@ -70,6 +71,7 @@ class Message(Aggregate):
     withdrawn: Any = me.StringField()
     """Why it must not be tried again, should the attempt under way fail."""
     attempts: Any = me.IntField(required=True, default=0)
+    best_time: Any = InstantField()
     due: Any = InstantField()
     held: Any = me.BooleanField()
     send_time: Any = InstantField()
@@ -90,7 +92,7 @@ class Message(Aggregate):
     def end(self, state: str, reason: str = "") -> None:
         """It was sent or never will be: what it held is forgotten with the next save."""
         self.state, self.reason = state, reason or None
-        self.due = self.sealed = self.handover = self.withdrawn = None
+        self.due = self.best_time = self.sealed = self.handover = self.withdrawn = None
         if state != SENT:
             self.snapshot = {}
 
@@ -120,7 +122,7 @@ def cancel(customers: Collection[str], purpose: str, reason: str) -> list[str]:
         idle,
         {
             "$set": {"state": REFUSED, "reason": reason, "snapshot": {}},
-            "$unset": {"due": "", "lease": "", "sealed": "", "held": ""},
+            "$unset": {"due": "", "best_time": "", "lease": "", "sealed": "", "held": ""},
             "$inc": {"version": 1},
         },
     )
@@ -143,7 +145,7 @@ def wake(customers: Collection[str], reason: str, now: datetime) -> None:
 
 _PERSONAL = (
     *("snapshot", "decision", "header", "language_code", "sealed", "links", "masked_email", "traceparent"),
-    *("due", "lease", "held", "handover", "withdrawn", "requests"),
+    *("due", "best_time", "lease", "held", "handover", "withdrawn", "requests"),
 )
 """Fields that lead to a person, or are of no use without one."""
 

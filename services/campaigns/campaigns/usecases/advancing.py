@@ -149,6 +149,7 @@ class _Walk:
             reason=messages.BEST_TIME if waits else None,
             header=f"<{ids.uuid7()}@{self._domain}>",
             due=due_time,
+            best_time=due_time if waits else None,
             traceparent=row.get("traceparent"),
         )
         try:

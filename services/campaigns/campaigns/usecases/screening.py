@@ -94,6 +94,9 @@ class Screening:
             if now - message.create_time >= PAUSED_FOR:
                 return Stop(messages.SUPPRESSED, messages.COMPLAINT_OPEN)
             return Stop(messages.DEFERRED, messages.COMPLAINT_OPEN, now + LOOK_AGAIN)
+        hours = person.contact.get("send_time") or {}
+        if message.best_time and message.best_time > now and "ranking" in hours:
+            return Stop(messages.DEFERRED, messages.BEST_TIME, message.best_time)
         zone = first_known(person.contact.get("time_zone"), self.policy.default_time_zone, self.sender.get("time_zone"))
         until = next_allowed(now, zone, self.policy.quiet_hours())
         return Stop(messages.DEFERRED, "QUIET_HOURS", until) if until > now else None

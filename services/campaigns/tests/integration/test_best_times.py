@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.scoring.v1 import events_pb2
+from rapport.ticketing.v1 import events_pb2 as ticketing_events_pb2
 
 from campaigns.store import Contact, JourneyEntry
 from campaigns.usecases import advancing
@@ -124,6 +125,32 @@ def test_who_objects_while_the_message_is_being_stored_waits_no_longer(waiting, 
     work()
     assert waiting.states(customer=objects) == {"SENT": 1}
     assert waiting.states(customer=stays) == {"DEFERRED BEST_TIME": 1}
+
+
+def test_after_a_complaint_or_a_pause_it_waits_for_its_hour_again(waiting, work, travel) -> None:
+    complains, objects = known(waiting, 2)
+    waiting.tell(told(complains, objects))
+    waiting.enter(complains, objects)
+    work()
+    tickets = {"tickets/1": complains, "tickets/2": objects}
+    for name, person in tickets.items():
+        complaint = {"ticket": name, "customer": person, "open": True}
+        waiting.tell(ticketing_events_pb2.ComplaintOpened(complaint=complaint), subject=name)
+    assert waiting.states() == {"DEFERRED COMPLAINT_OPEN": 2}
+    waiting.tell(told(removed=(objects,), seconds=-1))
+    for name, person in tickets.items():
+        complaint = {"ticket": name, "customer": person}
+        waiting.tell(ticketing_events_pb2.ComplaintClosed(complaint=complaint), subject=name, sequence=2)
+    work()
+    assert waiting.states(customer=objects) == {"SENT": 1}
+    waiting.PauseJourney(name="journeys/win-back")
+    waiting.ActivateJourney(name="journeys/win-back")
+    work()
+    (message,) = waiting.messages(customer=complains)
+    assert (message.reason, message.due_time.ToDatetime(UTC)) == ("BEST_TIME", NINE)
+    travel.to(NINE + timedelta(seconds=1))
+    work()
+    assert waiting.states() == {"SENT": 2}
 
 
 def test_nobody_unknown_or_deleted_is_kept(waiting) -> None:
