@@ -74,11 +74,13 @@ def risk(customer: str, store: BlobStore) -> Reproduced | None:
 
 def _scorer(row: Row, store: BlobStore) -> Mapping[str, Any] | None:
     """The models, scales and, if it is what scores now, rankings that a row was made by."""
+    # A later job that left newer scores alone put its own name on them.
+    made_by = row["made_by"] if "made_by" in row else row["job"]
     current = Scorer.current()
-    if current and (current["job"], current["model"]) == (row["job"], row["model"]):
+    if current and (current["job"], current["model"]) == (made_by, row["model"]):
         return current
     try:
-        job: ScoringJob = ScoringJob.get(row["job"])
+        job: ScoringJob = ScoringJob.get(made_by)
         described = json.loads(store.get(job.result_subject, "model.json"))
     except NotFound:
         return None

@@ -53,6 +53,9 @@ class Score(Record):
     """The same names -> 0 to 100."""
     reasons: Any = me.ListField(me.StringField())
     job: Any = me.StringField()
+    """Uid of the last job that told these scores or left newer ones alone."""
+    made_by: Any = me.StringField()
+    """Uid of the job whose models and scales they were made with; absent in rows of before it was kept."""
     model: Any = me.StringField()
     """Uid of the model; that of the job in rows of before a job could score with an older model."""
     as_of: Any = InstantField()

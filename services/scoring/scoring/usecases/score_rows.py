@@ -65,6 +65,7 @@ def values(row: Row, origin: Origin, decision: str) -> Row:
         "percentiles": {name: origin.rankings[name].percentile(value) for name, value in estimates.items()},
         "reasons": list(row["reasons"]),
         "job": origin.job,
+        "made_by": origin.job,
         "model": origin.model,
         "as_of": origin.as_of,
         "horizon_weeks": origin.horizon_weeks,

@@ -163,6 +163,10 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     assert {key: after[carl][key] for key in EQUAL} == {key: online[carl][key] for key in EQUAL}
     for name in (dora, emil, fred):
         assert {key: after[name][key] for key in EQUAL} == {key: newest[name][key] for key in EQUAL}
+    with client.context():
+        left = score_reproduction.value(emil, store)
+        assert left is not None
+        assert left.equal, "the job left it alone: it was made by the scales of the one before"
     rescore()
     assert [row["score_time"] > after[name]["score_time"] for name, row in rows(client).items()] == [False] * 5
     with client.context():
