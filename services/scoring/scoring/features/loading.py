@@ -1,7 +1,7 @@
 """Events of customers out of files, as columns: what `features.table` computes from.
 
-Two kinds of files: purchases (`parquet.PURCHASE_COLUMNS`) and activity (`parquet.ACTIVITY_COLUMNS`: refunds, with their
-amounts, and the times of all other events). Only what can count is held: names and orders as codes.
+Two kinds of files: purchases, with their refunds (`parquet.PURCHASE_COLUMNS`), and activity
+(`parquet.ACTIVITY_COLUMNS`: the times of all other events). Only what can count is held: names and orders as codes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
