@@ -77,7 +77,7 @@ class Score(Record):
 
 PARTS = ("job", "churn", "cluster")
 """Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
-of lifetime value tell."""
+of lifetime value tell; whom these take it from loses the whole row, as listeners expect: risk and cluster too."""
 
 
 class ScoreChange(docstore.Batch):
