@@ -6,8 +6,9 @@ import numpy as np
 
 from scoring.jobs.judge import _fall
 from scoring.jobs.known_models import Known
+from scoring.jobs.windows import Seen
 from scoring.models.bg_nbd import BgNbd
-from scoring.models.comparison import Rows
+from scoring.models.comparison import Rows, Spenders
 from scoring.models.gamma_gamma import GammaGamma
 from scoring.models.lifetime_value import Choice
 
@@ -20,13 +21,15 @@ def model(role: str, purchases: Any, day: int) -> Known:
     return Known(f"models/{role}", role, Choice(purchases, spend, ()), stored)
 
 
-def since(seed: int) -> Rows:
-    """Who bought often buys again."""
+def since(seed: int) -> Seen:
+    """Who bought often buys again, always for 10.00."""
     chance = np.random.default_rng(seed)
     x = chance.integers(0, 6, CUSTOMERS)
     age = np.full(CUSTOMERS, 350)
     ones = np.ones(CUSTOMERS, dtype=np.int64)
-    return Rows(x, np.where(x > 0, 300, 0), age, chance.poisson(x * 91 / 350), ones, 13.0)
+    later = chance.poisson(x * 91 / 350)
+    until = (x, np.where(x > 0, 300, 0), age)
+    return Seen(Rows(*until, later, ones, 13.0), Spenders(*until, 1000 * later, ones, 13.0, 1000 * x, 1000 * (x + 1)))
 
 
 def test_a_younger_model_before_the_champion_is_compared_on_what_followed_its_own_day() -> None:
