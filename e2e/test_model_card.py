@@ -101,7 +101,7 @@ def test_the_better_model_scores_and_the_one_before_is_held_against_what_happene
     refused, first = sorted((m for m in models if m["name"] != now["name"]), key=lambda model: int(model["version"]))
     assert (refused["state"], first["fallback"], first["state"]) == ("STATE_REJECTED", True, "STATE_RETIRED")
     assert {gate["name"] for gate in now["gates"]} == {
-        *("minimum_data", "consenting_share", "baseline", "calibration", "champion"),
+        *("minimum_data", "consenting_share", "baseline", "calibration", "spend", "revenue", "champion"),
     }
     assert all(gate["passed"] for gate in now["gates"])
     assert now["previousModel"] == first["name"]

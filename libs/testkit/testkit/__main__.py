@@ -8,6 +8,7 @@ processes mostly wait. Prints each result as it ends, the output of those that f
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,8 @@ APART = (
 """Parts of packages that are tested beside the rest of their package, which would be the last to end otherwise."""
 PER_CORE = 2
 _PLATFORM = "e2e"
+_ERROR = re.compile(r'"level": ?"(ERROR|CRITICAL)"', re.IGNORECASE)
+_ERRORS_TOLD = 50
 _LANES_OF_A_PLATFORM = 2
 """Tests of e2e start a platform each: as much work as two other packages."""
 _IN_MEMORY = Path("/dev/shm")
@@ -151,12 +154,24 @@ def run(package: str, scratch: Path, options: Sequence[str], servers: Mapping[st
             bad = sum(int(suite.get(kind, 0)) for kind in ("failures", "errors", "skipped"))
             failed += bad
             passed += int(suite.get("tests", 0)) - bad
+    output = done.stdout
+    if done.returncode:
+        output += "".join(f"logged: {line}\n" for line in errors_logged(Path(folder)))
     # None of a part's tests may be chosen by `-k`.
     code = 0 if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED and package in APART else done.returncode
     # A package whose run broke, or that has no tests at all, counts as one failure.
     if code != 0 and failed == 0:
         failed = 1
-    return Result(package, code, passed, failed, time.monotonic() - start, done.stdout)
+    return Result(package, code, passed, failed, time.monotonic() - start, output)
+
+
+def errors_logged(folder: Path) -> list[str]:
+    """The last 50 lines at most of the logs below a folder that tell of errors: their files go with the run."""
+    found: list[str] = []
+    for log in sorted(folder.rglob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        found += [f"{log.name}: {line[:4000]}" for line in lines if _ERROR.search(line)]
+    return found[-_ERRORS_TOLD:]
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.settings import Settings
 from testkit import eventually, warm
-from testkit.__main__ import Result, lanes_of, remove_left_behind, scratch_folder, side_by_side
+from testkit.__main__ import Result, errors_logged, lanes_of, remove_left_behind, scratch_folder, side_by_side
 from testkit.keys import TEST_KEYRING
 from testkit.plugin import settings_class
 from testkit.roles import RoleProcess, environment_of
@@ -175,3 +175,11 @@ def test_what_killed_runs_left_in_memory_goes_and_nothing_else(tmp_path):
     remove_left_behind(tmp_path)
     left = {folder.name for folder in tmp_path.iterdir()}
     assert left == {f"rapport-{os.getpid()}-abc", "rapport-chart-abc", "other"}
+
+
+def test_errors_in_logs_are_told_as_the_files_go(tmp_path):
+    logs = tmp_path / "platform0" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "serve.log").write_text('{"level": "INFO"}\n{"level": "ERROR", "event": "unexpected error"}\nplain\n' * 60)
+    told = errors_logged(tmp_path)
+    assert told == ['serve.log: {"level": "ERROR", "event": "unexpected error"}'] * 50
