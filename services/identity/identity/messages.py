@@ -25,8 +25,14 @@ _BATCH_STATES = {
 
 
 def customer(canonical: Customer) -> customer_pb2.Customer:
-    """The profile that a customer stands for. Two queries."""
-    return customers([canonical])[0]
+    """The profile that a customer stands for. Two queries.
+
+    Merged since it was read, it is in the profile of the one that stands for it now. Raises NotFound when erased.
+    """
+    if found := customers([canonical]):
+        return found[0]
+    now = Customer.get(canonical.uid, deleted=True)
+    return customer(Customer.get(now.canonical, deleted=True))
 
 
 def profile(canonical: Customer, members: Sequence[Customer]) -> customer_pb2.Customer:
@@ -35,8 +41,12 @@ def profile(canonical: Customer, members: Sequence[Customer]) -> customer_pb2.Cu
 
 
 def customers(canonicals: Sequence[Customer]) -> list[customer_pb2.Customer]:
-    """The profiles that these customers stand for. Two queries however many they are."""
+    """The profiles that these customers stand for, but for those erased or merged since they were read.
+
+    Two queries however many they are.
+    """
     members = members_by_canonical(one.uid for one in canonicals)
+    canonicals = [one for one in canonicals if any(member.uid == one.uid for member in members[one.uid])]
     identifiers = identifiers_of([member.uid for group in members.values() for member in group])
     return [_whole(one, members[one.uid], identifiers) for one in canonicals]
 

@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from chassis import clock
+from chassis.errors import NotFound
+from identity import messages
 from identity.store import Customer, Facet, IdentifierRow, TimelineEntry, agent_view
 from identity.store.agent_view import Kind
 from identity.usecases import timeline
@@ -229,6 +231,19 @@ def test_lists_come_in_pages_and_filtered(client):
     broken = token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")
     assert client.refused("ListCustomers", page_token=broken).reason == "INVALID_PAGE_TOKEN"
     assert client.refused("ListCustomers", filter="shoe_size = 4").reason == "INVALID_FILTER"
+
+
+def test_who_goes_while_customers_are_read_is_left_out(client):
+    stays, goes, merged = (client.create(display_name=name) for name in ("Stays", "Goes", "Merged"))
+    with client.context():
+        read = Customer.get_many([one.uid for one in (stays, goes, merged)])
+    client.MergeCustomer(name=stays.name, merged_customer=merged.name)
+    with client.context():
+        Customer.rows().delete_one({"uid": goes.uid})
+        assert [one.name for one in messages.customers(list(read.values()))] == [stays.name]
+        assert messages.customer(read[merged.uid]).name == stays.name
+        with pytest.raises(NotFound):
+            messages.customer(read[goes.uid])
 
 
 def test_tenants_see_nothing_of_each_other(client, client_of):
