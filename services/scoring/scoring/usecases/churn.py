@@ -1,7 +1,8 @@
 """The steps of a job that trains a model of churn and scores customers: what its program is told, and its result."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import docstore
 from chassis import clock, money
@@ -26,7 +27,7 @@ from scoring.usecases import (
     score_rows,
 )
 from scoring.usecases.leased_jobs import note, prove
-from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.results import Result
 from scoring.usecases.risk_rows import RISK, RiskOrigin
 from scoring.usecases.score_rows import uid_of
 
@@ -96,8 +97,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         risk_rows.put([risk for risk in risks if risk["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
-    while _remove_earlier(job):
-        results.stop_if_asked(stopping)
+    results.remove_earlier(job, stopping, Score, "churn.job", partial(remove_unless_newer, job))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     place = results.place(blobs, job.result_subject)
@@ -133,20 +133,12 @@ def _leave_to_online(newer: Mapping[str, Row], bought: Mapping[str, Row], job: S
         histories.ask(newer.keys() | bought.keys(), clock.now())
 
 
-def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the risks of some of the customers whom this job did not score; returns of how many.
+def remove_unless_newer(job: ScoringJob, rows: Sequence[Row]) -> None:
+    """Takes away the risks of these customers, whom this job did not score: see `results.remove_earlier`.
 
     They bought nothing for a year, or consent refuses. Who bought first after the job's instant keeps theirs, and is
     scored anew by what the job found.
     """
-
-    def once() -> int:
-        prove(job)
-        asked = {"churn.job": {"$gt": "", "$ne": job.uid}}
-        rows = list(Score.rows().find(asked, {"uid": 1, "customer": 1, "job": 1}, limit=CHUNK))
-        newer = risk_rows.newer([row["uid"] for row in rows], job.as_of)
-        _leave_to_online(newer, {}, job)
-        risk_rows.remove(row for row in rows if row["customer"] not in newer)
-        return len(rows)
-
-    return docstore.in_transaction(once)
+    newer = risk_rows.newer([row["uid"] for row in rows], job.as_of)
+    _leave_to_online(newer, {}, job)
+    risk_rows.remove(row for row in rows if row["customer"] not in newer)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 
-import docstore
 from chassis import money
 from chassis.lifecycle import Stopping
 from docstore import Row
@@ -16,8 +15,8 @@ from scoring.store import Model, Score, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import CLUSTERS
 from scoring.usecases import cluster_rows, evaluating, feature_tables, models, preparing, results
-from scoring.usecases.leased_jobs import note, prove
-from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.leased_jobs import note
+from scoring.usecases.results import Result
 
 PROGRAM = "scoring.jobs.clusters"
 
@@ -66,8 +65,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         cluster_rows.put(told, job)
 
     results.store(job, settings, result, stopping, put)
-    while _remove_earlier(job):
-        results.stop_if_asked(stopping)
+    results.remove_earlier(job, stopping, Score, "cluster.job", cluster_rows.remove)
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     besides = f" Besides: {made.message}." if made.message else ""
@@ -79,16 +77,3 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         f"{job.scored} customers are in the groups of recency, frequency and monetary value, as they form no clusters: "
         f"{'; '.join(failed)}.{besides}"
     )
-
-
-def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the clusters of some of the customers whom this job told none; returns of how many."""
-
-    def once() -> int:
-        prove(job)
-        asked = {"cluster.job": {"$gt": "", "$ne": job.uid}}
-        rows = list(Score.rows().find(asked, {"uid": 1, "customer": 1}, limit=CHUNK))
-        cluster_rows.remove(rows)
-        return len(rows)
-
-    return docstore.in_transaction(once)

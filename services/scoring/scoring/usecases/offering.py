@@ -24,7 +24,7 @@ from scoring.store.offer_rules import blocked_keys
 from scoring.store.scores import tell
 from scoring.usecases import customer_offers, flushing, models, preparing, propensity_models, released, results
 from scoring.usecases.leased_jobs import JobFailed, note, prove
-from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.results import Result
 
 PROGRAM = "scoring.jobs.train_offers"
 _OFFERS, _ASSOCIATIONS = "offers-0.parquet", "associations.json"
@@ -81,9 +81,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
         _put([_values(job, row, by.fallback, horizon, decided[row["customer"]]) for row in rows], job)
 
+    def remove(rows: list[Row]) -> None:
+        customer_offers.remove([row["customer"] for row in rows])
+
     results.store(job, settings, result, stopping, put)
-    while _remove_earlier(job):
-        results.stop_if_asked(stopping)
+    results.remove_earlier(job, stopping, CustomerOffers, "job", remove)
     rules = json.loads(blobs.get(job.result_subject, _ASSOCIATIONS))
     docstore.in_transaction(lambda: _replace_associations(job, rules))
     what = f"{job.scored} customers have new offers, {len(rules['rules'])} associations of products were found"
@@ -148,19 +150,6 @@ def _told(row: Row) -> events_pb2.CustomerOffersState:
         model=f"models/{row['model']}",
         decision=row["decision"],
     )
-
-
-def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the offers of some of the customers for whom this job made none; returns of how many."""
-
-    def once() -> int:
-        prove(job)
-        rows = CustomerOffers.rows().find({"job": {"$gt": "", "$ne": job.uid}}, {"customer": 1}, limit=CHUNK)
-        names = [row["customer"] for row in rows]
-        customer_offers.remove(names)
-        return len(names)
-
-    return docstore.in_transaction(once)
 
 
 def _replace_associations(job: ScoringJob, found: Row) -> None:

@@ -12,6 +12,7 @@ from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
 from docstore import Conflict, Row, aliases, leases
 from docstore.blobs import BlobStore
+from docstore.records import Record
 from eventing import tombstones
 from scoring import decisions, parquet
 from scoring.decisions import Decision
@@ -20,7 +21,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.objections import objecting
 from scoring.usecases import memberships
-from scoring.usecases.leased_jobs import RunnerStops, note
+from scoring.usecases.leased_jobs import RunnerStops, note, prove
 from scoring.usecases.memberships import Cause
 
 SUCCESS = "_SUCCESS"
@@ -76,12 +77,34 @@ def store(job: ScoringJob, settings: ScoringSettings, result: Result, stopping: 
     """
     for index, rows in enumerate(result.chunks()):
         if index >= job.stored:
-            stop_if_asked(stopping)
+            _stop_if_asked(stopping)
             _store_chunk(job, settings, result.count, rows, put)
 
 
-def stop_if_asked(stopping: Stopping) -> None:
-    """Raises RunnerStops when the process is to stop."""
+def remove_earlier(
+    job: ScoringJob, stopping: Stopping, told: type[Record], by: str, remove: Callable[[list[Row]], None]
+) -> None:
+    """Takes away what earlier jobs told of customers of whom this one told nothing.
+
+    told: what is made anew by each job; by: its field that holds the uid of the job. remove: takes rows (uid, customer)
+    away, or writes this job into those it leaves, in the transaction of their chunk.
+
+    Raises RunnerStops when the process stops, Conflict when somebody else holds the job.
+    """
+
+    def once() -> int:
+        # Else a runner that stood still would take away what a later job has stored since.
+        prove(job)
+        of_others = {by: {"$gt": "", "$ne": job.uid}}
+        rows = list(told.rows().find(of_others, {"uid": 1, "customer": 1}, limit=CHUNK))
+        remove(rows)
+        return len(rows)
+
+    while docstore.in_transaction(once):
+        _stop_if_asked(stopping)
+
+
+def _stop_if_asked(stopping: Stopping) -> None:
     if stopping.is_set():
         raise RunnerStops
 

@@ -18,8 +18,8 @@ from scoring.store import CustomerSendTime, Model, Profile, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.scores import tell
 from scoring.usecases import customer_send_times, feature_tables, models, preparing, results
-from scoring.usecases.leased_jobs import JobFailed, note, prove
-from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.leased_jobs import JobFailed, note
+from scoring.usecases.results import Result
 
 PROGRAM = "scoring.jobs.send_times"
 _FILE = "send-times-0.parquet"
@@ -79,9 +79,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
         _put([_values(job, row, decided[row["customer"]], fallback=fallback) for row in rows], job)
 
+    def remove(rows: list[Row]) -> None:
+        customer_send_times.remove([row["customer"] for row in rows])
+
     results.store(job, settings, result, stopping, put)
-    while _remove_earlier(job):
-        results.stop_if_asked(stopping)
+    results.remove_earlier(job, stopping, CustomerSendTime, "job", remove)
     what = f"{job.scored} customers have new send times"
     return f"{what}: all are told the hours of all, because {why}." if fallback else f"{what} by {job.model}."
 
@@ -125,19 +127,6 @@ def _told(row: Row) -> events_pb2.CustomerSendTimeState:
         model=f"models/{row['model']}",
         decision=row["decision"],
     )
-
-
-def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the send times of some of the customers of whom this job told none; returns of how many."""
-
-    def once() -> int:
-        prove(job)
-        rows = CustomerSendTime.rows().find({"job": {"$gt": "", "$ne": job.uid}}, {"customer": 1}, limit=CHUNK)
-        names = [row["customer"] for row in rows]
-        customer_send_times.remove(names)
-        return len(names)
-
-    return docstore.in_transaction(once)
 
 
 def _zone_columns() -> dict[str, list[str]]:

@@ -1,7 +1,8 @@
 """Stores the result of a job of lifetime value: see `results`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import docstore
@@ -17,7 +18,7 @@ from scoring.store.jobs import EVALUATE, SCORE, TRAIN
 from scoring.usecases import evaluating, memberships, models, released, results, score_rows
 from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.memberships import Cause
-from scoring.usecases.results import CHUNK, Result
+from scoring.usecases.results import Result
 from scoring.usecases.score_rows import RANKED, Origin, uid_of
 
 
@@ -50,8 +51,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         score_rows.put([score for score in scores if score["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
-    while _remove_earlier(job):
-        results.stop_if_asked(stopping)
+    results.remove_earlier(job, stopping, Score, "job", partial(remove_unless_newer, job))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     return None
@@ -75,25 +75,15 @@ def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> No
     docstore.in_transaction(once)
 
 
-def _remove_earlier(job: ScoringJob) -> int:
-    """Takes away the scores of some of the customers whom this job did not score; returns of how many.
+def remove_unless_newer(job: ScoringJob, rows: Sequence[Row]) -> None:
+    """Takes away the scores of these customers, whom this job did not score: see `results.remove_earlier`.
 
     Who bought first after the job had begun keeps theirs, and is scored anew by what the job found.
     """
-
-    def once() -> int:
-        # Else a runner that stood still would take away what a later job has stored since.
-        prove(job)
-        of_others = {"job": {"$gt": "", "$ne": job.uid}}
-        earlier = [row["uid"] for row in Score.rows().find(of_others, {"uid": 1}, limit=CHUNK)]
-        newer = score_rows.newer(earlier, job.as_of)
-        _leave_to_online(newer, job)
-        memberships.remove(
-            [uid for uid in earlier if uid not in {row["uid"] for row in newer.values()}], Cause.CAUSE_SCORES_REMOVED
-        )
-        return len(earlier)
-
-    return docstore.in_transaction(once)
+    newer = score_rows.newer([row["uid"] for row in rows], job.as_of)
+    _leave_to_online(newer, job)
+    gone = [row["uid"] for row in rows if row["customer"] not in newer]
+    memberships.remove(gone, Cause.CAUSE_SCORES_REMOVED)
 
 
 def _leave_to_online(newer: Mapping[str, Row], job: ScoringJob) -> None:

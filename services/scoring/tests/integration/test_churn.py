@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ from scoring.usecases import (
     people,
     preparing,
     rescoring,
+    results,
     running,
     storing,
 )
@@ -244,7 +246,9 @@ def test_a_job_of_lifetime_value_leaves_who_has_only_a_risk(client) -> None:
     client.CreateScoringJob()
     job = claimed(client)
     with client.context():
-        assert storing._remove_earlier(job) == 2, "the one that was planted first is there, too"
+        assert Score.rows().count({"job": {"$gt": ""}}) == 2, "the one that was planted first is there, too"
+        results.remove_earlier(job, threading.Event(), Score, "job", partial(storing.remove_unless_newer, job))
+        assert Score.rows().count({"job": {"$gt": ""}}) == 0
         planted = {"uid": {"$in": [name.partition("/")[2] for name in (alone, both)]}}
         left = {row["customer"] for row in Score.rows().find(planted)}
         Score.rows().delete_many(planted)
@@ -551,7 +555,8 @@ def test_a_job_leaves_risks_that_know_later_purchases_to_be_made_anew(client, se
     client.CreateScoringJob(scoring_job={"kind": "KIND_CHURN", "as_of": AS_OF})
     job = claimed(client)
     with client.context():
-        assert churn._remove_earlier(job) > len(newer) > 0
+        assert Score.rows().count({"churn.job": {"$gt": ""}}) > len(newer) > 0
+        results.remove_earlier(job, threading.Event(), Score, "churn.job", partial(churn.remove_unless_newer, job))
         assert {row["customer"] for row in PurchaseHistory.rows().find({"due": {"$exists": True}})} == newer
         ScoringJob.rows().delete_one({"uid": job.uid})
     assert with_risk(client).keys() == newer

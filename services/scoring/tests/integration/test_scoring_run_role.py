@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections import Counter
 from datetime import UTC, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ from scoring.store import (
 )
 from scoring.store.features import PURCHASES, subject_of
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import churn, evaluating, offering, people, rescoring, results, running, storing
+from scoring.usecases import churn, customer_offers, evaluating, people, rescoring, results, running, storing
 from testkit import eventually
 
 from . import left_models
@@ -253,8 +254,15 @@ def _run_in_process(client, settings, store) -> None:
     assert client.GetScoringJob(name=job.name).state == State.STATE_SUCCEEDED
 
 
-@pytest.mark.parametrize("kind", [storing, churn, offering])
-def test_a_runner_that_lost_its_job_takes_nothing_of_later_ones_away(client, kind) -> None:
+@pytest.mark.parametrize(
+    ("told", "by", "remove"),
+    [
+        (Score, "job", storing.remove_unless_newer),
+        (Score, "churn.job", churn.remove_unless_newer),
+        (CustomerOffers, "job", lambda _, rows: customer_offers.remove([row["customer"] for row in rows])),
+    ],
+)
+def test_a_runner_that_lost_its_job_takes_nothing_of_later_ones_away(client, told, by, remove) -> None:
     name = customer()
     later = {"job": "later", "churn": {"job": "later"}}
     plant(client, [score_row(name, **later)])
@@ -264,7 +272,7 @@ def test_a_runner_that_lost_its_job_takes_nothing_of_later_ones_away(client, kin
         CustomerOffers.rows().insert_many([{"uid": name.rpartition("/")[2], "customer": name, "job": "later"}])
         ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"lease.token": "of another runner"}})
         with pytest.raises(docstore.Conflict):
-            kind._remove_earlier(job)
+            results.remove_earlier(job, threading.Event(), told, by, partial(remove, job))
         assert Score.rows().count({"job": "later", "churn.job": "later"}) == 1
         assert CustomerOffers.rows().count({}) == 1
         ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"state": batches.FAILED}})
