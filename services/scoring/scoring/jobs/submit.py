@@ -18,7 +18,10 @@ from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.progress import Progress, State
 
-PROGRAMS = ("scoring.jobs.score", "scoring.jobs.features", "scoring.jobs.backfill", "scoring.jobs.churn")
+PROGRAMS = (
+    *("scoring.jobs.score", "scoring.jobs.features", "scoring.jobs.backfill", "scoring.jobs.churn"),
+    "scoring.jobs.clusters",
+)
 """Those whose tasks run on a cluster."""
 _POLL_S = 1.0
 _CANCEL_S = 30.0
