@@ -14,7 +14,7 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
-from scoring.domain.send_time_gates import CLICKED
+from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT
 from scoring.usecases import activity, journey_entrants, leads, people, signals, staging
 
 _CAMPAIGNS = "campaigns"
@@ -30,12 +30,24 @@ class Handlers:
         events = _of_others(event.events, envelope.erased)
         activity.stage(events, signals.note_events(events))
 
+    @subscribe(campaigns_events_pb2.MessageSent)
+    def note_message(self, event: campaigns_events_pb2.MessageSent, _envelope: Envelope) -> None:
+        """Keeps in the same way that a message was sent: who was sent none has nothing to respond to."""
+        sent = events_pb2.TrackedEvent(
+            customer=event.message.customer,
+            event=MESSAGE_SENT,
+            source=_CAMPAIGNS,
+            message_id=event.message.message,
+            event_time=event.send_time,
+        )
+        activity.stage([sent], signals.note_events([sent]))
+
     @subscribe(campaigns_events_pb2.MessageClicked)
     def note_click(self, event: campaigns_events_pb2.MessageClicked, envelope: Envelope) -> None:
         """Keeps that a link was followed like any other event of the customer: for segments, and for files."""
         clicked = events_pb2.TrackedEvent(
             customer=event.message.customer,
-            event=CLICKED,
+            event=MESSAGE_CLICKED,
             source=_CAMPAIGNS,
             message_id=envelope.id,
             event_time=event.click_time,

@@ -12,6 +12,9 @@ from typing import NamedTuple, NotRequired, TypedDict
 
 from scoring.domain.conditions import EVENTS_MAX, TEXT_MAX
 
+MESSAGE_SENT = "Message Sent"
+MESSAGE_CLICKED = "Message Clicked"
+"""What a message of campaigns, and a link in one that was followed, are called among the events of a customer."""
 KEPT_DAYS = 400
 SERIES_MAX = 200
 """Series of one customer; past it those longest without an event are forgotten."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from scoring.domain.gates import CHAMPION, REJECTED, Gate, Interval, Verdict, consenting_share
+from scoring.domain.happenings import MESSAGE_SENT
 
 WITHIN = timedelta(days=365)
 """What customers did within this time before an instant counts."""
@@ -17,12 +18,11 @@ LEAST_DAYS = 28
 """Of active hours before those that test: fewer, or of fewer days, tell neither habits nor what is usual."""
 LEAST_TESTED = 30
 """Customers who were active before and in the days that test."""
-CLICKED = "Message Clicked"
-"""What a followed link in a message of campaigns is called among the events of a customer."""
 OF_SYSTEMS = frozenset(
     {
         *("Order Updated", "Order Refunded", "Order Cancelled", "Order Shipped", "Order Delivered"),
         *("Email Delivered", "Email Bounced", "Email Opened", "Email Marked as Spam"),
+        MESSAGE_SENT,
     }
 )
 """Events that systems make, not the customer (names of Segment's commerce and e-mail specifications).

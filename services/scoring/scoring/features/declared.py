@@ -7,6 +7,8 @@ Rules that hold for all of them:
   times 24 hours that end at the instant (which is not in it), so that time zones do not come in; days are those of UTC.
 - Nothing older than `LONGEST` counts in anything.
 - An event counts once by its source and message id.
+- A link that is followed within `PROGRAMS_FOLLOW` after a message to the customer counts in nothing: programs that look
+  for harmful pages follow all links of a message when it comes.
 - Money is in minor units of the tenant's main currency. A refund is known from its own time on and reduces what is left
   of its order's purchases, oldest first, never below 0; one whose order has no purchase within `LONGEST` reduces
   nothing. A purchase with a negative amount is a refund.
@@ -16,20 +18,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT
 from scoring.domain.purchases import ORDER_COMPLETED
 
 ORDER_REFUNDED = "Order Refunded"
-PURCHASE, REFUND, OTHER = 0, 1, 2
-KINDS = (PURCHASE, REFUND, OTHER)
+PURCHASE, REFUND, OTHER, SENT, CLICKED = range(5)
+KINDS = (PURCHASE, REFUND, OTHER, SENT, CLICKED)
 """Codes of what an event is; see `kind_of`."""
+DONE = (PURCHASE, REFUND, OTHER, CLICKED)
+"""What customers do; a message is sent to them."""
+PROGRAMS_FOLLOW = timedelta(seconds=30)
 LONGEST = timedelta(days=365)
 """No window is longer: profiles keep the events of `domain.happenings.KEPT_DAYS`."""
 
 
 def kind_of(event: str, *, has_amount: bool) -> int:
-    """What an event is by its name: `Order Completed` and `Order Refunded` of Segment's commerce specification."""
+    """What an event is by its name: `Order Completed` and `Order Refunded` of Segment's commerce specification;
+    messages of campaigns, and followed links in them.
+    """
     if not has_amount:
-        return OTHER
+        return {MESSAGE_SENT: SENT, MESSAGE_CLICKED: CLICKED}.get(event, OTHER)
     return {ORDER_COMPLETED: PURCHASE, ORDER_REFUNDED: REFUND}.get(event, OTHER)
 
 
@@ -68,6 +76,8 @@ class Aggregation(StrEnum):
     """Days since the last over the mean gap: from 1 on one is overdue. None with fewer than two distinct days."""
     RATE_RATIO = "rate ratio"
     """Events a day in the `recent` part of the window over those before it. None when there were none before."""
+    KIND_RATIO = "kind ratio"
+    """Events of the first kind over those of the second. None without any of the second."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,16 @@ class Feature:
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the events it is made of; `*` for all others."""
-        return tuple({PURCHASE: ORDER_COMPLETED, REFUND: ORDER_REFUNDED, OTHER: "*"}[kind] for kind in self.kinds)
+        return tuple(_SOURCES[kind] for kind in self.kinds)
+
+
+_SOURCES = {
+    PURCHASE: ORDER_COMPLETED,
+    REFUND: ORDER_REFUNDED,
+    OTHER: "*",
+    SENT: MESSAGE_SENT,
+    CLICKED: MESSAGE_CLICKED,
+}
 
 
 def _days(number: int) -> timedelta:
@@ -207,9 +226,9 @@ FEATURES: tuple[Feature, ...] = (
             f"active_days_{days}d",
             Value.COUNT,
             _days(days),
-            KINDS,
+            DONE,
             Aggregation.DISTINCT_DAYS,
-            f"Days of the last {days} with an event of any kind.",
+            f"Days of the last {days} with an event of any kind but messages sent to the customer.",
         )
         for days in (30, 90)
     ),
@@ -218,9 +237,9 @@ FEATURES: tuple[Feature, ...] = (
             f"events_{days}d",
             Value.COUNT,
             _days(days),
-            KINDS,
+            DONE,
             Aggregation.COUNT,
-            f"Events of any kind in the last {days} days.",
+            f"Events of any kind but messages sent to the customer in the last {days} days.",
         )
         for days in (30, 90)
     ),
@@ -228,18 +247,50 @@ FEATURES: tuple[Feature, ...] = (
         "days_since_last_event",
         Value.DAYS,
         _YEAR,
-        KINDS,
+        DONE,
         Aggregation.DAYS_SINCE_LAST,
-        "Days since the last event of any kind, if there was one in the last 365 days.",
+        "Days since the last event of any kind but messages sent to the customer, if one was in the last 365 days.",
     ),
     Feature(
         "activity_rate_ratio",
         Value.RATIO,
         _days(90),
-        KINDS,
+        DONE,
         Aggregation.RATE_RATIO,
-        "Events a day in the last 30 days over those in the 60 days before.",
+        "Events a day but messages sent to the customer in the last 30 days over those in the 60 days before.",
         recent=_days(30),
+    ),
+    Feature(
+        "messages_sent_90d",
+        Value.COUNT,
+        _days(90),
+        (SENT,),
+        Aggregation.COUNT,
+        "Messages that were sent to the customer in the last 90 days.",
+    ),
+    Feature(
+        "message_clicks_90d",
+        Value.COUNT,
+        _days(90),
+        (CLICKED,),
+        Aggregation.COUNT,
+        "Links in messages that the customer followed in the last 90 days.",
+    ),
+    Feature(
+        "clicks_per_message_90d",
+        Value.RATIO,
+        _days(90),
+        (CLICKED, SENT),
+        Aggregation.KIND_RATIO,
+        "Links that the customer followed in the last 90 days for each message sent to them.",
+    ),
+    Feature(
+        "days_since_last_click",
+        Value.DAYS,
+        _days(180),
+        (CLICKED,),
+        Aggregation.DAYS_SINCE_LAST,
+        "Days since a link in a message was last followed, if one was in the last 180 days.",
     ),
 )
 """All features, in the order of their columns."""

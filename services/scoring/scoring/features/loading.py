@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from scoring.features.conversion import converted
-from scoring.features.declared import OTHER, PURCHASE, kind_of
+from scoring.features.declared import PURCHASE, REFUND, kind_of
 from scoring.features.rates import DayRates
 from scoring.features.table import Events, Flags, Ints
 from scoring.jobs.columns import column, flags, numbers, texts
@@ -166,18 +166,21 @@ def _kinds(batch: pa.RecordBatch) -> Ints:
     if "event" not in batch.schema.names:
         return np.full(len(batch), PURCHASE, dtype=np.int64)
     names = batch.column("event")
-    codes = np.array([kind_of(name or "", has_amount=True) for name in names.dictionary.to_pylist()], dtype=np.int64)
-    kinds: Ints = codes[numbers(names.indices)]
-    kinds[~_valid(batch.column("amount_minor"))] = OTHER
+    known = names.dictionary.to_pylist()
+    codes = np.array(
+        [[kind_of(name or "", has_amount=paid) for name in known] for paid in (False, True)], dtype=np.int64
+    )
+    kinds: Ints = codes[_valid(batch.column("amount_minor")).astype(np.int64), numbers(names.indices)]
     return kinds
 
 
 def _amounts(batch: pa.RecordBatch, kind: Ints, time: Ints, rates: DayRates) -> tuple[Ints, Flags]:
     """Amounts in the main currency, and which events have one or need none."""
     currencies = batch.column("currency")
-    asked = _valid(batch.column("amount_minor")) & _valid(currencies) & (kind != OTHER)
+    money = (kind == PURCHASE) | (kind == REFUND)
+    asked = _valid(batch.column("amount_minor")) & _valid(currencies) & money
     found, known = converted(rates, currencies, numbers(batch.column("amount_minor")), time, asked)
-    return found, known | (kind == OTHER)
+    return found, known | ~money
 
 
 def _as_coded(values: pa.Array) -> pa.Array:

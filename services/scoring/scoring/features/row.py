@@ -13,7 +13,19 @@ from typing import NamedTuple
 
 from scoring.domain.conditions import EVENTS_MAX
 from scoring.domain.happenings import SERIES_MAX, Series
-from scoring.features.declared import FEATURES, KINDS, LONGEST, OTHER, PURCHASE, REFUND, Aggregation, Feature, kind_of
+from scoring.features.declared import (
+    CLICKED,
+    FEATURES,
+    KINDS,
+    LONGEST,
+    PROGRAMS_FOLLOW,
+    PURCHASE,
+    REFUND,
+    SENT,
+    Aggregation,
+    Feature,
+    kind_of,
+)
 
 DAY_US = 86_400_000_000
 
@@ -61,14 +73,16 @@ def row_of(events: Iterable[Event], at: int) -> dict[str, float]:
 def _events(series: Series, kind: int, convert: Convert) -> Iterable[Event]:
     orders = series.get("o") or [0] * len(series["t"])
     for time, amount, order in zip(series["t"], series["a"], orders, strict=True):
-        converted = 0 if kind == OTHER else convert(amount, series["c"], time * 1000)
+        converted = convert(amount, series["c"], time * 1000) if kind in (PURCHASE, REFUND) else 0
         if converted is not None:
             yield Event(kind, time * 1000, converted, order)
 
 
 def _whole(feature: Feature, at: int, whole_from: dict[int, int]) -> bool:
     """Whether all events that the feature is made of were kept."""
-    since = max(whole_from[kind] for kind in feature.kinds)
+    # Whether a person followed a link depends on when the message came.
+    kinds = {*feature.kinds, SENT} if CLICKED in feature.kinds else feature.kinds
+    since = max(whole_from[kind] for kind in kinds)
     if feature.aggregation is Aggregation.DAYS_SINCE_LAST:
         return since <= at
     # What is left of a purchase depends on older ones of its order.
@@ -86,7 +100,7 @@ class _View:
     def __init__(self, events: Iterable[Event], at: int) -> None:
         self.at = at
         known = [_positive(event) for event in events if at - _us(LONGEST) <= event.time < at]
-        known.sort(key=lambda event: (event.time, event.amount))
+        known = _by_persons(sorted(known, key=lambda event: (event.time, event.amount, event.kind)))
         self._by_kinds = {kinds: [e for e in known if e.kind in kinds] for kinds in _KINDS_ASKED}
         self._left = _left(known)
 
@@ -94,6 +108,11 @@ class _View:
         """Times of the events a feature is made of, ascending."""
         found = [event.time for event in self._by_kinds[feature.kinds]]
         return found[bisect_left(found, self.at - _us(window or feature.window)) :]
+
+    def of_kind(self, feature: Feature, kind: int) -> int:
+        """How many of the events a feature is made of are of one of its kinds."""
+        begin = self.at - _us(feature.window)
+        return sum(event.kind == kind and event.time >= begin for event in self._by_kinds[feature.kinds])
 
     def days(self, feature: Feature) -> list[int]:
         """The UTC days with such an event, ascending."""
@@ -112,6 +131,17 @@ def _positive(event: Event) -> Event:
     if event.kind == PURCHASE and event.amount < 0:
         return event._replace(kind=REFUND, amount=-event.amount)
     return event._replace(amount=abs(event.amount)) if event.kind == REFUND else event
+
+
+def _by_persons(events: Iterable[Event]) -> list[Event]:
+    """Without the links that programs followed. events: oldest first, of the same time messages before clicks."""
+    found, sent = [], -_us(LONGEST)
+    for event in events:
+        if event.kind == SENT:
+            sent = event.time
+        if event.kind != CLICKED or event.time - sent >= _us(PROGRAMS_FOLLOW):
+            found.append(event)
+    return found
 
 
 def _left(events: Iterable[Event]) -> list[tuple[int, int, int]]:
@@ -176,6 +206,11 @@ def _rate_ratio(view: _View, feature: Feature) -> float:
     return _ratio(newest / feature.recent.days, earlier / (feature.window - feature.recent).days)
 
 
+def _kind_ratio(view: _View, feature: Feature) -> float:
+    above, below = (view.of_kind(feature, kind) for kind in feature.kinds)
+    return _ratio(above, below)
+
+
 _VALUES: dict[Aggregation, Callable[[_View, Feature], float]] = {
     Aggregation.COUNT: lambda view, feature: float(len(view.times(feature))),
     Aggregation.REVENUE: lambda view, feature: float(sum(left for _, left in view.purchases(feature))),
@@ -188,4 +223,5 @@ _VALUES: dict[Aggregation, Callable[[_View, Feature], float]] = {
     Aggregation.LAST_GAP: _last_gap,
     Aggregation.LATENESS: lambda view, feature: _since_last(view, feature) / _mean_gap(view, feature),
     Aggregation.RATE_RATIO: _rate_ratio,
+    Aggregation.KIND_RATIO: _kind_ratio,
 }

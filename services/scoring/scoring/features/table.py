@@ -13,7 +13,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.features.declared import FEATURES, KINDS, LONGEST, PURCHASE, REFUND, Aggregation, Feature
+from scoring.features.declared import (
+    CLICKED,
+    FEATURES,
+    KINDS,
+    LONGEST,
+    PROGRAMS_FOLLOW,
+    PURCHASE,
+    REFUND,
+    SENT,
+    Aggregation,
+    Feature,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,8 +65,24 @@ def table(events: Events, customers: int, at: int) -> dict[str, Floats]:
     Nothing at or after `at` is looked at. NaN where a feature has no value. Equal whatever the order of the events.
     """
     known = events.where((events.time < at) & (events.time >= at - _us(LONGEST)))
-    view = _View(_without_negative(known), customers, at)
+    view = _View(by_persons(_without_negative(known)), customers, at)
     return {feature.name: _COLUMNS[feature.aggregation](view, feature) for feature in FEATURES}
+
+
+def by_persons(events: Events) -> Events:
+    """Without the links that programs followed: so soon after a message to the customer (`PROGRAMS_FOLLOW`)."""
+    places = np.flatnonzero((events.kind == SENT) | (events.kind == CLICKED))
+    if not (events.kind[places] == SENT).any():
+        return events
+    # Of the same time messages before clicks: their code is lower.
+    places = places[np.lexsort((events.kind[places], events.time[places], events.customer[places]))]
+    sent = events.kind[places] == SENT
+    last = np.maximum.accumulate(np.where(sent, np.arange(len(places)), -1))
+    mine = (last >= 0) & (events.customer[places[last]] == events.customer[places])
+    soon = events.time[places] - events.time[places[last]] < _us(PROGRAMS_FOLLOW)
+    kept = np.ones(len(events), dtype=bool)
+    kept[places[~sent & mine & soon]] = False
+    return events.where(kept)
 
 
 def _us(span: timedelta) -> int:
@@ -228,6 +255,12 @@ def _rate_ratio(view: _View, feature: Feature) -> Floats:
     return _ratio(newest / feature.recent.days, earlier / (feature.window - feature.recent).days)
 
 
+def _kind_ratio(view: _View, feature: Feature) -> Floats:
+    chosen = view.chosen(feature)
+    above, below = (view.count(chosen & (view.events.kind == kind)) for kind in feature.kinds)
+    return _ratio(above, below)
+
+
 _COLUMNS: dict[Aggregation, Callable[[_View, Feature], Floats]] = {
     Aggregation.COUNT: lambda view, feature: view.count(view.chosen(feature)),
     Aggregation.REVENUE: _revenue,
@@ -240,4 +273,5 @@ _COLUMNS: dict[Aggregation, Callable[[_View, Feature], Floats]] = {
     Aggregation.LAST_GAP: lambda view, feature: view.gaps(feature)[1],
     Aggregation.LATENESS: _lateness,
     Aggregation.RATE_RATIO: _rate_ratio,
+    Aggregation.KIND_RATIO: _kind_ratio,
 }

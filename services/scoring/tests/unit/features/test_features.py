@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from scoring.domain.happenings import KEPT_DAYS, Happening, add, order_of
 from scoring.features import row, table
 from scoring.features.declared import (
+    CLICKED,
     FEATURES,
     LONGEST,
     NAMES,
     OTHER,
     PURCHASE,
     REFUND,
+    SENT,
     Aggregation,
     Feature,
     Value,
@@ -30,7 +32,14 @@ from scoring.features.table import Events
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 AT = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
-MONEY_NAMES = {PURCHASE: "Order Completed", REFUND: "Order Refunded", OTHER: "Page Viewed"}
+EVENT_NAMES = {
+    PURCHASE: "Order Completed",
+    REFUND: "Order Refunded",
+    OTHER: "Page Viewed",
+    SENT: "Message Sent",
+    CLICKED: "Message Clicked",
+}
+MONEY = (PURCHASE, REFUND)
 
 
 def columns(events: list[tuple[int, Event]]) -> Events:
@@ -59,6 +68,12 @@ def seen(days_ago: float) -> Event:
     return Event(OTHER, AT - round(days_ago * DAY))
 
 
+def message(days_ago: float, *clicked_after_s: float) -> list[Event]:
+    """A message, and after how long links in it were followed."""
+    sent = AT - round(days_ago * DAY)
+    return [Event(SENT, sent), *(Event(CLICKED, sent + round(after * 1_000_000)) for after in clicked_after_s)]
+
+
 def test_an_example_by_hand() -> None:
     """Noon is the instant: 10.25 days ago is 06:00, and 10.5 days ago midnight of the same UTC day."""
     events = [
@@ -73,6 +88,11 @@ def test_an_example_by_hand() -> None:
         seen(60),
         seen(2),
         seen(-1),
+        *message(120, 3_600),
+        *message(40),
+        *message(4, 0, 29.9, 86_400),
+        *message(0.5),
+        Event(CLICKED, AT),
     ]
     assert of_one(events) == {
         "purchases_30d": 2,
@@ -95,11 +115,24 @@ def test_an_example_by_hand() -> None:
         "purchase_rate_ratio": (2 / 90) / (2 / 275),
         "active_days_30d": 4,
         "active_days_90d": 5,
-        "events_30d": 5,
-        "events_90d": 6,
+        "events_30d": 6,
+        "events_90d": 7,
         "days_since_last_event": 2,
-        "activity_rate_ratio": (5 / 30) / (1 / 60),
+        "activity_rate_ratio": (6 / 30) / (1 / 60),
+        "messages_sent_90d": 3,
+        "message_clicks_90d": 1,
+        "clicks_per_message_90d": 1 / 3,
+        "days_since_last_click": 3,
     }
+
+
+@pytest.mark.parametrize(("after_s", "by_person"), [(0, False), (29.999, False), (30, True), (90_000, True)])
+def test_links_that_are_followed_as_a_message_comes_are_followed_by_programs(after_s: float, by_person: bool) -> None:
+    values = of_one(message(10, after_s))
+    assert (values["message_clicks_90d"], values["events_30d"]) == (by_person, by_person)
+    # Of other customers' messages nothing follows.
+    both = table.table(columns([(0, message(10)[0]), (1, message(10, after_s)[1])]), 2, AT)
+    assert both["message_clicks_90d"].tolist() == [0, 1]
 
 
 def test_nothing_is_known_of_a_customer_without_events() -> None:
@@ -138,9 +171,9 @@ def test_a_purchase_of_a_negative_amount_is_a_refund() -> None:
 _AGES = st.one_of(st.integers(-2 * DAY, 400 * DAY), st.sampled_from([0, 1, DAY, 30 * DAY, 90 * DAY, 365 * DAY]))
 _EVENTS = st.builds(
     lambda kind, age, amount, order: Event(
-        kind, (AT - age) // 1000 * 1000, 0 if kind == OTHER else amount, 0 if kind == OTHER else order
+        kind, (AT - age) // 1000 * 1000, amount if kind in MONEY else 0, order if kind in MONEY else 0
     ),
-    st.sampled_from([PURCHASE, PURCHASE, REFUND, OTHER]),
+    st.sampled_from([PURCHASE, PURCHASE, REFUND, OTHER, SENT, CLICKED, CLICKED]),
     _AGES,
     st.integers(-200, 5_000),
     st.integers(0, 3),
@@ -164,9 +197,9 @@ def test_taken_in_one_by_one_or_in_bulk_features_are_the_same(people: list[list[
             batch = [arriving.pop() for _ in range(min(len(arriving), chance.randint(1, 4)))]
             news = [
                 Happening(
-                    MONEY_NAMES[e.kind],
+                    EVENT_NAMES[e.kind],
                     "shop" if number % 3 else "till",
-                    "" if e.kind == OTHER else "EUR",
+                    "EUR" if e.kind in MONEY else "",
                     e.time // 1000,
                     e.amount,
                     number,
@@ -188,7 +221,7 @@ def looks_ahead(compute: Callable[[Events, int, int], dict], at: int) -> set[str
     n = 400
     known = Events(
         chance.integers(0, 20, n),
-        chance.integers(0, 3, n).astype(np.int8),
+        chance.integers(0, 5, n).astype(np.int8),
         at - chance.integers(1, 300 * DAY, n),
         chance.integers(1, 900, n),
         chance.integers(0, 40, n),
@@ -243,6 +276,8 @@ def test_what_profiles_no_longer_keep_has_no_value_rather_than_a_wrong_one() -> 
         ("Order Refunded", True, REFUND),
         ("Order Completed", False, OTHER),
         ("Cart Viewed", True, OTHER),
+        ("Message Sent", False, SENT),
+        ("Message Clicked", False, CLICKED),
     ],
 )
 def test_what_an_event_is(event: str, has_amount: bool, kind: int) -> None:
@@ -252,4 +287,4 @@ def test_what_an_event_is(event: str, has_amount: bool, kind: int) -> None:
 def test_a_feature_names_its_sources() -> None:
     by_name: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
     assert by_name["revenue_30d"].sources == ("Order Completed", "Order Refunded")
-    assert by_name["events_30d"].sources == ("Order Completed", "Order Refunded", "*")
+    assert by_name["events_30d"].sources == ("Order Completed", "Order Refunded", "*", "Message Clicked")
