@@ -21,6 +21,7 @@ from scoring.models import bg_nbd, churn, classifier
 from scoring.models.churn import Customers
 from scoring.models.classifier import Training
 from scoring.models.fitting import Floats
+from scoring.models.past_customers import hashed
 from scoring.models.propensity import Labelled
 from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, Summary
 
@@ -45,7 +46,7 @@ def _measured(name: str, bought: PurchaseDays) -> Iterator[Line]:
     events = Events(
         customer.astype(np.int64), np.full(len(bought), PURCHASE, dtype=np.int8), bought.day * DAY_US, bought.amount
     )
-    shop = Customers(churn.hashed(map(str, codes)), events, digits=2)
+    shop = Customers(hashed(map(str, codes)), events, digits=2)
     end = (int(bought.day.max()) + 1) * DAY_US
     moments = churn.instants(events, end, _HORIZON)
     data = churn.labelled(shop, moments, _HORIZON)

@@ -32,7 +32,8 @@ from scoring.jobs.tasks import (
     write_batches,
     write_columns,
 )
-from scoring.models.churn import Customers, hashed
+from scoring.models.churn import Customers
+from scoring.models.past_customers import hashed
 from scoring.models.summary import Ints
 
 _BEGINNING = -(1 << 62)

@@ -41,7 +41,7 @@ from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import MOST_THREADS, ChurnJobSpec
 from scoring.models import churn, classifier
 from scoring.models import propensity as propensity_models
-from scoring.models.churn import LooksAheadError
+from scoring.models.past_customers import CHECKED, LooksAheadError
 from scoring.models.propensity import Propensity
 
 VERSION = "3"
@@ -170,7 +170,7 @@ def _fit(
         step = max(1, sum(active) // propensity_watch.SAMPLE)
         horizon = timedelta(weeks=spec.horizon_weeks)
         pieces = [
-            churn_tasks.LearnPart(part, horizon, tally.bound, tally.after(churn.CHECKED), sum(active[:place]), step)
+            churn_tasks.LearnPart(part, horizon, tally.bound, tally.after(CHECKED), sum(active[:place]), step)
             for place, part in enumerate(parts)
         ]
         learned_from = sum(executor.run(churn_tasks.learn, pieces, reporter.counter("summarise", len(pieces))))

@@ -18,8 +18,9 @@ from scoring.jobs.dividing import told_at_the_end
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.tasks import WORK, read_columns, write_batches
 from scoring.models import churn, propensity
-from scoring.models.churn import Customers, Tally
+from scoring.models.churn import Customers
 from scoring.models.classifier import Table
+from scoring.models.past_customers import Tally
 from scoring.models.propensity import Labelled
 
 FIT = "fit.json"
@@ -93,9 +94,9 @@ def count(part: Part) -> Counted:
     file = part.work("tally")
     if (told := told_at_the_end(part.output, file)) is None:
         _, customers = part.customers()
-        tally = Tally.of(customers, part.moments, part.rows_most)
+        found = churn.tally(customers, part.moments, part.rows_most)
         told = {"customers": len(customers), "active": len(customers.active(part.as_of))}
-        _write(part, file, _TALLY, [_unsigned(tally.names), column(tally.rows)], told)
+        _write(part, file, _TALLY, [_unsigned(found.names), column(found.rows)], told)
     return Counted(**told)
 
 
@@ -136,7 +137,7 @@ def learn(piece: LearnPart) -> int:
     if (told := told_at_the_end(part.output, file)) is None:
         _, customers = part.customers()
         learned_from = customers.below(piece.bound)
-        churn.refuse_looking_ahead(learned_from.below(piece.checked), part.moments)
+        learned_from.below(piece.checked).refuse_looking_ahead(part.moments)
         data = churn.labelled(learned_from, part.moments, piece.horizon)
         codes = customers.active(part.as_of)
         codes = codes[(piece.before + np.arange(len(codes))) % piece.step == 0]

@@ -28,7 +28,7 @@ from scoring.jobs.progress import Reporter, State
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.tasks import UnusableInputError
 from scoring.models import send_time
-from scoring.models.churn import hashed
+from scoring.models.past_customers import hashed
 from scoring.models.fitting import Floats
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints

@@ -109,7 +109,8 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
 
     from scoring.features.declared import PURCHASE
     from scoring.features.table import Events
-    from scoring.models.churn import Customers, hashed
+    from scoring.models.churn import Customers
+    from scoring.models.past_customers import hashed
 
     rows = []
     for code, history in enumerate(known.values()):

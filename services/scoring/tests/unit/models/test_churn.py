@@ -9,8 +9,9 @@ import pytest
 from scoring.features.declared import PURCHASE
 from scoring.features.table import DAY_US, Events
 from scoring.models import churn
-from scoring.models.churn import Customers, LooksAheadError, Tally
+from scoring.models.churn import Customers
 from scoring.models.classifier import Categories
+from scoring.models.past_customers import LooksAheadError, Tally, hashed
 
 HORIZON = timedelta(weeks=4)
 BEGIN = 1_700_000_000_000_000
@@ -21,7 +22,7 @@ def customers(*bought: Sequence[float], amounts: int = 1_000) -> Customers:
     code = np.repeat(np.arange(len(bought)), [len(days) for days in bought])
     time = np.array([BEGIN + round(day * DAY_US) for days in bought for day in days], dtype=np.int64)
     kind = np.full(len(code), PURCHASE, dtype=np.int8)
-    names = churn.hashed(f"customers/{place}" for place in range(len(bought)))
+    names = hashed(f"customers/{place}" for place in range(len(bought)))
     return Customers(names, Events(code, kind, time, np.full(len(code), amounts)), digits=2)
 
 
@@ -86,7 +87,7 @@ def test_what_is_bought_later_changes_no_feature() -> None:
     one, other = (shop.table(at(400), np.arange(2)) for shop in (whole, known))
     for name, column in one.values.items():
         np.testing.assert_array_equal(column, other.values[name], err_msg=name)
-    churn.refuse_looking_ahead(whole, [at(400), at(372)])
+    whole.refuse_looking_ahead([at(400), at(372)])
 
 
 def test_a_feature_that_looks_ahead_is_refused(monkeypatch) -> None:
@@ -102,21 +103,21 @@ def test_a_feature_that_looks_ahead_is_refused(monkeypatch) -> None:
     with pytest.raises(
         LooksAheadError, match="days_since_last_purchase as of an instant changes with what comes after"
     ):
-        churn.refuse_looking_ahead(shop, [at(400)])
+        shop.refuse_looking_ahead([at(400)])
 
 
 def test_of_too_many_customers_some_are_chosen_whoever_the_others_are() -> None:
     many = customers(*([day, 380] for day in range(100)))
     moments = [at(390), at(362)]
-    tally = Tally.of(many, moments, most=60)
+    tally = churn.tally(many, moments, most=60)
     some = many.below(tally.bound)
     rows = churn.labelled(some, moments, HORIZON)
     assert 50 < len(rows) == tally.learned <= 60
     assert max(some.names) < min(set(many.names) - set(some.names))
     fewer = many.some(np.arange(100) < 90)
-    of_fewer = fewer.below(Tally.of(fewer, moments, most=60).bound)
+    of_fewer = fewer.below(churn.tally(fewer, moments, most=60).bound)
     assert set(of_fewer.names.tolist()) >= set(some.names.tolist()) & set(fewer.names.tolist())
-    everybody = Tally.of(many, moments)
+    everybody = churn.tally(many, moments)
     assert (everybody.bound, everybody.after(100), many.below(None)) == (None, None, many)
     assert everybody.after(99) == max(many.names)
 
@@ -125,10 +126,10 @@ def test_of_too_many_customers_some_are_chosen_whoever_the_others_are() -> None:
 def test_the_same_are_chosen_however_customers_are_divided(most: int) -> None:
     many = customers(*([day, 380] for day in range(100)), [3], [])
     moments = [at(390), at(362)]
-    whole = Tally.of(many, moments, most)
+    whole = churn.tally(many, moments, most)
     for number in (2, 7):
         parts = [many.some(np.arange(102) % number == place) for place in range(number)]
-        joined = Tally.joined((Tally.of(part, moments, most) for part in parts), most)
+        joined = Tally.joined((churn.tally(part, moments, most) for part in parts), most)
         assert (joined.bound, joined.learned) == (whole.bound, whole.learned)
         assert (joined.names.tolist(), joined.rows.tolist()) == (whole.names.tolist(), whole.rows.tolist())
-    assert Tally.joined([]).bound is None
+    assert Tally.joined([], 10).bound is None
