@@ -43,6 +43,7 @@ TOGETHER = (
     "libs/chassis",
     "libs/scaffold",
     "libs/testkit",
+    "libs/textmodel",
     "libs/contracts",
 )
 """All packages, those that take longest first."""

@@ -4,10 +4,10 @@ import csv
 import time
 from collections.abc import Iterator
 
+import textmodel
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.benchmarks.marks import Mark
-from scoring.models import text
 
 _PRECISIONS = (0.95, 0.98)
 
@@ -36,9 +36,9 @@ def measure(data: DataFolder) -> Iterator[Line]:
 
     for precision in _PRECISIONS:
         began = time.process_time()
-        model = text.train(texts, labels, precision=precision)
+        model = textmodel.train(texts, labels, precision=precision)
         trained = time.process_time() - began
-        found = text.evaluate(model, new, truth)
+        found = textmodel.evaluate(model, new, truth)
         if precision == _PRECISIONS[0]:
             logistic = _logistic(texts, labels, new, truth)
             yield line(
@@ -47,12 +47,14 @@ def measure(data: DataFolder) -> Iterator[Line]:
             yield line("expected calibration error", found.calibration_error)
             yield line("CPU seconds to train", trained, note=f"{len(texts)} texts, {len(model.labels)} intents")
             began = time.process_time()
-            text.predict(model, new)
+            textmodel.predict(model, new)
             yield line("texts a CPU second", len(new) / (time.process_time() - began))
-            artefact = text.dump(model)
+            artefact = textmodel.dump(model)
             note = f"{model.vocabulary.words} words and pairs, {len(model.vocabulary.terms)} terms"
             yield line("artefact, MB", len(artefact) / 1e6, note=note)
-            told, read = (text.predict(each, new).probability.tobytes() for each in (model, text.load(artefact)))
+            told, read = (
+                textmodel.predict(each, new).probability.tobytes() for each in (model, textmodel.load(artefact))
+            )
             yield line("predicts bitwise alike when read back", int(told == read), reference=1)
         stated = f"when {precision:g} is stated"
         note = f"threshold {model.threshold:.3f}"

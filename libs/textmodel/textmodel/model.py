@@ -14,10 +14,8 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from scipy.special import logsumexp, softmax  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Floats, significant
-from scoring.models.summary import Ints
-from scoring.models.text import terms
-from scoring.models.text.terms import Vocabulary
+from textmodel import terms
+from textmodel.terms import Floats, Ints, Vocabulary
 
 LEAST_TEXTS = 20
 """Labels with fewer texts are not learnt; texts of theirs are told by nobody."""
@@ -201,7 +199,9 @@ def _fit(weights: csr_matrix, target: Ints, labels: int, seed: int) -> tuple[NDA
 
 
 def _margins(weights: csr_matrix, coefficients: NDArray[np.float32], intercepts: Floats) -> Floats:
-    margins: Floats = np.asarray(weights @ coefficients.astype(np.float64)) + intercepts
+    # Only the terms that the texts hold: a model has 60,000, a text a few hundred.
+    held = np.unique(weights.indices)
+    margins: Floats = np.asarray(weights[:, held] @ coefficients[held].astype(np.float64)) + intercepts
     return margins
 
 
@@ -227,7 +227,7 @@ def _temperature(margins: Floats, target: Ints) -> float:
         scaled = margins / np.exp(log_temperature)
         return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(target)), target]).mean())
 
-    return significant(float(np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded").x)))
+    return float(f"{np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method='bounded').x):.8e}")
 
 
 def _threshold(probability: Floats, right: NDArray[np.bool_], precision: float) -> float:

@@ -1,7 +1,7 @@
 """What a text is about, and its mood: a linear model that each tenant teaches by resolved tickets."""
 
-from scoring.models.text.artefact import dump, fingerprint, load
-from scoring.models.text.model import (
+from textmodel.artefact import dump, fingerprint, load
+from textmodel.model import (
     LEAST_TEXTS,
     Evaluation,
     Prediction,
@@ -11,7 +11,7 @@ from scoring.models.text.model import (
     predict,
     train,
 )
-from scoring.models.text.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS
+from textmodel.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS
 
 __all__ = [
     "LEAST_AUTHORS",

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.models import text
-from scoring.models.text import terms
+import textmodel
+from textmodel import terms
 
 TOPICS = {
     "refund": ("money back", "refund", "return the parcel", "reimburse me", "send it back"),
@@ -31,12 +31,12 @@ def tickets(n: int, seed: int, mixed: float = 0.1):
 
 @pytest.fixture(scope="module")
 def model():
-    return text.train(*tickets(900, 1), precision=0.9)
+    return textmodel.train(*tickets(900, 1), precision=0.9)
 
 
 def test_tells_topics_with_probabilities_that_hold(model):
     new, truth = tickets(600, 2)
-    found = text.evaluate(model, new, truth)
+    found = textmodel.evaluate(model, new, truth)
     assert found.accuracy == pytest.approx(0.933, abs=0.03)
     assert found.calibration_error < 0.05
     assert found.precision >= 0.9
@@ -49,12 +49,12 @@ def test_abstains_so_that_the_stated_precision_is_kept():
     rng = np.random.default_rng(3)
     silent = rng.random(1_500) < 0.35
     texts = [" ".join(rng.choice(FILLERS, 5)) if hidden else each for each, hidden in zip(texts, silent, strict=True)]
-    model = text.train(texts[:900], labels[:900], precision=0.95)
-    found = text.evaluate(model, texts[900:], labels[900:])
+    model = textmodel.train(texts[:900], labels[:900], precision=0.95)
+    found = textmodel.evaluate(model, texts[900:], labels[900:])
     assert found.accuracy < 0.85
     assert found.precision >= 0.95
     assert 0.5 < found.coverage < 0.75
-    prediction = text.predict(model, ["hello please thanks", "refund money back"])
+    prediction = textmodel.predict(model, ["hello please thanks", "refund money back"])
     assert prediction.label == (None, "refund")
     assert prediction.likeliest[0] is not None
     assert prediction.runner_up[1] != "refund"
@@ -63,9 +63,9 @@ def test_abstains_so_that_the_stated_precision_is_kept():
 def test_a_precision_out_of_reach_means_abstaining():
     rng = np.random.default_rng(4)
     texts = [" ".join(rng.choice(FILLERS, 5)) for _ in range(200)]
-    model = text.train(texts, [str(label) for label in rng.choice(["good", "bad"], 200)], precision=0.99)
+    model = textmodel.train(texts, [str(label) for label in rng.choice(["good", "bad"], 200)], precision=0.99)
     assert "out of reach" in model.messages[0]
-    assert text.predict(model, texts[:3]).label == (None, None, None)
+    assert textmodel.predict(model, texts[:3]).label == (None, None, None)
 
 
 def test_two_labels_are_a_mood():
@@ -73,18 +73,18 @@ def test_two_labels_are_a_mood():
     moods = {"negative": ("terrible", "angry", "broken"), "positive": ("great", "love", "happy")}
     labels = [str(each) for each in rng.choice(list(moods), 300)]
     texts = [f"{rng.choice(FILLERS)} {rng.choice(moods[label])} {rng.choice(FILLERS)}" for label in labels]
-    model = text.train(texts, labels)
-    found = text.predict(model, ["i love it", "so angry"])
+    model = textmodel.train(texts, labels)
+    found = textmodel.predict(model, ["i love it", "so angry"])
     assert found.label == ("positive", "negative")
     assert found.runner_up == ("negative", "positive")
     assert (found.probability > 0.9).all()
 
 
 def test_reasons_are_the_words_that_decided(model):
-    (reasons,) = text.explain(model, ["hello please zanzibar refund today"])
+    (reasons,) = textmodel.explain(model, ["hello please zanzibar refund today"])
     assert reasons[0] == 'it says "refund"'
     assert not any("zanzibar" in reason for reason in reasons)
-    (unknown,) = text.explain(model, ["qqq xxx"])
+    (unknown,) = textmodel.explain(model, ["qqq xxx"])
     assert unknown == ("no word of it is known well: by the rest of what such texts say",)
 
 
@@ -95,10 +95,10 @@ def test_nothing_personal_stays_in_the_vocabulary():
         f"see https://shop.example/jane @janedoe regards Janine Doeringer"
         for each in texts
     ]
-    by_two = text.train(personal, labels, authors=[row % 2 for row in range(300)])
+    by_two = textmodel.train(personal, labels, authors=[row % 2 for row in range(300)])
     assert by_two.vocabulary.terms == ()
     assert "written by enough people" in by_two.messages[0]
-    model = text.train(personal, labels, authors=[row if "refund" in texts[row] else 0 for row in range(300)])
+    model = textmodel.train(personal, labels, authors=[row if "refund" in texts[row] else 0 for row in range(300)])
     whole = "\n".join(model.vocabulary.terms)
     assert "NUMBER" in whole
     for secret in ("jane.doe", "example", "555", "7781", "4111", "janedoe", "170", "@"):
@@ -109,11 +109,11 @@ def test_nothing_personal_stays_in_the_vocabulary():
 def test_a_word_few_people_wrote_is_not_kept():
     texts, labels = tickets(200, 7)
     signed = [f"{each} yours muellerhuber" if row < 50 else each for row, each in enumerate(texts)]
-    by_one = text.train(signed, labels, authors=[0 if row < 50 else row for row in range(200)])
+    by_one = textmodel.train(signed, labels, authors=[0 if row < 50 else row for row in range(200)])
     assert "muellerhuber" not in by_one.vocabulary.terms
     assert not any("uell" in term for term in by_one.vocabulary.terms)
-    assert b"muellerhuber" not in text.dump(by_one)
-    by_many = text.train(signed, labels)
+    assert b"muellerhuber" not in textmodel.dump(by_one)
+    by_many = textmodel.train(signed, labels)
     assert "muellerhuber" in by_many.vocabulary.terms
 
 
@@ -142,22 +142,22 @@ def test_weights_by_hand():
 
 
 def test_read_back_it_predicts_bitwise_alike(model):
-    artefact = text.dump(model)
-    again = text.load(artefact)
+    artefact = textmodel.dump(model)
+    again = textmodel.load(artefact)
     new, _ = tickets(50, 9)
-    assert text.predict(again, new).probability.tobytes() == text.predict(model, new).probability.tobytes()
-    assert text.predict(again, new).label == text.predict(model, new).label
-    assert text.dump(again) == artefact
-    assert text.dump(text.train(*tickets(900, 1), precision=0.9)) == artefact
-    assert len(text.fingerprint(artefact)) == 64
+    assert textmodel.predict(again, new).probability.tobytes() == textmodel.predict(model, new).probability.tobytes()
+    assert textmodel.predict(again, new).label == textmodel.predict(model, new).label
+    assert textmodel.dump(again) == artefact
+    assert textmodel.dump(textmodel.train(*tickets(900, 1), precision=0.9)) == artefact
+    assert len(textmodel.fingerprint(artefact)) == 64
     # One by one as all together.
-    alone = [text.predict(model, [each]).probability[0] for each in new]
-    assert (np.array(alone) == text.predict(model, new).probability).all()
+    alone = [textmodel.predict(model, [each]).probability[0] for each in new]
+    assert (np.array(alone) == textmodel.predict(model, new).probability).all()
 
 
 @pytest.mark.parametrize("damage", ["cut", "pickle", "format", "shape"])
 def test_what_is_no_model_is_refused(model, damage):
-    artefact = text.dump(model)
+    artefact = textmodel.dump(model)
     with np.load(io.BytesIO(artefact)) as stored:
         parts = dict(stored)
     if damage == "pickle":
@@ -169,26 +169,26 @@ def test_what_is_no_model_is_refused(model, damage):
     written = io.BytesIO()
     np.savez(written, **parts)
     with pytest.raises(ValueError, match="text model"):
-        text.load(artefact[:1000] if damage == "cut" else written.getvalue())
+        textmodel.load(artefact[:1000] if damage == "cut" else written.getvalue())
 
 
 def test_too_little_data_abstains_and_says_so():
     texts, labels = tickets(30, 10)
-    model = text.train(texts, labels)
+    model = textmodel.train(texts, labels)
     assert "abstains until then" in model.messages[0]
-    assert text.predict(model, ["refund"]).label == (None,)
-    assert text.explain(model, ["refund"]) == [model.messages]
-    assert text.load(text.dump(model)).messages == model.messages
+    assert textmodel.predict(model, ["refund"]).label == (None,)
+    assert textmodel.explain(model, ["refund"]) == [model.messages]
+    assert textmodel.load(textmodel.dump(model)).messages == model.messages
     texts, labels = tickets(200, 11)
-    partly = text.train([*texts, "odd"], [*labels, "odd"])
+    partly = textmodel.train([*texts, "odd"], [*labels, "odd"])
     assert "odd" not in partly.labels
     assert "fewer than 20 texts: 1" in partly.messages[0]
 
 
 def test_wrong_input_is_told():
     with pytest.raises(ValueError, match="each text needs"):
-        text.train(["a"], [])
+        textmodel.train(["a"], [])
     with pytest.raises(ValueError, match="between 0 and 1"):
-        text.train([], [], precision=1.0)
+        textmodel.train([], [], precision=1.0)
     with pytest.raises(ValueError, match="no texts"):
-        text.evaluate(text.train([], []), [], [])
+        textmodel.evaluate(textmodel.train([], []), [], [])

@@ -9,8 +9,8 @@ import json
 
 import numpy as np
 
-from scoring.models.text.model import TextModel
-from scoring.models.text.terms import Vocabulary
+from textmodel.model import TextModel
+from textmodel.terms import Vocabulary
 
 FORMAT = 1
 _SCALARS = ("temperature", "threshold", "precision", "texts")
