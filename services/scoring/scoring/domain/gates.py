@@ -99,6 +99,10 @@ class Verdict:
     state: str
     gates: tuple[Gate, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"state": self.state, "gates": [gate.to_dict() for gate in self.gates]}
+
     @property
     def failed(self) -> list[str]:
         """Why it is not champion, in words."""

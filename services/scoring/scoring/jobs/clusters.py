@@ -20,7 +20,7 @@ from scoring.domain import cluster_gates
 from scoring.domain.buckets import BUCKETS
 from scoring.domain.cluster_gates import FEATURES, Trial
 from scoring.domain.gates import CHAMPION, Verdict
-from scoring.jobs import cluster_tasks, feature_tasks, features, program
+from scoring.jobs import cluster_tasks, description, feature_tasks, features, program
 from scoring.jobs.cluster_tasks import Groups, Piece, Told
 from scoring.jobs.executor import chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
@@ -146,50 +146,38 @@ def _described(
     clusters = _sizes(fitted, sum((each.sizes for each in told), Counter()), spec)
     names = [each["name"] for each in clusters]
     stored = {"format": FORMAT, "features": FEATURES}
-    judgement: dict[str, Any] = {
-        "candidate": {"state": fitted.verdict.state, "gates": [gate.to_dict() for gate in fitted.verdict.gates]},
-        "test": {},
-        "champion": "",
-        "standing": "",
-        "rollback": {"falls": False, "message": ""},
-        "outcomes": [],
-        "drifts": [],
-        "features": FEATURES,
-        "consenting": spec.consenting,
-        "artefact": {**stored, "clusters": clustering.as_json(fitted.clusters)},
-    }
+    judgement = description.judgement(fitted.verdict, FEATURES, spec.consenting, test={})
+    judgement["artefact"] = {**stored, "clusters": clustering.as_json(fitted.clusters)}
     if fitted.customers > FITTED_MOST:
         messages.append(f"fitted to {FITTED_MOST:,} of the customers at most, evenly chosen; all are told theirs")
     if isinstance(fitted.groups, RfmGroups):
-        judgement["stand_in"] = {
-            "parameters": {"clusters": {"model": "RFM", "names": names}},
-            "metrics": {"clusters": clusters},
-            "message": "; ".join(["customers are told the groups of recency, frequency and monetary value", *messages]),
-            "artefact": {"format": FORMAT, "rfm": fitted.groups.as_json()},
-        }
-    return {
-        "tenant": spec.tenant,
-        "version": key,
-        "as_of": spec.as_of.astimezone(UTC).isoformat(),
-        "currency": spec.currency,
-        "window_start": _ago(
-            spec, max((each.since_first for each in told if each.since_first is not None), default=None)
-        ),
-        "window_end": _ago(spec, min((each.since_last for each in told if each.since_last is not None), default=None)),
-        "customers": fitted.customers,
-        "purchases": sum(each.purchases for each in told),
-        "parameters": {
-            "clusters": {
-                "model": "k-means",
-                "clusters": len(fitted.clusters.centroids),
-                "names": names if passed else list(fitted.clusters.names),
-            }
-        },
-        "metrics": {**fitted.metrics, **({"clusters": clusters} if passed else {})},
-        "fallback": False,
-        "message": "; ".join(messages),
-        "judgement": judgement,
+        judgement["stand_in"] = description.stand_in(
+            "customers are told the groups of recency, frequency and monetary value",
+            messages,
+            parameters={"clusters": {"model": "RFM", "names": names}},
+            metrics={"clusters": clusters},
+            artefact={"format": FORMAT, "rfm": fitted.groups.as_json()},
+        )
+    first = max((each.since_first for each in told if each.since_first is not None), default=None)
+    last = min((each.since_last for each in told if each.since_last is not None), default=None)
+    own = {
+        "model": "k-means",
+        "clusters": len(fitted.clusters.centroids),
+        "names": names if passed else list(fitted.clusters.names),
     }
+    return description.described(
+        spec.tenant,
+        spec.as_of,
+        key,
+        judgement,
+        messages,
+        window=(_ago(spec, first), _ago(spec, last)),
+        customers=fitted.customers,
+        purchases=sum(each.purchases for each in told),
+        parameters={"clusters": own},
+        metrics={**fitted.metrics, **({"clusters": clusters} if passed else {})},
+        currency=spec.currency,
+    )
 
 
 def _sizes(fitted: Fitted, sizes: Counter[str], spec: ClusterJobSpec) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def judge(output: Folder, executor: Executor, parts: Sequence[Part], fitted: Fit
     test["survival"] = survival(fitted.choice.purchases, people)
     candidate = stored_form(fitted.choice, fitted, spec, people, test)
     told: dict[str, Any] = {
-        "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
+        "candidate": verdict.to_dict(),
         "test": test,
         "champion": champion.name if champion else "",
         "standing": standing.name if standing else "",

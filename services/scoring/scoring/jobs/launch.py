@@ -82,7 +82,7 @@ def launch(
 
     `given` is the program's spec, or the values of a JobSpec.
 
-    With `ray_address` it (one of `submit.PROGRAMS`) is submitted to that cluster (spec, inputs and output must be
+    With `ray_address` it (see `programs`) is submitted to that cluster (spec, inputs and output must be
     reachable from there); without, it computes on this machine. Raises pydantic's ValidationError when the spec is
     unusable, ValueError when another job runs in `workdir`.
 

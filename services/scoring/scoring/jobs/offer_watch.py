@@ -3,7 +3,7 @@ bought as often as was told, and how far customers have moved. Purchases that a 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from scoring.domain import offer_gates
 from scoring.domain.offer_gates import LEAST_TESTED
 from scoring.jobs import offer_models
+from scoring.jobs.description import Watched
 from scoring.jobs.offer_models import Known, rate, rounded
 from scoring.models import comparison, drift
 from scoring.models.comparison import Rows
@@ -30,29 +31,7 @@ _CALIBRATED = 5_000
 """Customers whose offers tell whether probabilities hold, at even distances."""
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What is told of the models. champion: who offered so far; standing: who does unless something better is found."""
-
-    outcomes: tuple[dict[str, Any], ...]
-    drifts: tuple[dict[str, Any], ...]
-    falls: bool
-    message: str
-    champion: Known | None
-    standing: Known | None
-
-    def told(self) -> dict[str, Any]:
-        """As the registry keeps it (`usecases.models`)."""
-        return {
-            "champion": self.champion.name if self.champion else "",
-            "standing": self.standing.name if self.standing else "",
-            "rollback": {"falls": self.falls, "message": self.message},
-            "outcomes": self.outcomes,
-            "drifts": self.drifts,
-        }
-
-
-def watch(purchases: Purchases, end: int, known: Sequence[Known]) -> Watched:
+def watch(purchases: Purchases, end: int, known: Sequence[Known]) -> Watched[Known]:
     """Measures each model on what was bought before the day `end`, and whether the one before the champion comes back.
 
     Raises UnusableInputError when a stored model is not what it was.

@@ -20,16 +20,17 @@ import pyarrow.parquet as pq
 from scoring.domain import send_time_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.send_time_gates import TESTED_DAYS, Trial
-from scoring.jobs import active_hours, memory, program
+from scoring.jobs import active_hours, description, memory, program
 from scoring.jobs.active_hours import ActiveHours
 from scoring.jobs.columns import column
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.gains import mean_gain, shortened
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.tasks import UnusableInputError
 from scoring.models import send_time
-from scoring.models.past_customers import hashed
 from scoring.models.fitting import Floats
+from scoring.models.past_customers import hashed
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
 
@@ -45,7 +46,6 @@ LEARNED_MOST = 50_000
 _ROWS = 20_000
 _ALWAYS = QuietHours(0, 0)
 """Quiet hours are the sender's matter."""
-_SURE = 1.96
 _SCHEMA = pa.schema(
     [
         ("customer", pa.string()),
@@ -120,17 +120,9 @@ def tested(activity: Activity, segment: Ints) -> Trial:
     told = send_time.predict(send_time.train(before, segment), before, segment, end - days)
     mine = -np.log(told[later.customer, later.hour])
     usual = -np.log(send_time.everybody(before)[later.hour])
-    better = _interval(usual - mine, later.customer)
-    loss, usual_loss = _round(float(mine.mean())), _round(float(usual.mean()))
+    better = mean_gain(usual - mine, later.customer)
+    loss, usual_loss = shortened(float(mine.mean())), shortened(float(usual.mean()))
     return Trial(len(before.day), learned_days, customers, days, loss, usual_loss, better)
-
-
-def _interval(gains: Floats, customer: Ints) -> Interval:
-    """The mean gain of an hour; customers, whose hours go together, were drawn (a ratio of sums: Cochran 1977)."""
-    sums, sizes = np.bincount(customer, weights=gains), np.bincount(customer)
-    mean = float(sums.sum() / sizes.sum())
-    error = _SURE * float(np.sqrt(((sums - mean * sizes) ** 2).sum())) / float(sizes.sum())
-    return Interval(_round(mean), _round(mean - error), _round(mean + error))
 
 
 def _chosen(found: ActiveHours) -> Ints:
@@ -224,52 +216,35 @@ def _described(
     # A half-life that is infinite is none.
     settings = {name: value for name, value in model.settings._asdict().items() if math.isfinite(value)}
     own = {"model": "shrunk histograms", "customers": learned, "hours": HOURS, **settings}
-    judgement: dict[str, Any] = {
-        "candidate": {"state": verdict.state, "gates": [gate.to_dict() for gate in verdict.gates]},
-        "test": {"days": trial.days, "customers": trial.tested, "loss": trial.loss, "usual_loss": trial.usual_loss},
-        "champion": "",
-        "standing": "",
-        "rollback": {"falls": False, "message": ""},
-        "outcomes": [],
-        "drifts": [],
-        "features": FEATURES,
-        "consenting": spec.consenting,
-        "artefact": {"format": FORMAT, **own, "zones": found.zones, "usual": model.usual.tolist()},
-    }
+    test = {"days": trial.days, "customers": trial.tested, "loss": trial.loss, "usual_loss": trial.usual_loss}
+    judgement = description.judgement(verdict, FEATURES, spec.consenting, test=test)
+    judgement["artefact"] = {"format": FORMAT, **own, "zones": found.zones, "usual": model.usual.tolist()}
     if trial.enough and verdict.state != CHAMPION:
         plain = {"model": "one histogram for all", "hours": HOURS}
-        judgement["stand_in"] = {
-            "parameters": {"send_time": plain},
-            "message": "; ".join(["all are told the hours of all", *messages]),
-            "artefact": {"format": FORMAT, **plain, "usual": usual.tolist()},
-        }
+        judgement["stand_in"] = description.stand_in(
+            "all are told the hours of all",
+            messages,
+            parameters={"send_time": plain},
+            artefact={"format": FORMAT, **plain, "usual": usual.tolist()},
+        )
     days = found.activity.day
-    window = [_instant(int(day)) for day in (days.min(), days.max())] if len(days) else [None, None]
-    return {
-        "tenant": spec.tenant,
-        "version": key,
-        "as_of": spec.as_of.astimezone(UTC).isoformat(),
-        "currency": None,
-        "window_start": window[0],
-        "window_end": window[1],
-        "customers": len(found.names),
-        "purchases": len(days),
-        "parameters": {"send_time": own},
-        "metrics": {"log_loss_168": trial.loss, "usual_log_loss_168": trial.usual_loss, "better": vars(trial.better)}
-        if trial.enough
-        else {},
-        "fallback": False,
-        "message": "; ".join(messages),
-        "judgement": judgement,
-    }
+    metrics = {"log_loss_168": trial.loss, "usual_log_loss_168": trial.usual_loss, "better": vars(trial.better)}
+    return description.described(
+        spec.tenant,
+        spec.as_of,
+        key,
+        judgement,
+        messages,
+        window=(_instant(int(days.min())), _instant(int(days.max()))) if len(days) else (None, None),
+        customers=len(found.names),
+        purchases=len(days),
+        parameters={"send_time": own},
+        metrics=metrics if trial.enough else {},
+    )
 
 
 def _instant(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 if __name__ == "__main__":

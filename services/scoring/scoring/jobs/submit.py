@@ -16,13 +16,9 @@ from typing import Any
 
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder, fingerprint, opened
+from scoring.jobs.programs import PROGRAMS
 from scoring.jobs.progress import Progress, State
 
-PROGRAMS = (
-    *("scoring.jobs.score", "scoring.jobs.features", "scoring.jobs.backfill", "scoring.jobs.churn"),
-    "scoring.jobs.clusters",
-)
-"""Those whose tasks run on a cluster."""
 _POLL_S = 1.0
 _CANCEL_S = 30.0
 
@@ -31,7 +27,8 @@ def main() -> int:
     """Returns 0 when the job succeeded, 143 when it was cancelled, else 1."""
     parser = argparse.ArgumentParser(prog="python -m scoring.jobs.submit", description=__doc__)
     parser.add_argument("--spec", required=True, help="the job's spec (JSON)")
-    parser.add_argument("--program", choices=PROGRAMS, default=PROGRAMS[0], help="what computes it")
+    programs = [name for name, program in PROGRAMS.items() if program.on_cluster]
+    parser.add_argument("--program", choices=programs, default=programs[0], help="what computes it")
     given = parser.parse_args()
     with opened(given.spec) as file:
         spec = json.load(file)

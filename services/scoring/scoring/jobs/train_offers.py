@@ -12,7 +12,7 @@ see `jobs.program`.
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from scoring.domain.gates import CHAMPION, REJECTED, Verdict
 from scoring.domain.offer_gates import FEATURES
 from scoring.jobs import (
     associations,
+    description,
     memory,
     offer_listing,
     offer_models,
@@ -31,11 +32,12 @@ from scoring.jobs import (
     order_lines,
     program,
 )
+from scoring.jobs.description import Watched
 from scoring.jobs.files import Folder, fingerprint, sha256
 from scoring.jobs.offer_listing import Making
+from scoring.jobs.offer_models import Known
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.offer_trial import Tried
-from scoring.jobs.offer_watch import Watched
 from scoring.jobs.order_lines import Lines
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.tasks import UnusableInputError
@@ -55,12 +57,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Learned:
-    """A model, how it was judged, and what became of those before it. state: of the candidate."""
+    """A model, and how it was judged."""
 
     model: OfferModel
     tried: Tried
     verdict: Verdict
-    state: str
 
 
 def main() -> int:
@@ -108,10 +109,10 @@ def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, 
     standing = watched.standing
     described = _described(spec, lines, purchases, learned, watched, version)
     told, by = described["judgement"], learned.model
-    if learned.state != REJECTED:
+    if learned.verdict.state != REJECTED:
         _keep(output, _WHOLE, by, learned.tried.promised, purchases, end)
         told["artefact_file"] = _WHOLE
-    if learned.state == CHAMPION:
+    if learned.verdict.state == CHAMPION:
         scored_with = _own(spec, output, _WHOLE)
     elif standing is not None and not standing.fallback:
         scored_with = _scored_with(standing)
@@ -128,7 +129,9 @@ def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, 
     return described
 
 
-def _learned(spec: OfferJobSpec, reporter: Reporter, purchases: Purchases, end: int, watched: Watched) -> Learned:
+def _learned(
+    spec: OfferJobSpec, reporter: Reporter, purchases: Purchases, end: int, watched: Watched[Known]
+) -> Learned:
     tried = offer_trial.tried(purchases, end, watched.standing)
     verdict = offer_gates.judge(tried.trial, spec.consenting)
     reporter.done("fit", 1, 2)
@@ -137,7 +140,7 @@ def _learned(spec: OfferJobSpec, reporter: Reporter, purchases: Purchases, end: 
     if not offer_gates.calibrated(tried.trial):
         model = model.without_probabilities()
     # What is no more than what is popular takes the place of nobody.
-    return Learned(model, tried, verdict, REJECTED if model.fallback else verdict.state)
+    return Learned(model, tried, replace(verdict, state=REJECTED) if model.fallback else verdict)
 
 
 def _offered(
@@ -174,13 +177,17 @@ def _scored_with(champion: offer_models.Known) -> dict[str, str]:
 
 
 def _stand_in(model: OfferModel) -> dict[str, Any]:
-    stands = "; ".join(["what is popular is offered to everybody", *model.messages])
     parameters = {"model": "popularity", "products": len(model.names), "horizon_days": model.horizon_days}
-    return {"parameters": {"offers": parameters}, "message": stands, "artefact_file": _STAND_IN}
+    return description.stand_in(
+        "what is popular is offered to everybody",
+        model.messages,
+        parameters={"offers": parameters},
+        artefact_file=_STAND_IN,
+    )
 
 
 def _described(
-    spec: OfferJobSpec, lines: Lines, purchases: Purchases, learned: Learned, watched: Watched, version: str
+    spec: OfferJobSpec, lines: Lines, purchases: Purchases, learned: Learned, watched: Watched[Known], version: str
 ) -> dict[str, Any]:
     """What the registry keeps (`usecases.models.register`)."""
     model, trial = learned.model, learned.tried.trial
@@ -191,7 +198,6 @@ def _described(
         messages.append(
             f"{unsold:,} products that nobody bought for {offer_listing.SOLD_WITHIN_DAYS} days are not offered"
         )
-    days = [None, None] if not len(lines.day) else [_instant(int(lines.day.min())), _instant(int(lines.day.max()))]
     settings = {
         "model": "popularity" if model.fallback else "EASE",
         "products": len(model.names),
@@ -201,32 +207,27 @@ def _described(
         "repeat": model.repeat,
         "horizon_days": model.horizon_days,
     }
-    return {
-        "tenant": spec.tenant,
-        "version": version,
-        "as_of": spec.as_of.astimezone(UTC).isoformat(),
-        "currency": None,
-        "window_start": days[0],
-        "window_end": days[1],
-        "customers": len(lines.customers),
-        "purchases": len(np.unique(lines.purchase)),
-        "parameters": {"offers": settings},
-        "metrics": {
+    judgement = description.judgement(
+        learned.verdict, FEATURES, spec.consenting, test=learned.tried.kept(), watched=watched
+    )
+    days = lines.day
+    return description.described(
+        spec.tenant,
+        spec.as_of,
+        version,
+        judgement,
+        messages,
+        window=(_instant(int(days.min())), _instant(int(days.max()))) if len(days) else (None, None),
+        customers=len(lines.customers),
+        purchases=len(np.unique(lines.purchase)),
+        parameters={"offers": settings},
+        metrics={
             "hit_rate_at_10": vars(trial.hits),
             "popular_hit_rate_at_10": trial.popular.value,
             "popular_hit_rate_at_10_interval": [trial.popular.low, trial.popular.high],
             "better": vars(trial.better),
         },
-        "fallback": False,
-        "message": "; ".join(messages),
-        "judgement": {
-            "candidate": {"state": learned.state, "gates": [gate.to_dict() for gate in learned.verdict.gates]},
-            "test": learned.tried.kept(),
-            **watched.told(),
-            "features": FEATURES,
-            "consenting": spec.consenting,
-        },
-    }
+    )
 
 
 def _instant(day: int) -> str:

@@ -137,6 +137,11 @@ class Model(docstore.Aggregate):
             return [{**row["_id"], "psi": row["psi"], "low": row["low"]} for row in found]
 
     @property
+    def failed(self) -> list[str]:
+        """The gates it did not pass, in words."""
+        return [gate["message"] for gate in self.gates if not gate["passed"]]
+
+    @property
     def watched(self) -> list[datetime]:
         """The latest instants that its outcomes and its drifts are of; none before there are any."""
         latest = [*(outcome["as_of"] for outcome in self.outcomes[:1]), self.drifts_as_of]

@@ -1,6 +1,5 @@
 """The steps of a job that trains a model of churn and scores customers: what its program is told, and its result."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -30,8 +29,6 @@ from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.results import Result
 from scoring.usecases.risk_rows import RISK, RiskOrigin
 from scoring.usecases.score_rows import uid_of
-
-PROGRAM = "scoring.jobs.churn"
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -66,10 +63,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job, JobFailed
     when somebody changed the champion meanwhile.
     """
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    description = models.description_of(job, blobs)
     if job.task == EVALUATE:
-        models.note_evaluation(job, description["judgement"])
-        return released.came_of_evaluation(job, description["judgement"])
+        return released.evaluated(job, description["judgement"])
     made: Model | None = Model.get(job.scorer) if job.task == SCORE else None
     if made is None:
         models.register(job, description, blobs)

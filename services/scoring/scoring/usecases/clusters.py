@@ -1,6 +1,5 @@
 """The steps of a job that makes clusters: what its program is told, and what comes of its result."""
 
-import json
 from collections.abc import Mapping
 
 from chassis import money
@@ -17,8 +16,6 @@ from scoring.store.models import CLUSTERS
 from scoring.usecases import cluster_rows, evaluating, feature_tables, models, preparing, results
 from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
-
-PROGRAM = "scoring.jobs.clusters"
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -53,16 +50,12 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
     JobFailed when somebody changed the champion meanwhile.
     """
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
-    models.register(job, description, blobs)
-    made: Model = Model.get(job.uid)
-    fallback = job.scorer != made.uid
-    files = sorted(name for name in blobs.list(job.result_subject) if name.startswith("scores-"))
-    result = Result(blobs, job.result_subject, files, {}, description["customers"])
+    told, made, fallback = models.register_anew(job, blobs)
+    result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        told = [cluster_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
-        cluster_rows.put(told, job)
+        found = [cluster_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
+        cluster_rows.put(found, job)
 
     results.store(job, settings, result, stopping, put)
     results.remove_earlier(job, stopping, Score, "cluster.job", cluster_rows.remove)
@@ -72,8 +65,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     if not fallback:
         count = made.parameters["clusters"]["clusters"]
         return f"{job.scored} customers are in {count} clusters by {job.model}.{besides}"
-    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
     return (
         f"{job.scored} customers are in the groups of recency, frequency and monetary value, as they form no clusters: "
-        f"{'; '.join(failed)}.{besides}"
+        f"{'; '.join(made.failed)}.{besides}"
     )

@@ -1,6 +1,5 @@
 """The steps of a job that trains a model of lead conversion: what the program is told, and what comes of its result."""
 
-import json
 from typing import Any
 
 import docstore
@@ -20,7 +19,6 @@ from scoring.usecases import lead_scoring, loaded_models, models, propensity_mod
 from scoring.usecases.leased_jobs import Patience, RunnerStops, note
 from scoring.usecases.preparing import PREPARED_PERCENT, program_task, url
 
-PROGRAM = "scoring.jobs.train_leads"
 MOST = 100_000
 """Leads that are learned from at most, the newest."""
 RECENT_MOST = 20_000
@@ -70,10 +68,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     """
     if job.task == SCORE:
         return _scored(job)
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    description = models.description_of(job, blobs)
     if job.task == EVALUATE:
-        models.note_evaluation(job, description["judgement"])
-        return released.came_of_evaluation(job, description["judgement"])
+        return released.evaluated(job, description["judgement"])
     models.register(job, description, blobs)
     if job.task == TRAIN:
         return models.came_of_training(job, "open leads follow it by themselves")

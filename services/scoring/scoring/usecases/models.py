@@ -4,10 +4,11 @@ What becomes of a candidate was decided where its customers are, in the job prog
 all of it in one transaction.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rapport.scoring.v1 import events_pb2
 
@@ -77,6 +78,29 @@ def register(job: ScoringJob, description: Told, blobs: BlobStore) -> Model:
     return made
 
 
+class MadeAnew(NamedTuple):
+    """What came of a job of a kind of which each makes its own model (`store.models.MADE_ANEW`). told: the program's
+    model.json. fallback: what stands in tells customers, as the model did not pass its gates.
+    """
+
+    told: Told
+    model: Model
+    fallback: bool
+
+
+def register_anew(job: ScoringJob, blobs: BlobStore) -> MadeAnew:
+    """Gives the model of a job of such a kind its place, as `register` does."""
+    told = description_of(job, blobs)
+    register(job, told, blobs)
+    return MadeAnew(told, Model.get(job.uid), fallback=job.scorer != job.uid)
+
+
+def description_of(job: ScoringJob, blobs: BlobStore) -> dict[str, Any]:
+    """The job program's model.json (`jobs.description`)."""
+    described: dict[str, Any] = json.loads(blobs.get(job.result_subject, "model.json"))
+    return described
+
+
 def note_evaluation(job: ScoringJob, told: Told) -> Model:
     """Notes what became of the models without a new one; returns the one that is released then. Done again it changes
     nothing. Raises JobFailed when somebody changed the champion meanwhile.
@@ -96,9 +120,8 @@ def came_of_training(job: ScoringJob, released: str) -> str:
     made: Model = Model.get(job.uid)
     if made.state == gates.CHAMPION:
         return f"{made.name} passed its gates: {released}."
-    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
     stands = f"{job.model} is released" if job.scorer != made.uid else "none is released"
-    return f"{made.name} did not pass its gates, {stands}: {'; '.join(failed) or made.state_message}."
+    return f"{made.name} did not pass its gates, {stands}: {'; '.join(made.failed) or made.state_message}."
 
 
 def oldest_age() -> float:

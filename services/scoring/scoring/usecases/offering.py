@@ -26,8 +26,7 @@ from scoring.usecases import customer_offers, flushing, models, preparing, prope
 from scoring.usecases.leased_jobs import JobFailed, note, prove
 from scoring.usecases.results import Result
 
-PROGRAM = "scoring.jobs.train_offers"
-_OFFERS, _ASSOCIATIONS = "offers-0.parquet", "associations.json"
+_ASSOCIATIONS = "associations.json"
 _BLOCKED = "blocked.parquet"
 _TOLD = 10
 _COLUMNS = ("score", "probability", "low", "high")
@@ -64,16 +63,15 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Of a task that offers nothing it notes what was found. Raises Unavailable when consent does not answer or the
     process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
     """
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    description = models.description_of(job, blobs)
     if job.task == EVALUATE:
-        models.note_evaluation(job, description["judgement"])
-        return released.came_of_evaluation(job, description["judgement"])
+        return released.evaluated(job, description["judgement"])
     if job.task != SCORE:
         models.register(job, description, blobs)
     if job.task == TRAIN:
         return models.came_of_training(job, "offers are made by it from the next job on")
     by: Model = Model.get(job.scorer)
-    result = Result(blobs, job.result_subject, [_OFFERS], {}, description["customers"])
+    result = Result.unranked(blobs, job.result_subject, "offers-", description["customers"])
     # Programs of an earlier version told it of the model they fitted only, not of what is popular in its place.
     offered = {**description.get("parameters", {}).get("offers", {}), **by.parameters["offers"]}
     horizon = offered["horizon_days"]
@@ -98,8 +96,7 @@ def _came_of(job: ScoringJob, by: Model, description: Row) -> str:
         return f"Offered by {by.name}."
     made: Model = Model.get(job.uid)
     if by.fallback:
-        failed = [gate["message"] for gate in made.gates if not gate["passed"]]
-        return f"All are offered what is popular: {'; '.join([*failed, *([made.message] if made.message else [])])}."
+        return f"All are offered what is popular: {'; '.join(filter(None, [*made.failed, made.message]))}."
     why = propensity_models.why_not_champion(job, made, description, "what is popular is offered")
     return f"Offered by {by.name}. {why}"
 

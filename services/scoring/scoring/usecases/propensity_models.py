@@ -26,5 +26,4 @@ def why_not_champion(
     stands = "the champion goes on" if usable and job.scorer != made.uid else without
     if description["judgement"]["rollback"]["falls"]:
         stands = f"{job.model} comes back: {description['judgement']['rollback']['message']}"
-    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
-    return f"The model did not become champion, {stands}: {'; '.join(failed) or 'another one took its place'}."
+    return f"The model did not become champion, {stands}: {'; '.join(made.failed) or 'another one took its place'}."

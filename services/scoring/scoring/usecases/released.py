@@ -8,6 +8,7 @@ from scoring.domain import gates
 from scoring.store import Model, ScoringJob
 from scoring.store.jobs import EVALUATE, SCORE
 from scoring.store.models import CHURN
+from scoring.usecases import models
 from scoring.usecases.leased_jobs import note
 
 CHAMPION = "champion"
@@ -45,8 +46,12 @@ def horizon_weeks(kind: str) -> int | None:
     return champion.parameters["churn"]["horizon_days"] // 7 if kind == CHURN else None
 
 
-def came_of_evaluation(job: ScoringJob, found: Mapping[str, Any]) -> str:
-    """In words what an evaluation found."""
+def evaluated(job: ScoringJob, found: Mapping[str, Any]) -> str:
+    """Notes what an evaluation found, the `judgement` of its program; returns it in words.
+
+    Raises JobFailed when somebody changed the champion meanwhile.
+    """
+    models.note_evaluation(job, found)
     name, fell = found["champion"], found["rollback"]
     if fell["falls"]:
         return f"{name} was taken back, {job.model} is released again: {fell['message']}"

@@ -53,6 +53,12 @@ class Result:
         rankings = {name: Ranking.of(values) for name, values in columns.items()}
         return cls(blobs, subject, files, rankings, len(columns[ranked[0]]))
 
+    @classmethod
+    def unranked(cls, blobs: BlobStore, subject: str, files: str, count: int) -> "Result":
+        """Opens the result of a run whose rows have no percentiles. files: what their names begin with."""
+        found = sorted(name for name in blobs.list(subject) if name.startswith(files))
+        return cls(blobs, subject, found, {}, count)
+
     def chunks(self) -> Iterator[list[Row]]:
         """The rows in an order that is the same every time."""
         for file in self.files:

@@ -9,7 +9,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import docstore
 from chassis import clock
@@ -55,27 +55,29 @@ PARKED_FOR = timedelta(days=1)
 _POLL_S = 0.2
 _COMPUTED_PERCENT = 80
 
-_PREPARE = {
-    LIFETIME_VALUE: preparing.prepare,
-    CHURN: churn.prepare,
-    LEAD_CONVERSION: lead_training.prepare,
-    NEXT_OFFER: offering.prepare,
-    SEND_TIME: send_times.prepare,
-    CLUSTERS: clusters.prepare,
-    FEATURE_TABLES: feature_tables.prepare,
-    SEGMENTS: recomputing.prepare,
+
+class Steps(NamedTuple):
+    """How a kind of job is carried through.
+
+    program: what computes it, one of `jobs.programs`; None where the runner does. store returns what came of the job,
+    in words, or nothing where the number of customers with new scores says it.
+    """
+
+    prepare: Callable[[ScoringJob, ScoringSettings, BlobStore], None]
+    program: str | None
+    store: Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]
+
+
+_STEPS = {
+    LIFETIME_VALUE: Steps(preparing.prepare, "scoring.jobs.score", storing.store),
+    CHURN: Steps(churn.prepare, "scoring.jobs.churn", churn.store),
+    LEAD_CONVERSION: Steps(lead_training.prepare, "scoring.jobs.train_leads", lead_training.store),
+    NEXT_OFFER: Steps(offering.prepare, "scoring.jobs.train_offers", offering.store),
+    SEND_TIME: Steps(send_times.prepare, "scoring.jobs.send_times", send_times.store),
+    CLUSTERS: Steps(clusters.prepare, "scoring.jobs.clusters", clusters.store),
+    FEATURE_TABLES: Steps(feature_tables.prepare, "scoring.jobs.features", feature_tables.store),
+    SEGMENTS: Steps(recomputing.prepare, None, recomputing.store),
 }
-_STORE: dict[str, Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]] = {
-    LIFETIME_VALUE: storing.store,
-    CHURN: churn.store,
-    LEAD_CONVERSION: lead_training.store,
-    NEXT_OFFER: offering.store,
-    SEND_TIME: send_times.store,
-    CLUSTERS: clusters.store,
-    FEATURE_TABLES: feature_tables.store,
-    SEGMENTS: recomputing.store,
-}
-"""Each returns what came of the job, in words, or nothing where the number of customers with new scores says it."""
 _CANCELLED = {
     FEATURE_TABLES: "Cancelled; what it had written is deleted.",
     SEGMENTS: "Cancelled; what was mended stays so.",
@@ -95,7 +97,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     try:
         note(job)
         if job.phase == PREPARING:
-            _PREPARE[job.kind](job, settings, blobs)
+            _STEPS[job.kind].prepare(job, settings, blobs)
         if job.phase == COMPUTING and job.kind == SEGMENTS:
             recomputing.recompute(job, settings.instance, stopping)
         elif job.phase == COMPUTING and (job.kind, job.task) == (LEAD_CONVERSION, SCORE):
@@ -104,7 +106,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         elif job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
-        came = _STORE[job.kind](job, settings, blobs, stopping)
+        came = _STEPS[job.kind].store(job, settings, blobs, stopping)
     except Cancelled:
         end(job, CANCELLED, _cancelled(job))
     except JobFailed as error:
@@ -196,36 +198,15 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     """Runs the job program, unless its result is there; one that outlived its runner is gone on with."""
     # What the program brings along is wanted by this role only, and only now.
     from scoring.jobs.launch import launch
-    from scoring.jobs.offer_spec import OfferJobSpec
+    from scoring.jobs.programs import PROGRAMS
     from scoring.jobs.progress import State
-    from scoring.jobs.send_time_spec import SendTimeJobSpec
-    from scoring.jobs.spec import BackfillSpec, ChurnJobSpec, ClusterJobSpec, FeatureJobSpec, LeadJobSpec
 
-    workdir = settings.work_dir / job.uid
     if SUCCESS not in blobs.list(job.result_subject):
-        spec = {**job.spec, "output": preparing.url(settings, job.result_subject)}
-        if job.kind == LIFETIME_VALUE:
-            handle = launch(spec, workdir, settings.ray_address)
-        elif job.kind == FEATURE_TABLES:
-            told, program = (
-                (BackfillSpec, "scoring.jobs.backfill")
-                if job.task == BACKFILL
-                else (FeatureJobSpec, "scoring.jobs.features")
-            )
-            handle = launch(told.model_validate(spec), workdir, settings.ray_address, program)
-        elif job.kind == LEAD_CONVERSION:
-            # As many leads as there ever are fit into one process: no cluster.
-            handle = launch(LeadJobSpec.model_validate(spec), workdir, program=lead_training.PROGRAM)
-        elif job.kind == NEXT_OFFER:
-            # The newest lines, as many as fit (`offer_spec.MOST_LINES`).
-            handle = launch(OfferJobSpec.model_validate(spec), workdir, program=offering.PROGRAM)
-        elif job.kind == CLUSTERS:
-            handle = launch(ClusterJobSpec.model_validate(spec), workdir, settings.ray_address, clusters.PROGRAM)
-        elif job.kind == SEND_TIME:
-            # A bounded number of customers is learned from; the others are only looked up.
-            handle = launch(SendTimeJobSpec.model_validate(spec), workdir, program=send_times.PROGRAM)
-        else:
-            handle = launch(ChurnJobSpec.model_validate(spec), workdir, settings.ray_address, churn.PROGRAM)
+        name = "scoring.jobs.backfill" if job.task == BACKFILL else _STEPS[job.kind].program
+        assert name is not None
+        program = PROGRAMS[name]
+        spec = program.spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
+        handle = launch(spec, settings.work_dir / job.uid, settings.ray_address if program.on_cluster else None, name)
         try:
             while (progress := handle.poll()).state is State.RUNNING:
                 _note_progress(job, progress)

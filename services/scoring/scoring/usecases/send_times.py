@@ -1,6 +1,5 @@
 """The steps of a job that finds send times: what its program is told, and what comes of its result."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from pymongo import UpdateOne
@@ -14,15 +13,13 @@ from docstore.blobs import BlobStore
 from scoring import parquet
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
-from scoring.store import CustomerSendTime, Model, Profile, ScoringJob
+from scoring.store import CustomerSendTime, Profile, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.scores import tell
 from scoring.usecases import customer_send_times, feature_tables, models, preparing, results
 from scoring.usecases.leased_jobs import JobFailed, note
 from scoring.usecases.results import Result
 
-PROGRAM = "scoring.jobs.send_times"
-_FILE = "send-times-0.parquet"
 _TIME_ZONE = "time_zone"
 _TOLD = ("customer", "probabilities", "time_zone", "active_hours", "reasons")
 
@@ -65,16 +62,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Where there was too little to tell any they stay as they are. Raises Unavailable when consent does not answer or the
     process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
     """
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
-    models.register(job, description, blobs)
-    made: Model = Model.get(job.uid)
-    failed = [gate["message"] for gate in made.gates if not gate["passed"]]
-    why = "; ".join([*failed, *([made.message] if made.message else [])])
-    files = [name for name in blobs.list(job.result_subject) if name == _FILE]
-    if not files:
+    told, made, fallback = models.register_anew(job, blobs)
+    why = "; ".join(filter(None, [*made.failed, made.message]))
+    result = Result.unranked(blobs, job.result_subject, "send-times-", told["customers"])
+    if not result.files:
         return f"Nobody has a new send time: {why}."
-    result = Result(blobs, job.result_subject, files, {}, description["customers"])
-    fallback = job.scorer != made.uid
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
         _put([_values(job, row, decided[row["customer"]], fallback=fallback) for row in rows], job)

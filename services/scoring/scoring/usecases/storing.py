@@ -1,6 +1,5 @@
 """Stores the result of a job of lifetime value: see `results`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -30,10 +29,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Raises Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job,
     JobFailed when somebody changed the champion meanwhile.
     """
-    description = json.loads(blobs.get(job.result_subject, "model.json"))
+    description = models.description_of(job, blobs)
     if job.task == EVALUATE:
-        models.note_evaluation(job, description["judgement"])
-        return released.came_of_evaluation(job, description["judgement"])
+        return released.evaluated(job, description["judgement"])
     if job.task != SCORE:
         models.register(job, description, blobs)
     if job.task == TRAIN:

@@ -1,14 +1,19 @@
-"""What computes jobs on a cluster."""
+"""What computes jobs."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from scoring.jobs import submit
-from scoring.usecases import churn, clusters
+from scoring.jobs.programs import PROGRAMS
 
 
-@pytest.mark.parametrize("program", [churn.PROGRAM, clusters.PROGRAM])
+def test_each_program_is_there() -> None:
+    assert all(map(find_spec, PROGRAMS))
+
+
+@pytest.mark.parametrize("program", [name for name, program in PROGRAMS.items() if program.on_cluster])
 def test_what_runs_on_a_cluster_is_submitted_to_it(program, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sys, "argv", ["submit", "--program", program, "--spec", str(tmp_path / "none.json")])
     with pytest.raises(FileNotFoundError):
