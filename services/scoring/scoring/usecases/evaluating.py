@@ -163,13 +163,13 @@ def _take_in_signals(leased: Row) -> bool:
         signals.append(signal)
     if not signals:
         return False
-    news = _news(signals)
+    news = news_of(signals)
     uids = [signal["uid"] for signal in signals]
 
     def once() -> int:
         # Only those that are still there: an erasure may have taken people out of them meanwhile.
         there = list(SegmentSignal.rows().find({"uid": {"$in": uids}}))
-        moved = settle(news if there == signals else _news(there), Asked.read())
+        moved = settle(news if there == signals else news_of(there), Asked.read())
         SegmentSignal.rows().delete_many({"uid": {"$in": uids}})
         return moved
 
@@ -177,7 +177,8 @@ def _take_in_signals(leased: Row) -> bool:
     return True
 
 
-def _news(signals: Iterable[Row]) -> dict[str, News]:
+def news_of(signals: Iterable[Row]) -> dict[str, News]:
+    """What signals tell, by customer."""
     found: dict[str, News] = defaultdict(News)
     for signal in signals:
         for event in signal.get("events", ()):

@@ -4,7 +4,7 @@ Everything here is part of a transaction its caller opened, which also proves th
 """
 
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -86,6 +86,11 @@ class Moves:
         """One customer moves."""
         self._by_segment[segment].append(_Move(customer, entered, cause))
 
+    @property
+    def count(self) -> int:
+        """How many moves there are."""
+        return sum(map(len, self._by_segment.values()))
+
     def carry_out(self, scores: Mapping[str, Row], versions: Mapping[str, int] | None = None) -> None:
         """Counts, notes and tells the moves. scores: those there are, by customer. Raises Conflict.
 
@@ -141,11 +146,21 @@ def settle(news: Mapping[str, News], asked: Asked, instant: datetime | None = No
         # Nobody looks at the erased again while their erasure is on its way.
         uids = [customer.rpartition("/")[2] for customer in gone]
         Profile.rows().update_many({"uid": {"$in": uids}}, {"$unset": {"due": ""}})
+    changes, moves = bring_in_line(persons, news, asked, now)
+    _write({name: changed for name, changed in changes.items() if changed or "spread" not in persons.rows[name]})
+    moves.carry_out(persons.scores, asked.versions)
+    return moves.count
+
+
+def bring_in_line(persons: Persons, news: Mapping[str, News], asked: Asked, now: int) -> tuple[dict[str, Row], Moves]:
+    """What the news change in the profiles of those who are there, by customer (None: gone), and who moves by it.
+
+    now: milliseconds since 1970.
+    """
     changes: dict[str, Row] = defaultdict(dict)
     for customer in persons.canonicals:
         _take_in(persons, customer, news[customer], now, changes)
     moves = Moves()
-    counts: Counter[str] = Counter()
     by_profile: dict[str, list[News]] = defaultdict(list)
     for customer, canonical in persons.canonicals.items():
         by_profile[canonical].append(news[customer])
@@ -161,10 +176,7 @@ def settle(news: Mapping[str, News], asked: Asked, instant: datetime | None = No
         for segment in sorted(after ^ before):
             cause = _cause(persons, customer, segment, told, asked)
             moves.note(segment, customer, entered=segment in after, cause=cause)
-            counts[segment] += 1
-    _write({name: changed for name, changed in changes.items() if changed or "spread" not in persons.rows[name]})
-    moves.carry_out(persons.scores, asked.versions)
-    return counts.total()
+    return changes, moves
 
 
 def _take_in(persons: Persons, customer: str, news: News, now: int, changes: dict[str, Row]) -> None:
