@@ -25,7 +25,9 @@ DEPTH_MAX = 50
 """Levels of nesting; MongoDB allows 100 with what is around."""
 AMOUNT_MAX = Decimal(10) ** 12
 ORDER_EVENTS = frozenset({"Order Completed", "Order Refunded"})
-"""Events that carry money."""
+PAYMENT_ATTEMPTED = "Payment Attempted"
+_AMOUNTS = dict.fromkeys(ORDER_EVENTS, ("revenue", "total")) | {PAYMENT_ATTEMPTED: ("amount", "revenue", "total")}
+"""Events that carry money, and the properties that tell it: the first that is there."""
 SOURCE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 # A character can take six bytes of JSON where it takes one of protobuf (a control character, say); numbers less.
@@ -74,13 +76,13 @@ def cut(text: str) -> str:
 
 
 def amount(event: TrackingEvent, default_currency: str) -> Amount | None:
-    """The money in the event: `revenue`, else `total`, of an order or its refund; None when there is none.
+    """The money in the event: `revenue`, else `total`, of an order, its refund or a payment; None when there is none.
+
+    Of a payment `amount` comes first.
 
     Rounded half to even to the currency's minor unit. The event has passed `refusal`.
     """
-    if event.event not in ORDER_EVENTS:
-        return None
-    given = next((value for name in ("revenue", "total") if (value := _given(event, name))), None)
+    given = next((value for name in _AMOUNTS.get(event.event, ()) if (value := _given(event, name))), None)
     number = _number(given) if given else None
     if number is None:
         return None
@@ -91,7 +93,12 @@ def amount(event: TrackingEvent, default_currency: str) -> Amount | None:
 
 def order_id(event: TrackingEvent) -> str | None:
     """The order an event belongs to, as the source names it."""
-    value = event.properties.fields.get("order_id")
+    return shop_id(event, "order_id")
+
+
+def shop_id(event: TrackingEvent, name: str) -> str | None:
+    """A property of a track call that is an id of the shop: a text, cut to ID_MAX characters, or a whole number."""
+    value = event.properties.fields.get(name)
     if value is None or event.kind != TrackingEvent.KIND_TRACK:
         return None
     kind = value.WhichOneof("kind")
@@ -251,9 +258,9 @@ def _list_problem(value: Value, depth: int) -> str | None:
 
 
 def _money(event: TrackingEvent) -> Refusal | None:
-    if event.event not in ORDER_EVENTS:
+    if event.event not in _AMOUNTS:
         return None
-    for name in ("revenue", "total"):
+    for name in _AMOUNTS[event.event]:
         value = _given(event, name)
         if value is not None and _number(value) is None:
             return Refusal(

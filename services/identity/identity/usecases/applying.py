@@ -23,7 +23,7 @@ import docstore
 from chassis import clock, metric_names, money, telemetry
 from chassis.errors import Aborted, Unavailable
 from eventing import tombstones
-from identity import intake, messages, tracked_products
+from identity import intake, messages, tracked_payments, tracked_products
 from identity.domain.identifiers import BlockList, Identifier, Kind
 from identity.domain.resolution import Evidence
 from identity.settings import IdentitySettings
@@ -264,4 +264,5 @@ def _tracked(batch: IngestionBatch, event: TrackingEvent, row: Mapping[str, Any]
         tracked_products.tell(properties, row.get("currency_code", ""), tracked)
     if "currency_code" in row:
         tracked.amount.CopyFrom(money.from_minor(row["amount_minor"], row["currency_code"]))
+    tracked_payments.tell(event, tracked)
     return tracked

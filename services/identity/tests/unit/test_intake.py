@@ -69,6 +69,17 @@ def test_money_is_read_from_revenue_then_total(values, found):
     assert intake.amount(event(event="Product Viewed", properties=values), "USD") is None
 
 
+def test_money_of_a_payment_is_its_amount_else_as_of_an_order():
+    def paid(**values):
+        return event(event="Payment Attempted", properties=values)
+
+    assert intake.amount(paid(amount="9.995", revenue=1, currency="eur"), "USD") == Amount("EUR", 1000)
+    assert intake.amount(paid(total=7), "USD") == Amount("USD", 700)
+    assert intake.amount(event(properties={"amount": 7}), "USD") is None
+    refused = intake.refusal(paid(amount="much"), NOW, BlockList())
+    assert (refused.reason, refused.field) == ("AMOUNT_INVALID", "properties.amount")
+
+
 def test_the_size_limit_counts_json():
     fits, large = event(properties={"x": "y" * 32_000}), event(properties={"x": "y" * 33_000})
     escaped = event(properties={"x": "\x01" * 6_000})
