@@ -6,6 +6,7 @@ is so many standard deviations under the mean of the customer's past as a normal
 it is judged at its nominal rate, and again at the threshold that gives it the same false alarms.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,9 +20,10 @@ from scoring.benchmarks.marks import Mark
 from scoring.models import anomaly, fraud
 from scoring.models.anomaly.baseline import Usage
 from scoring.models.fitting import Floats
-from scoring.models.fraud import Payment
+from scoring.models.fraud import Payment, features_of
 
 _RATE = 0.005
+_CURRENCY = "EUR"
 _SERIES = (("customers", "CustomerID"), ("countries", "Country"), ("products", "StockCode"))
 _RETAIL = "Online Retail, weekly orders"
 _KEPT = 0.2
@@ -68,19 +70,21 @@ def _fraud() -> Iterator[Line]:
         )
 
     seen, new = (_features(_payments(seed)) for seed in (1, 2))
-    model = fraud.train(seen)
-    alarms = sum(fraud.score(model, features).alarm for features in new) / len(new)
+    model = fraud.train(seen, _CURRENCY)
+    alarms = sum(fraud.score(model, features, _CURRENCY).alarm for features in new) / len(new)
     note = f"{len(new)} payments; broken rules alone {model.rule_rate:.5f}"
     yield line("false alarms a payment", alarms, fraud.RATE, note)
-    velocity = fraud.Velocity()
-    for account, payment in _payments(3):
-        velocity.add(account, payment)
+    known = _by_account(_payments(3))
     # Thieves pay every two minutes with the account's own card, half as much again as is usual, to one address.
     delays = []
     for stolen in range(200):
-        for step in range(20):
-            theft = Payment(10 * 86_400.0 + 120 * step, f"f{step}", 6_000, f"{stolen}-0", "drop")
-            if fraud.score(model, velocity.add(str(stolen), theft)).alarm:
+        thefts = [
+            Payment(10 * 86_400_000 + 120_000 * step, f"f{step}", 6_000, _CURRENCY, f"{stolen}-0", "drop")
+            for step in range(20)
+        ]
+        told = features_of([*known[str(stolen)], *thefts])[-len(thefts) :]
+        for step, features in enumerate(told):
+            if fraud.score(model, features, _CURRENCY).alarm:
                 delays.append(step + 1)
                 break
     yield line("stolen accounts found within 20 payments", len(delays) / 200)
@@ -88,8 +92,15 @@ def _fraud() -> Iterator[Line]:
 
 
 def _features(payments: list[tuple[str, Payment]]) -> list[fraud.Features]:
-    velocity = fraud.Velocity()
-    return [velocity.add(*each) for each in payments]
+    return [features for account in _by_account(payments).values() for features in features_of(account)]
+
+
+def _by_account(payments: list[tuple[str, Payment]]) -> dict[str, list[Payment]]:
+    """The payments of each account, in their order."""
+    found: dict[str, list[Payment]] = defaultdict(list)
+    for account, payment in payments:
+        found[account].append(payment)
+    return found
 
 
 def _payments(seed: int) -> list[tuple[str, Payment]]:
@@ -103,7 +114,10 @@ def _payments(seed: int) -> list[tuple[str, Payment]]:
     card, address = rng.random((2, count)) < 0.1
     columns = zip(account.tolist(), at.tolist(), amount.tolist(), card.tolist(), address.tolist(), strict=True)
     return [
-        (str(who), Payment(when, str(number), spent, f"{who}-{int(other)}", f"{who}-{int(away)}"))
+        (
+            str(who),
+            Payment(int(when * 1_000), str(number), spent, _CURRENCY, f"{who}-{int(other)}", f"{who}-{int(away)}"),
+        )
         for number, (who, when, spent, other, away) in enumerate(columns)
     ]
 

@@ -1,42 +1,47 @@
 """Fraud on a stream of payments: velocity in sliding windows, scored by rarity and by stated rules, with reasons.
 
-Of each account the payments of the last 24 hours are kept, at most `MOST_PAYMENTS`, and of at most `MOST_ACCOUNTS`
-accounts, those seen last. Counts, sums and distinct cards and addresses of each window are updated payment by payment
-and equal a recompute from what is kept; a payment known already (same id) changes nothing, a late one is put in its
-place. Velocity features: Whitrow et al. 2009, Data Mining and Knowledge Discovery 18:1.
+Of each account the payments of the last 24 hours are kept, at most `MOST_PAYMENTS`. A payment's features are counts and
+sums of each window as of its own time, whatever order payments came in. Velocity features: Whitrow et al. 2009, Data
+Mining and Knowledge Discovery 18:1.
+
+Sums are of one currency, the payment's own. What is rare is learned of the currency most payments are in; of payments
+in others, `without_amounts`, only the numbers of payments, cards and addresses are looked at.
 """
 
-from bisect import bisect_left, insort
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import NamedTuple
 
-import numpy as np
+from chassis import money
 
-WINDOWS = {"10 minutes": 600, "1 hour": 3_600, "24 hours": 86_400}
-"""Seconds; a payment exactly so old is out."""
+WINDOWS = {"10 minutes": 600_000, "1 hour": 3_600_000, "24 hours": 86_400_000}
+"""Milliseconds; a payment exactly so old is out."""
 MEASURES = ("payments", "amount", "cards", "addresses")
 MOST_PAYMENTS = 256
-MOST_ACCOUNTS = 100_000
 LEAST_HISTORY = 1_000
 """With fewer payments to learn from only the rules give alarms."""
 RATE = 0.002
 """Stated share of payments of an honest stream that alarm."""
-_TAIL = 4_096
-"""Largest values of a feature that are kept of the history, so that rarity is exact where it matters."""
+TAIL = 512
+"""Largest values of a feature that are kept of the history at least, so that rarity is exact where it matters."""
 _REASONS = 3
+_LONGEST = max(WINDOWS.values())
 
 
 class Payment(NamedTuple):
-    """One payment, in the order of time. Names should be pseudonyms: they stay in memory for 24 hours."""
+    """One payment, in the order of time."""
 
-    at: float
-    """Seconds since any fixed instant."""
+    at: int
+    """Milliseconds since any fixed instant."""
     id: str
     amount: int
-    """Minor units of one currency."""
+    """Minor units of `currency`."""
+    currency: str
     card: str
+    """By what it was paid, a pseudonym; empty where it is not known, which is no card. So is `address`."""
     address: str
 
 
@@ -47,7 +52,7 @@ NAMES = tuple((measure, window) for window in WINDOWS for measure in MEASURES)
 
 @dataclass(frozen=True)
 class Rule:
-    """An alarm whatever the history: `least` or more of a measure in a window."""
+    """An alarm whatever the history: `least` or more of a measure, not of `amount`, in a window."""
 
     measure: str
     window: str
@@ -56,6 +61,10 @@ class Rule:
     def broken(self, features: Features) -> bool:
         """Whether it gives an alarm."""
         return features[NAMES.index((self.measure, self.window))] >= self.least
+
+    def text(self) -> str:
+        """What gives the alarm, in words."""
+        return f"{self.least} or more {self.measure} in {self.window}"
 
 
 RULES = (
@@ -68,79 +77,58 @@ RULES = (
 
 @dataclass
 class _Window:
-    seconds: int
+    milliseconds: int
     payments: deque[Payment] = field(default_factory=deque)
-    amount: int = 0
+    amounts: Counter[str] = field(default_factory=Counter)
     cards: Counter[str] = field(default_factory=Counter)
     addresses: Counter[str] = field(default_factory=Counter)
 
     def add(self, payment: Payment) -> None:
         self.payments.append(payment)
-        self.amount += payment.amount
-        self.cards[payment.card] += 1
-        self.addresses[payment.address] += 1
-        while len(self.payments) > MOST_PAYMENTS or self.payments[0].at <= payment.at - self.seconds:
-            self._remove(self.payments.popleft())
+        self._count(payment, 1)
+        while len(self.payments) > MOST_PAYMENTS or self.payments[0].at <= payment.at - self.milliseconds:
+            self._count(self.payments.popleft(), -1)
 
-    def features(self) -> Features:
-        return len(self.payments), self.amount, len(self.cards), len(self.addresses)
+    def features(self, currency: str) -> Features:
+        return len(self.payments), self.amounts[currency], len(self.cards), len(self.addresses)
 
-    def _remove(self, payment: Payment) -> None:
-        self.amount -= payment.amount
+    def _count(self, payment: Payment, step: int) -> None:
+        self.amounts[payment.currency] += step * payment.amount
         for counter, name in ((self.cards, payment.card), (self.addresses, payment.address)):
-            counter[name] -= 1
-            if not counter[name]:
-                del counter[name]
+            if name:
+                counter[name] += step
+                if not counter[name]:
+                    del counter[name]
 
 
-class Velocity:
-    """Sliding windows of all accounts; bounded memory."""
+def features_of(payments: Sequence[Payment]) -> list[Features]:
+    """Of each of an account's payments, in order and without repeats, the features as of its own time, itself included.
 
-    def __init__(self, most_accounts: int = MOST_ACCOUNTS) -> None:
-        self._most = most_accounts
-        self._accounts: OrderedDict[str, tuple[_Window, ...]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._accounts)
-
-    def add(self, account: str, payment: Payment) -> Features:
-        """Takes the payment in; its features as of its own time, itself included."""
-        windows = self._accounts.get(account) or self._opened(account)
-        self._accounts.move_to_end(account)
-        kept = windows[-1].payments
-        if not kept or payment[:2] > kept[-1][:2]:
-            for window in windows:
-                window.add(payment)
-            return tuple(value for window in windows for value in window.features())
-        ordered = list(kept)
-        if all(each.id != payment.id for each in ordered):
-            insort(ordered, payment)
-            self._accounts[account] = tuple(_Window(window.seconds) for window in windows)
-            for each in ordered:
-                for window in self._accounts[account]:
-                    window.add(each)
-        return recompute(ordered, payment)
-
-    def forget(self, account: str) -> None:
-        """Drops what is kept of the account, as after an erasure."""
-        self._accounts.pop(account, None)
-
-    def _opened(self, account: str) -> tuple[_Window, ...]:
-        if len(self._accounts) >= self._most:
-            self._accounts.popitem(last=False)
-        self._accounts[account] = tuple(_Window(seconds) for seconds in WINDOWS.values())
-        return self._accounts[account]
+    One pass: a window is kept up to date payment by payment.
+    """
+    windows = [_Window(milliseconds) for milliseconds in WINDOWS.values()]
+    found = []
+    for payment in payments:
+        for window in windows:
+            window.add(payment)
+        found.append(tuple(value for window in windows for value in window.features(payment.currency)))
+    return found
 
 
-def recompute(payments: Iterable[Payment], payment: Payment) -> Features:
-    """The features of one payment from all that were kept: what `Velocity` keeps up to date."""
-    found: list[int] = []
-    until = sorted(each for each in payments if each[:2] <= payment[:2])
-    for seconds in WINDOWS.values():
-        inside = [each for each in until if each.at > payment.at - seconds][-MOST_PAYMENTS:]
-        amount = sum(each.amount for each in inside)
-        found += len(inside), amount, len({each.card for each in inside}), len({each.address for each in inside})
-    return tuple(found)
+def kept(payments: Sequence[Payment], now: int) -> list[Payment]:
+    """Which of an account's payments, in order, later ones may need: the newest of the 24 hours before the last.
+
+    now: milliseconds, as their times. Of payments that claim to be of the future the 24 hours before now stay, too.
+    """
+    if not payments:
+        return []
+    since = min(payments[-1].at, now) - _LONGEST
+    return [payment for payment in payments if payment.at > since][-MOST_PAYMENTS:]
+
+
+def without_amounts(features: Features) -> Features:
+    """What is left to compare of a payment in a currency that most payments are not in."""
+    return tuple(0 if NAMES[at][0] == "amount" else value for at, value in enumerate(features))
 
 
 @dataclass(frozen=True)
@@ -149,9 +137,13 @@ class FraudModel:
 
     tails: tuple[tuple[int, ...], ...]
     history: int
+    currency: str
+    """That amounts were learned in."""
     threshold: float
     """Rarity under which a payment alarms; 0 for never."""
     rules: tuple[Rule, ...]
+    rate: float
+    """Stated share of payments that alarm."""
     rule_rate: float
     """Share of the history that broke a rule."""
     messages: tuple[str, ...]
@@ -165,70 +157,78 @@ class Score:
     rarity: float
     """Least share of the history, over the features, with as high a value: 0.001 is one payment in a thousand."""
     reasons: tuple[str, ...]
+    broken: tuple[str, ...]
+    """The rules it broke, in words."""
 
 
-def train(history: Sequence[Features], rules: tuple[Rule, ...] = RULES, *, rate: float = RATE) -> FraudModel:
+def train(
+    history: Sequence[Features], currency: str, rules: tuple[Rule, ...] = RULES, *, rate: float = RATE
+) -> FraudModel:
     """Learns what is rare from the features of an honest stream; some fraud in it makes alarms rarer, not more.
 
-    The threshold of rarity is such that with the rules no more than `rate` of the history alarms; rules that alarm
-    more often by themselves are told in a message. Raises ValueError for a rate outside (0, 1).
+    currency: of the amounts; payments in others come `without_amounts`. The threshold of rarity is such that with the
+    rules no more than `rate` of the history alarms; rules that alarm more often by themselves are told in a message.
+    Raises ValueError for a rate outside (0, 1).
     """
     if not 0 < rate < 1:
         raise ValueError("rate must be between 0 and 1: a share of payments")
     size = len(history)
     if size < LEAST_HISTORY:
         message = f"{size} payments to learn from, {LEAST_HISTORY} are needed: only the rules give alarms until then"
-        return FraudModel(((),) * len(NAMES), size, 0.0, rules, 0.0, (message,))
-    values = np.array(history, dtype=np.int64)
-    ordered = np.sort(values, axis=0)
-    tails = tuple(tuple(column[-_TAIL:].tolist()) for column in ordered.T)
-    counts = np.stack(
-        [size - np.searchsorted(column, value) for column, value in zip(ordered.T, values.T, strict=True)]
+        return FraudModel(((),) * len(NAMES), size, currency, 0.0, rules, rate, 0.0, (message,))
+    ordered = [sorted(column) for column in zip(*history, strict=True)]
+    most = int(rate * (size + 1))
+    tails = tuple(tuple(column[-max(TAIL, most + 1) :]) for column in ordered)
+    # Of how many payments any value is as high, where that is least; of those that break no rule.
+    others = sorted(
+        min(size - bisect_left(column, value) for column, value in zip(ordered, features, strict=True))
+        for features in history
+        if not any(rule.broken(features) for rule in rules)
     )
-    rarity = counts.min(axis=0)
-    broken = np.array([any(rule.broken(features) for rule in rules) for features in values.tolist()])
-    allowed = int(rate * (size + 1)) - int(broken.sum())
+    rule_rate = 1 - len(others) / size
+    allowed = most - (size - len(others))
     messages = []
     threshold = 0.0
     if allowed < 1:
-        messages.append(f"the rules alone alarm {broken.mean():.3%} of the payments, {rate:.3%} were asked for")
+        messages.append(f"the rules alone alarm {rule_rate:.3%} of the payments, {rate:.3%} were asked for")
     else:
-        others = np.sort(rarity[~broken])
         # As many as allowed; payments as rare as the first one left out do not alarm either.
-        threshold = float(others[min(allowed, len(others) - 1)]) / (size + 1)
-    return FraudModel(tails, size, threshold, rules, float(broken.mean()), tuple(messages))
+        threshold = others[min(allowed, len(others) - 1)] / (size + 1)
+    return FraudModel(tails, size, currency, threshold, rules, rate, rule_rate, tuple(messages))
 
 
-def score(model: FraudModel, features: Features) -> Score:
-    """Alarm, rarity and reasons of a payment with these features."""
+def score(model: FraudModel, features: Features, currency: str) -> Score:
+    """Alarm, rarity and reasons of a payment in that currency with these features."""
+    if currency != model.currency:
+        features = without_amounts(features)
+    broken = [rule for rule in model.rules if rule.broken(features)]
     reasons = [
-        f"rule: {_told(features[NAMES.index((rule.measure, rule.window))], rule.measure, rule.window)}, "
+        f"rule: {_told(features[NAMES.index((rule.measure, rule.window))], rule.measure, rule.window, currency)}, "
         f"{rule.least} or more are not allowed"
-        for rule in model.rules
-        if rule.broken(features)
+        for rule in broken
     ]
-    by_rule = bool(reasons)
     rarities = [_rarity(model, tail, value) for tail, value in zip(model.tails, features, strict=True)]
     rarest = min(rarities)
     rare = rarest < model.threshold
     if rare:
         order = sorted(range(len(NAMES)), key=lambda at: rarities[at])
         reasons += [
-            f"{_told(features[at], *NAMES[at])}: so many in {rarities[at]:.2%} of the payments at most"
+            f"{_told(features[at], *NAMES[at], currency)}: so much in {rarities[at]:.2%} of the payments at most"
             for at in order[:_REASONS]
             if rarities[at] < model.threshold
         ]
-    return Score(by_rule or rare, rarest, tuple(reasons[:_REASONS]) or ("nothing unusual",))
+    texts = tuple(rule.text() for rule in broken)
+    return Score(bool(broken) or rare, rarest, tuple(reasons[:_REASONS]) or ("nothing unusual",), texts)
 
 
 def _rarity(model: FraudModel, tail: tuple[int, ...], value: int) -> float:
-    """Share of the history with as high a value or a higher one, this payment counted in."""
-    if not tail:
-        return 1.0
-    if value <= tail[0] and model.history > len(tail):
+    """Share of the history with as high a value or a higher one, this payment counted in; 1 where the tail ends."""
+    if not tail or (value <= tail[0] and model.history > len(tail)):
         return 1.0
     return (len(tail) - bisect_left(tail, value) + 1) / (model.history + 1)
 
 
-def _told(value: int, measure: str, window: str) -> str:
-    return f"{value} minor units spent in {window}" if measure == "amount" else f"{value} {measure} in {window}"
+def _told(value: int, measure: str, window: str, currency: str) -> str:
+    if measure == "amount":
+        return f"{Decimal(value).scaleb(-(money.digits(currency) or 0)):f} {currency} spent in {window}"
+    return f"{value} {measure} in {window}"
