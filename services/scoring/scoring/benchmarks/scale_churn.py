@@ -6,6 +6,7 @@ from scoring.benchmarks.purchases import AS_OF
 from scoring.jobs import churn
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
+from scoring.jobs.propensity_scores import SUCCESS
 from scoring.jobs.spec import ChurnJobSpec
 
 _WEEKS = 13
@@ -27,4 +28,4 @@ def ours(folder: str, target: str, threads: str) -> int:
     )
     output = Folder(spec.output)
     churn.run(spec, output, Reporter(output))
-    return int((output.read_json(churn.SUCCESS) or {})["customers"])
+    return int((output.read_json(SUCCESS) or {})["customers"])

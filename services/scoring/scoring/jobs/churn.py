@@ -28,15 +28,17 @@ from scoring.jobs import (
     people,
     program,
     propensity,
+    propensity_scores,
     propensity_watch,
     tasks,
 )
-from scoring.jobs.churn_tasks import FIT, SCHEMA, Part
+from scoring.jobs.churn_tasks import SCHEMA, Part
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
+from scoring.jobs.propensity_scores import FIT, SUCCESS
 from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import MOST_THREADS, ChurnJobSpec
 from scoring.models import churn, classifier
@@ -46,7 +48,6 @@ from scoring.models.propensity import Propensity
 
 VERSION = "3"
 """Part of every fingerprint: raise it when the same files would give other scores."""
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 RISK = churn.RISK
 TOLD = tuple(name for name in SCHEMA.names[1:] if name not in churn_rules.VERSIONS)
 """The columns that a model tells from the features."""
@@ -127,7 +128,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
             output.write_json(FIT, {"fingerprint": key, **fit})
         counting = reporter.counter("score", len(parts), rows=lambda scored: scored)
         scored = executor.run(churn_tasks.score, parts if fit["scorer"] else [], counting)
-    _finish(output, key, fit["described"], scored, reporter)
+    propensity_scores.finish(output, key, fit["described"], scored, reporter)
 
 
 def _executor(spec: ChurnJobSpec, rows: int) -> AbstractContextManager[Executor]:
@@ -174,29 +175,14 @@ def _fit(
             for place, part in enumerate(parts)
         ]
         learned_from = sum(executor.run(churn_tasks.learn, pieces, reporter.counter("summarise", len(pieces))))
-        scorer, described = _learned(spec, _material(spec, parts), executor, reporter)
+        scorer, described = propensity_scores.learned(
+            _material(spec, parts), _purpose(spec), spec, VERSION, executor, reporter
+        )
     left_out = {name: sum(counts[name] for counts in divided) for name in LEFT_OUT}
-    notes = _notes(learned_from, customers, left_out, spec)
-    described["message"] = "; ".join(text for text in (described["message"], *notes) if text)
-    if not sum(active):
-        scorer = None
-    stored = None if scorer is None else propensity_models.dump(scorer)
-    if stored is not None:
-        # With it and the features beside them the scores can be made again.
-        described["judgement"]["scored_with"] = stored
-    return {"described": described, "scorer": stored}
-
-
-def _finish(output: Folder, key: str, described: dict[str, Any], scored: Sequence[int], reporter: Reporter) -> None:
-    output.write_json(MODEL, described)
-    wanted = {churn_tasks.score_file(number) for number in range(len(scored))}
-    for name in output.names():
-        if name.startswith("scores-") and name not in wanted:
-            output.delete(name)
-    output.delete(tasks.WORK)
-    output.delete(FIT)
-    output.write_json(SUCCESS, {"fingerprint": key, "customers": sum(scored), "place": reporter.place})
-    reporter.end(State.SUCCEEDED, described["message"])
+    notes = propensity_scores.notes(
+        learned_from, customers, churn_rules.ROWS_MOST, left_out, "purchases", spec.currency
+    )
+    return propensity_scores.fit_of(scorer if sum(active) else None, described, notes)
 
 
 def _purpose(spec: ChurnJobSpec) -> Purpose:
@@ -211,20 +197,6 @@ def _purpose(spec: ChurnJobSpec) -> Purpose:
     )
 
 
-def _learned(
-    spec: ChurnJobSpec, material: Material, executor: Executor, reporter: Reporter
-) -> tuple[Propensity | None, dict[str, Any]]:
-    """What scores, if somebody is to be scored and something may; and what the registry is told."""
-    purpose = _purpose(spec)
-    if spec.task == "evaluate":
-        return None, propensity.evaluated(material, purpose, spec)
-    # Two trainings side by side in one process would need its memory twice.
-    trainer = InProcess() if isinstance(executor, InProcess) else executor
-    trained = propensity.train(material, purpose, spec, reporter, trainer)
-    described = propensity.described(trained, material.data, purpose, spec, VERSION)
-    return None if spec.task == "train" else trained.scorer, described
-
-
 def _material(spec: ChurnJobSpec, parts: Sequence[Part]) -> Material:
     """The rows: the newest instant tests; of the others it was known then who had left."""
     data, scored = churn_tasks.learned(parts)
@@ -237,20 +209,6 @@ def _material(spec: ChurnJobSpec, parts: Sequence[Part]) -> Material:
     current = Current(scored, np.full(len(scored), np.datetime64(as_of, "us")))
     # Later jobs hold those whom they score against these: rows of the past are of several instants.
     return Material(data, learn, test, until, current, scored)
-
-
-def _notes(learned_from: int, customers: int, left_out: Mapping[str, int], spec: ChurnJobSpec) -> list[str]:
-    notes = []
-    if learned_from < customers:
-        notes.append(
-            f"learned from {learned_from} of {customers} customers, chosen by a hash of their names: "
-            f"{churn_rules.ROWS_MOST} rows are the most"
-        )
-    if left_out["no_rate"]:
-        notes.append(f"{left_out['no_rate']} purchases without a rate to {spec.currency} are left out")
-    if left_out["unusable"]:
-        notes.append(f"{left_out['unusable']} rows without customer or time are left out")
-    return notes
 
 
 def again(row: Mapping[str, Any], scored_with: Mapping[str, Any]) -> dict[str, Any]:

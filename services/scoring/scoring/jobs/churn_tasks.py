@@ -5,43 +5,23 @@ learned from, and the risks. Each writes one file, or finds it written already.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from scoring.jobs import buyers
+from scoring.jobs import buyers, propensity_scores
 from scoring.jobs.columns import column, numbers
 from scoring.jobs.dividing import told_at_the_end
-from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.files import Folder
 from scoring.jobs.tasks import WORK, read_columns, write_batches
-from scoring.models import churn, propensity
+from scoring.models import churn
 from scoring.models.churn import Customers
 from scoring.models.classifier import Table
 from scoring.models.past_customers import Tally
 from scoring.models.propensity import Labelled
 
-FIT = "fit.json"
-"""What training found, until the job is done: a job that is killed after it does not train again."""
-SCHEMA = pa.schema(
-    [
-        ("customer", pa.string()),
-        (churn.RISK, pa.float64()),
-        ("churn_risk_low", pa.float64()),
-        ("churn_risk_high", pa.float64()),
-        (
-            "reasons",
-            pa.list_(pa.struct([("feature", pa.string()), ("points", pa.float64()), ("text", pa.string())])),
-        ),
-        # What it was told from; NaN where a feature has no value.
-        *((each.name, pa.float64()) for each in churn.COLUMNS),
-    ]
-)
-_ROWS = 1 << 14
-"""Customers scored at a time."""
-_FINGERPRINT = b"rapport.fingerprint"
+SCHEMA = propensity_scores.schema(churn.RISK, churn.COLUMNS)
 _LEARNED = pa.schema(
     [
         ("at", pa.int64()),
@@ -172,47 +152,15 @@ def learned(parts: Sequence[Part]) -> tuple[Labelled, Table]:
     return data, table.take(np.flatnonzero(at == parts[0].as_of))
 
 
-def score_file(number: int) -> str:
-    """Name of a partition's risks: sorted by name, files ascend by customer."""
-    return f"scores-{number:04d}.parquet"
-
-
 def score(part: Part) -> int:
     """Writes the risks of a partition's active customers, ascending, by the model in FIT; returns how many."""
-    output = Folder(part.output)
-    fit = output.read_json(FIT)
-    assert fit is not None
-    key = fingerprint(part.fingerprint, fit["scorer"]).encode()
-    rows = _finished(output, score_file(part.number), key)
-    if rows is not None:
-        return rows
-    scorer = propensity.load(fit["scorer"])
-    names, customers = part.customers()
-    codes = customers.active(part.as_of)
-    table = customers.table(part.as_of, codes)
-    names = names.take(column(codes))
-    del customers
-    schema = SCHEMA.with_metadata({_FINGERPRINT: key})
 
-    def fill(file: Any) -> None:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for begin in range(0, len(codes), _ROWS):
-                some = table.take(slice(begin, begin + _ROWS))
-                told = {"customer": names[begin : begin + _ROWS].to_pylist(), **some.values, **churn.told(scorer, some)}
-                writer.write_table(pa.Table.from_pydict(told, schema))
+    def active() -> tuple[pa.Array, Table]:
+        names, customers = part.customers()
+        codes = customers.active(part.as_of)
+        return names.take(column(codes)), customers.table(part.as_of, codes)
 
-    output.write(score_file(part.number), fill)
-    return len(codes)
-
-
-def _finished(output: Folder, name: str, key: bytes) -> int | None:
-    """Rows of a finished file; None when it is not there, or of other inputs."""
-    try:
-        with output.open(name) as file:
-            metadata = pq.read_metadata(file)
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return None
-    return int(metadata.num_rows) if (metadata.metadata or {}).get(_FINGERPRINT) == key else None
+    return propensity_scores.write(Folder(part.output), part.fingerprint, part.number, SCHEMA, churn.told, active)
 
 
 def _write(part: Part, name: str, schema: pa.Schema, columns: list[pa.Array], told: dict[str, int]) -> None:

@@ -23,6 +23,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
 from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Reporter, State
+from scoring.jobs.propensity_scores import MODEL
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn as churn_model
 from testkit import eventually
@@ -174,7 +175,7 @@ def ran(folder: Path, name: str, as_of: datetime, **known: Any) -> tuple[dict[st
     spec = ChurnJobSpec(**({"executor": "in_process", "threads": 1, "partitions": 2} | values | known))
     output = Folder(spec.output)
     churn.whole(spec, output, Reporter(output))
-    found, told = output.read_json(churn.MODEL), output.read_json("progress.json")
+    found, told = output.read_json(MODEL), output.read_json("progress.json")
     assert found is not None
     assert told is not None
     return found, told["message"]
