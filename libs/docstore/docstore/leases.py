@@ -17,6 +17,10 @@ Leasable = TenantCollection | Collection[Row]
 """A tenant's collection, or inside `platform_scope()` that of all tenants."""
 
 
+class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
+    """Somebody else has claimed the document meanwhile; nothing was changed."""
+
+
 def free() -> Row:
     """Filter for documents nobody holds. Combine it with an index that ends in `lease.until`."""
     return {"lease.until": {"$not": {"$gt": clock.real_now()}}}
@@ -49,6 +53,15 @@ def release(collection: Leasable, leased: Row, *, pause_s: float = 0.0) -> bool:
     """Give a claimed document back, to be claimed again after `pause_s` seconds; False when the lease was lost."""
     until = clock.real_now() + timedelta(seconds=pause_s)
     return collection.update_one(held(leased), {"$set": {"lease.until": until}}).matched_count == 1
+
+
+def change(collection: Leasable, leased: Row, update: Row, **as_it_was: Any) -> None:
+    """Change a claimed document, or make the transaction fail. as_it_was: fields that must not have changed either.
+
+    Raises LeaseLost.
+    """
+    if collection.update_one({**held(leased), **as_it_was}, update).matched_count != 1:
+        raise LeaseLost
 
 
 def held(leased: Row) -> Row:

@@ -68,10 +68,6 @@ class _Handler:
 _handlers: dict[str, _Handler] = {}
 
 
-class LeaseLost(Exception):  # noqa: N818
-    """The timer was cancelled, planned anew or taken over while it fired; nothing was written."""
-
-
 def on_timer(kind: str, *, external: bool = False) -> Callable[[TimerFunction], TimerFunction]:
     """Makes a function `(payload, timer)` the handler of a kind. Raises ValueError when the kind has one already."""
 
@@ -234,9 +230,7 @@ def _fire(row: Row) -> str:
 
     def finish() -> None:
         fired = {"$set": {"state": "FIRED", "end_time": clock.real_now()}, "$unset": {"lease": ""}}
-        mine = {**leases.held(row), "state": "PENDING", "revision": row["revision"]}
-        if TimerRecord.rows().update_one(mine, fired).matched_count != 1:
-            raise LeaseLost(row["kind"])
+        leases.change(TimerRecord.rows(), row, fired, state="PENDING", revision=row["revision"])
 
     def once() -> None:
         handler.function(dict(row["payload"]), timer)
@@ -261,7 +255,7 @@ def _fire(row: Row) -> str:
                 finish()
             else:
                 docstore.in_transaction(once)
-        except LeaseLost:
+        except leases.LeaseLost:
             log.info("a timer of kind %s was withdrawn or planned anew while it fired", row["kind"])
             return "withdrawn"
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt

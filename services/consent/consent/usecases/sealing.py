@@ -29,10 +29,6 @@ _WALK = 1_000
 logger = logging.getLogger(__name__)
 
 
-class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
-    """Somebody else works on this chain now; nothing was written."""
-
-
 def waiting_tenants(settings: ConsentSettings) -> list[str]:
     """Tenants with records to seal or a checkpoint that is due."""
     signed_before = clock.real_now() - timedelta(seconds=settings.checkpoint_seconds)
@@ -70,7 +66,7 @@ def seal(settings: ConsentSettings, blobs: BlobStore, owner: str) -> int:
             if count < BATCH or not leases.renew(ChainHead.rows(), leased, _LEASE_S):
                 break
         _sign_if_due(settings, blobs, leased)
-    except LeaseLost:
+    except leases.LeaseLost:
         logger.warning("another sealer took over the chain")
     finally:
         leases.release(ChainHead.rows(), leased)
@@ -100,9 +96,7 @@ def _seal_batch(leased: Row) -> int:
     )
     last = places[-1]
     update = {"sequence": last.sequence, "hash": Binary(last.hash), "unsigned_since": head.get("unsigned_since") or now}
-    guard = {**leases.held(leased), "sequence": head["sequence"]}
-    if ChainHead.rows().update_one(guard, {"$set": update}).matched_count != 1:
-        raise LeaseLost
+    leases.change(ChainHead.rows(), leased, {"$set": update}, sequence=head["sequence"])
     return len(places)
 
 
@@ -119,7 +113,7 @@ def _seal_row(place: chain.Seal) -> Row:
 def _head(leased: Row) -> Row:
     head = ChainHead.rows().find_one(leases.held(leased))
     if head is None:
-        raise LeaseLost
+        raise leases.LeaseLost
     return head
 
 

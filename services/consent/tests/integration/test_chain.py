@@ -300,7 +300,7 @@ def test_a_sealer_that_lost_its_lease_writes_nothing(client, people, settings) -
         assert current is not None
         from docstore import in_transaction
 
-        with pytest.raises(sealing.LeaseLost):
+        with pytest.raises(leases.LeaseLost):
             in_transaction(lambda: sealing._seal_batch(stale))
         assert Seal.rows().count({}) == 0
         assert in_transaction(lambda: sealing._seal_batch(current)) == 10

@@ -15,6 +15,7 @@ import docstore
 from chassis import clock, ids
 from docstore import Row
 from docstore.blobs import BlobStore
+from docstore.leases import LeaseLost
 from scoring.domain.buckets import bucket_of
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.domain.purchases import ORDER_REFUNDED
@@ -22,7 +23,6 @@ from scoring.settings import ScoringSettings
 from scoring.store.activity import Activity, StagedActivity, packed, unpacked
 from scoring.store.features import ACTIVITY
 from scoring.usecases import earlier_refunds, flushing, staging
-from scoring.usecases.flushing import LeaseLost
 
 _ROWS, _EVENTS = 5_000, 50_000
 """Staged rows, each of a message, and events in them, that are written at once at most. So many rows do not wait."""

@@ -15,13 +15,13 @@ import docstore
 from chassis import clock, ids
 from docstore import Row
 from docstore.blobs import BlobStore
+from docstore.leases import LeaseLost
 from scoring import parquet
 from scoring.domain.purchases import ORDER_REFUNDED
 from scoring.settings import ScoringSettings
 from scoring.store import PurchaseHistory, StagedPurchase
 from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
 from scoring.usecases import flushing
-from scoring.usecases.flushing import LeaseLost
 from scoring.usecases.score_rows import uid_of
 
 _FILES_AT_ONCE = 16

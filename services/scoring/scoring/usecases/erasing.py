@@ -15,6 +15,7 @@ from chassis.errors import Unavailable
 from chassis.inputs import uid
 from docstore import Row, aliases
 from docstore.blobs import BlobStore
+from docstore.leases import LeaseLost
 from eventing.erasing import Items
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
@@ -33,7 +34,6 @@ from scoring.usecases import (
     running,
     signals,
 )
-from scoring.usecases.flushing import LeaseLost
 
 
 def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> Items:

@@ -35,10 +35,6 @@ _FAILED_S = 10.0
 logger = logging.getLogger(__name__)
 
 
-class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
-    """Somebody else keeps this tenant's segments now; nothing was changed."""
-
-
 def evaluate_due(owner: str = "") -> int:
     """Keeps the segments of every tenant with work, each for a while; returns how many tenants had any."""
     tenants = waiting_tenants()
@@ -89,7 +85,7 @@ def keep(owner: str = "", budget_s: float = _BUDGET_S) -> bool:
     except Conflict:
         logger.info("a segment was changed while members moved; they are moved again")
         return True
-    except LeaseLost:
+    except leases.LeaseLost:
         logger.warning("another process took over a tenant's segments")
         return False
     except (pymongo.errors.PyMongoError, RapportError):
@@ -143,9 +139,7 @@ def as_keeper(leased: Row, work: Callable[[], int], changes: Row | None = None) 
 
     def once() -> int:
         done = work()
-        update = {"$inc": {"turns": 1}, **(changes or {})}
-        if SegmentKeeper.rows().update_one(leases.held(leased), update).matched_count != 1:
-            raise LeaseLost
+        leases.change(SegmentKeeper.rows(), leased, {"$inc": {"turns": 1}, **(changes or {})})
         return done
 
     return docstore.in_transaction(once)

@@ -42,10 +42,6 @@ _WRITE: dict[str, Callable[[list[Row], Iterable[BinaryIO]], bytes]] = {
 }
 
 
-class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
-    """Somebody else writes this tenant's files now; nothing was changed."""
-
-
 @dataclass
 class Head:
     """The files of one kind, and which revision of the manifest names them."""
@@ -101,7 +97,7 @@ def flush(settings: ScoringSettings, blobs: BlobStore) -> int | None:
                 written += count
                 if count < settings.flush_rows or not goes_on_writing(leased):
                     break
-        except LeaseLost:
+        except leases.LeaseLost:
             logger.warning("another runner took over the files")
             return None
     return written
@@ -130,14 +126,14 @@ def goes_on_writing(leased: Row) -> bool:
 def prolong(leased: Row) -> None:
     """Prolongs what `writing` gave. Raises LeaseLost when somebody else writes now."""
     if not goes_on_writing(leased):
-        raise LeaseLost
+        raise leases.LeaseLost
 
 
 def heads(leased: Row) -> dict[str, Head]:
     """The tenant's files by kind. Raises LeaseLost."""
     rows = FeatureManifest.rows()
     if rows.find_one(leases.held(leased), {"_id": 1}) is None:
-        raise LeaseLost
+        raise leases.LeaseLost
     found = rows.find({"uid": {"$in": list(FILE_KINDS)}}, {"uid": 1, "revision": 1, "files": 1})
     return {row["uid"]: Head(row["revision"], list(row["files"])) for row in found}
 
@@ -151,7 +147,7 @@ def switch(leased: Row, changed: Mapping[str, Head]) -> None:
         guard = {"uid": kind, "revision": head.revision, **(leases.held(leased) if kind == PURCHASES else {})}
         update = {"$set": {"files": head.files, "revision": head.revision + 1}}
         if FeatureManifest.rows().update_one(guard, update).matched_count != 1:
-            raise LeaseLost
+            raise leases.LeaseLost
 
 
 def remove_orphans(blobs: BlobStore, older_than: timedelta = ORPHAN_AGE) -> int:

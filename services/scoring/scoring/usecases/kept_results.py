@@ -11,6 +11,7 @@ from typing import BinaryIO
 from chassis import ids
 from docstore import Row, aliases, batches
 from docstore.blobs import BlobStore
+from docstore.leases import LeaseLost
 from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
@@ -18,7 +19,6 @@ from scoring.store import Objection, ScoringJob
 from scoring.store.jobs import ACTIVE, FEATURE_TABLES, PREPARING, SUCCEEDED
 from scoring.store.objections import profiles
 from scoring.usecases import flushing
-from scoring.usecases.flushing import LeaseLost
 
 _OBJECTIONS_AT_ONCE = 1_000
 _PARKED_AT_ONCE = 100

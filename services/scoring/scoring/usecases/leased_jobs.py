@@ -5,7 +5,7 @@ from typing import Any
 
 from chassis import clock, metric_names, telemetry
 from chassis.errors import Unavailable
-from docstore import Conflict, leases
+from docstore import Conflict, Row, leases
 from scoring.store import ScoringJob
 from scoring.store.jobs import FAILED, STORING
 
@@ -73,10 +73,15 @@ def note(job: ScoringJob, **values: Any) -> None:
         setattr(job, field, value)
 
 
-def prove(job: ScoringJob) -> None:
-    """Makes the transaction fail unless this runner still holds the job. Raises Conflict."""
-    if job.rows().update_one(leases.held(job.leased()), {"$inc": {"changes": 1}}).matched_count != 1:
-        raise Conflict(job.name)
+def prove(job: ScoringJob, update: Row | None = None, **as_it_was: Any) -> None:
+    """Makes the transaction fail unless this runner still holds the job, and changes the job's row.
+
+    as_it_was: fields that must not have changed either. Raises Conflict.
+    """
+    try:
+        leases.change(job.rows(), job.leased(), update or {"$inc": {"changes": 1}}, **as_it_was)
+    except leases.LeaseLost:
+        raise Conflict(job.name) from None
 
 
 def end(job: ScoringJob, outcome: str, message: str) -> None:

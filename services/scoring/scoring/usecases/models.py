@@ -14,7 +14,6 @@ from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import clock, metric_names, telemetry
-from docstore import Conflict, leases
 from docstore.blobs import BlobStore
 from scoring import messages
 from scoring.domain import gates
@@ -22,7 +21,7 @@ from scoring.store import Model, ScoringJob
 from scoring.store.models import ARTEFACT, LIFETIME_VALUE, artefact_of
 from scoring.usecases import kept_models
 from scoring.usecases.champions import score_anew, sentence, settle, take_back, tell_promoted
-from scoring.usecases.leased_jobs import JobFailed
+from scoring.usecases.leased_jobs import JobFailed, prove
 
 OUTCOMES_MOST = 12
 EARLIER_MOST = 2
@@ -159,7 +158,7 @@ def _register(job: ScoringJob, description: Told, hashes: Mapping[str, str]) -> 
     for model in made:
         model.insert()
     found = scorer or standing or made[0]
-    _name_scorer(job, found)
+    prove(job, {"$set": {"scorer": found.uid}})
     return found
 
 
@@ -167,7 +166,7 @@ def _note_evaluation(job: ScoringJob, told: Told) -> Model:
     board, standing = _looked_back(job, told)
     assert standing is not None
     _save(board)
-    _name_scorer(job, standing)
+    prove(job, {"$set": {"scorer": standing.uid}})
     return standing
 
 
@@ -193,11 +192,6 @@ def _save(board: Mapping[str, Model]) -> None:
     # There is one champion at any time: the old one goes before the new one comes.
     for model in sorted(board.values(), key=lambda model: model.state == gates.CHAMPION):
         model.save()
-
-
-def _name_scorer(job: ScoringJob, found: Model) -> None:
-    if job.rows().update_one(leases.held(job.leased()), {"$set": {"scorer": found.uid}}).matched_count != 1:
-        raise Conflict(job.name)
 
 
 def _board(told: Told, kind: str) -> dict[str, Model]:

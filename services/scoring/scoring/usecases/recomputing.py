@@ -15,12 +15,12 @@ from chassis import clock, metric_names, telemetry, tenancy
 from chassis.lifecycle import Stopping
 from docstore import Conflict, Row, leases
 from docstore.blobs import BlobStore
+from docstore.leases import LeaseLost
 from scoring.settings import ScoringSettings
 from scoring.store import Profile, ScoringJob, Segment, SegmentKeeper, SegmentSignal
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import evaluating
-from scoring.usecases.evaluating import LeaseLost
-from scoring.usecases.leased_jobs import Patience, RunnerStops, note
+from scoring.usecases.leased_jobs import Patience, RunnerStops, note, prove
 from scoring.usecases.settling import Asked, Cause, News, settle
 
 CHUNK = 500
@@ -126,8 +126,7 @@ def _look(job: ScoringJob) -> Row:
     else:
         told["miscounted"] = _recount(asked)
         told["ended"] = True
-    if job.rows().update_one(leases.held(job.leased()), {"$set": {"told": told}}).matched_count != 1:
-        raise Conflict(job.name)
+    prove(job, {"$set": {"told": told}})
     return told
 
 

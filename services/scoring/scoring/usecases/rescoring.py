@@ -49,10 +49,6 @@ _FAILED_S = 10.0
 logger = logging.getLogger(__name__)
 
 
-class LeaseLost(Exception):  # noqa: N818 - reads as what is the matter
-    """Somebody else scores this tenant's customers now; nothing was changed."""
-
-
 def warm_up() -> None:
     """Loads what scoring needs where some tenant has scores: the first purchase must not wait for it."""
     with docstore.platform_scope():
@@ -95,7 +91,7 @@ def keep(settings: ScoringSettings, blobs: BlobStore) -> bool:
             worked = [_take_in(leased, settings), _rescore(leased, settings, blobs)]
             if not any(worked) or time.monotonic() >= end or not leases.renew(rows, leased, LEASE_S):
                 return True
-    except LeaseLost:
+    except leases.LeaseLost:
         logger.warning("another process took over a tenant's scores")
         return False
     except (FailedPrecondition, Unavailable) as error:
@@ -136,8 +132,7 @@ def longest_wait() -> float:
 
 def _prove(leased: Row) -> None:
     """Makes the transaction fail unless this process still scores the tenant's customers. Raises LeaseLost."""
-    if ScoreKeeper.rows().update_one(leases.held(leased), {"$inc": {"turns": 1}}).matched_count != 1:
-        raise LeaseLost
+    leases.change(ScoreKeeper.rows(), leased, {"$inc": {"turns": 1}})
 
 
 def _take_in(leased: Row, settings: ScoringSettings) -> bool:

@@ -10,7 +10,7 @@ import docstore
 from chassis import clock
 from chassis.errors import Unavailable
 from chassis.lifecycle import Stopping
-from docstore import Conflict, Row, aliases, leases
+from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from docstore.records import Record
 from eventing import tombstones
@@ -130,9 +130,7 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, count: int, rows: l
         refused = {name for name in names if not decided[name].allowed} | objecting(names) | _merged(names)
         refused |= tombstones.erased(names)
         counts = {"percent": percent, "scored": job.scored + len(names) - len(refused)}
-        held = {**leases.held(job.leased()), "stored": job.stored}
-        if job.rows().update_one(held, {"$set": counts, "$inc": {"stored": 1}}).matched_count != 1:
-            raise Conflict(job.name)
+        prove(job, {"$set": counts, "$inc": {"stored": 1}}, stored=job.stored)
         put([row for row in rows if row["customer"] not in refused], decided)
         memberships.remove([name.rpartition("/")[2] for name in refused], Cause.CAUSE_SCORES_REMOVED)
         return len(names) - len(refused)

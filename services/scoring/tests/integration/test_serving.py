@@ -11,7 +11,7 @@ from rapport.scoring.v1 import customer_scores_pb2
 
 import docstore
 from chassis import money
-from docstore import explain
+from docstore import explain, leases
 from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoringJob, histories
 from scoring.usecases import exporting, flushing, people, rescoring, score_rows
 from scoring.usecases import histories as usecase
@@ -245,7 +245,7 @@ def test_nothing_is_lost_when_who_scores_dies_or_consent_is_silent(
         rescoring.ScoreKeeper.rows().update_one({"uid": histories.CURRENT}, {"$unset": {"lease": ""}})
 
         def dies(*_: object) -> None:
-            raise rescoring.LeaseLost
+            raise leases.LeaseLost
 
         with monkeypatch.context() as broken:
             broken.setattr(rescoring, "_settle", dies)
