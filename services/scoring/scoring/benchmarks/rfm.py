@@ -23,7 +23,7 @@ from scoring.benchmarks.marks import Mark
 from scoring.benchmarks.purchases import Shop
 from scoring.benchmarks.rfm_peers import with_duckdb, with_polars
 from scoring.features.rates import DayRates
-from scoring.jobs import dividing, layout, tasks
+from scoring.jobs import dividing, layout, refunds, tasks
 from scoring.jobs.columns import numbers
 from scoring.jobs.executor import InProcess, cpus
 from scoring.jobs.files import Folder
@@ -147,6 +147,7 @@ def ours(
         bounds=layout.bounds(files, int(partitions)),
         aliases=False,
         excluded=False,
+        refunds=refunds.note(executor, files, output),
     )
     groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
     made = tuple(group.file for group in groups)

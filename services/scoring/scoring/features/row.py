@@ -102,7 +102,7 @@ class _View:
         known = [_positive(event) for event in events if at - _us(LONGEST) <= event.time < at]
         known = _by_persons(sorted(known, key=lambda event: (event.time, event.amount, event.kind)))
         self._by_kinds = {kinds: [e for e in known if e.kind in kinds] for kinds in _KINDS_ASKED}
-        self._left = _left(known)
+        self._left = left(known)
 
     def times(self, feature: Feature, window: timedelta | None = None) -> list[int]:
         """Times of the events a feature is made of, ascending."""
@@ -121,7 +121,7 @@ class _View:
     def purchases(self, feature: Feature) -> list[tuple[int, int]]:
         """Of each purchase of a feature's window what was paid and what is left."""
         begin = self.at - _us(feature.window)
-        return [(paid, left) for time, paid, left in self._left if time >= begin]
+        return [(paid, rest) for time, paid, rest in self._left if time >= begin]
 
 
 _KINDS_ASKED = {feature.kinds for feature in FEATURES}
@@ -144,8 +144,11 @@ def _by_persons(events: Iterable[Event]) -> list[Event]:
     return found
 
 
-def _left(events: Iterable[Event]) -> list[tuple[int, int, int]]:
-    """Time of each purchase, what was paid and what is left of it. events: oldest first."""
+def left(events: Iterable[Event]) -> list[tuple[int, int, int]]:
+    """Time of each purchase, what was paid and what is left of it after the refunds of its order (`features.refunds`).
+
+    events: oldest first, amounts not below 0.
+    """
     refunded: dict[int, int] = defaultdict(int)
     bought = []
     for event in events:
@@ -166,13 +169,13 @@ def _ratio(above: float, below: float) -> float:
 
 
 def _mean_value(view: _View, feature: Feature) -> float:
-    worth = [left for _, left in view.purchases(feature) if left > 0]
+    worth = [rest for _, rest in view.purchases(feature) if rest > 0]
     return _ratio(sum(worth), len(worth))
 
 
 def _refunded_share(view: _View, feature: Feature) -> float:
     paid = sum(paid for paid, _ in view.purchases(feature))
-    return _ratio(paid - sum(left for _, left in view.purchases(feature)), paid)
+    return _ratio(paid - sum(rest for _, rest in view.purchases(feature)), paid)
 
 
 def _since_last(view: _View, feature: Feature) -> float:
@@ -213,7 +216,7 @@ def _kind_ratio(view: _View, feature: Feature) -> float:
 
 _VALUES: dict[Aggregation, Callable[[_View, Feature], float]] = {
     Aggregation.COUNT: lambda view, feature: float(len(view.times(feature))),
-    Aggregation.REVENUE: lambda view, feature: float(sum(left for _, left in view.purchases(feature))),
+    Aggregation.REVENUE: lambda view, feature: float(sum(rest for _, rest in view.purchases(feature))),
     Aggregation.MEAN_VALUE: _mean_value,
     Aggregation.REFUNDED_SHARE: _refunded_share,
     Aggregation.DAYS_SINCE_LAST: _since_last,

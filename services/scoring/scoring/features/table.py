@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.features import refunds
 from scoring.features.declared import (
     CLICKED,
     FEATURES,
@@ -142,31 +143,12 @@ class _View:
     def left(self) -> Ints:
         """What is left of each purchase after the refunds of its order; 0 for other events."""
         events = self.events
-        left = np.where(events.kind == PURCHASE, events.amount, 0)
-        if events.order is None or not (events.kind == REFUND).any():
-            return left
-        refunds = (events.kind == REFUND) & (events.order != 0)
-        refunding = np.zeros(self.customers, dtype=bool)
-        refunding[events.customer[refunds]] = True
-        places = np.flatnonzero(refunding[events.customer] & (events.order != 0))
-        # Mostly few orders are refunded: what is sorted below is what can matter.
-        orders = np.append(np.sort(events.order[refunds]), np.iinfo(np.int64).max)
-        places = places[orders[np.searchsorted(orders, events.order[places])] == events.order[places]]
-        # Of an order: oldest first, ties by amount, so that the order of rows changes nothing.
-        places = places[
-            np.lexsort((events.amount[places], events.time[places], events.order[places], events.customer[places]))
-        ]
-        if len(places) == 0:
-            return left
-        customer, order = events.customer[places], events.order[places]
-        starts = np.flatnonzero(np.append(True, (customer[1:] != customer[:-1]) | (order[1:] != order[:-1])))
-        group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(places)))
-        refunded = np.add.reduceat(np.where(events.kind[places] == REFUND, events.amount[places], 0), starts)[group]
-        paid = left[places]
-        before = np.cumsum(paid) - paid
-        paid_so_far = before - before[starts][group] + paid
-        left[places] = np.minimum(paid, np.maximum(paid_so_far - refunded, 0))
-        return left
+        paid = np.where(events.kind == PURCHASE, events.amount, 0)
+        if events.order is None or REFUND not in self._there:
+            return paid
+        refund = events.kind == REFUND
+        amount = np.where(refund, events.amount, paid)
+        return refunds.left(events.customer, refund, events.time, amount, events.order)
 
     def days(self, feature: Feature) -> tuple[Ints, Ints]:
         """Customers and UTC days with such an event, each pair once, by customer and day."""

@@ -11,33 +11,22 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from scoring.features import loading
 from scoring.features.declared import PURCHASE
 from scoring.features.loading import LEFT_OUT, PURCHASES, Span
 from scoring.features.rates import DayRates
 from scoring.features.table import Events
-from scoring.jobs import dividing, layout
+from scoring.jobs import dividing, layout, refunds
 from scoring.jobs.columns import numbers
-from scoring.jobs.executor import Executor
-from scoring.jobs.files import Folder, opened
+from scoring.jobs.files import Folder
 from scoring.jobs.names import ordered
-from scoring.jobs.tasks import (
-    WORK,
-    InputFile,
-    check_columns,
-    divided,
-    read_columns,
-    write_batches,
-    write_columns,
-)
+from scoring.jobs.tasks import WORK, divided, read_columns, write_batches
 from scoring.models.churn import Customers
 from scoring.models.past_customers import hashed
 from scoring.models.summary import Ints
 
 _BEGINNING = -(1 << 62)
-_REFUNDED = f"{WORK}/refunded.arrow"
 _SCHEMA = pa.schema(
     [
         ("customer", pa.string()),
@@ -82,38 +71,6 @@ class Group:
         return f"{WORK}/bought-{self.division.fingerprint[:16]}-{self.number}.arrow"
 
 
-def refunded(executor: Executor, files: Sequence[InputFile], output: Folder) -> bool:
-    """Writes down which orders were refunded; returns whether any was. Raises UnusableInputError."""
-    found = executor.run(_refunded, [file.url for file in files], lambda _: None)
-    orders = pc.unique(pa.chunked_array(found, pa.string()))
-    orders = orders.filter(pc.not_equal(orders, ""))
-    write_columns(output, _REFUNDED, {"order": orders.take(pc.sort_indices(orders))})
-    return len(orders) > 0
-
-
-def _refunded(url: str) -> pa.Array:
-    """The orders of a file's negative amounts. Mostly there are none, which what the file tells of itself shows."""
-    with opened(url) as content:
-        parquet = pq.ParquetFile(content, pre_buffer=False)
-        check_columns(url, parquet.schema_arrow, loading.COLUMNS[PURCHASES])
-        groups = [n for n in range(parquet.num_row_groups) if _may_refund(parquet.metadata.row_group(n))]
-        found = [
-            pc.unique(batch.column("order_id").filter(pc.less(batch.column("amount_minor"), 0)).drop_null())
-            for batch in parquet.iter_batches(
-                row_groups=groups, columns=["order_id", "amount_minor"], use_threads=False
-            )
-        ]
-    return pa.concat_arrays([pa.array([], pa.string()), *found])
-
-
-def _may_refund(row_group: pq.RowGroupMetaData) -> bool:
-    for place in range(row_group.num_columns):
-        found = row_group.column(place)
-        if found.path_in_schema == "amount_minor" and found.is_stats_set and found.statistics.has_min_max:
-            return bool(found.statistics.min < 0)
-    return True
-
-
 def divide(group: Group) -> dict[str, int]:
     """Reads purchases and sorts them into partitions; returns the numbers that stand at the end of the file."""
     work = group.division
@@ -121,11 +78,11 @@ def divide(group: Group) -> dict[str, int]:
         return told
     output = Folder(work.output)
     counts = dict.fromkeys(LEFT_OUT, 0)
-    refunds = read_columns(output, _REFUNDED).column("order").combine_chunks() if work.refunds else None
+    refunded = refunds.refunded(output) if work.refunds else None
 
     def written() -> Iterator[tuple[pa.RecordBatch, dict[str, str]]]:
         for batches in _rounds(group.pieces, work, counts):
-            table = _by_customer(batches, refunds, output, work)
+            table = _by_customer(batches, refunded, output, work)
             times = numbers(table.column("time").flatten())
             if len(times):
                 counts["first"] = min(int(times.min()), counts.get("first", int(times.min())))
@@ -154,25 +111,18 @@ def _rounds(pieces: layout.Pieces, work: Division, counts: dict[str, int]) -> It
 
 
 def _by_customer(
-    batches: list[pa.RecordBatch], refunds: pa.Array | None, output: Folder, work: Division
+    batches: list[pa.RecordBatch], refunded: pa.Array | None, output: Folder, work: Division
 ) -> pa.RecordBatch:
     values = [_joined([numbers(batch.column(name)) for batch in batches]) for name in ("time", "amount")]
     orders = np.zeros(len(values[0]), dtype=np.int64)
-    if refunds is not None:
-        orders = _joined([_codes(batch.column("order"), refunds) for batch in batches])
+    if refunded is not None:
+        orders = _joined([refunds.codes(batch.column("order"), refunded) for batch in batches])
     customers = [batch.column("customer") for batch in batches]
     table = dividing.by_customer(customers, (*values, orders), _SCHEMA, output, aliases=work.aliases)
     if work.excluded:
         excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
         table = table.filter(pc.invert(pc.is_in(table.column("customer"), excluded)))
     return table
-
-
-def _codes(orders: pa.Array, refunds: pa.Array) -> Ints:
-    """Which of the refunded orders each is, from 1 on; 0 for the others."""
-    places = numbers(pc.fill_null(pc.index_in(orders.dictionary, refunds), -1)).astype(np.int64) + 1
-    codes: Ints = places[numbers(orders.indices)]
-    return codes
 
 
 def _joined(parts: list[Ints]) -> Ints:

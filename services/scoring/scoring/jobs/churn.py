@@ -30,6 +30,7 @@ from scoring.jobs import (
     propensity,
     propensity_scores,
     propensity_watch,
+    refunds,
     tasks,
 )
 from scoring.jobs.churn_tasks import SCHEMA, Part
@@ -102,7 +103,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
             bounds=layout.bounds(files, spec.partitions),
             aliases=aliases,
             excluded=excluded,
-            refunds=buyers.refunded(here, files, output),
+            refunds=refunds.note(here, files, output),
         )
         groups = [buyers.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
         divided = executor.run(buyers.divide, groups, reporter.counter("divide", len(groups)))
@@ -167,7 +168,7 @@ def _fit(
         scorer = propensity.released(spec)
     else:
         tally = churn_tasks.tally(parts)
-        memory.check_churn(spec, tally.learned)
+        memory.check_propensity("churn", tally.learned, spec.memory_mb)
         step = max(1, sum(active) // propensity_watch.SAMPLE)
         horizon = timedelta(weeks=spec.horizon_weeks)
         pieces = [

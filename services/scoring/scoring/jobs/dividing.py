@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from scoring.features.conversion import converted
 from scoring.features.rates import DayRates
+from scoring.jobs import refunds
 from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.names import ordered
@@ -39,6 +40,13 @@ class Division:
     """First customer of each partition but the first: partitions are ranges of customer ids."""
     aliases: bool
     excluded: bool
+    refunds: bool
+    """Whether there are any of orders: else nobody asks for these."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the files: purchases of each customer, and refunds of orders, whose amounts are below 0."""
+        return pa.schema([*_DAYS_SCHEMA, ("order", pa.list_(pa.int32()))]) if self.refunds else _DAYS_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -90,48 +98,61 @@ def divide(group: Group) -> dict[str, int]:
         yield table.slice(0, 0), {name: str(count) for name, count in counts.items()}
 
     # Names hardly shrink, and compressing them takes longer than writing them.
-    write_batches(output, group.file, _DAYS_SCHEMA, written(), compression=None)
+    write_batches(output, group.file, work.schema, written(), compression=None)
     return counts
 
 
 class Purchases(NamedTuple):
-    """In parts. amounts: in the main currency. converted: customers once for each purchase in another one."""
+    """In parts, with the refunds of orders. amounts: in the main currency. orders: codes of those that are refunded, 0
+    for others; nothing where there are no refunds. converted: customers once for each purchase in another currency.
+    """
 
     customers: list[pa.Array]
     days: list[Ints]
     amounts: list[Ints]
+    orders: list[Ints]
     converted: list[pa.Array]
 
 
 def _rounds(pieces: tuple[tuple[str, int], ...], work: Division, counts: dict[str, int]) -> Iterable[Purchases]:
     """The purchases that count, so many at a time as bounds the memory of a task, at least once."""
-    rounds, rows, found = 0, 0, Purchases([], [], [], [])
-    for batch in _batches(pieces):
+    rounds, rows, found = 0, 0, Purchases([], [], [], [], [])
+    refunded = refunds.refunded(Folder(work.output)) if work.refunds else None
+    for batch in _batches(pieces, orders=work.refunds):
+        if refunded is not None:
+            codes = column(refunds.codes(batch.column("order_id"), refunded).astype(np.int32))
+            batch = batch.set_column(batch.schema.get_field_index("order_id"), "order_id", codes)
         kept, abroad = _usable(batch, work.rates, work.as_of_us, counts)
         found.customers.append(kept.column("customer"))
         found.days.append(numbers(kept.column("event_time")) // _MICROSECONDS_PER_DAY)
         found.amounts.append(numbers(kept.column("amount_minor")))
+        if refunded is not None:
+            found.orders.append(numbers(kept.column("order_id")))
         if len(abroad):
             found.converted.append(kept.column("customer").take(column(abroad)).cast(pa.string()))
         rows += len(kept)
         if rows >= ROUND_ROWS:
             yield found
-            rounds, rows, found = rounds + 1, 0, Purchases([], [], [], [])
+            rounds, rows, found = rounds + 1, 0, Purchases([], [], [], [], [])
     if rows or not rounds:
         yield found
 
 
-def _batches(pieces: tuple[tuple[str, int], ...]) -> Iterable[pa.RecordBatch]:
+def _batches(pieces: tuple[tuple[str, int], ...], *, orders: bool) -> Iterable[pa.RecordBatch]:
+    asked = ["order_id"] if orders else []
     for url, row_groups in groupby(pieces, key=lambda piece: piece[0]):
         with opened(url) as file:
             metadata = pq.read_metadata(file)
             wanted = [row_group for _, row_group in row_groups]
             few = all(_repeats_customers(metadata.row_group(row_group)) for row_group in wanted)
-            dictionaries = ["currency", *(["customer"] if few else [])]
+            dictionaries = ["currency", *asked, *(["customer"] if few else [])]
             yield from pq.ParquetFile(
                 file, metadata=metadata, read_dictionary=dictionaries, pre_buffer=False, buffer_size=READ_BYTES
             ).iter_batches(
-                ROUND_ROWS if few else READ_ROWS, row_groups=wanted, columns=list(PURCHASE_COLUMNS), use_threads=False
+                ROUND_ROWS if few else READ_ROWS,
+                row_groups=wanted,
+                columns=[*PURCHASE_COLUMNS, *asked],
+                use_threads=False,
             )
 
 
@@ -148,9 +169,9 @@ def _repeats_customers(row_group: pq.RowGroupMetaData) -> bool:
 def _usable(
     batch: pa.RecordBatch, rates: DayRates, as_of_us: int, counts: dict[str, int]
 ) -> tuple[pa.RecordBatch, Ints]:
-    """Rows that count, with amounts in the main currency, and the places of those that were in another one.
+    """Rows that count, with amounts in the main currency, and the places of purchases that were in another one.
 
-    The others are counted by the first reason that holds.
+    The others are counted by the first reason that holds. A refund counts that has an order.
     """
     complete = np.ones(len(batch), dtype=bool)
     for values in batch.columns:
@@ -166,18 +187,22 @@ def _usable(
         amounts, rated = converted(rates, currencies, paid, times, complete)
         place = batch.schema.get_field_index("amount_minor")
         batch = batch.set_column(place, "amount_minor", column(amounts))
+    bought = paid >= 0
+    of_order = bought
+    if "order_id" in batch.schema.names and not bought.all():
+        of_order = bought | (numbers(batch.column("order_id")) > 0)
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),
         ("later", times <= as_of_us),
         ("no_rate", rated),
-        ("refund", paid >= 0),
+        ("refund", of_order),
     ):
         if not good.all():
             counts[name] += int((left & ~good).sum())
             left &= good
     kept = batch if left.all() else batch.take(column(np.flatnonzero(left)))
-    return kept, np.flatnonzero(~home[left])
+    return kept, np.flatnonzero(~home[left] & bought[left])
 
 
 def _of_included(customers: list[pa.Array], output: Folder, work: Division) -> int:
@@ -198,8 +223,8 @@ def _joined(parts: list[Ints]) -> Ints:
 
 
 def _by_customer(purchases: Purchases, output: Folder, work: Division) -> pa.RecordBatch:
-    customers, days, amounts, _ = purchases
-    return by_customer(customers, (_joined(days), _joined(amounts)), _DAYS_SCHEMA, output, aliases=work.aliases)
+    values = [purchases.days, purchases.amounts, *([purchases.orders] if work.refunds else [])]
+    return by_customer(purchases.customers, [*map(_joined, values)], work.schema, output, aliases=work.aliases)
 
 
 def by_customer(

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from scoring.features.rates import RatesUnusableError
-from scoring.jobs import day_rates, dividing, judge, layout, people, program, scores, tasks
+from scoring.jobs import day_rates, dividing, judge, layout, people, program, refunds, scores, tasks
 from scoring.jobs import fit as fitting
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
@@ -22,11 +22,13 @@ from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
-VERSION = "5"
+VERSION = "6"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 SUCCESS = "_SUCCESS"
 MODEL = "model.json"
 _EPOCH = date(1970, 1, 1)
+_REFUNDS = "refunds"
+"""That reduce something; those that do not are left out."""
 _SCORING = ("train_and_score", "score")
 
 
@@ -49,7 +51,8 @@ def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableInputError, TooLargeError or RatesUnusableError, telling how to mend it."""
     threads = spec.threads or min(cpus(), MOST_THREADS)
-    files = InProcess(threads).run(tasks.inspect, spec.inputs, reporter.counter("inspect", len(spec.inputs)))
+    here = InProcess(threads)
+    files = here.run(tasks.inspect, spec.inputs, reporter.counter("inspect", len(spec.inputs)))
     # By content: names and order of files change nothing.
     files = sorted(files, key=lambda file: file.sha256)
     rows = sum(file.rows for file in files)
@@ -75,6 +78,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             bounds=layout.bounds(files, spec.partitions),
             aliases=aliases,
             excluded=excluded,
+            refunds=refunds.note(here, files, output),
         )
         groups = [dividing.Group(division, number, pieces) for number, pieces in enumerate(layout.grouped(files))]
         divided = executor.run(dividing.divide, groups, reporter.counter("divide", len(groups)))
@@ -85,8 +89,8 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             tasks.Part(spec.output, division.fingerprint, number, spec.partitions, names, cut_day, inner_cut_day)
             for number in range(spec.partitions)
         ]
-        customers = executor.run(tasks.summarise, parts, reporter.counter("summarise", len(parts)))
-        check_fit(spec, sum(customers))
+        summed = executor.run(tasks.summarise, parts, reporter.counter("summarise", len(parts)))
+        check_fit(spec, sum(each.customers for each in summed))
         if spec.task in ("score", "evaluate"):
             judged = judge.released(output, executor, parts, spec, as_of_day)
             fitted = judged.fitted
@@ -98,6 +102,8 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
             judged = judge.judge(output, executor, parts, fitted, spec)
         reporter.done("fit", 1, 1)
         counted = {name: sum(counts[name] for counts in divided) for name in dividing.COUNTED}
+        counted["refund"] += sum(each.idle for each in summed)
+        counted[_REFUNDS] = sum(each.refunds - each.idle for each in summed)
         model = {**_model(spec, window, fitted, rows, counted), "judgement": judged.told}
         pieces = [
             scores.ScorePart(spec.output, part.file, part.number, judged.fitted, fingerprint(key, judged.scorer))
@@ -146,7 +152,8 @@ def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, counted: dict[
         "currency": spec.currency,
         "window_start": _instant(fitted.first_day),
         "window_end": _instant(fitted.last_day),
-        "purchases": rows - sum(left_out.values()),
+        "purchases": rows - sum(left_out.values()) - counted[_REFUNDS],
+        _REFUNDS: counted[_REFUNDS],
         "left_out": left_out,
         "converted": counted[dividing.CONVERTED],
         "customers": fitted.customers,

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from scoring.features import refunds
 from scoring.jobs.columns import column, numbers
 from scoring.jobs.files import Folder, opened, sha256
 from scoring.jobs.names import ordered
-from scoring.models.summary import PurchaseDays, Summary
+from scoring.models.summary import Ints, PurchaseDays, Summary
 
 WORK = "work"
 """Folder within a job's output for what passes from one step to the next; gone when the job is done."""
@@ -45,6 +46,8 @@ class InputFile:
     """Rows of each."""
     sample: tuple[str, ...]
     """Some of its customers, evenly spread over those of its first rows."""
+    refunds: bool
+    """Whether it may hold any."""
 
     @property
     def rows(self) -> int:
@@ -59,7 +62,7 @@ def inspect(url: str) -> InputFile:
             digest = sha256(file)
             file.seek(0)
             parquet = pq.ParquetFile(file, pre_buffer=False)
-            check_columns(url, parquet.schema_arrow, PURCHASE_COLUMNS)
+            check_columns(url, parquet.schema_arrow, {**PURCHASE_COLUMNS, "order_id": pa.string()})
             sample: list[str] = []
             for batch in parquet.iter_batches(_SAMPLE_ROWS, columns=["customer"], use_threads=False):
                 names = pc.unique(batch.column(0).drop_null())
@@ -68,10 +71,20 @@ def inspect(url: str) -> InputFile:
                 sample = names.take(column(places)).to_pylist()
                 break
             metadata = parquet.metadata
-            row_groups = tuple(metadata.row_group(place).num_rows for place in range(metadata.num_row_groups))
-            return InputFile(url, digest, row_groups, tuple(sample))
+            groups = [metadata.row_group(place) for place in range(metadata.num_row_groups)]
+            sizes = tuple(group.num_rows for group in groups)
+            return InputFile(url, digest, sizes, tuple(sample), any(map(may_refund, groups)))
     except (OSError, pa.ArrowInvalid) as error:
         raise UnusableInputError(f"{url} cannot be read: {type(error).__name__}") from error
+
+
+def may_refund(row_group: pq.RowGroupMetaData) -> bool:
+    """Whether negative amounts may be in a row group of purchases, by what the file tells of it."""
+    for place in range(row_group.num_columns):
+        found = row_group.column(place)
+        if found.path_in_schema == "amount_minor" and found.is_stats_set and found.statistics.has_min_max:
+            return bool(found.statistics.min < 0)
+    return True
 
 
 def check_columns(url: str, schema: pa.Schema, wanted: Mapping[str, pa.DataType]) -> None:
@@ -116,28 +129,86 @@ SUMMARY_COLUMNS = (
 )
 
 
-def summarise(part: Part) -> int:
-    """Joins a partition's days of all groups and sums them up, one row a customer, ascending; returns how many."""
+@dataclass(frozen=True)
+class Summed:
+    """What became of a partition. refunds: of orders, by customers who are not left out. idle: those that reduce
+    nothing, as the customer has no purchase of the order.
+    """
+
+    customers: int
+    refunds: int
+    idle: int
+
+
+def summarise(part: Part) -> Summed:
+    """Joins a partition's days of all groups and sums them up, one row a customer, ascending."""
     output = Folder(part.output)
     if part.file.removeprefix(f"{WORK}/") in Folder(f"{part.output}/{WORK}").names():
         with output.open(part.file) as file:
-            return int(pa.ipc.open_file(file).get_batch(0).num_rows)
-    names, bought = purchase_days(part)
-    summary = Summary.of(bought, part.cut_day, part.inner_cut_day)
+            batch, told = pa.ipc.open_file(file).get_batch_with_custom_metadata(0)
+            return Summed(batch.num_rows, *(int(told[name]) for name in ("refunds", "idle")))
+    names, ledger = ledger_of(part)
+    summary = Summary.of(ledger.days(), part.cut_day, part.inner_cut_day)
     columns = [names, *(column(getattr(summary, name)) for name in SUMMARY_COLUMNS)]
     schema = pa.schema([("customer", pa.string()), *((name, pa.int64()) for name in SUMMARY_COLUMNS)])
-    write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), {})])
-    return len(summary)
+    told = {"refunds": str(ledger.refunds), "idle": str(ledger.idle)}
+    write_batches(output, part.file, schema, [(pa.RecordBatch.from_arrays(columns, schema=schema), told)])
+    return Summed(len(summary), ledger.refunds, ledger.idle)
 
 
-def purchase_days(part: Part) -> tuple[pa.Array, PurchaseDays]:
-    """A partition's customers, ascending, and the days of all groups by their places among these."""
+@dataclass(frozen=True)
+class Ledger:
+    """What customers bought and gave back: parallel arrays, in any order. Each customer has bought something.
+
+    day: since 1970, UTC. amount: minor units, below 0 for refunds. order: a number that stands for it, 0 for those that
+    nobody refunded; None where there are no refunds. refunds, idle: see `Summed`.
+    """
+
+    customer: Ints
+    day: Ints
+    amount: Ints
+    order: Ints | None = None
+    refunds: int = 0
+    idle: int = 0
+
+    def days(self, until: int | None = None) -> PurchaseDays:
+        """The days on which they bought, and what is left of it after the refunds of all time, or `until` a day.
+
+        The same days in any case: what is refunded in full stays a purchase.
+        """
+        if self.order is None:
+            return PurchaseDays.of(self.customer, self.day, self.amount)
+        refund = self.amount < 0
+        known = np.ones(len(refund), dtype=bool) if until is None else ~refund | (self.day <= until)
+        back, amount = refund[known], np.abs(self.amount[known])
+        left = refunds.left(self.customer[known], back, self.day[known], amount, self.order[known])
+        return PurchaseDays.of(self.customer[~refund], self.day[~refund], left[~back])
+
+
+def ledger_of(part: Part) -> tuple[pa.Array, Ledger]:
+    """A partition's customers, ascending, and what is in all groups by their places among these."""
     table = divided(part.output, part.groups, part.number, part.partitions)
-    customers, days, amounts = (values.combine_chunks() for values in table.columns)
+    customers, days, amounts, *orders = (values.combine_chunks() for values in table.columns)
     del table
     names, codes = ordered([customers])
     customer = np.repeat(codes, numbers(pc.list_value_length(days)))
-    return names, PurchaseDays.of(customer, numbers(days.flatten()), numbers(amounts.flatten()))
+    day, amount = numbers(days.flatten()), numbers(amounts.flatten())
+    if not orders:
+        return names, Ledger(customer, day, amount)
+    return _with_refunds(names, customer, day, amount, numbers(orders[0].flatten()).astype(np.int64))
+
+
+def _with_refunds(names: pa.Array, customer: Ints, day: Ints, amount: Ints, order: Ints) -> tuple[pa.Array, Ledger]:
+    refund = amount < 0
+    pairs = customer * (int(order.max(initial=0)) + 1) + order
+    idle = int((~np.isin(pairs[refund], pairs[~refund & (order != 0)])).sum())
+    # Who gave something back and bought nothing that counts is no customer.
+    there = np.bincount(customer[~refund], minlength=len(names)) > 0
+    if not there.all():
+        kept = there[customer]
+        names = names.take(column(np.flatnonzero(there)))
+        customer, day, amount, order = (np.cumsum(there) - 1)[customer[kept]], day[kept], amount[kept], order[kept]
+    return names, Ledger(customer, day, amount, order, int(refund.sum()), idle)
 
 
 def divided(output: str, groups: Sequence[str], number: int, partitions: int) -> pa.Table:

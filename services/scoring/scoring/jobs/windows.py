@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from scoring.jobs.executor import Executor
-from scoring.jobs.tasks import Part, purchase_days
+from scoring.jobs.tasks import Part, ledger_of
 from scoring.models.baseline import MeanRate
-from scoring.models.past_customers import hashed
 from scoring.models.comparison import Rows, Spenders
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
+from scoring.models.past_customers import hashed
 from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, grouped
 
 REVENUE_CUSTOMERS_MOST = 100_000
@@ -67,9 +67,14 @@ def count(piece: WindowPart) -> list[tuple[tuple[Ints, ...], tuple[Ints, ...]]]:
     """A task, for each window: x, recency, age, purchase days that followed, and how many customers are alike; and of
     those whose revenue is looked at x, recency, age, revenue that followed, spent, before (`Spenders`), and how many.
     """
-    names, bought = purchase_days(piece.part)
-    chosen = _chosen(names, piece.share)
-    return [_seen(bought, window, chosen) for window in piece.windows]
+    names, ledger = ledger_of(piece.part)
+    chosen, bought = _chosen(names, piece.share), ledger.days()
+    found = []
+    for window in piece.windows:
+        # Until then nobody knew of later refunds; what followed is told as it turned out.
+        before = bought.amount if ledger.order is None else ledger.days(until=window.day).amount
+        found.append(_seen(bought, before, window, chosen))
+    return found
 
 
 def expected(model: Any, rows: Rows) -> Floats:
@@ -92,7 +97,10 @@ def _chosen(names: pa.Array, share: float) -> Ints:
     return np.flatnonzero(hashed(names.to_pylist()) < share * 2.0**64)
 
 
-def _seen(bought: PurchaseDays, window: Window, chosen: Ints) -> tuple[tuple[Ints, ...], tuple[Ints, ...]]:
+def _seen(
+    bought: PurchaseDays, known_amount: Ints, window: Window, chosen: Ints
+) -> tuple[tuple[Ints, ...], tuple[Ints, ...]]:
+    """known_amount: what was left of each day as far as was known on the window's day."""
     known = bought.day <= window.day
     customer, day = bought.customer[known], bought.day[known]
     size = int(bought.customer[-1]) + 1 if len(bought) else 0
@@ -107,8 +115,12 @@ def _seen(bought: PurchaseDays, window: Window, chosen: Ints) -> tuple[tuple[Int
     known_of = (days - 1, last - first, window.day - first)
     alike, counts = grouped(*(column[there].astype(np.int64) for column in (*known_of, later)))
     before, earned, opening = (
-        _sums(bought.customer[flags], bought.amount[flags], size)
-        for flags in (known, after, known & (bought.day == first[bought.customer]))
+        _sums(bought.customer[flags], amount[flags], size)
+        for flags, amount in (
+            (known, known_amount),
+            (after, bought.amount),
+            (known & (bought.day == first[bought.customer]), known_amount),
+        )
     )
     some = chosen[there[chosen]]
     money, of_money = grouped(

@@ -18,6 +18,7 @@ from scoring.features.loading import LEFT_OUT
 from scoring.features.rates import DayRates
 from scoring.features.table import DAY_US, Events
 from scoring.jobs import buyers, churn, day_rates, layout, memory, people, progress, propensity, tasks
+from scoring.jobs import refunds as noting
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
@@ -63,7 +64,7 @@ def bought(
     found = [tasks.inspect(file) for file in files]
     _, aliases, excluded = people.resolve(output, who.get("aliases"), who.get("exclude"))
     until = round(AS_OF.timestamp() * 1e6)
-    refunds = buyers.refunded(InProcess(), found, output)
+    refunds = noting.note(InProcess(), found, output)
     bounds = layout.bounds(found, partitions)
     division = buyers.Division(address, "f" * 64, until, rates, bounds, aliases, excluded, refunds)
     group = buyers.Group(division, 0, layout.grouped(found)[0])
@@ -139,7 +140,7 @@ def test_a_refund_finds_the_purchase_of_its_order_in_whatever_file(tmp_path) -> 
     found = [tasks.inspect(file) for file in files]
     people.resolve(output, None, None)
     until = round(AS_OF.timestamp() * 1e6)
-    assert buyers.refunded(InProcess(), found, output)
+    assert noting.note(InProcess(), found, output)
     division = buyers.Division(address, "f" * 64, until, DayRates("EUR"), (), False, False, True)
     group = buyers.Group(division, 0, layout.grouped(found)[0])
     buyers.divide(group)

@@ -1,0 +1,59 @@
+"""Refunds among the purchases of a job: which orders were refunded, so that only their purchases are looked at twice.
+
+Mostly there are none, which files tell of themselves: then nobody reads orders.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from scoring.jobs.columns import flags, numbers
+from scoring.jobs.executor import Executor
+from scoring.jobs.files import Folder, opened
+from scoring.jobs.tasks import WORK, InputFile, may_refund, read_columns, write_columns
+from scoring.models.summary import Ints
+
+_REFUNDED = f"{WORK}/refunded.arrow"
+
+
+def note(executor: Executor, files: Sequence[InputFile], output: Folder) -> bool:
+    """Writes down which orders were refunded; returns whether any was."""
+    found = executor.run(_refunded, [file.url for file in files if file.refunds], lambda _: None)
+    orders = pc.unique(pa.chunked_array(found, pa.string()))
+    orders = orders.filter(pc.not_equal(orders, ""))
+    write_columns(output, _REFUNDED, {"order": orders.take(pc.sort_indices(orders))})
+    return len(orders) > 0
+
+
+def _refunded(url: str) -> pa.Array:
+    """The orders of a file's negative amounts."""
+    with opened(url) as content:
+        parquet = pq.ParquetFile(content, pre_buffer=False)
+        groups = [n for n in range(parquet.num_row_groups) if may_refund(parquet.metadata.row_group(n))]
+        found = [
+            pc.unique(batch.column("order_id").filter(pc.less(batch.column("amount_minor"), 0)).drop_null())
+            for batch in parquet.iter_batches(
+                row_groups=groups, columns=["order_id", "amount_minor"], use_threads=False
+            )
+        ]
+    return pa.concat_arrays([pa.array([], pa.string()), *found])
+
+
+def refunded(output: Folder) -> pa.Array:
+    """The orders that `note` wrote down."""
+    return read_columns(output, _REFUNDED).column("order").combine_chunks()
+
+
+def codes(orders: pa.DictionaryArray, refunded: pa.Array) -> Ints:
+    """Which of the refunded orders each is, from 1 on; 0 for the others, and for none."""
+    if not len(orders.dictionary):
+        return np.zeros(len(orders), dtype=np.int64)
+    places = numbers(pc.fill_null(pc.index_in(orders.dictionary, refunded), -1)).astype(np.int64) + 1
+    # Where there is none, the index is any number.
+    found: Ints = places.take(numbers(orders.indices), mode="clip")
+    if orders.null_count:
+        found[~flags(orders.is_valid())] = 0
+    return found
