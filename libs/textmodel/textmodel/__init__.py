@@ -5,10 +5,12 @@ from textmodel.model import (
     LEAST_TEXTS,
     Evaluation,
     Prediction,
+    Suggestion,
     TextModel,
     evaluate,
     explain,
     predict,
+    suggest,
     train,
 )
 from textmodel.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS
@@ -20,6 +22,7 @@ __all__ = [
     "MOST_WORD_TERMS",
     "Evaluation",
     "Prediction",
+    "Suggestion",
     "TextModel",
     "dump",
     "evaluate",
@@ -27,5 +30,6 @@ __all__ = [
     "fingerprint",
     "load",
     "predict",
+    "suggest",
     "train",
 ]

@@ -5,12 +5,13 @@ by a softmax with one temperature (Guo et al. 2017), fitted on texts the machine
 threshold is chosen under which the model abstains, so that of the answers given the stated share is right.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from scipy.special import logsumexp, softmax  # type: ignore[import-untyped]
 
@@ -56,6 +57,19 @@ class Prediction:
     probability: Floats
     """Of the likeliest label."""
     runner_up: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What one text is about."""
+
+    label: str
+    """The likeliest."""
+    probability: float
+    sure: bool
+    """False where the model abstains."""
+    words: tuple[str, ...]
+    """Up to three words that speak for it against the runner-up, the first most; only words of the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ def predict(model: TextModel, texts: Sequence[str]) -> Prediction:
 
 
 def explain(model: TextModel, texts: Sequence[str]) -> list[tuple[str, ...]]:
-    """Up to three words of each text that spoke most for its likeliest label against the runner-up.
+    """Up to three words of each text that spoke most for its likeliest label against the runner-up, in sentences.
 
     Only words of the vocabulary are named: what few people write may be personal.
     """
@@ -159,7 +173,23 @@ def explain(model: TextModel, texts: Sequence[str]) -> list[tuple[str, ...]]:
         return [model.messages] * len(texts)
     weights = model.vocabulary.weights(texts)
     order = np.argsort(-_probabilities(model, weights), axis=1, kind="stable")[:, :2]
-    return [_words(model, text, weights[row], int(order[row, 0]), int(order[row, 1])) for row, text in enumerate(texts)]
+    said = [_words(model, text, weights[row], *order[row].tolist()) for row, text in enumerate(texts)]
+    return [
+        tuple(f'it says "{word}"' for word in words)
+        or ("no word of it is known well: by the rest of what such texts say",)
+        for words in said
+    ]
+
+
+def suggest(model: TextModel, text: str) -> Suggestion | None:
+    """What one text is about, with the words that speak for it; None when no label was learnt."""
+    if not model.labels:
+        return None
+    weights = model.vocabulary.weights([text])
+    probability = _probabilities(model, weights)[0]
+    best, other = np.argsort(-probability, kind="stable")[:2].tolist()
+    likely = float(probability[best])
+    return Suggestion(model.labels[best], likely, likely >= model.threshold, _words(model, text, weights, best, other))
 
 
 def evaluate(model: TextModel, texts: Sequence[str], labels: Sequence[str]) -> Evaluation:
@@ -222,6 +252,7 @@ def _out_of_fold(weights: csr_matrix, target: Ints, seed: int) -> Floats:
 
 def _temperature(margins: Floats, target: Ints) -> float:
     """The one that makes the right labels likeliest."""
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]  # loaded only where a model is trained
 
     def loss(log_temperature: float) -> float:
         scaled = margins / np.exp(log_temperature)
@@ -251,30 +282,23 @@ def _probabilities(model: TextModel, weights: csr_matrix) -> Floats:
 
 def _words(model: TextModel, text: str, weights: csr_matrix, best: int, other: int) -> tuple[str, ...]:
     """What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it."""
-    spoken = model.coefficients[:, best].astype(np.float64) - model.coefficients[:, other]
-    parts = {
-        column: value * float(spoken[column])
-        for column, value in zip(weights.indices.tolist(), weights.data.tolist(), strict=True)
-    }
+    held = weights.indices
+    spoken = weights.data * (model.coefficients[held, best].astype(np.float64) - model.coefficients[held, other])
+    parts = dict(zip(held.tolist(), spoken.tolist(), strict=True))
     words = terms.words_of(text)
     of_words, of_pieces = model.vocabulary.places
     uses: dict[int, list[tuple[str, float]]] = {}
-    for at, word in enumerate(words):
-        uses.setdefault(of_words.get(word, -1), []).append((word, 1.0))
+    for word, times in Counter(words).items():
+        uses.setdefault(of_words.get(word, -1), []).append((word, float(times)))
         for piece in terms.pieces(word):
-            uses.setdefault(of_pieces.get(piece, -1), []).append((word, 1.0))
-        if at:
-            pair = of_words.get(f"{words[at - 1]} {word}", -1)
-            uses.setdefault(pair, []).extend([(words[at - 1], 0.5), (word, 0.5)])
+            uses.setdefault(of_pieces.get(piece, -1), []).append((word, float(times)))
+    for (first, second), times in Counter(pairwise(words)).items():
+        uses.setdefault(of_words.get(f"{first} {second}", -1), []).extend([(first, times / 2), (second, times / 2)])
     uses.pop(-1, None)
     added: dict[str, float] = {}
     for column, sharing in uses.items():
         whole = sum(share for _, share in sharing)
         for word, share in sharing:
             added[word] = added.get(word, 0.0) + parts[column] * share / whole
-    named = [
-        word for word in sorted(added, key=lambda word: (-added[word], word)) if added[word] > 0 and word in of_words
-    ]
-    if not named:
-        return ("no word of it is known well: by the rest of what such texts say",)
-    return tuple(f'it says "{word}"' for word in named[:_REASONS])
+    told = (word for word in sorted(added, key=lambda word: (-added[word], word)) if added[word] > 0)
+    return tuple(islice((word for word in told if word in of_words), _REASONS))

@@ -1,0 +1,70 @@
+"""A new model takes the place of the old one only if it is not worse; it is learned in a process of its own."""
+
+import numpy as np
+import pytest
+
+import textmodel
+from textmodel.challenge import Lessons, learn
+from textmodel.process import LearningError, Lesson, learn_apart
+
+from .test_textmodel import FILLERS, TOPICS, tickets
+
+
+def lessons(n: int, seed: int) -> Lessons:
+    texts, labels = tickets(n, seed, mixed=0.0)
+    return Lessons(texts, labels, list(range(n)))
+
+
+def test_a_new_model_is_judged_on_the_newest_tenth_and_has_not_seen_it() -> None:
+    given = lessons(300, 1)
+    found = learn(given, None, precision=0.9)
+    assert found.artefact is not None
+    model = textmodel.load(found.artefact)
+    assert (model.texts, found.evaluation.texts) == (270, 30)
+    assert (sum(found.labels.values()), sorted(found.labels)) == (270, sorted(TOPICS))
+    assert found.evaluation == textmodel.evaluate(model, given.texts[270:], given.labels[270:])
+    assert learn(given, found.artefact, precision=0.9).artefact == found.artefact
+
+
+def test_a_model_that_is_surely_worse_does_not_take_the_place() -> None:
+    good = learn(lessons(300, 2), None, precision=0.9)
+    given = lessons(300, 3)
+    # What it learns from says nothing; what it is judged on does.
+    rng = np.random.default_rng(3)
+    noise = [" ".join(rng.choice(FILLERS, 5)) for _ in range(270)]
+    found = learn(Lessons([*noise, *given.texts[270:]], given.labels, given.authors), good.artefact, precision=0.9)
+    assert found.artefact is None
+    assert "stays out" in found.messages[-1]
+    assert "the one in place 30" in found.messages[-1]
+
+
+def test_without_two_labels_there_is_no_model() -> None:
+    found = learn(Lessons(["a b"] * 30, ["one"] * 30, list(range(30))), None, precision=0.9)
+    assert (found.artefact, found.labels, found.evaluation) == (None, {}, None)
+    assert "1 labels have 20 texts" in found.messages[0]
+
+
+def test_a_process_learns_the_same_and_can_be_ended() -> None:
+    given = lessons(300, 1)
+    there = [Lesson(*each) for each in zip(given.texts, given.labels, given.authors, strict=True)]
+    found = learn_apart(there, None, precision=0.9, going_on=lambda: True)
+    here = learn(given, None, precision=0.9)
+    assert (found.artefact, found.labels, found.accuracy) == (here.artefact, here.labels, here.evaluation.accuracy)
+    assert learn_apart(there, None, precision=0.9, going_on=lambda: False) is None
+
+
+def test_a_failure_tells_no_text() -> None:
+    with pytest.raises(LearningError) as error:
+        learn_apart([Lesson("secret", "secret", 1)] * 50, b"secret", precision=7.0, going_on=lambda: True)
+    assert "ValueError" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_one_text_is_told_as_many_are() -> None:
+    model = textmodel.load(learn(lessons(300, 1), None, precision=0.9).artefact)
+    told = textmodel.suggest(model, "hello please zanzibar refund money back")
+    all_told = textmodel.predict(model, ["hello please zanzibar refund money back"])
+    assert (told.label, told.probability, told.sure) == ("refund", all_told.probability[0], True)
+    assert told.words[0] == "refund"
+    assert not textmodel.suggest(model, "qqq xxx").sure
+    assert textmodel.suggest(textmodel.train([], []), "refund") is None

@@ -1,0 +1,87 @@
+"""A new model held against the one in place, on the newest tenth of the texts, which neither has learned from.
+
+The model that is judged is the one that is used: it learns from the older nine tenths. So the one in place has not
+seen what is newest now, and figures are told of the very model that answers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtrc  # type: ignore[import-untyped]
+
+from textmodel.artefact import dump, load
+from textmodel.model import Evaluation, TextModel, evaluate, predict, train
+
+_HELD_OUT = 10
+"""One of so many texts is held out."""
+_SURELY = 0.05
+"""A new model is worse if one as good would lose as many of the texts the two differ on less often than this."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Labelled texts, the oldest first, and who wrote each."""
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    authors: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of learning."""
+
+    artefact: bytes | None
+    """The new model; None where it shall not be used."""
+    labels: dict[str, int]
+    """Texts that taught each label of the new model, the most first."""
+    evaluation: Evaluation | None
+    threshold: float
+    messages: tuple[str, ...]
+
+
+def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outcome:
+    """Learns a model; it is not to be used if it knows no label, or is surely worse than the one in place.
+
+    in_place: its artefact. precision: share of the answers that must be right.
+    Raises ValueError as `train` and `load` do.
+    """
+    cut = len(lessons.texts) - len(lessons.texts) // _HELD_OUT
+    older, newest = slice(None, cut), slice(cut, None)
+    model = train(lessons.texts[older], lessons.labels[older], authors=lessons.authors[older], precision=precision)
+    if not model.labels or cut == len(lessons.texts):
+        return Outcome(None, {}, None, model.threshold, model.messages)
+    texts, truth = lessons.texts[newest], lessons.labels[newest]
+    messages = list(model.messages)
+    worse = in_place is not None and _worse(model, load(in_place), texts, truth, messages)
+    taught = [label for label in lessons.labels[older] if label in set(model.labels)]
+    names, counts = np.unique(np.array(taught, dtype=np.str_), return_counts=True)
+    order = np.argsort(-counts, kind="stable").tolist()
+    return Outcome(
+        None if worse else dump(model),
+        {str(names[at]): int(counts[at]) for at in order},
+        evaluate(model, texts, truth),
+        model.threshold,
+        tuple(messages),
+    )
+
+
+def _worse(
+    new: TextModel, in_place: TextModel, texts: Sequence[str], truth: Sequence[str], messages: list[str]
+) -> bool:
+    """Whether the new one is surely worse, by a sign test (McNemar) on the texts that one of them has right."""
+    new_right, old_right = (_right(model, texts, truth) for model in (new, in_place))
+    lost, won = int((old_right & ~new_right).sum()), int((new_right & ~old_right).sum())
+    if lost <= won or float(bdtrc(lost - 1, lost + won, 0.5)) >= _SURELY:
+        return False
+    messages.append(
+        f"a new model stays out: of the newest {len(texts)} texts it has {int(new_right.sum())} right, the one in "
+        f"place {int(old_right.sum())}"
+    )
+    return True
+
+
+def _right(model: TextModel, texts: Sequence[str], truth: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([told == label for told, label in zip(predict(model, texts).likeliest, truth, strict=True)])
