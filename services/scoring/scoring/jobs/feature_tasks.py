@@ -18,7 +18,7 @@ from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.features import loading
 from scoring.features.declared import FEATURES, LONGEST, NAMES, Aggregation, Value
 from scoring.features.loading import LEFT_OUT, SCHEMA, Span
-from scoring.features.table import Flags, table
+from scoring.features.table import Events, Flags, table
 from scoring.jobs import day_rates
 from scoring.jobs.columns import column, flags
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
@@ -118,13 +118,7 @@ def compute(bucket: Bucket) -> dict[str, int]:
     plan, output = bucket.plan, Folder(bucket.plan.output)
     missing = [at for at in plan.instants if _told(output, features_file(at, bucket.number), plan) is None]
     if missing:
-        events, left_out = _own(bucket, output)
-        if plan.aliases:
-            events = pa.concat_tables([loading.of_customers(events, _here(bucket.number)), *_brought(bucket, output)])
-        if plan.excluded:
-            gone = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
-            events = loading.of_customers(events, lambda names: ~flags(pc.is_in(names, gone)))
-        names, known = loading.columns(events)
+        names, known, left_out = events_of(bucket)
         for at in missing:
             active = np.zeros(len(names), dtype=bool)
             active[known.customer[(known.time < at) & (known.time >= at - _LONGEST_US)]] = True
@@ -133,6 +127,21 @@ def compute(bucket: Bucket) -> dict[str, int]:
     told = [_told(output, features_file(at, bucket.number), plan) or {} for at in plan.instants]
     # Rows are left out of a bucket once, for how many instants ever.
     return {"rows": sum(each["rows"] for each in told), **{name: told[0][name] for name in LEFT_OUT}}
+
+
+def events_of(bucket: Bucket) -> tuple[pa.Array, Events, dict[str, int]]:
+    """The customers that stand for profiles and belong into the bucket, ascending, without who is excluded; their
+    events; and what was left out of the bucket's own files.
+    """
+    output = Folder(bucket.plan.output)
+    events, left_out = _own(bucket, output)
+    if bucket.plan.aliases:
+        events = pa.concat_tables([loading.of_customers(events, _here(bucket.number)), *_brought(bucket, output)])
+    if bucket.plan.excluded:
+        gone = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
+        events = loading.of_customers(events, lambda names: ~flags(pc.is_in(names, gone)))
+    names, known = loading.columns(events)
+    return names, known, left_out
 
 
 def _own(bucket: Bucket, output: Folder) -> tuple[pa.Table, dict[str, int]]:

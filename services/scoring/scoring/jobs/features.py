@@ -8,8 +8,8 @@ finished file and ends with equal ones. Nothing at or after the instant comes in
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,38 +62,61 @@ def write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, repo
         raise
 
 
-def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
+@dataclass(frozen=True)
+class Planned:
+    """The buckets of a job that reads events, and how to compute them."""
+
+    plan: Plan
+    buckets: list[Bucket]
+    rows: int
+    """Events of all files."""
+    width: Callable[[], int]
+    """How many buckets at a time fit into the memory. Raises TooLargeError."""
+
+
+def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> Planned:
+    """Inspects the files of events, and writes down who is who and who is left out (step `inspect`).
+
+    Raises UnusableInputError, RatesUnusableError.
+    """
     files = [(file.url, str(file.kind)) for file in spec.files]
     found = InProcess().run(feature_tasks.inspect, files, reporter.counter("inspect", len(files)))
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
-    declared = [described(feature) for feature in FEATURES]
     _, rates = day_rates.read(spec.rates, spec.currency)
     plan = Plan(
         output=spec.output,
-        fingerprint=fingerprint(VERSION, declared, spec.currency, rates, who, contents),
+        fingerprint=fingerprint(VERSION, _declared(), spec.currency, rates, who, contents),
         instants=tuple(sorted({microseconds(instant) for instant in instants})),
         currency=spec.currency,
         rates=spec.rates,
         aliases=aliases,
         excluded=excluded,
     )
+    return Planned(plan, _buckets(spec, plan), sum(each.rows for each in found), lambda: _width(spec, found))
+
+
+def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
+    made = planned(spec, instants, output, reporter)
+    plan, buckets = made.plan, made.buckets
     key = fingerprint(plan.fingerprint, plan.instants)
     if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
         output.delete(WORK)
         return "was done already"
     output.delete(SUCCESS)
-    rows = sum(each.rows for each in found)
-    with chosen(spec.executor, rows, spec.ray_from_events, lambda: _width(spec, found)) as executor:
+    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width) as executor:
         reporter.place = executor.place
-        buckets = _buckets(spec, plan)
-        if aliases:
+        if plan.aliases:
             executor.run(feature_tasks.move, buckets, reporter.counter("move", BUCKETS))
         counter = reporter.counter("compute", BUCKETS, rows=lambda counts: counts["rows"])
         told = executor.run(feature_tasks.compute, buckets, counter)
     totals = sum((Counter(each) for each in told), Counter())
-    return _finish(output, plan, declared, totals, key, reporter.place)
+    return _finish(output, plan, totals, key, reporter.place)
+
+
+def _declared() -> list[dict[str, Any]]:
+    return [described(feature) for feature in FEATURES]
 
 
 def described(feature: Feature) -> dict[str, Any]:
@@ -102,9 +125,7 @@ def described(feature: Feature) -> dict[str, Any]:
     return {**asdict(feature), **spans, "sources": list(feature.sources), "kinds": list(feature.kinds)}
 
 
-def _finish(
-    output: Folder, plan: Plan, declared: list[dict[str, Any]], totals: Counter[str], key: str, place: str
-) -> str:
+def _finish(output: Folder, plan: Plan, totals: Counter[str], key: str, place: str) -> str:
     wanted = {feature_tasks.features_file(at, bucket) for at in plan.instants for bucket in range(BUCKETS)}
     for name in output.names():
         if name.startswith("features-") and name not in wanted:
@@ -118,7 +139,7 @@ def _finish(
     message = "; ".join(messages)
     instants = [(_EPOCH + timedelta(microseconds=at)).isoformat() for at in plan.instants]
     told = {"currency": plan.currency, "instants": instants, "left_out": left_out, "message": message}
-    output.write_json(DECLARATION, {**told, "features": declared, "version": plan.fingerprint})
+    output.write_json(DECLARATION, {**told, "features": _declared(), "version": plan.fingerprint})
     output.delete(WORK)
     output.write_json(SUCCESS, {"fingerprint": key, "rows": totals["rows"], "place": place})
     return message

@@ -24,9 +24,9 @@ BYTES_PER_ACTIVE_HOUR = 150
 """Of an event, at the peak of reading when customers are active, as measured, with ids of 46 characters."""
 BYTES_PER_LEAD = 3_000
 """At the peak of training on leads, as measured."""
-BYTES_PER_CHURN_ROW = 2_000
+BYTES_PER_PROPENSITY_ROW = 2_000
 """That is trained on, at the peak, as measured."""
-BYTES_PER_CHURN_TRAINING = 300_000_000
+BYTES_PER_PROPENSITY_TRAINING = 300_000_000
 """Of a process that trains on next to nothing."""
 BYTES_PER_TRAINING = 300_000_000
 """Of a process that trains on next to nothing."""
@@ -150,13 +150,16 @@ def check_leads(leads: int) -> None:
         )
 
 
-def check_churn(spec: DividedSpec, rows: int) -> None:
-    """Raises TooLargeError when what training on so many customers, each as of an instant, needs does not fit."""
-    free = _free(spec)
-    needed = BYTES_PER_CHURN_TRAINING + BYTES_PER_CHURN_ROW * rows
+def check_propensity(what: str, rows: int, memory_mb: int | None) -> None:
+    """Raises TooLargeError when what training on so many customers, each as of an instant, needs does not fit.
+
+    what: the model tells.
+    """
+    free = memory_mb * 1_000_000 if memory_mb else available()
+    needed = BYTES_PER_PROPENSITY_TRAINING + BYTES_PER_PROPENSITY_ROW * rows
     if needed > free:
         raise TooLargeError(
-            f"Training a model of churn on {rows} rows needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are "
+            f"Training a model of {what} on {rows} rows needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are "
             "free. Give the job more memory; more partitions do not help."
         )
 

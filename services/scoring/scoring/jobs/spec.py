@@ -162,6 +162,12 @@ class ClusterJobSpec(FeatureJobSpec):
     )
 
 
+class ResponseJobSpec(PropensitySpec, FeaturesSpec):
+    """One training of a tenant's model of responses to messages, and the scoring of its customers."""
+
+    digits: int = Field(ge=0, le=4, description="Decimals of the currency.")
+
+
 class BackfillSpec(FeaturesSpec):
     """The same as of several instants."""
 
