@@ -5,7 +5,6 @@ Of an hour (of UTC) one event of a customer counts, the first: a visit makes man
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from zoneinfo import available_timezones
 
 import numpy as np
@@ -16,17 +15,18 @@ import pyarrow.parquet as pq
 from scoring.domain.send_time_gates import OF_SYSTEMS, WITHIN
 from scoring.jobs import memory, people
 from scoring.jobs.columns import column, flags, numbers, texts
-from scoring.jobs.files import Folder, opened, sha256
+from scoring.jobs.event_files import SECOND_US, digest_of, distinct, microseconds, places_of, row_groups
+from scoring.jobs.files import Folder, opened
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.spec import EventFile
-from scoring.jobs.tasks import WORK, canonical_names, check_columns, read_columns
+from scoring.jobs.tasks import WORK, canonical_names, read_columns
 from scoring.models.send_time import Activity, local_hours
 from scoring.models.summary import Ints
 
 _BOTH = {"customer": pa.string(), "event_time": pa.timestamp("us", tz="UTC")}
 _COLUMNS = {"activity": {**_BOTH, "event": pa.string()}, "purchases": {**_BOTH, "amount_minor": pa.int64()}}
 """What is read of a file, by its kind."""
-_SECOND_US, _HOUR_S, _DAY_S = 1_000_000, 3_600, 86_400
+_HOUR_S, _DAY_S = 3_600, 86_400
 _FALLBACK_ZONE = "UTC"
 _SYSTEMS = texts(sorted(OF_SYSTEMS))
 _NONE = np.zeros(0, dtype=np.int64)
@@ -52,31 +52,26 @@ class ActiveHours:
 
 def digest(spec: SendTimeJobSpec) -> list[str]:
     """Hashes of all that is read."""
-    found = []
-    for url in (*(file.url for file in spec.files), spec.aliases, spec.exclude, spec.zones):
-        if url:
-            with opened(url) as file:
-                found.append(sha256(file))
-    return sorted(found)
+    return digest_of(*(file.url for file in spec.files), spec.aliases, spec.exclude, spec.zones)
 
 
 def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
     """What customers did within `WITHIN` before the spec's instant. Raises UnusableInputError, TooLargeError."""
-    end = _microseconds(spec.as_of)
-    begin = end - round(WITHIN.total_seconds()) * _SECOND_US
-    pieces = [(file, _pieces(file, begin, end)) for file in spec.files]
+    end = microseconds(spec.as_of)
+    begin = end - round(WITHIN.total_seconds()) * SECOND_US
+    pieces = [(file, row_groups(file, _COLUMNS[file.kind], begin, end)) for file in spec.files]
     memory.check_active_hours(sum(sum(rows.values()) for _, rows in pieces), spec.memory_mb)
     people.resolve(output, spec.aliases, spec.exclude)
     excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     parts = []
-    for file, row_groups in pieces:
-        names, codes, seconds = _read(file, list(row_groups), begin, end)
+    for file, groups in pieces:
+        names, codes, seconds = _read(file, list(groups), begin, end)
         names = canonical_names(names, output)
         kept = ~flags(pc.is_in(names, excluded))[codes]
         parts.append((names, codes[kept], seconds[kept]))
-    everybody = _distinct([names.take(column(np.unique(codes))) for names, codes, _ in parts])
+    everybody = distinct([names.take(column(np.unique(codes))) for names, codes, _ in parts])
     # One of a profile may be in another bucket's file than the customer that stands for it.
-    customer = np.concatenate([_NONE, *(_places(names, everybody)[codes] for names, codes, _ in parts)])
+    customer = np.concatenate([_NONE, *(places_of(names, everybody)[codes] for names, codes, _ in parts)])
     seconds = np.concatenate([_NONE, *(seconds for _, _, seconds in parts)])
     first = _first_of_hours(customer, seconds)
     customer, seconds = customer[first], seconds[first]
@@ -86,28 +81,11 @@ def read(spec: SendTimeJobSpec, output: Folder) -> ActiveHours:
     return ActiveHours(everybody, activity, zones, zone)
 
 
-def _pieces(told: EventFile, begin: int, end: int) -> dict[int, int]:
-    """The row groups of a file that may hold events of these instants, and how many rows each has."""
-    with opened(told.url) as file:
-        parquet = pq.ParquetFile(file)
-        check_columns(told.url, parquet.schema_arrow, _COLUMNS[told.kind])
-        found = map(parquet.metadata.row_group, range(parquet.num_row_groups))
-        return {place: group.num_rows for place, group in enumerate(found) if _may_hold(group, begin, end)}
-
-
-def _may_hold(row_group: pq.RowGroupMetaData, begin: int, end: int) -> bool:
-    for place in range(row_group.num_columns):
-        found = row_group.column(place)
-        if found.path_in_schema == "event_time" and found.is_stats_set and found.statistics.has_min_max:
-            return bool(found.statistics.min_raw < end and found.statistics.max_raw >= begin)
-    return True
-
-
-def _read(told: EventFile, row_groups: list[int], begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
+def _read(told: EventFile, groups: list[int], begin: int, end: int) -> tuple[pa.Array, Ints, Ints]:
     """The names in a file, and of each event that counts the place of its name and its time in seconds."""
     with opened(told.url) as file:
         parquet = pq.ParquetFile(file, read_dictionary=["customer"])
-        table = parquet.read_row_groups(row_groups, columns=list(_COLUMNS[told.kind]), use_threads=False)
+        table = parquet.read_row_groups(groups, columns=list(_COLUMNS[told.kind]), use_threads=False)
     if not len(table):
         return texts([]), _NONE, _NONE
     table = table.unify_dictionaries().combine_chunks()
@@ -120,7 +98,7 @@ def _read(told: EventFile, row_groups: list[int], begin: int, end: int) -> tuple
         # Negative amounts are refunds: the shop gives them, in its hours.
         by_others = pc.less(table.column("amount_minor").chunk(0), 0)
     kept &= ~flags(pc.fill_null(by_others, False))
-    codes, seconds = numbers(customers.indices)[kept].astype(np.int64), time[kept] // _SECOND_US
+    codes, seconds = numbers(customers.indices)[kept].astype(np.int64), time[kept] // SECOND_US
     first = _first_of_hours(codes, seconds)
     return customers.dictionary.cast(pa.string()), codes[first], seconds[first]
 
@@ -134,16 +112,6 @@ def _first_of_hours(customer: Ints, seconds: Ints) -> Ints:
     return order[new]
 
 
-def _distinct(parts: list[pa.Array]) -> pa.Array:
-    found = pc.unique(pa.chunked_array(parts, pa.string()))
-    return found.take(pc.sort_indices(found))
-
-
-def _places(names: pa.Array, everybody: pa.Array) -> Ints:
-    places: Ints = numbers(pc.fill_null(pc.index_in(names, everybody), -1)).astype(np.int64)
-    return places
-
-
 def _zones(spec: SendTimeJobSpec, output: Folder, everybody: pa.Array) -> tuple[list[str], Ints]:
     """See ActiveHours. The zone of the customer that stands for a profile counts before those of its other members."""
     if spec.zones is None:
@@ -155,7 +123,7 @@ def _zones(spec: SendTimeJobSpec, output: Folder, everybody: pa.Array) -> tuple[
     known = available_timezones()
     of_own: dict[int, str] = {}
     of_members: dict[int, str] = {}
-    places, stands = _places(names, everybody).tolist(), flags(pc.equal(own, names)).tolist()
+    places, stands = places_of(names, everybody).tolist(), flags(pc.equal(own, names)).tolist()
     for place, itself, zone in zip(places, stands, told.column("time_zone").to_pylist(), strict=True):
         if place >= 0 and zone in known:
             (of_own if itself else of_members).setdefault(place, zone)
@@ -176,7 +144,3 @@ def _local(seconds: Ints, zone: Ints, zones: list[str]) -> Ints:
     for name, some in zip(zones, np.split(order, np.searchsorted(zone[order], range(1, len(zones)))), strict=True):
         found[some] = local_hours(seconds[some], name)
     return found
-
-
-def _microseconds(instant: datetime) -> int:
-    return round((instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * _SECOND_US)

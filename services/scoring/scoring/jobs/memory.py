@@ -22,6 +22,10 @@ BYTES_PER_PRODUCT_PAIR = 24
 """Of every two products that are learned from, at the peak of fitting, as measured."""
 BYTES_PER_ACTIVE_HOUR = 150
 """Of an event, at the peak of reading when customers are active, as measured, with ids of 46 characters."""
+BYTES_PER_USE = 150
+"""Of an event of the largest bucket, at the peak of counting what customers use, as measured."""
+BYTES_PER_USER = 1_500
+"""Of a customer who used something, with the counts of all weeks, as measured, with ids of 46 characters."""
 BYTES_PER_LEAD = 3_000
 """At the peak of training on leads, as measured."""
 BYTES_PER_PROPENSITY_ROW = 2_000
@@ -138,6 +142,21 @@ def check_active_hours(events: int, memory_mb: int | None) -> None:
         raise TooLargeError(
             f"{events} events of a year need about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job "
             "more memory."
+        )
+
+
+def check_usage(customers: int, events: int, memory_mb: int | None) -> None:
+    """Raises TooLargeError when counting what so many customers use does not fit.
+
+    events: of the bucket that has most; buckets are read one after another.
+    """
+    free = memory_mb * 1_000_000 if memory_mb else available()
+    needed = BYTES_PER_TRAINING + BYTES_PER_USER * customers + BYTES_PER_USE * events
+    if needed > free:
+        raise TooLargeError(
+            f"Counting what customers use needs about {needed / 1e6:.0f} MB, with {events} events in the largest part "
+            f"of them and {customers} customers so far; {free / 1e6:.0f} MB are free. Give the job more memory, or "
+            "name the events that count (usage_events)."
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn, cluster_tasks, offer_listing, send_times
+from scoring.jobs import churn, cluster_tasks, offer_listing, renewal_telling, send_times, usage
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
 from scoring.jobs.tasks import UnusableInputError
@@ -26,7 +26,8 @@ from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 MODEL = "model.json"
 _CLOSE = 1e-9
-_UNKNOWN = 2
+UNKNOWN = 2
+"""Exit code where there is no such score."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Reproduced:
         """Numbers within 1e-9 of each other, relative to their size; all else equal."""
         return all(_close(value, self.computed[name]) for name, value in self.recorded.items())
 
+    def to_dict(self) -> dict[str, Any]:
+        """As it is printed."""
+        return {"equal": self.equal, "close": self.close, "recorded": self.recorded, "computed": self.computed}
+
 
 def reproduce(result: Folder, customer: str) -> Reproduced | None:
     """Computes the score of a customer (resource name) of a job's result again; None when it has none there."""
@@ -57,9 +62,14 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
         return Reproduced(row, offer_listing.again(result, row, model["scored_with"]))
     if "ranking" in row:
         return Reproduced({name: row[name] for name in send_times.TOLD}, send_times.again(row, model))
+    if "usage" in row:
+        return Reproduced({name: row[name] for name in usage.TOLD}, usage.again(row, model))
     judgement = model["judgement"]
     if churn.RISK in row:
         return Reproduced({name: row[name] for name in churn.TOLD}, churn.again(row, judgement["scored_with"]))
+    if renewal_telling.PROBABILITY in row:
+        recorded = {name: row[name] for name in renewal_telling.TOLD}
+        return Reproduced(recorded, renewal_telling.again(row, judgement))
     if "cluster" in row:
         return Reproduced({name: row[name] for name in cluster_tasks.TOLD}, cluster_tasks.again(row, judgement))
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])
@@ -97,6 +107,15 @@ def _close(value: Any, other: Any) -> bool:
     return bool(value == other)
 
 
+def tell(found: Reproduced | None, without: str) -> int:
+    """Prints what was made again, or on stderr that there is nothing to; returns the exit code (see above)."""
+    if found is None:
+        sys.stderr.write(f"{without}\n")
+        return UNKNOWN
+    sys.stdout.write(f"{json.dumps(found.to_dict())}\n")
+    return 0 if found.equal else 1
+
+
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m scoring.jobs.reproduce", description=__doc__)
@@ -107,13 +126,8 @@ def main() -> int:
         found = reproduce(Folder(given.result), given.customer)
     except UnusableInputError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a program's message
-        return _UNKNOWN
-    if found is None:
-        print("the result has no score of this customer", file=sys.stderr)  # noqa: T201 - a program's message
-        return _UNKNOWN
-    told = {"equal": found.equal, "close": found.close, "recorded": found.recorded, "computed": found.computed}
-    print(json.dumps(told))  # noqa: T201 - a program's output
-    return 0 if found.equal else 1
+        return UNKNOWN
+    return tell(found, "the result has no score of this customer")
 
 
 if __name__ == "__main__":

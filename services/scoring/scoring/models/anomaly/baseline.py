@@ -7,9 +7,11 @@ there before level and dispersion are told (Huber 1981). What the whole group do
 customer's anomaly.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainc, gammaln  # type: ignore[import-untyped]
 
 from scoring.models.fitting import Floats
@@ -56,8 +58,6 @@ class Judged:
     """phi: the variance is expected + phi * expected^2, the uncertainty of the level included."""
     as_group: Floats
     """How the group stands in the window, 1 as usual; without the customer."""
-    periods: Ints
-    """Of the customer's past that tell what is usual."""
 
     def evidence(self, change: float) -> Floats:
         """Logarithm of how much likelier the usage is if the customer now uses `change` times the usual.
@@ -95,15 +95,55 @@ class Judged:
         return found
 
 
+@dataclass(frozen=True)
+class Groups:
+    """What is known of the groups for one window: all that judging one customer takes of the others."""
+
+    stood: Floats
+    """How each group stood in each past period, to the power that customers follow."""
+    seen: Floats
+    """What they used in each period of the window; no customer counts too much."""
+    usual: Floats
+    """What was to be expected of them there."""
+    dispersion: Floats
+    """phi of each group."""
+
+
 def judged(usage: Usage, follow: float = 1.0, windows: tuple[int, ...] = WINDOWS) -> dict[int, Judged]:
     """For each window what was used at its end, against what was to be expected from before it.
 
     follow: the power of the group's standing that customers follow: 1 as the group, 0 not at all.
     """
-    return {window: _judged(usage, window, follow) for window in windows}
+    return {window: _judged(usage, window, follow)[0] for window in windows}
 
 
-def _judged(usage: Usage, window: int, follow: float) -> Judged:
+def groups_of(usage: Usage, follow: float = 1.0) -> dict[int, Groups]:
+    """What is known of the groups, for each of `WINDOWS`, so that customers can be judged a few at a time.
+
+    Raises ValueError for a cycle: rhythms are not in it.
+    """
+    if usage.cycle != 1:
+        raise ValueError("cycle must be 1: the groups' rhythms are not kept")
+    return {window: _judged(usage, window, follow)[1] for window in WINDOWS}
+
+
+def judged_against(
+    groups: Mapping[int, Groups], usage: Usage, inside: NDArray[np.bool_], follow: float = 1.0
+) -> dict[int, Judged]:
+    """As `judged`, against groups as they are known; with the customers of `groups_of` it tells the same of each.
+
+    The groups of `usage` are places in `groups`. inside: whether a customer is among those that `groups` were told of.
+    """
+    return {window: _judged(usage, window, follow, groups[window], inside)[0] for window in WINDOWS}
+
+
+def _judged(
+    usage: Usage,
+    window: int,
+    follow: float,
+    known: Groups | None = None,
+    inside: NDArray[np.bool_] | None = None,
+) -> tuple[Judged, Groups]:
     end = usage.counts.shape[1]
     begin = max(0, end - window - MOST_CYCLES * usage.cycle)
     at = np.arange(begin, end)
@@ -112,28 +152,40 @@ def _judged(usage: Usage, window: int, follow: float) -> Judged:
     # Whoever is known has used something in their first period: it says nothing of what is usual.
     there = (at > usage.first[:, None]).astype(np.float64)
     counts = usage.counts[:, begin:] * there
-    _, group = np.unique(usage.group, return_inverse=True)
+    group = np.unique(usage.group, return_inverse=True)[1] if known is None else usage.group
     exposure = _rhythms(counts[:, past], at[past] % usage.cycle, group, usage.cycle)[:, at % usage.cycle] * there
-    level = _levels(counts[:, past], exposure[:, past])
     # How the group stood in each period, from levels; then levels again, free of that.
-    seen, usual = _standing(counts, level[:, None] * exposure, group)
-    stood = (((seen + _GROUP) / (usual + _GROUP)) ** follow)[group][:, past]
-    level = _levels(counts[:, past], exposure[:, past] * stood)
-    seen, usual = _standing(counts, level[:, None] * exposure, group)
+    stood = _stood(counts, exposure, past, group, follow) if known is None else known.stood
+    of_group = stood[group]
+    level = _levels(counts[:, past], exposure[:, past] * of_group)
     periods = there[:, past].sum(axis=1)
-    fitted = level[:, None] * exposure[:, past] * stood
+    fitted = level[:, None] * exposure[:, past] * of_group
     near = _winsorised(counts[:, past], fitted, there[:, past])
-    dispersion = _dispersions(near, fitted, periods, group)
+    excess, weight, strength = _excess(near, fitted, periods)
+    if known is None:
+        seen, usual = _standing(counts[:, last], level[:, None] * exposure[:, last], group)
+        known = Groups(stood, seen, usual, _dispersion_of_groups(excess, weight, group))
+    shrunk = (periods * excess + strength * known.dispersion[group]) / (periods + strength)
+    dispersion = np.maximum(shrunk, 1e-4)
     # Relative variance of the level: that of its Poisson part and of its dispersed part.
     unsure = 1 / np.maximum(near.sum(axis=1), 0.5) + dispersion / np.maximum(periods, 1)
     alone = level[:, None] * exposure[:, last]
+    mine = np.ones((len(level), 1)) if inside is None else inside[:, None].astype(np.float64)
     own = np.minimum(counts[:, last], _FAR * alone + _FAR)
-    others = (seen[group][:, last] - own + _GROUP) / (usual[group][:, last] - alone + _GROUP)
+    others = (known.seen[group] - own * mine + _GROUP) / (known.usual[group] - alone * mine + _GROUP)
     of_period = alone * others**follow
     expected = np.maximum(of_period.sum(axis=1), _LEAST)
     spread = dispersion * (of_period**2).sum(axis=1) / expected**2 + unsure
     as_group = (alone * others).sum(axis=1) / np.maximum(alone.sum(axis=1), _LEAST)
-    return Judged(counts[:, last].sum(axis=1), expected, spread, as_group, periods.astype(np.int64))
+    return Judged(counts[:, last].sum(axis=1), expected, spread, as_group), known
+
+
+def _stood(counts: Floats, exposure: Floats, past: slice, group: Ints, follow: float) -> Floats:
+    """How each group stood in each past period, as far as customers follow it: 1 as usual."""
+    level = _levels(counts[:, past], exposure[:, past])
+    seen, usual = _standing(counts, level[:, None] * exposure, group)
+    stood: Floats = (((seen + _GROUP) / (usual + _GROUP)) ** follow)[:, past]
+    return stood
 
 
 def _rhythms(counts: Floats, phase: Ints, group: Ints, cycle: int) -> Floats:
@@ -182,19 +234,21 @@ def _standing(counts: Floats, expected: Floats, group: Ints) -> tuple[Floats, Fl
     return seen, usual
 
 
-def _dispersions(counts: Floats, expected: Floats, periods: Floats, group: Ints) -> Floats:
-    """phi of each customer by moments, shrunk to the group's by the number of periods."""
+def _excess(counts: Floats, expected: Floats, periods: Floats) -> tuple[Floats, Floats, Floats]:
+    """phi of each customer by moments, how much it says of the group's, and in how many periods the latter counts."""
     squares = (expected**2).sum(axis=1)
     excess = ((counts - expected) ** 2 - expected).sum(axis=1) / np.maximum(squares, _LEAST)
     excess = np.clip(np.where(squares > _LEAST, excess, 0.0), 0.0, 5.0)
     mean = expected.sum(axis=1) / np.maximum(periods, 1)
     # Customers with few counts say little of it.
-    weight = periods * (mean / (1 + mean)) ** 2
+    telling = (mean / (1 + mean)) ** 2
+    return excess, periods * telling, _DISPERSION / np.maximum(telling, 1e-3)
+
+
+def _dispersion_of_groups(excess: Floats, weight: Floats, group: Ints) -> Floats:
     groups = int(group.max(initial=0)) + 1
-    of_group = (np.bincount(group, weight * excess, groups) + 0.1) / (np.bincount(group, weight, groups) + 1.0)
-    strength = _DISPERSION / np.maximum((mean / (1 + mean)) ** 2, 1e-3)
-    shrunk: Floats = (periods * excess + strength * of_group[group]) / (periods + strength)
-    return np.maximum(shrunk, 1e-4)
+    found: Floats = (np.bincount(group, weight * excess, groups) + 0.1) / (np.bincount(group, weight, groups) + 1.0)
+    return found
 
 
 def _cumulative(count: Floats, expected: Floats, dispersion: Floats) -> Floats:

@@ -10,14 +10,14 @@ means of periods. Each window has a quantile of its own, so that one whose evide
 The rate is that of all customers together: those whose usage tells little have fewer alarms, false or right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-from scoring.models.anomaly.baseline import WINDOWS, Judged, Usage, judged
+from scoring.models.anomaly.baseline import WINDOWS, Groups, Judged, Usage, judged, judged_against
 from scoring.models.fitting import Floats
 from scoring.models.summary import Ints
 
@@ -47,6 +47,15 @@ Thresholds = tuple[float, ...]
 
 
 @dataclass(frozen=True)
+class Week:
+    """What the thresholds alarm in one of the past periods they were learned from."""
+
+    judged: int
+    drops: int
+    surges: int
+
+
+@dataclass(frozen=True)
 class Detector:
     """An alarm is evidence at or over the threshold of its window."""
 
@@ -58,6 +67,8 @@ class Detector:
     calibrated_on: int
     """Past customer-periods judged."""
     messages: tuple[str, ...]
+    past: tuple[Week, ...] = ()
+    """The periods judged, the last one last."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +94,13 @@ class Finding:
     """False when no usage at all in one period is no alarm: who uses so little is seen to stop later, if at all."""
 
 
-def train(usage: Usage, *, rate: float = RATE) -> Detector:
+def train(usage: Usage, *, rate: float = RATE, least_gain: float = 0.0) -> Detector:
     """Learns the thresholds from the last periods of `usage`, each judged from what came before.
 
-    rate: stated share of quiet customer-periods with a false alarm, of drops and of surges each. Raises ValueError
-    for arrays that do not fit together or a rate outside (0, 0.5).
+    rate: stated share of quiet customer-periods with a false alarm, of drops and of surges each. least_gain: by how
+    much likelier the past of a customer-period must be (nats) for customers not to follow their group wholly: where
+    all stood as usual, chance decides, and a first holiday would be everybody's drop. Raises ValueError for arrays that
+    do not fit together or a rate outside (0, 0.5).
     """
     _check(usage)
     if not 0 < rate < 0.5:
@@ -95,10 +108,10 @@ def train(usage: Usage, *, rate: float = RATE) -> Detector:
     drops, surges = [], []
     periods = usage.counts.shape[1]
     ends = range(max(1, periods - _CALIBRATION + 1), periods + 1)
-    follow = _followed([usage.until(end) for end in ends[-_COMPARED:]])
+    follow = _followed([usage.until(end) for end in ends[-_COMPARED:]], least_gain)
     for end in ends:
-        windows = judged(usage.until(end), follow)
-        enough = _enough(windows, usage)
+        before = usage.until(end)
+        windows, enough = judged(before, follow), judgeable(before)
         drops.append(_evidence(windows, DROP)[:, enough])
         surges.append(_evidence(windows, SURGE)[:, enough])
     calibrated_on = sum(each.shape[1] for each in drops)
@@ -107,18 +120,44 @@ def train(usage: Usage, *, rate: float = RATE) -> Detector:
             f"{calibrated_on} past customer-periods could be judged, {LEAST_CALIBRATION} are needed to verify the rate "
             "of false alarms: alarms are given only on evidence that keeps it whatever the counts, if the model holds"
         )
-        # Of quiet periods no more than a share of 1/e have a likelihood ratio of e; several windows are judged at once.
-        cautious = (float(np.log(len(WINDOWS) / rate)),) * len(WINDOWS)
-        return Detector(rate, follow, cautious, cautious, calibrated_on, (message,))
-    drop, surge = (_thresholds(each, rate) for each in (drops, surges))
-    return Detector(rate, follow, drop, surge, calibrated_on, ())
+        drop = surge = cautious(rate)
+        messages: tuple[str, ...] = (message,)
+    else:
+        drop, surge = (_thresholds(each, rate) for each in (drops, surges))
+        messages = ()
+    past = tuple(_alarms(*evidence, drop, surge) for evidence in zip(drops, surges, strict=True))
+    return Detector(rate, follow, drop, surge, calibrated_on, messages, past)
+
+
+def cautious(rate: float) -> Thresholds:
+    """Bounds on evidence that keep the rate whatever the counts, if the model holds."""
+    # Of quiet periods no more than a share of 1/e have a likelihood ratio of e; several windows are judged at once.
+    return (float(np.log(len(WINDOWS) / rate)),) * len(WINDOWS)
+
+
+def judgeable(usage: Usage) -> NDArray[np.bool_]:
+    """Of which customers enough is known to judge the last period."""
+    # Neither the one that is judged nor the one a customer began in says what is usual.
+    enough: NDArray[np.bool_] = usage.counts.shape[1] - 2 - usage.first >= LEAST_PERIODS * usage.cycle
+    return enough
 
 
 def detect(detector: Detector, usage: Usage) -> Finding:
     """Judges the last period of each customer."""
     _check(usage)
-    windows = judged(usage, detector.follow)
-    enough = _enough(windows, usage)
+    return _found(detector, usage, judged(usage, detector.follow))
+
+
+def detect_against(
+    detector: Detector, groups: Mapping[int, Groups], usage: Usage, inside: NDArray[np.bool_]
+) -> Finding:
+    """As `detect`, a few customers at a time, against groups as they are known (`baseline.judged_against`)."""
+    _check(usage)
+    return _found(detector, usage, judged_against(groups, usage, inside, detector.follow))
+
+
+def _found(detector: Detector, usage: Usage, windows: dict[int, Judged]) -> Finding:
+    enough = judgeable(usage)
     drop_window, drop_over = _telling(_evidence(windows, DROP), detector.drop)
     surge_window, surge_over = _telling(_evidence(windows, SURGE), detector.surge)
     # Who did both is told what is surer.
@@ -166,14 +205,13 @@ def explain(finding: Finding, period: str = "week") -> list[tuple[str, ...]]:
     return told
 
 
-def _enough(windows: dict[int, Judged], usage: Usage) -> NDArray[np.bool_]:
-    return windows[1].periods >= LEAST_PERIODS * usage.cycle
-
-
-def _followed(pasts: list[Usage]) -> float:
+def _followed(pasts: list[Usage], least_gain: float) -> float:
     """The power of the group's standing that customers follow: 1, unless another surely made the past likelier."""
     whole, *others = (np.concatenate([_log_likelihoods(past, power) for past in pasts]) for power in _FOLLOW)
-    gains = [float(gain.sum()) if _surely_positive(gain) else 0.0 for gain in (other - whole for other in others)]
+    gains = [
+        float(gain.sum()) if _surely_positive(gain) and gain.mean() >= least_gain else 0.0
+        for gain in (other - whole for other in others)
+    ]
     return _FOLLOW[int(np.argmax([0.0, *gains]))]
 
 
@@ -183,7 +221,7 @@ def _surely_positive(gain: Floats) -> bool:
 
 def _log_likelihoods(usage: Usage, follow: float) -> Floats:
     last = judged(usage, follow, (1,))
-    return last[1].log_likelihood()[_enough(last, usage)]
+    return last[1].log_likelihood()[judgeable(usage)]
 
 
 def _evidence(windows: dict[int, Judged], change: float) -> Floats:
@@ -196,6 +234,16 @@ def _telling(evidence: Floats, thresholds: Thresholds) -> tuple[Ints, Floats]:
     over = evidence - np.array(thresholds)[:, None]
     at = over.argmax(axis=0)
     return np.array(WINDOWS, dtype=np.int64)[at], over[at, np.arange(over.shape[1])]
+
+
+def _alarms(drops: Floats, surges: Floats, drop: Thresholds, surge: Thresholds) -> Week:
+    """drops, surges: evidence of one period, shape (windows, customers)."""
+    if not drops.shape[1]:
+        return Week(0, 0, 0)
+    (_, drop_over), (_, surge_over) = _telling(drops, drop), _telling(surges, surge)
+    of_drop = drop_over >= surge_over
+    dropped, surged = of_drop & (drop_over >= 0), ~of_drop & (surge_over >= 0)
+    return Week(drops.shape[1], int(dropped.sum()), int(surged.sum()))
 
 
 def _thresholds(periods: list[Floats], rate: float) -> Thresholds:

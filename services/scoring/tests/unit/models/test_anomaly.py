@@ -167,7 +167,7 @@ def test_reasons_in_words(trained):
 )
 @settings(max_examples=40, deadline=None)
 def test_probabilities_are_those_of_a_negative_binomial(used, expected, dispersion, share):
-    one = Judged(*(np.array([value]) for value in (float(used), expected, dispersion, 1.0, 26)))
+    one = Judged(*(np.array([value]) for value in (float(used), expected, dispersion, 1.0)))
     peer = nbinom(1 / dispersion, 1 / (1 + dispersion * expected))
     assert one.tail()[0] == pytest.approx(min(peer.cdf(used), peer.sf(used - 1)), rel=1e-6, abs=1e-12)
     assert one.quantile(share)[0] == peer.ppf(share)
