@@ -1,0 +1,22 @@
+"""What a job of renewals is told, in a JSON file."""
+
+from pydantic import AwareDatetime, Field
+
+from scoring.jobs.spec import ProgramSpec
+
+
+class RenewalJobSpec(ProgramSpec):
+    """One telling of which of a tenant's customers renew their contracts."""
+
+    tenant: str = Field(min_length=1)
+    as_of: AwareDatetime = Field(description="Only events before it count.")
+    inputs: tuple[str, ...] = Field(
+        description="Immutable Parquet files of the tenant's subscription events: customer (pseudonymous id), "
+        "event_time (timestamp[us, UTC]), event (its name), id (int64, which makes it unique), subscription (int64)."
+    )
+    aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
+    exclude: str | None = Field(default=None, description="Parquet file: customers who may not be profiled.")
+    consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")
+    memory_mb: int | None = Field(
+        default=None, ge=16, description="Memory the job may use; what is free when it starts if not given."
+    )
