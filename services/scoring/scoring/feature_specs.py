@@ -7,24 +7,16 @@ Run it with the environment of role `run`. What waits is written into files firs
 out. The folder then holds `spec.json` and the names of merged and refused customers: it is its caller's to delete.
 """
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import docstore
-from chassis import tenancy
-from chassis.errors import RapportError
-from chassis.settings import ConfigurationError, load
-from docstore import blobs
 from docstore.blobs import BlobStore
-from scoring import parquet
+from scoring import parquet, tenant_command
 from scoring.jobs.files import Folder
 from scoring.settings import ScoringSettings
 from scoring.usecases import feature_tables
-from scoring.usecases.leased_jobs import JobFailed
 
 SPEC = "spec.json"
 
@@ -50,24 +42,20 @@ def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Se
 
 
 def _main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scoring.feature_specs", description=__doc__)
-    parser.add_argument("--tenant", required=True)
+    parser = tenant_command.parser("scoring.feature_specs", __doc__)
     parser.add_argument("--output", required=True, help="an empty folder, a path or an fsspec address")
     parser.add_argument("--as-of", required=True, action="append", type=datetime.fromisoformat, help="RFC 3339 instant")
     given = parser.parse_args(arguments)
     if any(instant.tzinfo is None for instant in given.as_of):
         parser.error("--as-of needs an offset, such as Z")
-    logging.basicConfig(level=logging.WARNING)
-    try:
-        settings = load(ScoringSettings, service="scoring", role="run")
-        docstore.connect(settings)
-        with tenancy.service_context(given.tenant, method="feature_specs"):
-            write(settings, blobs.store(settings), given.output.rstrip("/"), given.as_of)
-    except (ConfigurationError, RapportError, JobFailed, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{given.output.rstrip('/')}/{SPEC}\n")
-    return 0
+    output = given.output.rstrip("/")
+
+    def tell(settings: ScoringSettings, store: BlobStore) -> int:
+        write(settings, store, output, given.as_of)
+        sys.stdout.write(f"{output}/{SPEC}\n")
+        return 0
+
+    return tenant_command.run(given.tenant, "feature_specs", tell)
 
 
 if __name__ == "__main__":

@@ -7,25 +7,17 @@ the kind of processor it was made on, else within 1e-9. Prints one JSON object; 
 such score.
 """
 
-import argparse
-import json
-import logging
 import sys
 
-import docstore
-from chassis import tenancy
-from chassis.errors import RapportError
-from chassis.settings import ConfigurationError, load
-from docstore import blobs
 from docstore.blobs import BlobStore
-from scoring.jobs.reproduce import Reproduced
+from scoring import tenant_command
+from scoring.jobs.reproduce import Reproduced, tell
 from scoring.models import lead_conversion
 from scoring.settings import ScoringSettings
 from scoring.store import Lead, Model
 from scoring.usecases import loaded_models
 
 _TOLD = ("probability", "low", "high", "percentile", "reasons")
-_UNKNOWN = 2
 
 
 def reproduce(name: str, store: BlobStore) -> Reproduced | None:
@@ -44,25 +36,14 @@ def reproduce(name: str, store: BlobStore) -> Reproduced | None:
 
 
 def _main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scoring.lead_reproduction", description=__doc__)
-    parser.add_argument("--tenant", required=True)
+    parser = tenant_command.parser("scoring.lead_reproduction", __doc__)
     parser.add_argument("--lead", required=True, help="resource name of the lead")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING)
-    try:
-        settings = load(ScoringSettings, service="scoring", role="run")
-        docstore.connect(settings)
-        with tenancy.service_context(given.tenant, method="lead_reproduction"):
-            found = reproduce(given.lead, blobs.store(settings))
-    except (ConfigurationError, RapportError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if found is None:
-        sys.stderr.write("this lead has no score\n")
-        return _UNKNOWN
-    told = {"equal": found.equal, "close": found.close, "recorded": found.recorded, "computed": found.computed}
-    sys.stdout.write(f"{json.dumps(told)}\n")
-    return 0 if found.equal else 1
+
+    def again(_: ScoringSettings, store: BlobStore) -> int:
+        return tell(reproduce(given.lead, store), "this lead has no score")
+
+    return tenant_command.run(given.tenant, "lead_reproduction", again)
 
 
 if __name__ == "__main__":

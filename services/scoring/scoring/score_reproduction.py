@@ -9,23 +9,19 @@ stored ones: bit for bit on the image and the kind of processor they were made o
 object; exit codes: 0 equal, 1 not equal, 2 no such scores, or what they were made by is kept no longer.
 """
 
-import argparse
 import json
-import logging
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-import docstore
-from chassis import tenancy
-from chassis.errors import NotFound, RapportError
-from chassis.settings import ConfigurationError, load
-from docstore import Row, blobs
+from chassis.errors import NotFound
+from docstore import Row
 from docstore.blobs import BlobStore
+from scoring import tenant_command
 from scoring.domain.percentiles import Ranking
-from scoring.jobs.reproduce import Reproduced
+from scoring.jobs.reproduce import UNKNOWN, Reproduced
 from scoring.models import churn, classifier
 from scoring.settings import ScoringSettings
 from scoring.store import Model, Scorer, ScoringJob
@@ -35,7 +31,6 @@ from scoring.usecases.score_rows import Origin
 
 _TOLD = (*score_rows.RANKED, "rfm", "intervals", "percentiles", "reasons", "monetary_minor")
 _RISK = {churn.RISK: "probability", f"{churn.RISK}_low": "low", f"{churn.RISK}_high": "high", "reasons": "reasons"}
-_UNKNOWN = 2
 
 
 def value(customer: str, store: BlobStore) -> Reproduced | None:
@@ -89,30 +84,20 @@ def _scorer(row: Row, store: BlobStore) -> Mapping[str, Any] | None:
 
 
 def _main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scoring.score_reproduction", description=__doc__)
-    parser.add_argument("--tenant", required=True)
+    parser = tenant_command.parser("scoring.score_reproduction", __doc__)
     parser.add_argument("--customer", required=True, help="resource name of the customer")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING)
-    try:
-        settings = load(ScoringSettings, service="scoring", role="run")
-        docstore.connect(settings)
-        store = blobs.store(settings)
-        with tenancy.service_context(given.tenant, method="score_reproduction"):
-            both = {"value": value(given.customer, store), "risk": risk(given.customer, store)}
-    except (ConfigurationError, RapportError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    found = {name: each for name, each in both.items() if each is not None}
-    if not found:
-        sys.stderr.write("this customer has no scores that can be made again\n")
-        return _UNKNOWN
-    told = {
-        name: {"equal": each.equal, "close": each.close, "recorded": each.recorded, "computed": each.computed}
-        for name, each in found.items()
-    }
-    sys.stdout.write(f"{json.dumps(told)}\n")
-    return 0 if all(each.equal for each in found.values()) else 1
+
+    def again(_: ScoringSettings, store: BlobStore) -> int:
+        both = {"value": value(given.customer, store), "risk": risk(given.customer, store)}
+        found = {name: each for name, each in both.items() if each is not None}
+        if not found:
+            sys.stderr.write("this customer has no scores that can be made again\n")
+            return UNKNOWN
+        sys.stdout.write(f"{json.dumps({name: each.to_dict() for name, each in found.items()})}\n")
+        return 0 if all(each.equal for each in found.values()) else 1
+
+    return tenant_command.run(given.tenant, "score_reproduction", again)
 
 
 if __name__ == "__main__":
