@@ -54,6 +54,22 @@ def activity(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = ()
     return _with_earlier(pa.schema(zip(ACTIVITY_COLUMNS, types, strict=True)), rows, earlier)
 
 
+SUBSCRIPTION_COLUMNS = ("customer", "event_time", "event", "id", "subscription")
+
+
+def subscriptions(rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO] = ()) -> bytes:
+    """A file of what happened to contracts: the events of `earlier` files, then `rows`, which hold the values of
+    SUBSCRIPTION_COLUMNS.
+
+    Columns: customer (resource name), event_time (UTC, microseconds), event (its name), id and subscription
+    (`domain.happenings.id_of`, `order_of`; an id may come repeatedly).
+    """
+    import pyarrow as pa
+
+    types = (pa.string(), pa.timestamp("us", tz="UTC"), pa.string(), pa.int64(), pa.int64())
+    return _with_earlier(pa.schema(zip(SUBSCRIPTION_COLUMNS, types, strict=True)), rows, earlier)
+
+
 def _with_earlier(schema: Any, rows: Iterable[Mapping[str, Any]], earlier: Iterable[BinaryIO]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -257,6 +257,7 @@ def _tracked(batch: IngestionBatch, event: TrackingEvent, row: Mapping[str, Any]
         event_time=event.event_time,
         order_id=row.get("order_id", ""),
         kind=TrackingEvent.Kind.Name(event.kind),
+        subscription_id=intake.shop_id(event, "subscription_id"),
     )
     if event.kind == TrackingEvent.KIND_TRACK and event.event in tracked_products.EVENTS:
         # Entries that were there before come without their details.

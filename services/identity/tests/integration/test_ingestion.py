@@ -167,7 +167,10 @@ def test_the_products_of_an_order_are_told(client, monkeypatch, properties):
 
         monkeypatch.setattr(applying, "insert_new", die_after)
     products = [{"product_id": "p1", "quantity": 2, "price": 3}, {"name": "No id"}]
-    client.apply(order("m1", "u1", 9, currency="EUR", products=products), track("m2", "u1", properties={"products": 3}))
+    client.apply(
+        order("m1", "u1", 9, currency="EUR", products=products),
+        track("m2", "u1", properties={"products": 3, "subscription_id": 7}),
+    )
     with client.context():
         (entry,) = [entry for row in IngestionBatch.rows().find({}) for entry in row["outbox"]]
     bought, other = events_pb2.EventsTracked.FromString(entry["body"]).events
@@ -176,6 +179,7 @@ def test_the_products_of_an_order_are_told(client, monkeypatch, properties):
     assert (product.price.currency_code, product.price.units) == ("EUR", 3)
     assert bought.left_out_product_count == 1
     assert (list(other.products), other.left_out_product_count) == ([], 0)
+    assert (bought.subscription_id, other.subscription_id) == ("", "7")
 
 
 def test_a_repeated_request_stores_nothing_again(client):

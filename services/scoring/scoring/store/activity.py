@@ -20,7 +20,8 @@ EVENT_MAX = 64
 class Activity(NamedTuple):
     """One event. time: milliseconds since 1970, UTC. id: `domain.happenings.id_of`.
 
-    Orders and refunds have an amount in minor units, its currency and their order_id; others have none.
+    Orders and refunds have an amount in minor units, its currency and their order_id; others have none. subscription:
+    `domain.happenings.order_of` the id of the subscription it belongs to.
     """
 
     customer: str
@@ -30,6 +31,7 @@ class Activity(NamedTuple):
     amount: int | None = None
     currency: str | None = None
     order_id: str = ""
+    subscription: int = 0
 
 
 class StagedActivity(Record):
@@ -37,6 +39,7 @@ class StagedActivity(Record):
 
     A line of text or a number of 8 bytes for each: one small row for a hundred events is what makes keeping them cheap.
     money: {place, amount, currency, order_id} of those that have any; place is theirs among the others, from 0.
+    subscriptions: {place, subscription} in the same way.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "staged_activity", "indexes": [["tenant", "stage_time"]]}
@@ -49,9 +52,12 @@ class StagedActivity(Record):
     times: Any = me.BinaryField(required=True)
     event_ids: Any = me.BinaryField(required=True)
     money: Any = me.ListField(me.DictField())
+    subscriptions: Any = me.ListField(me.DictField())
 
 
-def packed(events: Sequence[Row], stage_time: datetime, money: Sequence[Row] = ()) -> Row:
+def packed(
+    events: Sequence[Row], stage_time: datetime, money: Sequence[Row] = (), subscriptions: Sequence[Row] = ()
+) -> Row:
     """The values of a StagedActivity. events: {c: customer, e: name, t: time, i: id}, as in signals."""
     customers, names, times, identities = zip(*map(_COLUMNS, events), strict=True)
     codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
@@ -65,6 +71,7 @@ def packed(events: Sequence[Row], stage_time: datetime, money: Sequence[Row] = (
         "times": array("q", times).tobytes(),
         "event_ids": array("q", identities).tobytes(),
         "money": list(money),
+        "subscriptions": list(subscriptions),
     }
 
 
@@ -79,9 +86,11 @@ def unpacked(row: Row) -> Iterator[Activity]:
     times.frombytes(row["times"])
     identities.frombytes(row["event_ids"])
     money = {each["place"]: (each["amount"], each["currency"], each["order_id"]) for each in row.get("money", ())}
+    subscriptions = {each["place"]: each["subscription"] for each in row.get("subscriptions", ())}
     columns = zip(row["customers"].split("\n"), codes, times, identities, strict=True)
     for place, (customer, code, time, identity) in enumerate(columns):
-        yield Activity(customer, names[code], time, identity, *money.get(place, ()))
+        of_money = money.get(place, (None, None, ""))
+        yield Activity(customer, names[code], time, identity, *of_money, subscriptions.get(place, 0))
 
 
 def forget(customers: Collection[str]) -> int:
@@ -103,7 +112,12 @@ def forget(customers: Collection[str]) -> int:
                 for place, each in enumerate(kept)
                 if each.amount is not None
             ]
-            values = packed(events, row["stage_time"], money)
+            subscriptions = [
+                {"place": place, "subscription": each.subscription}
+                for place, each in enumerate(kept)
+                if each.subscription
+            ]
+            values = packed(events, row["stage_time"], money, subscriptions)
             StagedActivity.rows().update_one({"uid": row["uid"]}, {"$set": values})
         else:
             StagedActivity.rows().delete_one({"uid": row["uid"]})

@@ -10,7 +10,8 @@ from docstore.records import Record
 from eventing.records import GUARD_RETENTION
 
 PURCHASES, ORDER_LINES, ACTIVITY = "purchases", "order_lines", "activity"
-FILE_KINDS = (PURCHASES, ORDER_LINES, ACTIVITY)
+SUBSCRIPTIONS = "subscriptions"
+FILE_KINDS = (PURCHASES, ORDER_LINES, ACTIVITY, SUBSCRIPTIONS)
 """What there are files of. One process at a time writes a tenant's: the manifest of purchases has the lease for all."""
 
 

@@ -1,7 +1,8 @@
 """Keeps when things happened in files beside the purchases and refunds: what features are computed from in bulk.
 
 Staged by `work` in one small row a message, written by `run` while it writes the tenant's files, and kept for
-`KEPT_DAYS` (`domain.happenings`); `usecases.retention` takes them out of the files then.
+`KEPT_DAYS` (`domain.happenings`); `usecases.retention` takes them out of the files then. What happens to contracts
+(`domain.subscriptions`) is also written into files of its own, which are kept as long as purchases.
 """
 
 from collections import defaultdict
@@ -17,11 +18,12 @@ from docstore import Row
 from docstore.blobs import BlobStore
 from docstore.leases import LeaseLost
 from scoring.domain.buckets import bucket_of
-from scoring.domain.happenings import KEPT_DAYS
+from scoring.domain.happenings import KEPT_DAYS, order_of
 from scoring.domain.purchases import ORDER_REFUNDED
+from scoring.domain.subscriptions import SUBSCRIPTION_EVENTS
 from scoring.settings import ScoringSettings
 from scoring.store.activity import Activity, StagedActivity, packed, unpacked
-from scoring.store.features import ACTIVITY
+from scoring.store.features import ACTIVITY, SUBSCRIPTIONS
 from scoring.usecases import earlier_refunds, flushing, staging
 
 _ROWS, _EVENTS = 5_000, 50_000
@@ -36,20 +38,20 @@ def stage(events: Sequence[events_pb2.TrackedEvent], happenings: Sequence[Row]) 
 
     happenings: what `signals.note_events` made of each, in their order, so that it is made once.
     """
-    staged = happenings
-    money: list[Row] = []
-    if any(row["y"] for row in happenings):
-        staged = []
-        for event, row in zip(events, happenings, strict=True):
-            if row["y"] and staging.is_kept(event):
-                continue
-            if row["y"]:
-                told = {"amount": row["a"], "currency": row["y"], "order_id": event.order_id}
-                money.append({"place": len(staged), **told})
-            staged.append(row)
-    if staged:
-        row = {"uid": ids.uuid7(), **packed(staged, clock.real_now(), money)}
-        StagedActivity.rows().gather([InsertOne(row)])
+    kept = [
+        (event, row) for event, row in zip(events, happenings, strict=True) if not (row["y"] and staging.is_kept(event))
+    ]
+    if not kept:
+        return
+    money, subscriptions = list[Row](), list[Row]()
+    for place, (event, row) in enumerate(kept):
+        if row["y"]:
+            told = {"amount": row["a"], "currency": row["y"], "order_id": event.order_id}
+            money.append({"place": place, **told})
+        if event.subscription_id and row["e"] in SUBSCRIPTION_EVENTS:
+            subscriptions.append({"place": place, "subscription": order_of(event.subscription_id)})
+    values = packed([row for _, row in kept], clock.real_now(), money, subscriptions)
+    StagedActivity.rows().gather([InsertOne({"uid": ids.uuid7(), **values})])
 
 
 def waiting_tenants(settings: ScoringSettings) -> list[str]:
@@ -112,6 +114,7 @@ def oldest_staged_age() -> float:
 def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
     kept_from = clock.now() - timedelta(days=KEPT_DAYS)
     by_bucket: dict[int, list[Row]] = defaultdict(list)
+    of_contracts: dict[int, list[Row]] = defaultdict(list)
     refunds: list[Row] = []  # staged by a version that did not keep them with the purchases
     for each in (each for row in staged for each in unpacked(row)):
         time = _EPOCH + timedelta(milliseconds=each.time)
@@ -119,9 +122,12 @@ def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
             refunds.append(_row(each, time))
         elif time > kept_from:
             by_bucket[bucket_of(each.customer)].append(_row(each, time))
+        if each.event in SUBSCRIPTION_EVENTS:
+            of_contracts[bucket_of(each.customer)].append(_row(each, time) | {"subscription": each.subscription})
     changed = flushing.heads(leased)
-    for bucket, rows in sorted(by_bucket.items()):
-        changed[ACTIVITY].files = flushing.with_file_of(ACTIVITY, bucket, rows, changed[ACTIVITY].files, blobs)
+    for kind, buckets in ((ACTIVITY, by_bucket), (SUBSCRIPTIONS, of_contracts)):
+        for bucket, rows in sorted(buckets.items()):
+            changed[kind].files = flushing.with_file_of(kind, bucket, rows, changed[kind].files, blobs)
     uids = [row["uid"] for row in staged]
 
     def commit() -> None:

@@ -23,11 +23,19 @@ from scoring import parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, ScoringJob, StagedPurchase
-from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
+from scoring.store.features import (
+    ACTIVITY,
+    FILE_KINDS,
+    ORDER_LINES,
+    PURCHASES,
+    SUBSCRIPTIONS,
+    named_files,
+    subject_of,
+)
 from scoring.store.jobs import ACTIVE
 
 _LEASE_S = 30.0
-_SMALL_ROWS = {PURCHASES: 100_000, ORDER_LINES: 100_000, ACTIVITY: 1_000_000}
+_SMALL_ROWS = {PURCHASES: 100_000, ORDER_LINES: 100_000, ACTIVITY: 1_000_000, SUBSCRIPTIONS: 100_000}
 _SMALL_FILES = 16
 """So many files of a bucket with fewer than `_SMALL_ROWS` rows become one: the manifest must not grow without bound."""
 
@@ -39,6 +47,7 @@ _WRITE: dict[str, Callable[[list[Row], Iterable[BinaryIO]], bytes]] = {
     PURCHASES: lambda rows, earlier: parquet.purchases(rows, earlier),
     ORDER_LINES: lambda rows, earlier: parquet.order_lines(rows, earlier),
     ACTIVITY: lambda rows, earlier: parquet.activity(rows, earlier),
+    SUBSCRIPTIONS: lambda rows, earlier: parquet.subscriptions(rows, earlier),
 }
 
 

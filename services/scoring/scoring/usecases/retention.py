@@ -1,6 +1,7 @@
 """How long events are kept (GDPR article 5(1)(e)): those that are too old leave the files, and what was made of them.
 
-Purchases, refunds and lines are kept for `RAPPORT_PURCHASES_KEPT_DAYS`, other activity for `happenings.KEPT_DAYS`.
+Purchases, refunds, lines and what happened to contracts are kept for `RAPPORT_PURCHASES_KEPT_DAYS`, other activity for
+`happenings.KEPT_DAYS`.
 """
 
 from datetime import UTC, datetime, timedelta

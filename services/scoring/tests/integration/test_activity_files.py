@@ -15,7 +15,7 @@ import docstore
 from chassis import clock, money, tenancy
 from docstore import explain
 from scoring.domain.buckets import BUCKETS, bucket_of
-from scoring.domain.happenings import KEPT_DAYS
+from scoring.domain.happenings import KEPT_DAYS, id_of, order_of
 from scoring.features import row
 from scoring.features.declared import NAMES
 from scoring.features.rates import DayRates
@@ -26,7 +26,8 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import FeatureJobSpec
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Profile, PurchaseHistory, StagedActivity
-from scoring.store.features import ACTIVITY, ORDER_LINES, PURCHASES, manifest_files, subject_of
+from scoring.store import activity as staged_activity
+from scoring.store.features import ACTIVITY, ORDER_LINES, PURCHASES, SUBSCRIPTIONS, manifest_files, subject_of
 from scoring.usecases import activity, evaluating, flushing, histories, preparing, retention, summaries
 
 from .conftest import customer
@@ -178,6 +179,38 @@ def test_events_leave_the_files_when_they_are_too_old(client, settings, store, m
         monkeypatch.setattr(clock, "now", lambda: now + 431 * DAY)
         assert retention.retire(settings, store) == 1
         assert manifest_files(ACTIVITY) == []
+
+
+def test_what_happened_to_contracts_is_kept_as_long_as_purchases_with_hashes_of_their_ids(
+    client, settings, store, monkeypatch
+) -> None:
+    anna, gone, now = customer(), customer(), clock.now()
+    settings = settings.model_copy(update={"purchases_kept_days": 1_000})
+    heard(
+        client,
+        event(anna, "Page Viewed", now, "m1", subscription_id="plan"),
+        event(anna, "Order Completed", now, "m2", 500, order_id="o1"),
+        event(anna, "Subscription Started", now - 730 * DAY, "m3", 900, subscription_id="plan"),
+        event(gone, "Subscription Started", now, "m4", subscription_id="other"),
+        event(anna, "Subscription Renewed", now - DAY, "m5"),
+    )
+    with client.context():
+        assert staged_activity.forget([gone]) == 1
+        activity.flush(settings, store)
+        found = {each["event"]: each for each in cells(store, SUBSCRIPTIONS)}
+        assert {name: each["subscription"] for name, each in found.items()} == {
+            "Subscription Started": order_of("plan"),
+            "Subscription Renewed": 0,
+        }
+        assert found["Subscription Started"]["id"] == id_of("shop", "m3")
+        assert {each["customer"] for each in found.values()} == {anna}
+        # Beside other activity, which is what features are made of, they are kept no longer than that.
+        assert {each["event"] for each in in_files(store)} == {"Page Viewed", "Subscription Renewed"}
+        assert retention.retire(settings, store) == 0
+        monkeypatch.setattr(clock, "now", lambda: now + 301 * DAY)
+        assert retention.retire(settings, store) == 1
+        flushing.remove_orphans(store, older_than=timedelta())
+        assert [each["event"] for each in cells(store, SUBSCRIPTIONS)] == ["Subscription Renewed"]
 
 
 def cells(store, kind: str) -> list[dict]:
