@@ -33,6 +33,9 @@ ONE_THREAD = {
 memory of their own keep it. Columns of some megabytes come and go: to get each from the system anew costs a tenth of a
 task's time."""
 
+ONE_OF_RAY = "SCORING_ONE_TASK_OF_RAY"
+"""Variable of a program that is one task of a cluster as a whole, computing in one thread."""
+
 _SCRATCH = "rapport-ray-"
 _LONGEST_ROOT = 12
 _ATTEMPTS = 3
@@ -70,7 +73,8 @@ class InProcess:
     @property
     def place(self) -> str:
         """See `Executor`."""
-        return f"in this process, {_counted(self.width, 'thread')}"
+        where = "on Ray" if os.environ.get(ONE_OF_RAY) else "in this process"
+        return f"{where}, {_counted(self.width, 'thread')}"
 
     def run(
         self, task: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT], finished: Callable[[ResultT], None]

@@ -1,4 +1,4 @@
-"""The programs that compute jobs: what each is told, and whether its tasks run on a Ray cluster."""
+"""The programs that compute jobs: what each is told, and whether it divides its work. All run on a Ray cluster, too."""
 
 from typing import NamedTuple
 
@@ -16,23 +16,23 @@ from scoring.jobs.spec import (
 
 
 class Program(NamedTuple):
-    """One program. on_cluster: where there is one; what fits into one process needs none."""
+    """One program. divided: into tasks, which a cluster gets each by itself; what is not is one task as a whole."""
 
     spec: type[ProgramSpec]
-    on_cluster: bool
+    divided: bool
 
 
 PROGRAMS = {
-    "scoring.jobs.score": Program(JobSpec, on_cluster=True),
-    "scoring.jobs.churn": Program(ChurnJobSpec, on_cluster=True),
-    "scoring.jobs.features": Program(FeatureJobSpec, on_cluster=True),
-    "scoring.jobs.backfill": Program(BackfillSpec, on_cluster=True),
-    "scoring.jobs.clusters": Program(ClusterJobSpec, on_cluster=True),
+    "scoring.jobs.score": Program(JobSpec, divided=True),
+    "scoring.jobs.churn": Program(ChurnJobSpec, divided=True),
+    "scoring.jobs.features": Program(FeatureJobSpec, divided=True),
+    "scoring.jobs.backfill": Program(BackfillSpec, divided=True),
+    "scoring.jobs.clusters": Program(ClusterJobSpec, divided=True),
     # As many leads as there ever are fit into one process.
-    "scoring.jobs.train_leads": Program(LeadJobSpec, on_cluster=False),
+    "scoring.jobs.train_leads": Program(LeadJobSpec, divided=False),
     # The newest lines, as many as fit (`offer_spec.MOST_LINES`).
-    "scoring.jobs.train_offers": Program(OfferJobSpec, on_cluster=False),
+    "scoring.jobs.train_offers": Program(OfferJobSpec, divided=False),
     # A bounded number of customers is learned from; the others are only looked up.
-    "scoring.jobs.send_times": Program(SendTimeJobSpec, on_cluster=False),
+    "scoring.jobs.send_times": Program(SendTimeJobSpec, divided=False),
 }
 """By the name of the module."""

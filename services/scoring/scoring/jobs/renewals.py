@@ -21,6 +21,7 @@ from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.renewal_gates import Trial
 from scoring.jobs import description, memory, program, renewal_telling, subscriptions
 from scoring.jobs.event_files import digest_of
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import mean_gain, shortened
 from scoring.jobs.progress import Reporter, State
@@ -59,7 +60,7 @@ def run(spec: RenewalJobSpec, output: Folder, reporter: Reporter) -> None:
             return
         output.delete(SUCCESS)
         output.delete(score_file(0))
-        reporter.place = "in this process, one thread"
+        reporter.place = InProcess().place
         found = subscriptions.read(spec, output)
     except (UnusableInputError, FileNotFoundError) as error:
         raise program.UnusableError(f"the events cannot be used: {error}") from error

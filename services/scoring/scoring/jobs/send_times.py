@@ -23,6 +23,7 @@ from scoring.domain.send_time_gates import TESTED_DAYS, Trial
 from scoring.jobs import active_hours, description, memory, program
 from scoring.jobs.active_hours import ActiveHours
 from scoring.jobs.columns import column
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import mean_gain, shortened
 from scoring.jobs.progress import Reporter, State
@@ -79,7 +80,7 @@ def run(spec: SendTimeJobSpec, output: Folder, reporter: Reporter) -> None:
             return
         output.delete(SUCCESS)
         output.delete(SEND_TIMES)
-        reporter.place = "in this process, one thread"
+        reporter.place = InProcess().place
         found = active_hours.read(spec, output)
     except (UnusableInputError, FileNotFoundError) as error:
         raise program.UnusableError(f"the events cannot be used: {error}") from error

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from scoring.jobs.executor import ONE_THREAD
+from scoring.jobs.executor import ONE_OF_RAY, ONE_THREAD, TASK_CPUS
 from scoring.jobs.files import Folder, fingerprint, opened
 from scoring.jobs.programs import PROGRAMS
 from scoring.jobs.progress import Progress, State
@@ -27,8 +27,7 @@ def main() -> int:
     """Returns 0 when the job succeeded, 143 when it was cancelled, else 1."""
     parser = argparse.ArgumentParser(prog="python -m scoring.jobs.submit", description=__doc__)
     parser.add_argument("--spec", required=True, help="the job's spec (JSON)")
-    programs = [name for name, program in PROGRAMS.items() if program.on_cluster]
-    parser.add_argument("--program", choices=programs, default=programs[0], help="what computes it")
+    parser.add_argument("--program", choices=PROGRAMS, default="scoring.jobs.score", help="what computes it")
     given = parser.parse_args()
     with opened(given.spec) as file:
         spec = json.load(file)
@@ -51,9 +50,8 @@ def follow(program: str, address: str, spec: dict[str, Any], stop: threading.Eve
         if status.is_terminal():
             if status == JobStatus.SUCCEEDED:
                 return 0
-            told = Progress.read(output)
-            if told is None or told.state is State.RUNNING:
-                Progress(State.FAILED, message=f"the Ray job ended as {status}; run it again to go on").write(output)
+            # Of a program that told nothing it stays RUNNING, as of one that died here: who launched it tries again.
+            print(f"the Ray job ended as {status}", file=sys.stderr)  # noqa: T201 - a program's message
             return 1
     client.stop_job(job)
     waited = 0.0
@@ -75,11 +73,14 @@ def _submitted(client: Any, program: str, address: str, spec: dict[str, Any]) ->
         if not job.status.is_terminal():
             return str(job.submission_id)
     python = os.environ.get("RAY_JOB_PYTHON", sys.executable)
+    variables = {**ONE_THREAD, "RAY_USAGE_STATS_ENABLED": "0"}
+    divided = PROGRAMS[program].divided
     submitted: str = client.submit_job(
         entrypoint=f"{python} -m {program} --spec {address}",
         submission_id=f"{key}-{len(earlier)}",
-        runtime_env={"env_vars": {**ONE_THREAD, "RAY_USAGE_STATS_ENABLED": "0"}},
-        entrypoint_num_cpus=0,
+        runtime_env={"env_vars": variables if divided else {**variables, ONE_OF_RAY: "1"}},
+        # What divides its work only waits for its tasks; what does not is a task, of any node.
+        entrypoint_num_cpus=0 if divided else TASK_CPUS,
     )
     return submitted
 

@@ -58,6 +58,8 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
         reporter.end(State.SUCCEEDED, "was done already")
         return
     output.delete(SUCCESS)
+    executor = InProcess()
+    reporter.place = executor.place
     _check(urls)
     mature, *recent = map(_rows, urls)
     leads, current = _leads(mature), _current([*mature, *itertools.chain(*recent)])
@@ -69,8 +71,6 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     if spec.task == "evaluate":
         described = propensity.evaluated(material, PURPOSE, spec)
     else:
-        executor = InProcess()
-        reporter.place = executor.place
         trained = propensity.train(material, PURPOSE, spec, reporter, executor)
         described = propensity.described(trained, leads, PURPOSE, spec, VERSION)
     output.write_json(MODEL, described)

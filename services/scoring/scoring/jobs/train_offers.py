@@ -33,6 +33,7 @@ from scoring.jobs import (
     program,
 )
 from scoring.jobs.description import Watched
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint, sha256
 from scoring.jobs.offer_listing import Making
 from scoring.jobs.offer_models import Known
@@ -79,7 +80,7 @@ def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
             reporter.end(State.SUCCEEDED, "was done already")
             return
         output.delete(SUCCESS)
-        reporter.place, reporter.steps = "in this process, one thread", _STEPS
+        reporter.place, reporter.steps = InProcess().place, _STEPS
         lines = order_lines.read(spec, output)
         memory.check_offers(len(lines.day), min(len(lines.products), MOST_ITEMS), spec.memory_mb)
         reporter.done("inspect", 1, 1)

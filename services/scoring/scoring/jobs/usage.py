@@ -24,6 +24,7 @@ from scoring.domain.gates import CHAMPION, Verdict
 from scoring.domain.usage_gates import DROP, NOT_JUDGED, SURGE, USUAL, Trial
 from scoring.jobs import description, memory, program, weekly_counts
 from scoring.jobs.columns import column
+from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import shortened
 from scoring.jobs.progress import Reporter, State
@@ -108,7 +109,7 @@ def run(spec: UsageJobSpec, output: Folder, reporter: Reporter) -> None:
             return
         output.delete(SUCCESS)
         output.delete(score_file(0))
-        reporter.place = "in this process, one thread"
+        reporter.place = InProcess().place
         found = weekly_counts.read(spec, output)
     except (UnusableInputError, FileNotFoundError) as error:
         raise program.UnusableError(f"the events cannot be used: {error}") from error

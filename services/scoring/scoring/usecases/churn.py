@@ -96,8 +96,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     results.remove_earlier(job, stopping, Score, "churn.job", partial(remove_unless_newer, job))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
-    place = results.place(blobs, job.result_subject)
-    return f"{job.scored} customers have new risks of leaving by {job.model}{place}. {why}".rstrip()
+    return f"{job.scored} customers have new risks of leaving by {job.model}. {why}".rstrip()
 
 
 def _keep_scorer(job: ScoringJob, ranking: Ranking) -> None:

@@ -67,9 +67,9 @@ class Result:
 
 
 def place(blobs: BlobStore, subject: str) -> str:
-    """Where a job's program computed, to be said at the end of what came of it; nothing where it did not tell."""
-    told = json.loads(blobs.get(subject, SUCCESS)).get("place", "")
-    return told and f", computed {told}"
+    """Where a job's program computed, to be said after what came of it; nothing where none did, or did not tell."""
+    told = json.loads(blobs.get(subject, SUCCESS)).get("place") if SUCCESS in blobs.list(subject) else None
+    return f" Computed {told}." if told else ""
 
 
 Put = Callable[[list[Row], Mapping[str, Decision]], None]

@@ -118,8 +118,8 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         raise
     else:
         if came is None:
-            came = f"{job.scored} customers have new scores{results.place(blobs, job.result_subject)}."
-        end(job, SUCCEEDED, came)
+            came = f"{job.scored} customers have new scores."
+        end(job, SUCCEEDED, came + results.place(blobs, job.result_subject))
     shutil.rmtree(settings.work_dir / job.uid, ignore_errors=True)
     return ()
 
@@ -204,9 +204,8 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     if SUCCESS not in blobs.list(job.result_subject):
         name = "scoring.jobs.backfill" if job.task == BACKFILL else _STEPS[job.kind].program
         assert name is not None
-        program = PROGRAMS[name]
-        spec = program.spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        handle = launch(spec, settings.work_dir / job.uid, settings.ray_address if program.on_cluster else None, name)
+        spec = PROGRAMS[name].spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
+        handle = launch(spec, settings.work_dir / job.uid, settings.ray_address, name)
         try:
             while (progress := handle.poll()).state is State.RUNNING:
                 _note_progress(job, progress)

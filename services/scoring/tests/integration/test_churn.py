@@ -167,7 +167,7 @@ def test_the_model_beats_recency_and_learns_from_nobody_who_objects(scored, boug
     client, job = scored
     (model,) = client.ListModels(filter="kind = KIND_CHURN AND state = STATE_CHAMPION").models
     assert job.model == model.name
-    told = f"{job.scored_count} customers have new risks of leaving by {model.name}, computed in this process, "
+    told = f"{job.scored_count} customers have new risks of leaving by {model.name}. Computed in this process, "
     assert job.message.startswith(told)
     assert [gate.name for gate in model.gates if gate.passed] == [
         *("minimum_data", "consenting_share", "baseline", "recency", "calibration")
@@ -374,7 +374,7 @@ def test_the_released_model_is_scored_with_and_evaluated_and_training_scores_nob
     alike = [name for name, (_, told) in after.items() if before.get(name) == told]
     assert len(alike) >= len(before) - 3, "but for who was merged meanwhile"
     evaluated = carried_out(client, settings, store, task="TASK_EVALUATE", horizon_weeks=None)
-    assert evaluated.message == f"Too little has happened since {first.model} was made to hold it against."
+    assert evaluated.message.startswith(f"Too little has happened since {first.model} was made to hold it against.")
     # Of a short history: that takes no time, and what is made of it passes no gate.
     trained = carried_out(client, settings, store, task="TASK_TRAIN", as_of=AS_OF - timedelta(days=SPAN - 90))
     assert trained.message.startswith(f"models/{trained.uid} did not pass its gates, {first.model} is released: ")

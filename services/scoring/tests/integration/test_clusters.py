@@ -107,7 +107,8 @@ def names_of(client: Client, bought: dict[str, Any]) -> dict[str, set[str]]:
 
 def test_planted_groups_are_clusters_with_plain_names_and_who_objects_is_in_none(made, bought, objector) -> None:
     client, job = made
-    assert job.message == f"{3 * EACH - 1} customers are in 3 clusters by {job.model}."
+    what = f"{3 * EACH - 1} customers are in 3 clusters by {job.model}."
+    assert job.message.startswith(f"{what} Computed in this process, ")
     assert (job.refused_count, job.scored_count) == (1, 3 * EACH - 1)
     found = names_of(client, bought)
     assert all(len(names) == 1 for names in found.values()), found
@@ -228,7 +229,7 @@ def test_clusters_are_made_without_an_earlier_model_that_is_lost(made, settings,
     with client.context():
         store.delete_subject(Model.get(before.uid).subject)
     job = carried_out(client, settings, store, as_of=AS_OF + timedelta(days=2))
-    assert job.message == (
+    assert job.message.startswith(
         f"{3 * EACH} customers are in 3 clusters by {job.model}. "
         f"Besides: the clusters have new names, as the stored form of {before.name} is lost or damaged."
     )

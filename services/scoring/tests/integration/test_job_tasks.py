@@ -55,7 +55,7 @@ def test_features_are_kept_and_who_objects_later_or_is_erased_leaves_them(client
     job = client.score(task="TASK_FEATURES", as_of=AS_OF)
     assert (job.task, job.kind) == (Job.TASK_FEATURES, model_pb2.Model.KIND_UNSPECIFIED)
     assert (job.progress_percent, job.refused_count, job.model, job.horizon_weeks) == (100, 1, "", 0)
-    assert job.message == f"7 rows of {len(FEATURES)} features as of one instant."
+    assert job.message.startswith(f"7 rows of {len(FEATURES)} features as of one instant. Computed in this process, ")
     table = job.feature_table
     assert (table.row_count, [at.ToDatetime(UTC) for at in table.instants]) == (7, [AS_OF])
     assert 0 < table.compute_duration.ToTimedelta().total_seconds() < 60

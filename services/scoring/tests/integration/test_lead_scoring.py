@@ -459,7 +459,7 @@ def test_all_open_leads_are_scored_by_the_released_model_without_training(client
         each.score_time.ToDatetime() for each in before.values()
     )
     evaluated = train(client, settings, store, task="TASK_EVALUATE")
-    assert evaluated.message == f"Too little has happened since {released.name} was made to hold it against."
+    assert evaluated.message.startswith(f"Too little has happened since {released.name} was made to hold it against.")
 
 
 def test_leads_that_get_no_further_keep_no_other_tenant_s_job_waiting_and_may_be_given_up(

@@ -302,7 +302,7 @@ def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released
     (older,) = client.ListModels(filter="state = STATE_RETIRED").models
     assert client.PromoteModel(name=older.name).state == ModelMessage.STATE_CHAMPION
     job = make(client, task="TASK_SCORE", as_of=NOON)
-    assert job.message.endswith(f"Offered by {older.name}."), job.message
+    assert f"Offered by {older.name}. Computed in this process" in job.message, job.message
     with client.context():
         assert {row["model"] for row in CustomerOffers.rows().find({})} == {older.uid}
         address = preparing.url(settings, ScoringJob.get(job.uid).result_subject)
@@ -312,10 +312,10 @@ def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released
     assert set(store_of.offers(name)) <= set(found.computed["products"])
     assert client.RollBackModel(name=older.name).name == newer.name
     evaluated = make(client, task="TASK_EVALUATE", as_of=NOON)
-    assert evaluated.message == f"Too little has happened since {newer.name} was made to hold it against."
+    assert evaluated.message.startswith(f"Too little has happened since {newer.name} was made to hold it against.")
     monkeypatch.setattr(kept_models, "WHOLE_MOST", 0)
     trained = make(client, task="TASK_TRAIN", as_of=NOON)
-    assert trained.message.endswith("passed its gates: offers are made by it from the next job on.")
+    assert "passed its gates: offers are made by it from the next job on." in trained.message
     with client.context():
         assert {row["job"] for row in CustomerOffers.rows().find({})} == {job.uid}, "nobody was offered anything new"
         file = Model.get(trained.model.removeprefix("models/"))

@@ -124,7 +124,7 @@ def test_a_runner_killed_again_and_again_stores_the_same_scores_and_tells_them_o
     eventually(lambda: client.GetCustomerScores(name=scores).segments == ["segments/some"], message="it stays a member")
     assert process.stop() == 0
     assert (job.state, job.scored_count) == (State.STATE_SUCCEEDED, 400), job.message
-    assert job.message.startswith("400 customers have new scores, computed in this process, ")
+    assert job.message.startswith("400 customers have new scores. Computed in this process, ")
     assert client.scored().keys() == set(names)
     summary = client.SummarizeScores()
     assert (summary.customer_count, summary.purchase_count) == (400, 801)

@@ -93,7 +93,8 @@ def test_everybody_has_the_hours_in_which_they_are_active(client, shop, hear) ->
         hear(identity_events_pb2.CustomerUpdated(customer=state), name)
     client.keep()
     job = shop.work()
-    assert job.message == f"{CUSTOMERS - 1} customers have new send times by {job.model}."
+    what = f"{CUSTOMERS - 1} customers have new send times by {job.model}."
+    assert job.message == f"{what} Computed in this process, 1 thread."
     assert job.refused_count == 1
     right = 0
     for number, name in enumerate(shop.names[:-1]):

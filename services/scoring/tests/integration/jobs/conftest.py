@@ -15,7 +15,7 @@ from scoring.jobs import launch as launching
 from scoring.jobs import score
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Progress, Reporter
-from scoring.jobs.spec import DividedSpec, JobSpec
+from scoring.jobs.spec import DividedSpec, JobSpec, ProgramSpec
 from scoring.models.classifier import boosting
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -82,7 +82,7 @@ def model_of(spec: JobSpec) -> dict[str, Any]:
     return found
 
 
-def progress_of(spec: JobSpec) -> Progress:
+def progress_of(spec: ProgramSpec) -> Progress:
     found = Progress.read(Folder(spec.output))
     assert found is not None
     return found

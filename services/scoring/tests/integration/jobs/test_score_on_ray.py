@@ -28,12 +28,12 @@ from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.score import SUCCESS
-from scoring.jobs.spec import ChurnJobSpec, FeatureJobSpec, JobSpec
+from scoring.jobs.spec import ChurnJobSpec, FeatureJobSpec, JobSpec, LeadJobSpec
 from scoring.jobs.tasks import WORK
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
-from . import test_churn_job
+from . import test_churn_job, test_train_leads
 from .conftest import AS_OF, Shop, model_of, progress_of, scores_of
 
 Arm = Callable[..., AbstractContextManager[Failpoint]]
@@ -271,6 +271,25 @@ def test_two_nodes_tell_the_risks_that_one_process_tells(
     assert models[0]["judgement"]["candidate"]["state"] != "CHAMPION"
 
 
+def test_what_divides_nothing_is_one_task_there(cluster: Cluster, tmp_path: Path) -> None:
+    rows = [test_train_leads.row(place) for place in range(300)]
+    here = test_train_leads.trained(tmp_path / "here", rows)
+    terms = {"tenant": "acme", "as_of": test_train_leads.NOON, "consenting": 1.0}
+    there = LeadJobSpec(**terms, leads=str(tmp_path / "here" / "leads.parquet"), output=str(tmp_path / "there"))
+    handle = launch(there, tmp_path / "job", cluster.dashboard, "scoring.jobs.train_leads")
+    (program,) = eventually(lambda: programs(f"{there.output}/spec.json"), timeout=60)
+    program.kill()
+    died = eventually(lambda: handle.pid is None and handle.poll(), timeout=30)
+    assert (died.state, progress_of(there).state) == (State.FAILED, State.RUNNING), "it is started again"
+    assert "the Ray job ended as FAILED" in died.message
+    handle = launch(there, tmp_path / "job", cluster.dashboard, "scoring.jobs.train_leads")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=90)
+    assert told.state is State.SUCCEEDED, (tmp_path / "job" / LOG).read_text()
+    output = Folder(there.output)
+    assert output.read_json("model.json") == here, "to the last bit"
+    assert (output.read_json(SUCCESS) or {})["place"] == "on Ray, 1 thread"
+
+
 def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(
     shop: Shop, abroad: dict[str, Any], cluster: Cluster, tmp_path: Path
 ):
@@ -278,7 +297,7 @@ def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(
     before = {job["submission_id"] for job in cluster.jobs()}
     handle = launch(spec, tmp_path / "job", cluster.dashboard)
     eventually(lambda: handle.poll().step == "divide", timeout=60)
-    (program,) = at_work(cluster)
+    (program,) = programs(f"{spec.output}/spec.json")
     program.suspend()  # it will not be done before it is cancelled
     told = handle.cancel()
     assert (told.state, told.message) == (State.CANCELLED, "cancelled; what is finished is kept and used again")
@@ -293,12 +312,13 @@ def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(
     assert (tmp_path / "out" / WORK).is_dir(), "what was divided"
 
 
-def at_work(cluster: Cluster) -> list[psutil.Process]:
-    """The programs of jobs that the head runs."""
+def programs(spec: str) -> list[psutil.Process]:
+    """The programs at work on a spec, on whatever node."""
     found = []
-    for process in psutil.Process(cluster.head.pid).children(recursive=True):
+    for process in psutil.process_iter():
         with suppress(psutil.NoSuchProcess):
-            if process.cmdline()[1:3] == ["-m", "scoring.jobs.score"]:
+            command = process.cmdline()
+            if command[1:2] == ["-m"] and command[-1] == spec and "scoring.jobs.submit" not in command:
                 found.append(process)
     return found
 
