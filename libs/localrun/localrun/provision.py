@@ -65,6 +65,11 @@ def ensure_helm() -> Path:
     return _ensure_program("helm", "helm", _unpack_helm, own="put helm on the PATH")
 
 
+def ensure_promtool() -> Path:
+    """Path of Prometheus' promtool, which checks alert rules; only tests need it."""
+    return _ensure_program("promtool", "promtool", _unpack_promtool, own="put promtool on the PATH")
+
+
 def ensure_rabbitmq() -> Path:
     """Root folder of an unpacked RabbitMQ with its Erlang (`usr/lib/rabbitmq`, `usr/lib/erlang`)."""
     root = state.directory() / "rabbit"
@@ -137,6 +142,11 @@ def _unpack_rabbitmq(staging: Path) -> None:
     launcher.write_text(re.sub(r"ROOTDIR=\"?/usr/lib/erlang\"?", own_root, launcher.read_text()))
     for pattern in ("erts-*/bin/beam.smp", "lib/crypto-*/priv/lib/crypto.so"):
         _check_libraries(next((staging / "root/usr/lib/erlang").glob(pattern)), "RabbitMQ's Erlang")
+
+
+def _unpack_promtool(staging: Path, made: Path) -> None:
+    _unpack_debs(_debs(["prometheus"], staging, "promtool"), staging / "root")
+    shutil.move(staging / "root/usr/bin/promtool", made)
 
 
 def unpack_debian(packages: list[str], root: Path, title: str) -> None:
