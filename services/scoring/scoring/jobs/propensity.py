@@ -14,11 +14,12 @@ import numpy as np
 from scoring.domain import propensity_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.propensity_gates import Trial, Words
-from scoring.jobs import program, propensity_watch
+from scoring.jobs import description, program, propensity_watch
+from scoring.jobs.description import Watched
 from scoring.jobs.executor import Executor
 from scoring.jobs.files import fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter
-from scoring.jobs.propensity_watch import Current, Known, Watched
+from scoring.jobs.propensity_watch import Current, Known
 from scoring.jobs.spec import KnownModel, PropensitySpec
 from scoring.models import classifier, propensity, survival
 from scoring.models.classifier import FindingKind, Table, TableError, Training
@@ -69,7 +70,7 @@ class Trained:
     model: Propensity
     test: Test | None
     verdict: Verdict
-    watched: Watched
+    watched: Watched[Known]
 
     @property
     def scorer(self) -> Propensity | None:
@@ -146,32 +147,21 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
             **{name: setting for name, setting in candidates.items() if setting is not None},
         }
     }
-    moments = [None, None] if not len(data) else [_instant(data.dates.min()), _instant(data.dates.max())]
-    return {
-        "tenant": spec.tenant,
-        "version": fingerprint(version, artefact),
-        "as_of": spec.as_of.astimezone(UTC).isoformat(),
-        "currency": None,
-        "window_start": moments[0],
-        "window_end": moments[1],
-        "customers": len(data),
-        "purchases": int(data.labels.sum()),
-        "parameters": parameters,
-        "metrics": test.metrics if test else {},
-        "fallback": False,
-        "message": "; ".join(messages),
-        "judgement": {
-            "candidate": {
-                "state": trained.verdict.state,
-                "gates": [gate.to_dict() for gate in trained.verdict.gates],
-            },
-            "test": test.kept if test else {},
-            **_told(watched),
-            "features": purpose.features,
-            "consenting": spec.consenting,
-            "artefact": artefact,
-        },
-    }
+    kept = test.kept if test else {}
+    judgement = description.judgement(trained.verdict, purpose.features, spec.consenting, test=kept, watched=watched)
+    judgement["artefact"] = artefact
+    return description.described(
+        spec.tenant,
+        spec.as_of,
+        fingerprint(version, artefact),
+        judgement,
+        messages,
+        window=(_instant(data.dates.min()), _instant(data.dates.max())) if len(data) else (None, None),
+        customers=len(data),
+        purchases=int(data.labels.sum()),
+        parameters=parameters,
+        metrics=test.metrics if test else {},
+    )
 
 
 def released(spec: PropensitySpec) -> Propensity:
@@ -183,17 +173,7 @@ def evaluated(material: Material, purpose: Purpose, spec: PropensitySpec) -> dic
     """What became of the models, as the registry keeps it. Raises UnusableError when one is damaged."""
     stored = [_stored(each) for each in spec.models]
     watched = propensity_watch.watch(material.data, material.current, purpose.horizon_days, stored)
-    return {"message": "", "judgement": _told(watched)}
-
-
-def _told(watched: Watched) -> dict[str, Any]:
-    return {
-        "champion": _name(watched.champion),
-        "standing": _name(watched.standing),
-        "rollback": {"falls": watched.falls, "message": watched.message},
-        "outcomes": watched.outcomes,
-        "drifts": watched.drifts,
-    }
+    return {"message": "", "judgement": watched.told()}
 
 
 def _stored(known: KnownModel) -> Known:

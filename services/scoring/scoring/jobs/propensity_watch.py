@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.domain import gates, propensity_gates
+from scoring.jobs.description import Watched
 from scoring.models import comparison, drift
 from scoring.models.classifier import Categories, Classifier, Table, predict
 from scoring.models.classifier.table import Values
@@ -35,18 +36,6 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """What is told of the models. champion: who scored so far; standing: who does unless something better is found."""
-
-    outcomes: tuple[dict[str, Any], ...]
-    drifts: tuple[dict[str, Any], ...]
-    falls: bool
-    message: str
-    champion: Known | None
-    standing: Known | None
-
-
-@dataclass(frozen=True)
 class Current:
     """Rows as they are now, whether or not their outcomes are known. dates: as `Labelled` has them."""
 
@@ -58,7 +47,7 @@ class Current:
         return self.table.take(np.flatnonzero(self.dates > np.datetime64(newest, "us")))
 
 
-def watch(data: Labelled, current: Current, horizon_days: int, known: Sequence[Known]) -> Watched:
+def watch(data: Labelled, current: Current, horizon_days: int, known: Sequence[Known]) -> Watched[Known]:
     """Measures each model, and whether the one before the champion comes back. horizon_days: how long outcomes take."""
     of_role = {each.role: each for each in reversed(known)}
     champion, previous = of_role.get("champion"), of_role.get("previous")

@@ -13,10 +13,11 @@ import pytest
 
 from scoring import parquet
 from scoring.jobs import memory, train_leads
+from scoring.jobs.description import Watched
 from scoring.jobs.files import Folder
 from scoring.jobs.program import UnusableError
 from scoring.jobs.progress import Reporter
-from scoring.jobs.propensity_watch import Current, Known, Watched, watch
+from scoring.jobs.propensity_watch import Current, Known, watch
 from scoring.jobs.spec import LeadJobSpec
 from scoring.models import propensity
 
@@ -161,7 +162,7 @@ def test_a_champion_is_not_held_against_a_model_that_has_learned_from_what_happe
     )
     current = Current(data.table.take(np.arange(0)), data.dates[:0])
 
-    def watched(newest: int) -> Watched:
+    def watched(newest: int) -> Watched[Known]:
         one = Known("models/one", "previous", replace(before, newest=newest))
         return watch(data, current, 30, [Known("models/two", "champion", champion), one])
 
