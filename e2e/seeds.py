@@ -3,7 +3,7 @@
 import base64
 
 from e2e import tenants
-from e2e.demo.api import Api, wait_for
+from e2e.demo.api import Api, Json, wait_for
 
 # The public key of RFC 8037, appendix A.2.
 JWKS = (
@@ -45,7 +45,7 @@ def plant(tenant: tenants.Tenant) -> dict[str, str]:
     made |= {"consents": consent["name"], "consentRecords": consent["consentRecord"]}
     made["decisions"] = api.post("/v1/consents:decide", about)["name"]
     made["messages"] = _message(api)
-    return made | _ingest(api) | _score(api) | _serve(api, first) | _sell(api, first) | _forget(api)
+    return made | _ingest(api) | _pay(api) | _score(api) | _serve(api, first) | _sell(api, first) | _forget(api)
 
 
 def _plan_message(api: Api, purpose: str) -> dict[str, str]:
@@ -81,6 +81,19 @@ def _ingest(api: Api) -> dict[str, str]:
     name = batch["ingestionBatch"]
     wait_for(lambda: api.get(f"/v1/{name}")["state"] == "STATE_APPLIED", "the batch applied", timeout=30)
     return {"ingestionBatches": name, "quarantinedEvents": batch["rejectedEvents"][0]["quarantinedEvent"]}
+
+
+def _pay(api: Api) -> dict[str, str]:
+    """An alert about somebody who paid in three ways within seconds."""
+    paid = {"kind": "KIND_TRACK", "userId": "u-1", "event": "Payment Attempted"}
+    ways = [{"messageId": f"pay-{n}", "properties": {"amount": 1, "payment_method_id": f"pm-{n}"}} for n in range(3)]
+    api.post("/v1/events:ingest", {"source": "shop", "events": [paid | way for way in ways]})
+
+    def alerts() -> list[Json]:
+        found: list[Json] = api.get("/v1/fraudAlerts").get("fraudAlerts", [])
+        return found
+
+    return {"fraudAlerts": wait_for(alerts, "the alert about a payment", timeout=30)[0]["name"]}
 
 
 def _score(api: Api) -> dict[str, str]:

@@ -45,6 +45,7 @@ EXTRA = {
     "UpdateOfferRule": {"offerRule.displayName": "Others"},
     "CreateJobSchedule": {"jobSchedule.intervalHours": 2160},
     "UpdateJobSchedule": {"jobSchedule.displayName": "Others"},
+    "ResolveFraudAlert": {"outcome": "STATE_DISMISSED"},
     "PreviewSegment": {"expression": "p_alive > 0.5"},
     "CreateErasureRequest": {"erasureRequest.customer": "customers/01890000-0000-7000-8000-000000000001"},
     "CreateInboundMail": {"inboundMail.raw": base64.b64encode(seeds.MAIL).decode()},

@@ -15,14 +15,14 @@ from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from scoring.decisions import PURPOSE
 from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT
-from scoring.usecases import activity, journey_entrants, leads, people, signals, staging
+from scoring.usecases import activity, journey_entrants, leads, payments, people, signals, staging
 
 _CAMPAIGNS = "campaigns"
 """The source of events that campaigns tells of."""
 
 
 class Handlers:
-    """Gathers purchases and what segments ask for; takes scores away from those who object or were merged."""
+    """Gathers purchases, payments and what segments ask for; takes scores away from who objects or was merged."""
 
     @subscribe(events_pb2.EventsTracked, some_erased=True)
     def note_events(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:
@@ -80,8 +80,9 @@ class Handlers:
 
     @subscribe(events_pb2.EventsTracked, some_erased=True)
     def gather_purchases(self, event: events_pb2.EventsTracked, envelope: Envelope) -> None:
-        """Stages the purchases; role `run` writes them into files."""
+        """Stages the purchases, which role `run` writes into files, and tells which payments may be fraud."""
         staging.stage(event.events, left_out=envelope.erased)
+        payments.take_in(event.events, left_out=envelope.erased)
 
     @subscribe(events_pb2.CustomerMerged)
     @subscribe(events_pb2.CustomerUnmerged)

@@ -25,6 +25,7 @@ from scoring.usecases import (
     earlier_refunds,
     evaluating,
     flushing,
+    fraud_training,
     journey_effects,
     kept_results,
     lead_scoring,
@@ -42,6 +43,7 @@ LEADS_EVERY_S = 0.3
 ANSWER_EVERY_S = 0.2
 RESCORE_EVERY_S = 0.3
 EFFECTS_EVERY_S = 1.0
+FRAUD_EVERY_S = 1.0
 SCHEDULES_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 TIDY_EVERY_S = 60.0
@@ -86,6 +88,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             _loop(
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)
             ),
+            _loop("fraud", stopping, FRAUD_EVERY_S, functools.partial(fraud_training.train_due, settings.instance)),
             _loop("schedules", stopping, SCHEDULES_EVERY_S, functools.partial(scheduling.start_due, settings.instance)),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, settings, store)),

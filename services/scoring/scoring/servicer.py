@@ -11,6 +11,7 @@ from rapport.scoring.v1 import (
     customer_offers_pb2,
     customer_scores_pb2,
     customer_send_time_pb2,
+    fraud_alert_pb2,
     job_schedule_pb2,
     journey_effect_pb2,
     lead_score_pb2,
@@ -27,6 +28,7 @@ from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
 from scoring import (
+    fraud_messages,
     job_messages,
     journey_messages,
     messages,
@@ -37,6 +39,7 @@ from scoring import (
 )
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS
 from scoring.store import (
+    FraudAlert,
     ItemAssociation,
     JobSchedule,
     JourneyEffect,
@@ -48,6 +51,7 @@ from scoring.store import (
     ScoringJob,
     Segment,
 )
+from scoring.store.fraud import learned
 from scoring.store.job_schedules import next_scorings
 from scoring.store.leads import SCORED
 from scoring.store.offer_rules import OFFER_RULES_PAGE_MOST
@@ -58,6 +62,7 @@ from scoring.usecases import (
     customer_send_times,
     exploring,
     exporting,
+    fraud_alerts,
     job_schedules,
     jobs,
     journey_cards,
@@ -242,6 +247,21 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def GetModelCard(self, request: pb.GetModelCardRequest, _: Context) -> HttpBody:
         return cards.card(fields.uid(request.name), request.format)
+
+    # Fraud
+
+    def GetFraudAlert(self, request: pb.GetFraudAlertRequest, _: Context) -> fraud_alert_pb2.FraudAlert:
+        return fraud_messages.fraud_alert(FraudAlert.get(fields.uid(request.name)))
+
+    def ListFraudAlerts(self, request: pb.ListFraudAlertsRequest, _: Context) -> pb.ListFraudAlertsResponse:
+        found, token = fraud_alerts.listed(request)
+        return pb.ListFraudAlertsResponse(fraud_alerts=map(fraud_messages.fraud_alert, found), next_page_token=token)
+
+    def ResolveFraudAlert(self, request: pb.ResolveFraudAlertRequest, _: Context) -> fraud_alert_pb2.FraudAlert:
+        return fraud_messages.fraud_alert(fraud_alerts.resolve(fields.uid(request.name), request.etag, request.outcome))
+
+    def GetFraudModel(self, _request: pb.GetFraudModelRequest, _: Context) -> fraud_alert_pb2.FraudModel:
+        return fraud_messages.fraud_model(learned())
 
     # Segments
 

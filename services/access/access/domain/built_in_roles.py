@@ -40,6 +40,7 @@ _ROLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "scoring.customerOffers.get",
             "scoring.customerSendTimes.get",
             "scoring.leadScores.get",
+            "scoring.fraudAlerts.*",
             "sales.promises.*",
             "ticketing.tickets.*",
             "ticketing.ticketMessages.*",

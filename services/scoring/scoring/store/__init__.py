@@ -3,6 +3,7 @@
 from docstore.aliases import CustomerAlias
 from scoring.store.activity import StagedActivity
 from scoring.store.features import FeatureManifest, StagedPurchase
+from scoring.store.fraud import FraudAlert, LearnedFraudModel, PaymentFeatures, PaymentWindow
 from scoring.store.histories import PurchaseHistory, PurchaseNews, RiskScorer, ScoreKeeper, Scorer
 from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
@@ -47,6 +48,10 @@ DOCUMENTS = (
     ItemAssociation,
     OfferRule,
     CustomerSendTime,
+    PaymentWindow,
+    PaymentFeatures,
+    LearnedFraudModel,
+    FraudAlert,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -56,6 +61,7 @@ __all__ = [
     "CustomerOffers",
     "CustomerSendTime",
     "FeatureManifest",
+    "FraudAlert",
     "ItemAssociation",
     "JobSchedule",
     "JourneyEffect",
@@ -63,9 +69,12 @@ __all__ = [
     "Lead",
     "LeadEvaluation",
     "LeadScan",
+    "LearnedFraudModel",
     "Model",
     "Objection",
     "OfferRule",
+    "PaymentFeatures",
+    "PaymentWindow",
     "Profile",
     "PurchaseHistory",
     "PurchaseNews",

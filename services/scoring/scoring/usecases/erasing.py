@@ -31,6 +31,7 @@ from scoring.usecases import (
     kept_results,
     leads,
     memberships,
+    payments,
     running,
     signals,
 )
@@ -69,6 +70,7 @@ def _forget(uids: list[str], customers: list[str]) -> dict[str, int]:
         "purchaseHistories": histories.forget(customers),
         "customerOffers": customer_offers.forget(customers),
         "customerSendTimes": customer_send_times.forget(customers),
+        **payments.forget(customers),
     }
     return {**memberships.forget(uids), **told}
 

@@ -10,7 +10,15 @@ from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring.store import Objection, histories
 from scoring.store.objections import due_in_results, objecting, profile_of
-from scoring.usecases import customer_offers, customer_send_times, journey_entrants, leads, memberships, signals
+from scoring.usecases import (
+    customer_offers,
+    customer_send_times,
+    journey_entrants,
+    leads,
+    memberships,
+    payments,
+    signals,
+)
 from scoring.usecases.memberships import Cause
 
 
@@ -26,6 +34,7 @@ def object_to_profiling(customer: str, consent: str, decide_time: datetime) -> N
     customer_send_times.remove(profile)
     leads.remove_of(profile)
     journey_entrants.forget(profile)
+    payments.forget(profile)
 
 
 def allow_profiling(customer: str) -> None:
@@ -62,6 +71,7 @@ def follow_alias(change: AliasChange) -> None:
         customer_send_times.remove([canonical])
         leads.remove_of(profile)
         journey_entrants.forget(profile)
+        payments.forget(profile)
 
 
 def _leave(uids: Collection[str], cause: Cause.Cause) -> None:

@@ -18,7 +18,18 @@ from docstore.aliases import AliasChange
 from eventing import erasing, sweeping
 from eventing.records import ErasureTask
 from scoring.domain.buckets import bucket_of
-from scoring.store import CustomerOffers, CustomerSendTime, JourneyEntrant, Lead, ScoringJob, StagedPurchase, histories
+from scoring.store import (
+    CustomerOffers,
+    CustomerSendTime,
+    FraudAlert,
+    JourneyEntrant,
+    Lead,
+    PaymentFeatures,
+    PaymentWindow,
+    ScoringJob,
+    StagedPurchase,
+    histories,
+)
 from scoring.store.features import FILE_KINDS, ORDER_LINES, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import activity, flushing, people, preparing, results, running, signals, storing
@@ -147,6 +158,11 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
             for name in (gone, *stay)
         )
         JourneyEntrant.rows().insert_many({"customer": name, "journey": "planted"} for name in (gone, *stay))
+        for cls in (PaymentWindow, PaymentFeatures, FraudAlert):
+            cls.rows().insert_many(
+                {"customer": name, "uid": name.rpartition("/")[2], "planted": f"planted-{name[-6:]}"}
+                for name in (gone, *stay)
+            )
         before, lines = rows_by_customer(store), lines_by_customer(store)
         ended = {"outcome": "SUCCEEDED", "state": batches.DONE, "end_time": START}
         for job, state in (("ended", ended), ("parked", {"state": "FAILED"})):
@@ -154,7 +170,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
             store.put(ScoringJob.new(job, **values).insert().subject, "aliases.txt", gone.encode())
     wanted = {"features", "scoringJobs", "staged_purchases", "scores", "profiling_objections", "customer_aliases"}
     wanted |= {"profiles", "segment_signals", "segment_changes", "leads", "journey_entrants", "staged_activity"}
-    wanted |= {"customer_offers", "customer_send_times"}
+    wanted |= {"customer_offers", "customer_send_times", "payment_windows", "payment_features", "fraud_alerts"}
     texts = [text for name in (gone, also, alone) for text in (name, f"planted-{name[-6:]}")]
     assert all(holding(text) for text in texts)
     assert set.union(*(holding(text) for text in texts)) >= wanted
@@ -167,7 +183,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
     told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1, "events": 2}
-    told |= {"customerOffers": 1, "customerSendTimes": 1}
+    told |= {"customerOffers": 1, "customerSendTimes": 1, "paymentWindows": 1, "payments": 1, "fraudAlerts": 1}
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
         assert rows_by_customer(store) == {name: before[name] for name in stay}
