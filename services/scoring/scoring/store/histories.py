@@ -28,6 +28,8 @@ _SUMS = (
     "later",
     "abroad",
     "recent",
+    "older",
+    "refunded",
 )
 FORGOTTEN: dict[str, Any] = {"$set": {"known": False}, "$unset": dict.fromkeys(_SUMS, "")}
 """What is done to histories of those who wait to be scored: they keep their places."""
@@ -73,6 +75,8 @@ class PurchaseHistory(Record):
     later: Any = me.ListField()
     abroad: Any = me.ListField()
     recent: Any = me.ListField()
+    older: Any = me.ListField()
+    refunded: Any = me.BooleanField()
     form: Any = me.IntField()
     due: Any = InstantField()
     bought: Any = me.BooleanField()

@@ -77,8 +77,8 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
     there = {"uid": {"$in": list(uids)}}
     news = list(rows.find(there))
     rows.delete_many(there)
-    scorer, risks = (cls.rows().find_one({"uid": CURRENT}, {"currency": 1}) for cls in (Scorer, RiskScorer))
-    home = scorer or risks
+    found = (cls.rows().find_one({"uid": CURRENT}, {"currency": 1}) for cls in (Scorer, RiskScorer))
+    home = next((left for left in found if left), None)
     job = None if home else first_job_at_work(LIFETIME_VALUE, CHURN)
     if home is None and job is None:
         # Nobody is scored yet: files and stage have it all.
@@ -93,15 +93,8 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
                 other = "" if currency in (each["y"], None) else each["y"]
                 bought[each["c"]].append(Bought(each["t"], each["a"], other, each.get("o", 0)))
 
-    # Refunds change the risk of leaving only. The first job that makes any asks again for those of whom it finds scores
-    # that are newer than what it knew.
-    refunds = risks is not None or first_job_at_work(CHURN) is not None
-
-    def counts(purchase: Bought) -> bool:
-        return (abroad or not purchase.currency) and (purchase.amount >= 0 or refunds)
-
     if bought:
-        _add(bought, currency, counts)
+        _add(bought, currency, lambda purchase: abroad or not purchase.currency)
 
 
 def due(now: datetime, most: int) -> list[Row]:
@@ -168,10 +161,15 @@ def _add(bought: Mapping[str, list[Bought]], currency: str | None, counts: Calla
 
 def leave_to_jobs(customers: Collection[str]) -> None:
     """Notes that scores of these customers are known to be out of date until the next job."""
+    leave_values_to_jobs(customers)
+    leave_risks_to_jobs(customers)
+
+
+def leave_values_to_jobs(customers: Collection[str]) -> None:
+    """The same of all but their risks of leaving."""
     if customers:
         uids = set(map(uid_of, aliases.resolve(customers).values()))
         Score.rows().update_many({"uid": {"$in": list(uids)}}, {"$set": {"outdated_since": clock.now()}})
-        leave_risks_to_jobs(customers)
 
 
 def leave_risks_to_jobs(customers: Collection[str]) -> None:

@@ -29,11 +29,12 @@ logger = logging.getLogger(__name__)
 def scores(
     bought: Mapping[str, History], scorer: Row, convert: Convert, now: datetime, decided: Mapping[str, Decision]
 ) -> dict[str, Row]:
-    """Scores of lifetime value of those of the customers who have bought something that counts.
+    """Scores of lifetime value of those of the customers who have bought something that counts, and of whom they can be
+    told.
 
     bought: by customer, of whole profiles. convert: to the currency of the `store.Scorer`.
     """
-    told = {name: history.converted(convert) for name, history in bought.items()}
+    told = {name: history.converted(convert) for name, history in bought.items() if history.can_be_told}
     told = {name: history for name, history in told.items() if history.days}
     if not told:
         return {}

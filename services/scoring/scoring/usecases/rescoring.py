@@ -1,4 +1,4 @@
-"""Scores customers anew within seconds of what they buy, by the models and scales the last jobs left; for role `run`.
+"""Scores customers anew within seconds of what they buy, or give back, by what the last jobs left; for role `run`.
 
 One process at a time does so for a tenant, by a lease that every transaction proves. What it stores equals what a job
 with the same models and scales would tell of these customers at the same instant: it is the same computation, on the
@@ -153,8 +153,9 @@ class _Wave:
 
     asked: the due rows. members: of each profile, by the customer that stands for it. origin, risk_origin: of what is
     told; None where no job has left anything to tell it by. scores: of those who get some. risks: None of whom they are
-    to be taken from. unknown: customers whose history cannot be told here. histories: the others', with what has come
-    of age. stored: as they are stored.
+    to be taken from. unknown: customers whose history cannot be told here. untold: profiles with too many purchases to
+    know what refunds leave of them. histories: those that can be told, with what has come of age. stored: as they are
+    stored.
     """
 
     asked: list[Row]
@@ -166,6 +167,7 @@ class _Wave:
     risks: Mapping[str, Row | None]
     again: datetime | None
     unknown: set[str]
+    untold: Collection[str]
     histories: Mapping[str, History]
     stored: Mapping[str, History]
 
@@ -210,6 +212,7 @@ def _rescore(leased: Row, settings: ScoringSettings, blobs: BlobStore) -> bool:
         risks=risks or {},
         again=now + timedelta(seconds=_FAILED_S) if risks is None else None,
         unknown=unknown,
+        untold={name for name, history in whole.items() if not history.can_be_told} if scorer else (),
         histories=grown,
         stored=known,
     )
@@ -256,6 +259,7 @@ def _store(leased: Row, wave: _Wave) -> None:
     fit = {name for name in same - refused if erased.isdisjoint(wave.members[name])}
     if wave.origin:
         score_rows.put_online({name: wave.scores[name] for name in fit & wave.scores.keys()}, wave.origin)
+        histories.leave_values_to_jobs(fit.intersection(wave.untold))
     if wave.risk_origin:
         risk_rows.put_online({name: wave.risks[name] for name in fit & wave.risks.keys()}, wave.risk_origin)
         histories.leave_risks_to_jobs(fit - wave.risks.keys())

@@ -43,6 +43,12 @@ def settings(settings: ScoringSettings, tmp_path_factory: pytest.TempPathFactory
     return settings.model_copy(update={"day_rates_url": str(path)})
 
 
+def refund(of: Any, day: float, amount: int, currency: str = "USD", **fields: Any) -> Any:
+    """Of the order of a purchase."""
+    given = {"event": "Order Refunded", "order_id": of.order_id, "customer": of.customer} | fields
+    return purchase(given.pop("customer"), day, amount, currency, **given)
+
+
 @pytest.fixture
 def champion(client, store) -> Model:
     """A model that scores whatever jobs find: they know too few customers to find a better one."""
@@ -82,9 +88,16 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     with client.context():
         docstore.in_transaction(lambda: people.object_to_profiling(gina, "consents/c", T0))
     at(T1)
+    dear, gone, old = purchase(anna, 307, 2500), purchase(dora, 308, 600), purchase(emil, -70, 5000)
     fresh = [
         purchase(gina, 302),
-        *(purchase(anna, day, 2500) for day in (305, 305, 307)),
+        *(purchase(anna, day, 2500) for day in (305, 305)),
+        dear,
+        gone,
+        refund(gone, 309, 900),  # more than was paid
+        old,  # longer ago than purchases were kept one by one
+        refund(old, 308, 1500),
+        refund(old, 309, 100, "EUR"),
         purchase(bert, 3, 900),  # late, before the first one known
         purchase(bert, 10, 50, "EUR"),
         purchase(carl, 301, -500),  # a refund
@@ -105,7 +118,8 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
     sums = ("frequency", "recency_weeks", "monetary_minor", "purchases", "revenue_minor")
     assert [online[carl][name] for name in sums] == [before[carl][name] for name in sums], "without a rate"
     assert [online[name]["revenue_minor"] - before[name]["revenue_minor"] for name in (bert, dora)] == [900 + 62, 1040]
-    assert online[emil]["revenue_minor"] == 4030
+    assert online[emil]["revenue_minor"] == 4030 + 5000 - 1500 - 130
+    assert online[dora]["frequency"] == before[dora]["frequency"] + 2, "what is given back was bought all the same"
     assert online[anna]["purchases"] == before[anna]["purchases"] + 3
     assert online[anna]["lifetime_value_minor"] > before[anna]["lifetime_value_minor"]
     assert online[emil]["reasons"]
@@ -132,9 +146,12 @@ def test_scores_after_purchases_are_those_of_a_job_of_the_same_instant(
         PurchaseHistory.rows().update_one({"uid": anna.rpartition("/")[2]}, wrong)
         docstore.in_transaction(lambda: people.follow_alias(AliasChange(anna, bert, (1, 0))))
     client.buys(bert, 306)
+    client.stage([refund(dear, 308, 1000, customer=bert)])
     rescore()
+    together = before[anna]["revenue_minor"] + 3 * 2500 + online[bert]["revenue_minor"]
     online = rows(client)
     assert online.keys() == {bert, carl, dora, emil}
+    assert online[bert]["revenue_minor"] == together + 1999 - 1000, "another customer's order of the same profile"
     assert client.GetCustomerScores(name=f"{anna}/scores") == client.GetCustomerScores(name=f"{bert}/scores")
     assert online[bert]["purchases"] == 5 + 3 + 5 + 2 + 1
     assert updated(client)[told:] == [bert]

@@ -12,6 +12,7 @@ from rapport.scoring.v1 import customer_scores_pb2
 import docstore
 from chassis import money
 from docstore import explain, leases
+from scoring.domain import histories as domain
 from scoring.store import PurchaseHistory, PurchaseNews, Score, ScoringJob, histories
 from scoring.usecases import exporting, flushing, people, rescoring, score_rows
 from scoring.usecases import histories as usecase
@@ -313,6 +314,20 @@ def test_a_refund_told_while_the_first_job_of_churn_is_at_work_reaches_the_risk_
     with client.context():
         assert score_rows.newer([anna.rpartition("/")[2]], T0).keys() == {anna}, "whose risks the job asks for again"
         ScoringJob.rows().delete_one({"uid": job.uid})
-    at(T2)
-    assert asked(9) == 0
-    assert rows(client)[anna]["as_of"] == T1, "no job that makes risks: refunds change nothing else"
+
+
+def test_whose_purchases_are_too_many_to_know_what_refunds_leave_waits_for_the_next_job(
+    client, at, rescore, scorer, monkeypatch
+) -> None:
+    monkeypatch.setattr(domain, "KEPT_MAX", 3)
+    at(T0)
+    anna, bert = customer(), customer()
+    for name in (anna, bert):
+        client.buys(name, 5, 50)
+    rescore()
+    at(T1)
+    for name, order in ((anna, "one"), (bert, "")):
+        client.stage([purchase(name, 305), purchase(name, 306, -100, order_id=order)])
+    rescore()
+    told = {name: (row["purchases"], row.get("outdated_since")) for name, row in rows(client).items()}
+    assert told == {anna: (2, T1), bert: (3, None)}, "a refund without an order reduces nothing"

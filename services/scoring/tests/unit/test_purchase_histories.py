@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scoring.domain.histories import (
     ABROAD_MAX,
     DAY_MS,
+    KEPT_MAX,
     LATER_MAX,
-    RECENT_MAX,
     RECENT_MS,
     Bought,
     History,
@@ -21,7 +21,8 @@ from scoring.domain.percentiles import Ranking
 NOW = 20_000 * DAY_MS + 5
 
 TIMES, CURRENCIES = st.integers(NOW - 380 * DAY_MS, NOW + DAY_MS), st.sampled_from(["", "", "USD", "CHF"])
-PURCHASES = st.lists(st.builds(Bought, TIMES, st.integers(-2, 9), CURRENCIES), max_size=25)
+TIMES = TIMES | st.just(NOW - 370 * DAY_MS)
+PURCHASES = st.lists(st.builds(Bought, TIMES, st.integers(-6, 9), CURRENCIES, st.integers(0, 2)), max_size=25)
 
 
 def rate(amount: int, currency: str, time: int) -> int | None:
@@ -29,11 +30,21 @@ def rate(amount: int, currency: str, time: int) -> int | None:
     return 2 * amount if currency == "USD" and time % 1_000 == 0 else None
 
 
+def told(bought: Bought) -> int | None:
+    return rate(bought.amount, bought.currency, bought.time * 1_000) if bought.currency else bought.amount
+
+
 def sums(bought: list[Bought], now: int) -> dict[str, int]:
+    known = [(each, amount) for each in bought if each.time <= now and (amount := told(each)) is not None]
+    refunds: dict[int, int] = defaultdict(int)
+    for each, amount in known:
+        refunds[each.order] -= min(amount, 0) if each.order else 0
     by_day: dict[int, list[int]] = defaultdict(list)
-    for time, amount, currency, _ in bought:
-        if amount >= 0 and time <= now and currency != "CHF":
-            by_day[time // DAY_MS].append(amount * (2 if currency else 1))
+    for each, amount in sorted(known):
+        if each.amount >= 0:
+            back = min(refunds[each.order], amount)
+            refunds[each.order] -= back
+            by_day[each.time // DAY_MS].append(amount - back)
     first, revenue = min(by_day), sum(map(sum, by_day.values()))
     return {
         "first_day": first,
@@ -80,9 +91,29 @@ def test_the_oldest_day_is_that_of_the_first_of_all_that_is_kept(bought: list[Bo
     assert History().to_row()["oldest_day"] is None
 
 
+def test_what_is_left_of_old_purchases_is_told_as_long_as_all_are_kept() -> None:
+    old = [Bought(NOW - (400 + day) * DAY_MS, 5, "", day + 1) for day in range(KEPT_MAX - 1)]
+    refund = Bought(NOW, -9, "", 7)
+    history = History.of_row(History().add([refund], NOW).add(old, NOW).to_row())
+    assert (history.can_be_told, history.converted(rate).revenue, history.revenue) == (
+        True,
+        5 * len(old) - 5,
+        5 * len(old),
+    )
+    # A profile is told what any of its customers gave back.
+    apart = History().add(old, NOW).joined(History().add([refund], NOW))
+    assert apart.converted(rate).columns == history.converted(rate).columns
+    one = Bought(NOW - 399 * DAY_MS, 5, "", 1)
+    more = history.add([one], NOW)
+    assert (more.can_be_told, more.older, more.recent) == (False, None, (refund,))
+    assert more == History().add([one, *old, refund], NOW)
+    assert History().add([one, one, *old], NOW).can_be_told, "nothing was given back"
+    assert not History().add([one, one, *old], NOW).joined(History().add([refund], NOW)).can_be_told
+
+
 def test_of_too_many_purchases_of_a_year_only_the_sums_are_kept() -> None:
-    history = History().add([Bought(NOW, 1)] * (RECENT_MAX + 1), NOW)
-    assert (history.recent, history.purchases) == (None, RECENT_MAX + 1)
+    history = History().add([Bought(NOW, 1)] * (KEPT_MAX + 1), NOW)
+    assert (history.recent, history.purchases) == (None, KEPT_MAX + 1)
     assert History().add([Bought(NOW, 1)], NOW).joined(History.of_row(history.to_row())).recent is None
 
 
