@@ -74,7 +74,7 @@ class DividedSpec(ProgramSpec):
 
 
 class JobSpec(DividedSpec):
-    """One scoring of a tenant's customers. Refunds are left out and counted."""
+    """One scoring of a tenant's customers. Refunds that reduce nothing are left out and counted."""
 
     task: Task = "train_and_score"
     as_of: AwareDatetime = Field(description="Purchases up to this instant count; time is measured until its UTC day.")
