@@ -42,13 +42,18 @@ class Outcome:
     messages: tuple[str, ...]
 
 
+def learned_from(texts: int) -> int:
+    """How many of so many texts, the oldest ones, teach; the others are held out."""
+    return texts - texts // _HELD_OUT
+
+
 def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outcome:
     """Learns a model; it is not to be used if it knows no label, or is surely worse than the one in place.
 
     in_place: its artefact. precision: share of the answers that must be right.
     Raises ValueError as `train` and `load` do.
     """
-    cut = len(lessons.texts) - len(lessons.texts) // _HELD_OUT
+    cut = learned_from(len(lessons.texts))
     older, newest = slice(None, cut), slice(cut, None)
     model = train(lessons.texts[older], lessons.labels[older], authors=lessons.authors[older], precision=precision)
     if not model.labels or cut == len(lessons.texts):

@@ -7,14 +7,22 @@ from google.protobuf.duration_pb2 import Duration
 from google.type.date_pb2 import Date
 from google.type.timeofday_pb2 import TimeOfDay
 from rapport.options.v1 import options_pb2
-from rapport.ticketing.v1 import agent_pb2, calendar_pb2, inbound_mail_pb2, queue_pb2, sla_policy_pb2, ticket_pb2
+from rapport.ticketing.v1 import (
+    agent_pb2,
+    calendar_pb2,
+    inbound_mail_pb2,
+    intent_model_pb2,
+    queue_pb2,
+    sla_policy_pb2,
+    ticket_pb2,
+)
 
 from chassis import clock as business
 from ticketing.domain.business_time import OpenHours
-from ticketing.store import Agent, Calendar, InboundMail, Queue, SlaPolicy, Ticket, TicketMessage
+from ticketing.store import Agent, Calendar, InboundMail, IntentModel, Queue, SlaPolicy, Ticket, TicketMessage
 from ticketing.store.messages import Attachment
 from ticketing.store.tickets import StoredClock
-from ticketing.usecases import routing
+from ticketing.usecases import learning, routing
 
 
 def ticket(document: Ticket) -> ticket_pb2.Ticket:
@@ -29,6 +37,9 @@ def ticket(document: Ticket) -> ticket_pb2.Ticket:
         priority=document.priority,
         kind=document.kind,
         kind_reason=document.kind_reason,
+        intent=document.intent,
+        intent_source=document.intent_source,
+        intent_suggestion=document.suggestion.message() if document.suggestion else None,
         channel=document.channel,
         language_code=document.language_code,
         queue=f"queues/{document.queue}",
@@ -195,6 +206,17 @@ def sla_policy(document: SlaPolicy) -> sla_policy_pb2.SlaPolicy:
         update_time=document.update_time,
         etag=document.etag,
     )
+
+
+def intent_model(document: IntentModel | None) -> intent_model_pb2.IntentModel:
+    """The intent model; None: nothing has been there to learn from."""
+    if document is None:
+        return intent_model_pb2.IntentModel(
+            name="intentModel",
+            stated_precision=learning.PRECISION,
+            messages=["no resolved ticket has an intent that somebody gave"],
+        )
+    return document.message(learning.PRECISION)
 
 
 def _time(minutes: int) -> TimeOfDay:

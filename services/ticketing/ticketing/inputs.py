@@ -27,6 +27,7 @@ HOURS_MAX, HOLIDAYS_MAX = 50, 1_000
 WARNING_PERCENT_DEFAULT = 80
 TARGET_MAX_S = 366 * 24 * 3600
 
+_INTENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SKILL = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 
@@ -37,6 +38,7 @@ def ticket(message: ticket_pb2.Ticket, *, test_environment: bool) -> Opening:
         subject=_text(message.subject, SUBJECT_MAX, "INVALID_SUBJECT", "ticket.subject"),
         channel=ticket_pb2.Ticket.Channel.Name(message.channel or ticket_pb2.Ticket.CHANNEL_API),
         kind=ticket_pb2.Ticket.Kind.Name(message.kind) if message.kind else "",
+        intent=_intent(message.intent, "ticket.intent"),
         priority=ticket_pb2.Ticket.Priority.Name(message.priority or ticket_pb2.Ticket.PRIORITY_NORMAL),
         customer=fields.customer(message.customer, "ticket.customer") if message.customer else "",
         requester_email=fields.email(email, "ticket.requester_email", test_environment=test_environment)
@@ -186,6 +188,12 @@ def _text(text: str, most: int, reason: str, field: str) -> str:
 
 def _language(code: str, field: str) -> str:
     return fields.language(code, field) if code else ""
+
+
+def _intent(slug: str, field: str) -> str:
+    if slug and not _INTENT.fullmatch(slug):
+        raise refusal("INVALID_INTENT", field, "1 to 63 lower-case letters, digits and hyphens, none at the ends.")
+    return slug
 
 
 def _minutes(time: TimeOfDay) -> int | None:

@@ -1,4 +1,4 @@
-"""Role `run`: assigns tickets, keeps the time of service levels, brings mails in, sends answers, erases people."""
+"""Role `run`: assigns tickets, keeps time, brings mails in, sends answers, teaches intent models, erases people."""
 
 import functools
 import threading
@@ -15,13 +15,15 @@ from eventing import erasing
 from eventing.loops import run_together, until_stopped
 from ticketing.settings import TicketingSettings
 from ticketing.store import inbound_mails
-from ticketing.usecases import inbound, outgoing, timekeeping
+from ticketing.usecases import inbound, learning, outgoing, timekeeping
 from ticketing.usecases.erasing import erase
 
 IDLE_S = 0.5
 """How long a loop that found nothing to do waits."""
 GATHER_S = 0.25
 """How long tickets gather after a pass over them that was not full: looking at many costs little more than at one."""
+LEARNING_IDLE_S = 2.0
+"""How long the loop that teaches waits: nobody waits for it."""
 
 
 def run(settings: TicketingSettings, stopping: Stopping) -> None:
@@ -36,7 +38,8 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
     docstore.connect(settings)
     telemetry.gauge(metric_names.INBOUND_MAIL_AGE, lambda: [(inbound_mails.oldest_waiting_age(), {})])
-    erase_here = functools.partial(erase, blobs=blobs.store(settings))
+    files = blobs.store(settings)
+    erase_here = functools.partial(erase, blobs=files)
     threads = [
         threading.Thread(
             target=until_stopped, args=(stopping, lambda: _keep_time(settings, stopping), IDLE_S), name="keep-time"
@@ -45,6 +48,11 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
             target=until_stopped, args=(stopping, lambda: inbound.process_due(settings), IDLE_S), name="mails-in"
         ),
         threading.Thread(target=_send_until, args=(settings, stopping), name="mails-out"),
+        threading.Thread(
+            target=until_stopped,
+            args=(stopping, lambda: learning.learn_due(settings, files, stopping), LEARNING_IDLE_S),
+            name="learn",
+        ),
         threading.Thread(
             target=erasing.loop, args=(settings, erase_here, events_pb2.SubjectErased, stopping), name="erase"
         ),

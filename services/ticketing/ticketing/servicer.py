@@ -11,6 +11,7 @@ from rapport.ticketing.v1 import (
     agent_pb2,
     calendar_pb2,
     inbound_mail_pb2,
+    intent_model_pb2,
     queue_pb2,
     sla_policy_pb2,
     ticket_pb2,
@@ -39,9 +40,20 @@ from ticketing.store import (
     Ticket,
     TicketMessage,
     inbound_mails,
+    intent_models,
     tickets,
 )
-from ticketing.usecases import agents, assigning, attachments, calendars, messages, queues, receiving, sla_policies
+from ticketing.usecases import (
+    agents,
+    assigning,
+    attachments,
+    calendars,
+    intents,
+    messages,
+    queues,
+    receiving,
+    sla_policies,
+)
 from ticketing.usecases import tickets as ticketing
 
 pb = ticketing_service_pb2
@@ -52,6 +64,7 @@ _TICKET_FILTER: Mapping[str, FilterField] = {
     "state": FilterField("enum", values=tickets.STATES),
     "priority": FilterField("enum", values=tickets.PRIORITIES),
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
+    "intent": FilterField("string"),
     "queue": FilterField("string", convert=uid),
     "agent": FilterField("string", convert=uid),
     "create_time": FilterField("timestamp"),
@@ -88,7 +101,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     def CreateTicket(self, request: pb.CreateTicketRequest, _: Context) -> ticket_pb2.Ticket:
         opening = inputs.ticket(request.ticket, test_environment=self._test)
-        return answers.ticket(ticketing.create(opening, inputs.first_words(request.ticket, opening.channel)))
+        said = inputs.first_words(request.ticket, opening.channel)
+        suggestion = intents.suggest(opening.subject, said.text if said else "", self._files)
+        return answers.ticket(ticketing.create(opening, said, suggestion))
 
     def GetTicket(self, request: pb.GetTicketRequest, _: Context) -> ticket_pb2.Ticket:
         return answers.ticket(Ticket.get(uid(request.name)))
@@ -233,6 +248,11 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     def DeleteSlaPolicy(self, request: pb.DeleteSlaPolicyRequest, _: Context) -> Empty:
         return sla_policies.delete(uid(request.name), request.etag)
+
+    # Intents
+
+    def GetIntentModel(self, _: pb.GetIntentModelRequest, __: Context) -> intent_model_pb2.IntentModel:
+        return answers.intent_model(intent_models.current())
 
 
 def _agent(document: Agent) -> agent_pb2.Agent:

@@ -4,6 +4,7 @@ from docstore.aliases import CustomerAlias
 from ticketing.store.agents import Agent
 from ticketing.store.calendars import Calendar, DayHours
 from ticketing.store.inbound_mails import InboundMail, RawMail
+from ticketing.store.intent_models import IntentModel
 from ticketing.store.messages import TicketMessage
 from ticketing.store.outgoing_mails import OutgoingMail, TenantProfile
 from ticketing.store.queues import Queue
@@ -21,6 +22,7 @@ DOCUMENTS = (
     RawMail,
     OutgoingMail,
     TenantProfile,
+    IntentModel,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -32,6 +34,7 @@ __all__ = [
     "CustomerAlias",
     "DayHours",
     "InboundMail",
+    "IntentModel",
     "OutgoingMail",
     "Queue",
     "RawMail",

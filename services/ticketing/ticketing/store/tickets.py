@@ -20,7 +20,10 @@ STATES = (NEW, OPEN, PENDING, RESOLVED)
 HELD = (OPEN, PENDING)
 """States of tickets that count for the load of their agent."""
 
+BY_AGENT, BY_MODEL = "INTENT_SOURCE_AGENT", "INTENT_SOURCE_MODEL"
 COMPLAINT = "KIND_COMPLAINT"
+ERASED_SUBJECT = "erased"
+"""Of tickets whose person was erased."""
 PRIORITIES = ("PRIORITY_URGENT", "PRIORITY_HIGH", "PRIORITY_NORMAL", "PRIORITY_LOW")
 NO_SKILLS = "*"
 """`need` of a ticket that anybody can take."""
@@ -28,6 +31,8 @@ NO_TERM = datetime(9999, 1, 1, tzinfo=UTC)
 _REASONS = "waiting_reasons"
 _WITH_AGENT: Row = {"agent": {"$exists": True}}
 _WITH_EMAIL: Row = {"requester_email": {"$exists": True}}
+_WITH_INTENT: Row = {"intent": {"$exists": True}}
+_LESSONS: Row = {"lesson": {"$exists": True}}
 
 
 class StoredClock(me.EmbeddedDocument):
@@ -69,6 +74,21 @@ class StoredClock(me.EmbeddedDocument):
         )
 
 
+class IntentSuggestion(me.EmbeddedDocument):
+    """What the model of that version took a ticket for."""
+
+    intent: Any = me.StringField(required=True)
+    probability: Any = me.FloatField(required=True)
+    reasons: Any = me.ListField(me.StringField())
+    model_version: Any = me.IntField(required=True)
+
+    def message(self) -> ticket_pb2.IntentSuggestion:
+        """The suggestion as the contract has it."""
+        return ticket_pb2.IntentSuggestion(
+            intent=self.intent, probability=self.probability, reasons=self.reasons, model_version=self.model_version
+        )
+
+
 class Ticket(Aggregate):
     """A ticket.
 
@@ -77,6 +97,7 @@ class Ticket(Aggregate):
     due: when somebody has to look at it next: at once while it may be assigned or has made room for another one,
     else when a clock has something to tell. `run` claims it.
     complaint: the customer whose complaint has been told as open.
+    lesson: since when the ticket teaches the intent model, if it does: resolved, with an intent that somebody gave.
     first (stored only): the row of the first message, unless that is kept with the others; so a ticket is one insert.
     """
 
@@ -90,6 +111,8 @@ class Ticket(Aggregate):
             ["tenant", "state", "create_time", "id"],
             ["tenant", "priority", "create_time", "id"],
             ["tenant", "kind", "create_time", "id"],
+            {"fields": ["tenant", "intent", "create_time", "id"], "partialFilterExpression": _WITH_INTENT},
+            {"fields": ["tenant", "lesson", "id"], "partialFilterExpression": _LESSONS},
             ["tenant", "queue", "create_time", "id"],
             {"fields": ["tenant", "agent", "create_time", "id"], "partialFilterExpression": _WITH_AGENT},
             {"fields": ["tenant", "agent", "state"], "partialFilterExpression": _WITH_AGENT},
@@ -116,6 +139,10 @@ class Ticket(Aggregate):
     priority: Any = me.StringField(required=True, choices=PRIORITIES)
     kind: Any = me.StringField(required=True, choices=ticket_pb2.Ticket.Kind.keys()[1:])
     kind_reason: Any = me.StringField()
+    intent: Any = me.StringField()
+    intent_source: Any = me.StringField(choices=[BY_AGENT, BY_MODEL])
+    suggestion: Any = me.EmbeddedDocumentField(IntentSuggestion)
+    lesson: Any = InstantField()
     channel: Any = me.StringField(required=True, choices=ticket_pb2.Ticket.Channel.keys()[1:])
     language_code: Any = me.StringField()
     sentiment: Any = me.EmbeddedDocumentField(Sentiment)
@@ -169,6 +196,7 @@ class Ticket(Aggregate):
             state=self.state,
             priority=self.priority,
             kind=self.kind,
+            intent=self.intent,
             channel=self.channel,
             agent=f"agents/{self.agent}" if self.agent else "",
             sentiment=self.sentiment.message() if self.sentiment else None,

@@ -14,11 +14,10 @@ from chassis import clock
 from docstore import Row, aliases, whole_milliseconds
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
-from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage, inbound_mails
-from ticketing.store.tickets import RESOLVED, forget_first_messages
+from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage, inbound_mails, intent_models
+from ticketing.store.tickets import BY_AGENT, ERASED_SUBJECT, RESOLVED, forget_first_messages
 from ticketing.usecases import lifecycle
 
-ERASED_SUBJECT = "erased"
 _TICKETS, _MESSAGES = 50, 1_000
 
 
@@ -57,12 +56,17 @@ def _anonymize(uids: Sequence[str]) -> dict[str, int]:
     counts = _forget_said(_some_said_in(uids))
     counts["ticketMessages"] += forget_first_messages(uids)
     tickets = list(Ticket.get_many(uids, deleted=True).values())
+    if any(ticket.intent and ticket.intent_source == BY_AGENT for ticket in tickets):
+        intent_models.forget_lessons()
     for ticket in tickets:
         had_agent = lifecycle.holder(ticket)
         ticket.subject = ERASED_SUBJECT
         ticket.customer = ticket.requester_email = ticket.language_code = ticket.kind_reason = ticket.complaint = None
         if ticket.sentiment is not None:
             ticket.sentiment.reasons = []
+        if ticket.suggestion is not None:
+            ticket.suggestion.reasons = []
+        ticket.lesson = None
         if ticket.state != RESOLVED:
             lifecycle.resolve(ticket, now)
             lifecycle.conclude(ticket, now, events_pb2.TicketResolved(), had_agent=had_agent)

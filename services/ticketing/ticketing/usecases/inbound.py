@@ -25,7 +25,8 @@ from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, Ticket, inbound_mails, outgoing_mails
 from ticketing.store.inbound_mails import FAILED, IGNORED, PROCESSED
 from ticketing.store.messages import CUSTOMER
-from ticketing.usecases import messages, tickets
+from ticketing.usecases import intents, messages, tickets
+from ticketing.usecases.intents import Suggested
 from ticketing.usecases.opening import Opening, Said
 from ticketing.usecases.receiving import address_of, attachments_of
 
@@ -103,12 +104,13 @@ def _process(settings: TicketingSettings, row: Row) -> None:
 def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str, thread: Ticket | None) -> None:
     customer = thread.customer if thread else _customer(settings, row, mail, sender)
     ticket = thread.uid if thread else str(row["uid"])
+    store = blobs.store(settings)
+    suggested = None if thread else intents.suggest(_subject(mail), mail.text or _NO_TEXT, store)
     if kept := [each for each in mail.attachments if each.content]:
-        store = blobs.store(settings)
         for each in kept:
             store.put(f"tickets/{ticket}", each.sha256, each.content)
     try:
-        _write(row, mail, sender, customer or "", ticket if thread else "")
+        _write(row, mail, sender, customer or "", ticket if thread else "", suggested)
     except (FailedPrecondition, NotFound) as error:
         # The person was erased, or the ticket deleted, since it was looked up: looked up again, it is another one.
         if not thread and kept:
@@ -122,7 +124,9 @@ def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender
 
 
 @docstore.command(None)
-def _write(row: Row, mail: ParsedMail, sender: str, customer: str, thread: str) -> InboundMail:
+def _write(
+    row: Row, mail: ParsedMail, sender: str, customer: str, thread: str, suggested: Suggested | None
+) -> InboundMail:
     """Ticket or message, and the note, in one transaction."""
     held = InboundMail.rows().find_one(leases.held(row), {"outbox": 0})
     note = InboundMail.from_row(held or row)
@@ -141,7 +145,7 @@ def _write(row: Row, mail: ParsedMail, sender: str, customer: str, thread: str) 
     if thread:
         note.message, note.ticket = messages.post(thread, said).name, f"tickets/{thread}"
     else:
-        ticket = tickets.create(_opening(note.uid, mail, sender, customer), said)
+        ticket = tickets.create(_opening(note.uid, mail, sender, customer), said, suggested)
         note.ticket, note.message = ticket.name, f"{ticket.name}/messages/{note.uid}"
     note.customer = customer or None
     note.end(PROCESSED, now)
@@ -156,7 +160,7 @@ def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening
     found = classify(mail.subject, mail.text, score)
     return Opening(
         uid=note,
-        subject=mail.subject[:SUBJECT_MAX].strip() or "(no subject)",
+        subject=_subject(mail),
         channel=EMAIL,
         kind=found.kind,
         kind_reason=found.kind_reason,
@@ -165,6 +169,10 @@ def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening
         requester_email=sender,
         language_code=language,
     )
+
+
+def _subject(mail: ParsedMail) -> str:
+    return mail.subject[:SUBJECT_MAX].strip() or "(no subject)"
 
 
 def _customer(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str) -> str:

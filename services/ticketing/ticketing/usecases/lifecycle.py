@@ -6,10 +6,21 @@ from datetime import datetime
 from google.protobuf.message import Message
 from rapport.ticketing.v1 import events_pb2, ticket_pb2
 
+from chassis.tenant_cache import TenantCache
 from ticketing.domain.business_time import OpenHours
 from ticketing.domain.sla_clock import Clock
-from ticketing.store import Ticket
-from ticketing.store.tickets import COMPLAINT, HELD, NEW, OPEN, PENDING, RESOLVED, StoredClock
+from ticketing.store import Ticket, intent_models
+from ticketing.store.tickets import (
+    BY_AGENT,
+    COMPLAINT,
+    ERASED_SUBJECT,
+    HELD,
+    NEW,
+    OPEN,
+    PENDING,
+    RESOLVED,
+    StoredClock,
+)
 from ticketing.usecases import routing
 
 _TARGETS = {
@@ -18,6 +29,9 @@ _TARGETS = {
 }
 
 Change = Callable[[Clock, OpenHours], Clock]
+
+_expected = TenantCache(intent_models.expect, 3600.0)
+"""Whether learning is expected of the current tenant, noted once an hour."""
 
 
 def answered(ticket: Ticket, now: datetime) -> None:
@@ -77,6 +91,7 @@ def conclude(ticket: Ticket, now: datetime, event: Message | None, *, had_agent:
     if ticket.state == NEW:
         routing.rules.get().route(ticket)
     _tell_complaint(ticket)
+    _teach(ticket, now)
     if event is not None:
         event.ticket.CopyFrom(ticket.state_message())  # type: ignore[attr-defined]
         ticket.publish(event)
@@ -119,6 +134,16 @@ def _told(ticket: Ticket, name: str, clock: Clock) -> events_pb2.SlaClock:
         due_time=clock.due,
         agent=f"agents/{ticket.agent}" if ticket.agent else "",
     )
+
+
+def _teach(ticket: Ticket, now: datetime) -> None:
+    """Lets a resolved ticket with an intent that somebody gave teach the intent model."""
+    teaches = ticket.state == RESOLVED and ticket.intent and ticket.intent_source == BY_AGENT
+    if not teaches or ticket.subject == ERASED_SUBJECT:
+        ticket.lesson = None
+    elif ticket.lesson is None:
+        ticket.lesson = now
+        _expected.get()
 
 
 def _tell_complaint(ticket: Ticket) -> None:

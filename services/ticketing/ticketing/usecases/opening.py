@@ -9,13 +9,15 @@ from ticketing.store.messages import Attachment
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A ticket to open. priority, kind, channel: names of the contract's enums; `kind` empty: found from the words,
-    else `kind_reason` may say why it is that one. uid: of the new ticket, where it is to be a certain one.
+    else `kind_reason` may say why it is that one. intent: empty: what the intent model is sure of. uid: of the new
+    ticket, where it is to be a certain one.
     """
 
     subject: str
     channel: str
     kind: str = ""
     kind_reason: str = ""
+    intent: str = ""
     priority: str = "PRIORITY_NORMAL"
     customer: str = ""
     requester_email: str = ""

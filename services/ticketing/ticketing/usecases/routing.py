@@ -18,6 +18,7 @@ from ticketing.store.tickets import NO_SKILLS, NO_TERM, PENDING, PRIORITIES, RES
 
 FILTER: Mapping[str, FilterField] = {
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
+    "intent": FilterField("string"),
     "priority": FilterField("enum", values=PRIORITIES),
     "channel": FilterField("enum", values=ticket_pb2.Ticket.Channel.keys()[1:]),
     "language_code": FilterField("string"),
@@ -107,6 +108,7 @@ rules = TenantCache(_read, KEPT_S)
 def _values(ticket: Ticket) -> Mapping[str, Any]:
     return {
         "kind": ticket.kind,
+        "intent": ticket.intent,
         "priority": ticket.priority,
         "channel": ticket.channel,
         "language_code": ticket.language_code or None,

@@ -17,20 +17,23 @@ from ticketing import answers, inputs
 from ticketing.domain.classification import classify
 from ticketing.store import Ticket
 from ticketing.store.sentiments import Sentiment
-from ticketing.store.tickets import NEW, PENDING, RESOLVED
+from ticketing.store.tickets import BY_AGENT, BY_MODEL, NEW, PENDING, RESOLVED
 from ticketing.usecases import assigning, lifecycle, messages, routing
+from ticketing.usecases.intents import Suggested
 from ticketing.usecases.opening import Opening, Said
 
 
 @docstore.command(Ticket, inserts=True)
-def create(opening: Opening, said: Said | None = None) -> Ticket:
+def create(opening: Opening, said: Said | None = None, suggested: Suggested | None = None) -> Ticket:
     """Opens a ticket, with the customer's first words if there are any, by one insert of one document.
+
+    suggested: what the intent model takes it for.
 
     What came by mail (it has a uid of its own) is kept with the other messages, for answers to find it: that takes the
     caller's transaction. Raises FailedPrecondition CUSTOMER_ERASED.
     """
     sentiment = messages.mood(said, opening.language_code) if said else None
-    ticket = _opened(opening, said.text if said else "", sentiment)
+    ticket = _opened(opening, said.text if said else "", sentiment, suggested)
     if said is not None:
         message = messages.said_in(ticket, said, sentiment)
         if said.uid:
@@ -41,7 +44,7 @@ def create(opening: Opening, said: Said | None = None) -> Ticket:
     return ticket.insert()
 
 
-def _opened(opening: Opening, text: str, sentiment: Sentiment | None) -> Ticket:
+def _opened(opening: Opening, text: str, sentiment: Sentiment | None, suggested: Suggested | None) -> Ticket:
     if opening.customer:
         erasing.require_not_erased(opening.customer)
     now = whole_milliseconds(clock.now())
@@ -63,6 +66,12 @@ def _opened(opening: Opening, text: str, sentiment: Sentiment | None) -> Ticket:
     if not ticket.kind:
         found = classify(opening.subject, text, sentiment.score if sentiment else 0.0)
         ticket.kind, ticket.kind_reason = found.kind, found.kind_reason
+    if suggested is not None:
+        ticket.suggestion = suggested.suggestion
+        if suggested.sure:
+            ticket.intent, ticket.intent_source = suggested.suggestion.intent, BY_MODEL
+    if opening.intent:
+        ticket.intent, ticket.intent_source = opening.intent, BY_AGENT
     routing.rules.get().agree(ticket, now)
     lifecycle.conclude(ticket, now, events_pb2.TicketOpened())
     return ticket
@@ -86,8 +95,13 @@ def update(message: ticket_pb2.Ticket, mask: FieldMask, *, test_environment: boo
     ticket.priority = given.priority
     if given.kind and "kind" in changed:
         ticket.kind, ticket.kind_reason = given.kind, None
+    if "intent" in (changed | set(mask.paths)):
+        if ticket.intent != (given.intent or None):
+            ticket.lesson = None  # Another one is news to the intent model.
+        ticket.intent, ticket.intent_source = given.intent or None, BY_AGENT
+        changed.add("intent")
     if changed:
-        if changed & {"priority", "kind", "language_code"}:
+        if changed & {"priority", "kind", "intent", "language_code"}:
             lifecycle.tick(ticket, now)
             routing.rules.get().agree(ticket, now)
         lifecycle.conclude(ticket, now, events_pb2.TicketUpdated(), had_agent=had_agent)

@@ -1,0 +1,227 @@
+"""What tickets are about: learned in each tenant from resolved tickets, told of new ones, and corrected by people."""
+
+import random
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+import docstore
+from chassis.lifecycle import Stopping
+from docstore import blobs
+from docstore.explain import assert_indexed
+from testkit import eventually
+from ticketing.store import IntentModel, Ticket, lessons
+from ticketing.usecases import intents, learning, tickets
+from ticketing.usecases.erasing import erase
+from ticketing.usecases.opening import Opening, Said
+
+SERVICE = "ticketing"
+AGENT, MODEL = 1, 2
+TOPICS = {
+    "refund": ("money back", "refund", "return the parcel", "reimburse me"),
+    "login": ("password", "log in", "reset my account", "locked out"),
+}
+FILLERS = ("hello", "please", "can you help", "thanks", "about", "today", "again")
+"""Words of no topic."""
+
+
+def text_of(topic: str, rng: random.Random) -> str:
+    words = [*rng.sample(TOPICS[topic], 2), *rng.sample(FILLERS, 3)]
+    rng.shuffle(words)
+    return " ".join(words)
+
+
+def resolved(client, count: int, seed: int = 1, extra: str = "", customer: str = "") -> None:
+    """Plants resolved tickets with an intent that somebody gave, as resolving leaves them."""
+    rng = random.Random(seed)
+    with client.context():
+        for at in range(count):
+            topic = list(TOPICS)[at % 2]
+            made = client.ticket(customer=customer or client.customer(), intent=topic, text=text_of(topic, rng) + extra)
+            client.ResolveTicket(name=made.name)
+
+
+@pytest.fixture
+def learn(settings, client):
+    """Does in this process what `run` does, once, for this tenant."""
+
+    def once() -> Any:
+        with client.context():
+            long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+            IntentModel.rows().update_one({"uid": "default"}, {"$set": {"due": long_ago}, "$unset": {"lease": ""}})
+        learning.learn_due(settings, blobs.store(settings), Stopping())
+        with client.context():
+            intents.placed.forget()
+        return client.GetIntentModel()
+
+    return once
+
+
+def test_planted_intents_are_learned_and_route_what_comes_next(client, settings, learn, runner) -> None:
+    assert client.GetIntentModel().messages == ["no resolved ticket has an intent that somebody gave"]
+    client.queue("refunds", filter="intent = refund")
+    assert client.ticket(text="refund please").intent_suggestion.intent == ""
+    secret = client.customer()
+    resolved(client, 6, seed=2, extra=" yours muellerhuber", customer=secret)
+    resolved(client, 56)
+    process = runner().start().wait_ready()
+    eventually(lambda: client.GetIntentModel().version == 1, 60, "it has learned")
+    assert process.stop() == 0
+    model = client.GetIntentModel()
+    assert (model.texts, model.held_out_texts) == (56, 6)
+    assert {each.intent: each.texts for each in model.labels} == {"login": 28, "refund": 28}
+    assert (model.accuracy, model.stated_precision) == (1.0, 0.9)
+    assert model.threshold <= 1
+    with client.context():
+        intents.placed.forget()
+        # What one person wrote, however often, is nowhere in it.
+        (name,) = blobs.store(settings).list(intents.SUBJECT)
+        body = blobs.store(settings).get(intents.SUBJECT, name)
+        import textmodel
+
+        terms = "\n".join(textmodel.load(body).vocabulary.terms)
+    assert "refund" in terms
+    assert "uellerhu" not in terms
+    assert "muellerhuber" not in process.log.read_text()
+
+    told = client.ticket(text="hello i want my money back, a refund please", customer=secret)
+    assert (told.intent, told.intent_source, told.queue) == ("refund", MODEL, "queues/refunds")
+    assert (told.intent_suggestion.intent, told.intent_suggestion.model_version) == ("refund", 1)
+    assert told.intent_suggestion.probability >= model.threshold
+    assert "refund" in told.intent_suggestion.reasons
+    assert [event.ticket.intent for name, event in client.told(told.name) if name == "TicketOpened"] == ["refund"]
+    unsure = client.ticket(subject="?", text="hello today")
+    assert (unsure.intent, unsure.intent_source, unsure.queue) == ("", 0, "queues/default")
+    assert unsure.intent_suggestion.intent in TOPICS
+    given = client.ticket(text="a refund please", intent="other")
+    assert (given.intent, given.intent_source, given.intent_suggestion.intent) == ("other", AGENT, "refund")
+    assert [each.name for each in client.ListTickets(filter="intent = other").tickets] == [given.name]
+
+    # A person's word stands and teaches; the model's own does not.
+    corrected = client.UpdateTicket(ticket={"name": told.name, "intent": "login"}, update_mask={"paths": ["intent"]})
+    assert (corrected.intent, corrected.intent_source, corrected.queue) == ("login", AGENT, "queues/default")
+    assert corrected.intent_suggestion == told.intent_suggestion
+    unreviewed = client.ticket(text="i want my money back, a refund please")
+    confirmed = client.ticket(text="i want my money back, a refund please")
+    again = client.UpdateTicket(ticket={"name": confirmed.name, "intent": "refund"}, update_mask={"paths": ["intent"]})
+    assert (again.intent, again.intent_source) == ("refund", AGENT)
+    for each in (corrected, unreviewed, confirmed):
+        client.ResolveTicket(name=each.name)
+    with client.context():
+        teaching = {row["uid"] for row in Ticket.rows().find({"lesson": {"$exists": True}}, {"uid": 1})}
+    assert {corrected.uid, confirmed.uid} <= teaching
+    assert unreviewed.uid not in teaching
+    client.ReopenTicket(name=confirmed.name)
+    assert learn().version == 1, "too little came since"
+    resolved(client, 6, seed=3)
+    assert learn().version == 1, "it learned a moment ago"
+
+    # Whoever is erased teaches no longer: the model is learned anew at once, and the old one is gone.
+    with client.context():
+        erase([secret], blobs=blobs.store(settings))
+    model = learn()
+    assert (model.version, model.texts + model.held_out_texts) == (2, 62)
+    assert (client.now(told).intent, list(client.now(told).intent_suggestion.reasons)) == ("login", [])
+    with client.context():
+        assert blobs.store(settings).list(intents.SUBJECT) != [name]
+        assert len(blobs.store(settings).list(intents.SUBJECT)) == 1
+    assert client.ticket(text="a refund please, my money back").intent_suggestion.model_version == 2
+
+
+def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
+    one, other = client.customer(), client.customer()
+    client.merge(other, one)
+    uid = str(uuid.uuid4())
+    with client.context():
+        opening = Opening("By mail", "CHANNEL_EMAIL", intent="a", requester_email="Ann@example.com", uid=uid)
+        said = Said("Words by mail", "AUTHOR_CUSTOMER", "CHANNEL_EMAIL", uid=uid)
+        docstore.in_transaction(lambda: tickets.create(opening, said))
+    made = [
+        client.GetTicket(name=f"tickets/{uid}"),
+        client.ticket(intent="b", customer=one, requester_email="ann@example.com", text="x" * 5000),
+        client.ticket(intent="b", customer=other, text="ä" * 10),
+        client.ticket(intent="c"),
+        client.ticket(text="not resolved", intent="c"),
+    ]
+    for each in made[:4]:
+        client.ResolveTicket(name=each.name)
+    client.say(made[3], "more words")
+    client.ResolveTicket(name=made[3].name)
+    with client.context():
+        found = lessons.newest(10, 4_000)
+    assert [(each.subject, each.text, each.intent, each.author) for each in found] == [
+        ("By mail", "Words by mail", "a", one),
+        ("Where is it?", "x" * 4_000, "b", one),
+        ("Where is it?", "ä" * 10, "b", one),
+        ("Where is it?", "", "c", lessons.NOBODY_KNOWN),
+    ]
+    with client.context():
+        assert [each.intent for each in lessons.newest(2, 4_000)] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("more", "taught", "after", "wanted"),
+    [
+        (0, 0, None, False),
+        (1, 0, None, True),
+        (6, 60, timedelta(minutes=9), False),
+        (6, 60, timedelta(minutes=10), True),
+        (6, 79, timedelta(minutes=10), False),
+        (6, 79, timedelta(days=1), True),
+        (0, 79, timedelta(days=1), False),
+        (6, 20_000, timedelta(hours=23), False),
+    ],
+)
+def test_is_learned_anew_after_enough_tickets_or_a_day(client, more, taught, after, wanted) -> None:
+    resolved(client, more)
+    now = datetime.now(UTC)
+    row = {"taught": taught, "attempt_time": now - after if after else None}
+    with client.context():
+        assert learning.wanted(row, now) == wanted
+        assert learning.wanted(row | {"taught_until": now + timedelta(hours=1)}, now) is False
+        assert learning.wanted(row | {"forget": "somebody"}, now) is True
+
+
+def test_with_too_little_there_is_no_model_and_it_says_what_is_missing(client, learn) -> None:
+    made = client.ticket(customer=client.customer(), intent="refund", text="a refund please")
+    client.ResolveTicket(name=made.name)
+    model = learn()
+    assert (model.version, list(model.labels)) == (0, [])
+    assert model.attempt_time.seconds
+    assert "2 intents need 20 texts each" in model.messages[-1]
+    assert "there are refund 1" in model.messages[-1]
+    assert client.ticket(text="a refund please").intent_suggestion.intent == ""
+
+
+@pytest.mark.parametrize("intent", ["Refund", "a b", "-a", "a-", "x" * 64, "ä"])
+def test_an_intent_is_a_slug(client, refused, intent) -> None:
+    with refused("INVALID_INTENT", grpc.StatusCode.INVALID_ARGUMENT) as error:
+        client.ticket(intent=intent)
+    assert list(error.violations) == ["ticket.intent"]
+
+
+def test_an_intent_can_be_taken_away_for_good(client) -> None:
+    made = client.ticket(intent="x" * 63)
+    assert (made.intent, made.intent_source) == ("x" * 63, AGENT)
+    taken = client.UpdateTicket(ticket={"name": made.name}, update_mask={"paths": ["intent"]})
+    assert (taken.intent, taken.intent_source) == ("", AGENT)
+    other = client.UpdateTicket(ticket={"name": made.name, "subject": "Other"}, update_mask={"paths": ["subject"]})
+    assert (other.intent, other.intent_source) == ("", AGENT)
+
+
+def test_a_model_that_cannot_be_read_keeps_no_ticket_from_being_opened(client, caplog) -> None:
+    with client.context():
+        IntentModel.new(uid="default", version=1, artefact="f" * 64).insert()
+        intents.placed.forget()
+    assert client.ticket(text="a refund please").intent == ""
+    assert "cannot be read (NotFound)" in caplog.text
+
+
+def test_queries_for_intents_use_their_indexes(client) -> None:
+    with client.context():
+        assert_indexed(Ticket, {"delete_time": None, "intent": "refund"}, [("create_time", 1), ("_id", 1)], limit=50)
+        newest = {"lesson": {"$gt": learning.clock.now() - timedelta(days=1)}}
+        assert_indexed(Ticket, newest, [("lesson", -1), ("_id", -1)], limit=50)

@@ -1,0 +1,86 @@
+"""The model of a tenant that tells what tickets are about: which one is in place, and when to learn anew."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+import mongoengine as me
+from rapport.ticketing.v1 import intent_model_pb2
+
+from chassis import clock, ids
+from docstore import Row, due, leases
+from docstore.documents import InstantField
+from docstore.records import Record
+
+UID = "default"
+FIGURES = ("held_out_texts", "accuracy", "coverage", "reached_precision", "calibration_error", "threshold")
+
+
+class IntentModel(Record):
+    """The one of a tenant.
+
+    due: when `run` looks next whether there is enough to learn anew. taught_until, taught: of the lessons when it
+    last learned: the newest, and how many. version: of the model in place, or of the last one; artefact: its name in
+    the blob store; without it there is none. labels and figures: of the model in place. forget: a mark that each
+    erasure of somebody whose tickets taught sets anew: the model is to be learned without them.
+    """
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "intent_models", "indexes": [due.INDEX]}
+    due: Any = InstantField()
+    taught_until: Any = InstantField()
+    taught: Any = me.IntField()
+    attempt_time: Any = InstantField()
+    messages: Any = me.ListField(me.StringField())
+    forget: Any = me.StringField()
+
+    version: Any = me.IntField(required=True, default=0)
+    artefact: Any = me.StringField()
+    learn_time: Any = InstantField()
+    texts: Any = me.IntField()
+    labels: Any = me.ListField(me.DictField())
+    held_out_texts: Any = me.IntField()
+    accuracy: Any = me.FloatField()
+    coverage: Any = me.FloatField()
+    reached_precision: Any = me.FloatField()
+    calibration_error: Any = me.FloatField()
+    threshold: Any = me.FloatField()
+
+    def message(self, stated_precision: float) -> intent_model_pb2.IntentModel:
+        """The model as the contract has it."""
+        told = intent_model_pb2.IntentModel(
+            name="intentModel",
+            messages=self.messages,
+            attempt_time=self.attempt_time,
+            stated_precision=stated_precision,
+        )
+        if self.artefact:
+            told.version, told.texts = self.version, self.texts
+            told.labels.extend(intent_model_pb2.IntentModel.Label(**each) for each in self.labels)
+            told.learn_time.FromDatetime(self.learn_time)
+            for name in FIGURES:
+                if (value := getattr(self, name)) is not None:
+                    setattr(told, name, value)
+        return told
+
+
+def current() -> IntentModel | None:
+    """That of the current tenant; None where nothing has been there to learn from."""
+    return IntentModel.get_many([UID]).get(UID)
+
+
+def expect() -> bool:
+    """Lets `run` look from now on whether there is something to learn from; False if it did before."""
+    begun = {"due": clock.now(), "version": 0}
+    return IntentModel.rows().update_one({"uid": UID}, {"$setOnInsert": begun}, upsert=True).upserted_id is not None
+
+
+def forget_lessons() -> None:
+    """Lets the model be learned anew without what it was taught so far by somebody who is erased."""
+    IntentModel.rows().update_one({"uid": UID}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
+
+
+def settle(row: Row, changes: Row, due: datetime) -> bool:
+    """Gives the claimed model back with changes, unless somebody was erased, or the claim lost, since it was read."""
+    unset = {"lease": "", **{name: "" for name in ("forget", *changes) if changes.get(name) is None}}
+    update = {"$set": {"due": due, **{name: value for name, value in changes.items() if value is not None}}}
+    held = {**leases.held(row), "forget": row.get("forget")}
+    return IntentModel.rows().update_one(held, {**update, "$unset": unset}).matched_count == 1

@@ -1,0 +1,110 @@
+"""What a request is about, told from its first words by the tenant's own model, where there is one.
+
+numpy and scipy come with the library: a process loads them once it meets a tenant who has a model.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache, TTLCache
+
+from chassis import tenancy
+from chassis.tenant_cache import TenantCache
+from docstore.blobs import BlobStore
+from ticketing.store import intent_models
+from ticketing.store.tickets import IntentSuggestion
+
+if TYPE_CHECKING:
+    from textmodel import TextModel
+
+SUBJECT = "intentModel"
+"""Of the artefacts in the blob store."""
+TEXT_MAX = 4_000
+"""Characters of the first words that count."""
+KEPT_S = 1.0
+"""How long a process goes by a model that another one has replaced."""
+BYTES_MOST = 128 << 20
+"""That models in memory take, about; those used longest ago go."""
+_BYTES_PER_TERM = 250
+_FAILED_S = 30.0
+"""How long after a failure a process does without a model."""
+
+logger = logging.getLogger(__name__)
+
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """What the model takes a request for, and whether it is sure."""
+
+    suggestion: IntentSuggestion
+    sure: bool
+
+
+@dataclass(frozen=True)
+class _Placed:
+    version: int
+    artefact: str
+    """Empty: there is none."""
+
+
+def _read() -> _Placed:
+    found = intent_models.current()
+    return _Placed(found.version, found.artefact or "") if found else _Placed(0, "")
+
+
+placed = TenantCache(_read, KEPT_S)
+"""The current tenant's model in place."""
+_held: "LRUCache[_Key, TextModel]" = LRUCache(BYTES_MOST, getsizeof=lambda model: _size(model))
+_failed: TTLCache[_Key, bool] = TTLCache(1_000, _FAILED_S)
+_lock = threading.Lock()
+
+
+def learned_text(subject: str, text: str) -> str:
+    """What of a request the model reads."""
+    return f"{subject}\n{text[:TEXT_MAX]}"
+
+
+def suggest(subject: str, text: str, blobs: BlobStore) -> Suggested | None:
+    """What the current tenant's model takes a request for; None without a model, or where it cannot be read now."""
+    model = placed.get()
+    if not model.artefact or (loaded := _loaded(model.artefact, blobs)) is None:
+        return None
+    import textmodel
+
+    found = textmodel.suggest(loaded, learned_text(subject, text))
+    if found is None:
+        return None
+    suggestion = IntentSuggestion(
+        intent=found.label, probability=found.probability, reasons=list(found.words), model_version=model.version
+    )
+    return Suggested(suggestion, found.sure)
+
+
+def _loaded(artefact: str, blobs: BlobStore) -> "TextModel | None":
+    key = tenancy.tenant(), artefact
+    with _lock:
+        if key in _held:
+            return _held[key]
+        if key in _failed:
+            return None
+    import textmodel
+
+    try:
+        model = textmodel.load(blobs.get(SUBJECT, artefact))
+    except Exception as error:  # noqa: BLE001 - whatever ails the store, a ticket can be opened without a suggestion
+        logger.error("the intent model cannot be read (%s): tickets are opened without", type(error).__name__)
+        placed.forget()
+        with _lock:
+            _failed[key] = True
+        return None
+    with _lock:
+        _held[key] = model
+    return model
+
+
+def _size(model: "TextModel") -> int:
+    return int(model.coefficients.nbytes) + _BYTES_PER_TERM * len(model.vocabulary.terms)
