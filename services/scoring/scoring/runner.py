@@ -88,7 +88,7 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
             _loop(
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)
             ),
-            _loop("fraud", stopping, FRAUD_EVERY_S, functools.partial(fraud_training.train_due, settings.instance)),
+            _loop("fraud", stopping, FRAUD_EVERY_S, functools.partial(_learn_fraud, settings, stopping)),
             _loop("schedules", stopping, SCHEDULES_EVERY_S, functools.partial(scheduling.start_due, settings.instance)),
             _loop("flush", stopping, FLUSH_EVERY_S, functools.partial(_flush, settings, store)),
             _loop("tidy", stopping, TIDY_EVERY_S, functools.partial(_tidy, settings, store)),
@@ -140,6 +140,11 @@ def _erase(settings: ScoringSettings, store: BlobStore, stopping: Stopping) -> N
 
 def _score_leads(settings: ScoringSettings, store: BlobStore, stopping: Stopping) -> None:
     while lead_scoring.score_waiting(settings, store) and not stopping.is_set():
+        continue
+
+
+def _learn_fraud(settings: ScoringSettings, stopping: Stopping) -> None:
+    while fraud_training.train_due(settings.instance) and not stopping.is_set():
         continue
 
 

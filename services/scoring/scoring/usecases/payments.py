@@ -22,6 +22,7 @@ from scoring.store import FraudAlert, PaymentFeatures, PaymentWindow, StagedPurc
 from scoring.store.fraud import (
     ALERTS_KEPT,
     FEATURES_KEPT,
+    OPEN,
     WINDOW_KEPT,
     Released,
     ask_for_model,
@@ -30,6 +31,8 @@ from scoring.store.fraud import (
 from scoring.store.objections import objecting
 
 PAYMENT_ATTEMPTED = "Payment Attempted"
+OPEN_MOST = 100
+"""Open alerts of one customer: more of them tell nothing new, and an attack must not bury the others."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -180,7 +183,7 @@ def _write(windows: Mapping[str, Sequence[Payment]], new: Sequence[_Judged]) -> 
 
 
 def _alarm(judged: Sequence[_Judged], released: Released) -> None:
-    """Raises an alert about each payment that alarms and has none, and tells it."""
+    """Raises an alert about each payment that alarms and has none, and tells it; `OPEN_MOST` of a customer."""
     found = {}
     for told, features in judged:
         scored = score(released.model, features, told.payment.currency)
@@ -190,7 +193,20 @@ def _alarm(judged: Sequence[_Judged], released: Released) -> None:
         return
     for row in FraudAlert.rows().find({"uid": {"$in": list(found)}}, {"uid": 1}):
         del found[row["uid"]]
-    FraudAlert.insert_many(_alert(uid, told, scored, released) for uid, (told, scored) in found.items())
+    names = {told.customer for told, _ in found.values()}
+    waiting = FraudAlert.rows().aggregate(
+        [
+            {"$match": {"customer": {"$in": sorted(names)}, "state": OPEN}},
+            {"$group": {"_id": "$customer", "count": {"$sum": 1}}},
+        ]
+    )
+    room = dict.fromkeys(names, OPEN_MOST) | {row["_id"]: OPEN_MOST - row["count"] for row in waiting}
+    raised = []
+    for uid, (told, scored) in found.items():
+        room[told.customer] -= 1
+        if room[told.customer] >= 0:
+            raised.append(_alert(uid, told, scored, released))
+    FraudAlert.insert_many(raised)
 
 
 def _alert(uid: str, told: _Told, scored: Score, released: Released) -> FraudAlert:

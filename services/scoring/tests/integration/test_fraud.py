@@ -262,6 +262,19 @@ def test_alerts_are_listed_by_state_and_customer_and_resolved_once(client, hear,
     assert client.refused("ListFraudAlerts", filter="rarity > 1")[0] == "INVALID_FILTER"
 
 
+def test_a_flood_of_payments_is_no_flood_of_alerts(client, hear) -> None:
+    anna, bert = customer(), customer()
+    hear(tracked(*tries_of(anna, 90)))
+    hear(tracked(*tries_of(anna, 90), *tries_of(bert)))
+    assert [len(alerts(client, f'customer = "{name}"')) for name in (anna, bert)] == [50, 1]
+    with client.context():
+        assert FraudAlert.rows().count({"customer": anna}) == payments.OPEN_MOST
+    client.ResolveFraudAlert(name=alerts(client, f'customer = "{anna}"')[0].name, outcome=Alert.STATE_CONFIRMED)
+    hear(tracked(payment(anna, 0), payment(anna, 0)))
+    with client.context():
+        assert FraudAlert.rows().count({"customer": anna}) == payments.OPEN_MOST + 1
+
+
 def test_every_query_has_its_index(client, hear) -> None:
     names = [customer() for _ in range(30)]
     for start in range(0, 30, 10):
