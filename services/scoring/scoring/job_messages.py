@@ -23,7 +23,16 @@ from scoring.store.jobs import (
     SEGMENTS,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, MADE_ANEW, NEXT_OFFER, SEND_TIME
+from scoring.store.models import (
+    CHURN,
+    CLUSTERS,
+    LEAD_CONVERSION,
+    LIFETIME_VALUE,
+    MADE_ANEW,
+    NEXT_OFFER,
+    RESPONSE,
+    SEND_TIME,
+)
 
 Message = scoring_job_pb2.ScoringJob
 _OUTCOMES = {
@@ -42,6 +51,7 @@ _KINDS = {
     model_pb2.Model.KIND_LIFETIME_VALUE: LIFETIME_VALUE,
     model_pb2.Model.KIND_CHURN: CHURN,
     model_pb2.Model.KIND_LEAD_CONVERSION: LEAD_CONVERSION,
+    model_pb2.Model.KIND_RESPONSE: RESPONSE,
     model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
     model_pb2.Model.KIND_SEND_TIME: SEND_TIME,
     model_pb2.Model.KIND_CLUSTERS: CLUSTERS,
@@ -117,9 +127,13 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
+            "horizon_weeks",
+            "Responses are those of 14 days: leave it out." if kind == RESPONSE and given.horizon_weeks else "",
+        ),
+        (
             "annual_discount_basis_points",
             "A probability has no discount: leave it out."
-            if (leads or churn or anew or kind == NEXT_OFFER) and discounted
+            if (leads or churn or anew or kind in (NEXT_OFFER, RESPONSE)) and discounted
             else "",
         ),
         ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),

@@ -9,6 +9,7 @@ from rapport.scoring.v1 import (
     events_pb2,
     lead_score_pb2,
     model_pb2,
+    response_propensity_pb2,
     scoring_service_pb2,
     segment_pb2,
 )
@@ -17,7 +18,7 @@ from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, Segment
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RESPONSE
 
 REFRESH_EVERY = timedelta(days=7)
 """When scores are due to be made anew where no job is scheduled: a week is the unit the models measure time in."""
@@ -44,6 +45,7 @@ def customer_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         churn_risk=_churn_risk(row["churn"], planned) if "churn" in row else None,
         cluster=_cluster(row["cluster"], planned) if "cluster" in row else None,
+        response=_response(row["response"], planned) if "response" in row else None,
     )
     if "job" in row:
         found.MergeFrom(_value_scores(row, planned))
@@ -112,6 +114,18 @@ def _cluster(cluster: Mapping[str, Any], planned: Planned) -> customer_scores_pb
         age=age(cluster["as_of"]),
         next_refresh_time=next_refresh(CLUSTERS, cluster["as_of"], planned),
         **{name: cluster[name] for name in named},
+    )
+
+
+def _response(response: Mapping[str, Any], planned: Planned) -> response_propensity_pb2.ResponsePropensity:
+    named = ("probability", "low", "high", "percentile", "horizon_days", "as_of", "decision", "score_time")
+    return response_propensity_pb2.ResponsePropensity(
+        reasons=[response_propensity_pb2.ResponseReason(**reason) for reason in response["reasons"]],
+        model=f"models/{response['model']}",
+        scoring_job=f"scoringJobs/{response['job']}",
+        age=age(response["as_of"]),
+        next_refresh_time=next_refresh(RESPONSE, response["as_of"], planned),
+        **{name: response[name] for name in named},
     )
 
 

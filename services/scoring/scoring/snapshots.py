@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rapport.scoring.v1 import events_pb2
+from rapport.scoring.v1 import events_pb2, response_propensity_pb2
 
 from chassis import money
 
@@ -43,6 +43,17 @@ def customer_cluster(row: Mapping[str, Any]) -> events_pb2.CustomerClusterState:
         display_name=cluster["name"],
         model=f"models/{cluster['model']}",
         **{name: cluster[name] for name in ("fallback", "reasons", "decision")},
+    )
+
+
+def response_propensity(row: Mapping[str, Any]) -> response_propensity_pb2.ResponsePropensityState:
+    """The probability of a response of one customer, as others need it."""
+    response = row["response"]
+    return response_propensity_pb2.ResponsePropensityState(
+        customer=row["customer"],
+        **{name: response[name] for name in ("probability", "low", "high", "percentile", "horizon_days", "decision")},
+        reasons=[reason["text"] for reason in response["reasons"]],
+        model=f"models/{response['model']}",
     )
 
 

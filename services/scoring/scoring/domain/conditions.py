@@ -26,12 +26,14 @@ EVENTS_MAX = 1_000
 WINDOW_DAYS_MAX = 366
 
 CLUSTER = "cluster"
+RESPONSE_PROBABILITY = "response_probability"
 SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "lifetime_value": "money",
     "revenue": "money",
     "p_alive": "float",
     "expected_purchases": "float",
     "churn_risk": "float",
+    RESPONSE_PROBABILITY: "float",
     "recency_weeks": "float",
     "age_weeks": "float",
     "frequency": "int",

@@ -12,6 +12,7 @@ from scoring.jobs.spec import (
     JobSpec,
     LeadJobSpec,
     ProgramSpec,
+    ResponseJobSpec,
 )
 
 
@@ -28,6 +29,7 @@ PROGRAMS = {
     "scoring.jobs.features": Program(FeatureJobSpec, divided=True),
     "scoring.jobs.backfill": Program(BackfillSpec, divided=True),
     "scoring.jobs.clusters": Program(ClusterJobSpec, divided=True),
+    "scoring.jobs.response": Program(ResponseJobSpec, divided=True),
     # As many leads as there ever are fit into one process.
     "scoring.jobs.train_leads": Program(LeadJobSpec, divided=False),
     # The newest lines, as many as fit (`offer_spec.MOST_LINES`).

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs import churn, cluster_tasks, offer_listing, renewal_telling, send_times, usage
+from scoring.domain.conditions import RESPONSE_PROBABILITY
+from scoring.jobs import churn, cluster_tasks, offer_listing, renewal_telling, response, send_times, usage
 from scoring.jobs import fit as fitting
 from scoring.jobs.files import Folder
 from scoring.jobs.tasks import UnusableInputError
@@ -70,6 +71,8 @@ def reproduce(result: Folder, customer: str) -> Reproduced | None:
     if renewal_telling.PROBABILITY in row:
         recorded = {name: row[name] for name in renewal_telling.TOLD}
         return Reproduced(recorded, renewal_telling.again(row, judgement))
+    if RESPONSE_PROBABILITY in row:
+        return Reproduced({name: row[name] for name in response.TOLD}, response.again(row, judgement["scored_with"]))
     if "cluster" in row:
         return Reproduced({name: row[name] for name in cluster_tasks.TOLD}, cluster_tasks.again(row, judgement))
     fitted = fitting.restored(artefact.load(judgement["scored_with"]), judgement["scales"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from scoring.domain.buckets import BUCKETS
+from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.jobs import feature_tasks, propensity_scores
 from scoring.jobs.columns import column, numbers
 from scoring.jobs.dividing import told_at_the_end
@@ -23,7 +24,7 @@ from scoring.models.past_customers import CHECKED, Tally, hashed
 from scoring.models.propensity import Labelled
 from scoring.models.response import COLUMNS, Customers
 
-SCHEMA = propensity_scores.schema(response.PROBABILITY, COLUMNS)
+SCHEMA = propensity_scores.schema(RESPONSE_PROBABILITY, COLUMNS)
 _FEATURES = [(each.name, pa.float64()) for each in COLUMNS]
 _PAST = pa.schema([("at", pa.int64()), ("name", pa.uint64()), ("label", pa.float64()), *_FEATURES])
 _CURRENT = pa.schema([("customer", pa.string()), ("name", pa.uint64()), *_FEATURES])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.domain.response_rules import HORIZON, INSTANTS_MOST, LOOKED_AT, REACHED_WITHIN
 from scoring.features.declared import CLICKED, PURCHASE, SENT
 from scoring.features.table import by_persons
@@ -25,7 +26,6 @@ from scoring.models.propensity import Propensity
 from scoring.models.summary import Ints
 
 OUTCOME = "probability of a response"
-PROBABILITY = "response_probability"
 CLICK_SHARE = "clicks_per_message_90d"
 COLUMNS = tuple(map(column_of, LOOKED_AT))
 _HORIZON_US = HORIZON // timedelta(microseconds=1)
@@ -98,4 +98,4 @@ def rival(table: Table, dates: np.ndarray[Any, Any]) -> Floats:
 
 def told(model: Propensity, table: Table) -> dict[str, list[Any]]:
     """The probability of each row with its interval and its reasons, by the names of columns."""
-    return past_customers.told(model, table, PROBABILITY)
+    return past_customers.told(model, table, RESPONSE_PROBABILITY)

@@ -8,7 +8,7 @@ import mongoengine as me
 import docstore
 from docstore import batches
 from docstore.connection import Row
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, SEND_TIME
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, RESPONSE, SEND_TIME
 
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -52,7 +52,17 @@ class ScoringJob(docstore.Batch):
     task: Any = me.StringField(choices=(FEATURES, BACKFILL, SEGMENT, TRAIN, SCORE, EVALUATE))
     kind: Any = me.StringField(
         required=True,
-        choices=(LIFETIME_VALUE, CHURN, LEAD_CONVERSION, NEXT_OFFER, SEND_TIME, CLUSTERS, FEATURE_TABLES, SEGMENTS),
+        choices=(
+            LIFETIME_VALUE,
+            CHURN,
+            LEAD_CONVERSION,
+            RESPONSE,
+            NEXT_OFFER,
+            SEND_TIME,
+            CLUSTERS,
+            FEATURE_TABLES,
+            SEGMENTS,
+        ),
         default=LIFETIME_VALUE,
     )
     as_of: Any = docstore.InstantField(required=True)

@@ -29,6 +29,7 @@ class Score(Record):
             ["tenant", "job"],
             ["tenant", "churn.job"],
             ["tenant", "cluster.job"],
+            ["tenant", "response.job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
         ],
     }
@@ -69,13 +70,17 @@ class Score(Record):
     cluster: Any = me.DictField()
     """The group of customers who are alike: name, fallback, distance, second, second_distance (those three absent where
     `fallback`), reasons (texts), as_of, job, model (uids), decision, score_time; absent where there is none."""
+    response: Any = me.DictField()
+    """The probability of a response: probability, low, high, percentile, reasons ({feature, points, text}),
+    horizon_days, as_of, job, model (uids), decision, score_time; absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()
     """Since when it is known that the next job will tell something else; absent when it is not."""
 
 
-PARTS = ("job", "churn", "cluster")
+RESPONSE = "response"
+PARTS = ("job", "churn", "cluster", RESPONSE)
 """Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
 of lifetime value tell; whom these take it from loses the whole row, as listeners expect: risk and cluster too."""
 

@@ -9,24 +9,21 @@ from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
-from scoring.domain import churn_rules, gates
+from scoring.domain import churn_rules
 from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import Model, RiskScorer, Score, ScoringJob, histories
 from scoring.store.histories import CURRENT
-from scoring.store.jobs import COMPUTING, EVALUATE, SCORE, TRAIN
+from scoring.store.jobs import COMPUTING
 from scoring.usecases import (
     evaluating,
-    models,
     preparing,
     propensity_models,
-    released,
     results,
     risk_rows,
     score_rows,
 )
 from scoring.usecases.leased_jobs import note, prove
-from scoring.usecases.results import Result
 from scoring.usecases.risk_rows import RISK, RiskOrigin
 from scoring.usecases.score_rows import uid_of
 
@@ -63,24 +60,15 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     Unavailable when consent does not answer or the process stops, Conflict when somebody else holds the job, JobFailed
     when somebody changed the champion meanwhile.
     """
-    description = models.description_of(job, blobs)
-    if job.task == EVALUATE:
-        return released.evaluated(job, description["judgement"])
-    made: Model | None = Model.get(job.scorer) if job.task == SCORE else None
-    if made is None:
-        models.register(job, description, blobs)
-        made = Model.get(job.uid)
-    if job.task == TRAIN:
-        return models.came_of_training(job, "risks are told by it from the next job on")
-    result = Result.read(blobs, job.result_subject, [RISK])
-    scored = bool(result.files)
-    without = "nobody has a risk of leaving by it"
-    why = ""
-    if made.state != gates.CHAMPION:
-        why = propensity_models.why_not_champion(job, made, description, without, usable=scored)
-    if not scored:
-        return why
-
+    result, came = propensity_models.taken_in(
+        job,
+        blobs,
+        RISK,
+        later="risks are told by it from the next job on",
+        without="nobody has a risk of leaving by it",
+    )
+    if result is None:
+        return came
     _keep_scorer(job, result.rankings[RISK])
     origin = RiskOrigin(job.uid, job.scorer, job.horizon_weeks, job.as_of, result.rankings[RISK])
 
@@ -96,7 +84,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     results.remove_earlier(job, stopping, Score, "churn.job", partial(remove_unless_newer, job))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
-    return f"{job.scored} customers have new risks of leaving by {job.model}. {why}".rstrip()
+    return f"{job.scored} customers have new risks of leaving by {job.model}. {came}".rstrip()
 
 
 def _keep_scorer(job: ScoringJob, ranking: Ranking) -> None:

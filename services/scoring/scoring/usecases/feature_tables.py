@@ -18,21 +18,29 @@ from scoring.store.jobs import BACKFILL, COMPUTING
 from scoring.usecases import activity, flushing, preparing
 from scoring.usecases.leased_jobs import note
 
+NO_CURRENCY = "XXX"
+"""Of ISO 4217, where nothing was bought."""
 _EVENTS_PER_PURCHASE = 10
 """So many more events than purchases make starting a Ray worth while: of an event less is computed."""
 
 
 def known(
-    settings: ScoringSettings, blobs: BlobStore, until: datetime, told: Callable[[int, int], None]
+    settings: ScoringSettings,
+    blobs: BlobStore,
+    until: datetime,
+    told: Callable[[int, int], None],
+    *,
+    purchases_needed: bool = True,
 ) -> tuple[dict[str, Any], dict[str, dict[str, list[str]]], float]:
     """What there is of the tenant: fields of `jobs.spec.FeaturesSpec`, the columns of its files `aliases` (who was
     merged into whom) and `exclude` (whom consent refuses), and the share of customers whom it does not.
 
-    What waits is written into files first. told: as in `preparing.refused`. Raises JobFailed without purchases,
-    Unavailable while files or decisions cannot be had.
+    What waits is written into files first. told: as in `preparing.refused`. Raises JobFailed without purchases, where
+    they are needed, Unavailable while files or decisions cannot be had.
     """
     files = event_files(settings, blobs)
-    currency = preparing.currency_of(files[PURCHASES])
+    needed = purchases_needed or files[PURCHASES]
+    currency = preparing.currency_of(files[PURCHASES]) if needed else NO_CURRENCY
     excluded, consenting = preparing.refused(settings, blobs, files, until, told)
     spec = {
         "tenant": tenancy.tenant(),
@@ -84,7 +92,9 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     )
 
 
-def told_of(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> tuple[dict[str, Any], float]:
+def told_of(
+    job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, *, purchases_needed: bool = True
+) -> tuple[dict[str, Any], float]:
     """What a job's program is told that computes features (`jobs.spec.FeaturesSpec`), and the share of customers whom
     consent does not refuse. Raises as `known` does.
     """
@@ -94,7 +104,7 @@ def told_of(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> tup
         percent = preparing.percent_asked(buckets)
         note(job, percent=percent, refused=count, message="Asks consent whose features may be written.")
 
-    given, columns, consenting = known(settings, blobs, job.as_of, told)
+    given, columns, consenting = known(settings, blobs, job.as_of, told, purchases_needed=purchases_needed)
     for name, content in columns.items():
         blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
     spec = {

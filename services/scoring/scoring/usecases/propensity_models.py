@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from docstore.blobs import BlobStore
+from scoring.domain import gates
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
+from scoring.store.jobs import EVALUATE, SCORE, TRAIN
 from scoring.usecases import models, released
 from scoring.usecases.preparing import known_model
+from scoring.usecases.results import Result
 
 
 def known(settings: ScoringSettings, job: ScoringJob, usable: Callable[[Model], bool]) -> list[dict[str, str]]:
@@ -17,6 +21,33 @@ def known(settings: ScoringSettings, job: ScoringJob, usable: Callable[[Model], 
     why = "features are declared otherwise since it was made"
     found = released.told(job, models.known_of(job.kind, job.as_of, usable), why)
     return [known_model(settings, role, model) for role, model in found]
+
+
+def taken_in(
+    job: ScoringJob, blobs: BlobStore, probability: str, *, later: str, without: str
+) -> tuple[Result | None, str]:
+    """Registers what a job's program found, and opens what it told of customers, by the column `probability`; None of a
+    task that scores nobody, or where no model scores. Then the text says what came of the job, else what is to be said
+    of its model.
+
+    later: what follows of a training that releases a model. without: what holds while no model does. Raises JobFailed
+    when somebody changed the champion meanwhile.
+    """
+    description = models.description_of(job, blobs)
+    if job.task == EVALUATE:
+        return None, released.evaluated(job, description["judgement"])
+    made: Model | None = Model.get(job.scorer) if job.task == SCORE else None
+    if made is None:
+        models.register(job, description, blobs)
+        made = Model.get(job.uid)
+    if job.task == TRAIN:
+        return None, models.came_of_training(job, later)
+    result = Result.read(blobs, job.result_subject, [probability])
+    scored = bool(result.files)
+    why = ""
+    if made.state != gates.CHAMPION:
+        why = why_not_champion(job, made, description, without, usable=scored)
+    return (result if scored else None), why
 
 
 def why_not_champion(

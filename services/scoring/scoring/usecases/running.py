@@ -31,7 +31,7 @@ from scoring.store.jobs import (
     STORING,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, SEND_TIME
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, RESPONSE, SEND_TIME
 from scoring.usecases import (
     churn,
     clusters,
@@ -40,6 +40,7 @@ from scoring.usecases import (
     offering,
     preparing,
     recomputing,
+    response,
     results,
     send_times,
     storing,
@@ -74,6 +75,7 @@ _STEPS = {
     LEAD_CONVERSION: Steps(lead_training.prepare, "scoring.jobs.train_leads", lead_training.store),
     NEXT_OFFER: Steps(offering.prepare, "scoring.jobs.train_offers", offering.store),
     SEND_TIME: Steps(send_times.prepare, "scoring.jobs.send_times", send_times.store),
+    RESPONSE: Steps(response.prepare, "scoring.jobs.response", response.store),
     CLUSTERS: Steps(clusters.prepare, "scoring.jobs.clusters", clusters.store),
     FEATURE_TABLES: Steps(feature_tables.prepare, "scoring.jobs.features", feature_tables.store),
     SEGMENTS: Steps(recomputing.prepare, None, recomputing.store),
