@@ -21,7 +21,15 @@ from scoring import parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob, StagedPurchase, activity, histories
-from scoring.store.features import ACTIVITY, FILE_KINDS, ORDER_LINES, PURCHASES, named_files, subject_of
+from scoring.store.features import (
+    ACTIVITY,
+    FILE_KINDS,
+    ORDER_LINES,
+    PURCHASES,
+    SUBSCRIPTIONS,
+    named_files,
+    subject_of,
+)
 from scoring.store.jobs import ACTIVE, COMPUTING, FEATURE_TABLES, PREPARING
 from scoring.usecases import (
     customer_offers,
@@ -59,6 +67,7 @@ def erase(customers: list[str], settings: ScoringSettings, blobs: BlobStore) -> 
         "purchases": (removed[PURCHASES], 0),
         "orderLines": (removed[ORDER_LINES], 0),
         "events": (removed[ACTIVITY], 0),
+        "subscriptionEvents": (removed[SUBSCRIPTIONS], 0),
     }
 
 
