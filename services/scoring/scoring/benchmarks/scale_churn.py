@@ -5,8 +5,8 @@ from pathlib import Path
 from scoring.benchmarks.purchases import AS_OF
 from scoring.jobs import churn
 from scoring.jobs.files import Folder
+from scoring.jobs.program import SUCCESS
 from scoring.jobs.progress import Reporter
-from scoring.jobs.propensity_scores import SUCCESS
 from scoring.jobs.spec import ChurnJobSpec
 
 _WEEKS = 13

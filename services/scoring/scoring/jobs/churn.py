@@ -37,9 +37,9 @@ from scoring.jobs.churn_tasks import SCHEMA, Part
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError
-from scoring.jobs.progress import Reporter, State
+from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
-from scoring.jobs.propensity_scores import FIT, SUCCESS
+from scoring.jobs.propensity_scores import FIT
 from scoring.jobs.propensity_watch import Current
 from scoring.jobs.spec import MOST_THREADS, ChurnJobSpec
 from scoring.models import churn, classifier
@@ -85,11 +85,9 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     rates, table = day_rates.read(spec.rates, spec.currency)
     told = spec.model_dump(mode="json", exclude={"output", "inputs", "aliases", "exclude", "rates", *_MACHINERY})
     key = fingerprint(VERSION, told, who, table, [file.sha256 for file in files])
-    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+    if program.done(output, key, reporter):
         output.delete(tasks.WORK)
-        reporter.end(State.SUCCEEDED, "was done already")
         return
-    output.delete(SUCCESS)
     rows = sum(file.rows for file in files)
     as_of = _microseconds(spec.as_of)
     with _executor(spec, rows) as executor:

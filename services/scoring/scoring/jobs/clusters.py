@@ -26,6 +26,7 @@ from scoring.jobs.executor import chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.known_models import LostModelError, stored_form
 from scoring.jobs.memory import TooLargeError, widest_of
+from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, ClusterJobSpec
 from scoring.jobs.tasks import WORK, UnusableInputError
@@ -35,7 +36,6 @@ from scoring.models.fitting import Floats
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same features would give other clusters."""
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 FORMAT = 1
 FITTED_MOST = 200_000
 """Customers the clusters are fitted to; all are told theirs."""

@@ -9,14 +9,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder, opened
+from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import ProgramSpec
+from scoring.jobs.tasks import UnusableInputError
 
 _UNUSABLE, _CANCELLED = 2, 143
 
@@ -30,6 +32,40 @@ class CancelledError(BaseException):
 
 class UnusableError(Exception):
     """The job cannot succeed as it is; the text says why and how to mend it, without personal data."""
+
+
+SUCCESS, MODEL = "_SUCCESS", "model.json"
+"""Files of a job's output: what says that it is whole, and what the registry is told (`jobs.description`)."""
+
+
+@contextmanager
+def usable(what: str) -> Iterator[None]:
+    """Makes an UnusableError of inputs that cannot be read or do not fit into the memory. what: they are, in words."""
+    try:
+        yield
+    except (UnusableInputError, FileNotFoundError) as error:
+        raise UnusableError(f"{what} cannot be used: {error}") from error
+    except TooLargeError as error:
+        raise UnusableError(str(error)) from error
+
+
+def done(output: Folder, key: str, reporter: Reporter) -> bool:
+    """Whether the output is that of the same job, which has then ended; if not, what says that it is whole goes.
+
+    key: fingerprint of all the output is made of.
+    """
+    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+        reporter.end(State.SUCCEEDED, "was done already")
+        return True
+    output.delete(SUCCESS)
+    return False
+
+
+def finish(output: Folder, key: str, described: dict[str, Any], reporter: Reporter) -> None:
+    """Writes what the registry is told and, last, that the output is whole."""
+    output.write_json(MODEL, described)
+    output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
+    reporter.end(State.SUCCEEDED, described["message"])
 
 
 def main(name: str, about: str | None, told: type[SpecT], run: Callable[[SpecT, Folder, Reporter], None]) -> int:

@@ -10,6 +10,7 @@ from scoring.features.loading import LEFT_OUT
 from scoring.jobs import propensity as training
 from scoring.jobs.executor import Executor, InProcess
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.scores import score_file
@@ -19,7 +20,6 @@ from scoring.models import propensity
 from scoring.models.classifier import Column, Table
 from scoring.models.propensity import Propensity
 
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 FIT = "fit.json"
 """What training found, until the job is done: a job that is killed after it does not train again."""
 _FINGERPRINT = b"rapport.fingerprint"

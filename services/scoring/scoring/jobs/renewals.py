@@ -19,17 +19,16 @@ import pyarrow.parquet as pq
 from scoring.domain import renewal_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.renewal_gates import Trial
-from scoring.jobs import description, memory, program, renewal_telling, subscriptions
+from scoring.jobs import description, program, renewal_telling, subscriptions
 from scoring.jobs.event_files import digest_of
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import mean_gain, shortened
-from scoring.jobs.progress import Reporter, State
+from scoring.jobs.progress import Reporter
 from scoring.jobs.renewal_spec import RenewalJobSpec
 from scoring.jobs.renewal_telling import RENEWALS, SCHEMA, Fitted
 from scoring.jobs.scores import score_file
 from scoring.jobs.subscriptions import Subscriptions
-from scoring.jobs.tasks import UnusableInputError
 from scoring.models import contracts, sbg
 from scoring.models.baseline import MeanChurn
 from scoring.models.contracts import NAMES, Contracts, Events, Flags, Periods
@@ -38,7 +37,6 @@ from scoring.models.sbg import Sbg
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same events would tell something else."""
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 FEATURES = {"renewals": 1, "period": 1}
 _ROWS = 20_000
 _LEAST_SHOWN, _TENURES_MOST = 20, 24
@@ -52,20 +50,14 @@ def main() -> int:
 
 def run(spec: RenewalJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for files that cannot be read, or too many events for the memory."""
-    try:
+    with program.usable("the events"):
         hashes = digest_of(*spec.inputs, spec.aliases, spec.exclude)
         key = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "consenting"}), hashes)
-        if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
-            reporter.end(State.SUCCEEDED, "was done already")
+        if program.done(output, key, reporter):
             return
-        output.delete(SUCCESS)
         output.delete(score_file(0))
         reporter.place = InProcess().place
         found = subscriptions.read(spec, output)
-    except (UnusableInputError, FileNotFoundError) as error:
-        raise program.UnusableError(f"the events cannot be used: {error}") from error
-    except memory.TooLargeError as error:
-        raise program.UnusableError(str(error)) from error
     reporter.done("summarise", 1, 1)
     # Instants between two seconds count as the later one, before which everything is.
     now = -int(-spec.as_of.timestamp() // 1)
@@ -81,9 +73,7 @@ def run(spec: RenewalJobSpec, output: Folder, reporter: Reporter) -> None:
         output.write(score_file(0), lambda file: _write(file, rows, reporter))
     shown = _shown(made, periods, used, now)
     told = _described(spec, found, rows.num_rows, made, periods, fitted, shown, trial, verdict, messages, key)
-    output.write_json(MODEL, told)
-    output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
-    reporter.end(State.SUCCEEDED, told["message"])
+    program.finish(output, key, told, reporter)
 
 
 def fit(made: Contracts, periods: Periods, now: int) -> tuple[list[Fitted], list[str]]:

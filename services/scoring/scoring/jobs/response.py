@@ -30,9 +30,9 @@ from scoring.jobs import (
 from scoring.jobs.executor import Executor, chosen
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.memory import TooLargeError
-from scoring.jobs.progress import Reporter, State
+from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
-from scoring.jobs.propensity_scores import FIT, SUCCESS
+from scoring.jobs.propensity_scores import FIT
 from scoring.jobs.propensity_watch import Current
 from scoring.jobs.response_tasks import SCHEMA, Part
 from scoring.jobs.spec import ResponseJobSpec
@@ -84,11 +84,9 @@ def _run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
     made = features.planned(spec, instants, output, reporter)
     told = spec.model_dump(mode="json", include={"tenant", "task", "as_of", "models", "consenting", "digits"})
     key = fingerprint(VERSION, made.plan.fingerprint, told)
-    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+    if program.done(output, key, reporter):
         output.delete(WORK)
-        reporter.end(State.SUCCEEDED, "was done already")
         return
-    output.delete(SUCCESS)
     past = () if spec.task == "score" else moments
     parts = [Part(bucket, key, spec.digits, as_of, past) for bucket in made.buckets]
     with chosen(spec.executor, made.rows, spec.ray_from_events, made.width) as executor:

@@ -19,13 +19,12 @@ from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
+from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
 VERSION = "6"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
-SUCCESS = "_SUCCESS"
-MODEL = "model.json"
 _EPOCH = date(1970, 1, 1)
 _REFUNDS = "refunds"
 """That reduce something; those that do not are left out."""
@@ -62,11 +61,9 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
     window = fingerprint(VERSION, instant, spec.currency, rate_table, who, [file.sha256 for file in files])
     known = [model.model_dump(mode="json", exclude={"url"}) for model in spec.models]
     key = fingerprint(window, spec.task, spec.partitions, spec.horizon_weeks, spec.discount, known, spec.consenting)
-    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
+    if program.done(output, key, reporter):
         output.delete(tasks.WORK)
-        reporter.end(State.SUCCEEDED, "was done already")
         return
-    output.delete(SUCCESS)
     with _executor(spec, rows) as executor:
         check(spec, rows, executor.width)
         reporter.place = executor.place

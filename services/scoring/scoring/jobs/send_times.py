@@ -20,15 +20,14 @@ import pyarrow.parquet as pq
 from scoring.domain import send_time_gates
 from scoring.domain.gates import CHAMPION, Interval, Verdict
 from scoring.domain.send_time_gates import TESTED_DAYS, Trial
-from scoring.jobs import active_hours, description, memory, program
+from scoring.jobs import active_hours, description, program
 from scoring.jobs.active_hours import ActiveHours
 from scoring.jobs.columns import column
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import mean_gain, shortened
-from scoring.jobs.progress import Reporter, State
+from scoring.jobs.progress import Reporter
 from scoring.jobs.send_time_spec import SendTimeJobSpec
-from scoring.jobs.tasks import UnusableInputError
 from scoring.models import send_time
 from scoring.models.fitting import Floats
 from scoring.models.past_customers import hashed
@@ -37,7 +36,7 @@ from scoring.models.summary import Ints
 
 VERSION = "3"
 """Part of every fingerprint: raise it when the same events would give other hours."""
-SUCCESS, MODEL, SEND_TIMES = "_SUCCESS", "model.json", "send-times-0.parquet"
+SEND_TIMES = "send-times-0.parquet"
 FEATURES = {"active_hours": 1, "time_zone": 1}
 FORMAT = 1
 BEST = 10
@@ -72,20 +71,14 @@ def main() -> int:
 
 def run(spec: SendTimeJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for files that cannot be read, or too many events for the memory."""
-    try:
+    with program.usable("the events"):
         hashes = active_hours.digest(spec)
         key = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "consenting"}), hashes)
-        if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
-            reporter.end(State.SUCCEEDED, "was done already")
+        if program.done(output, key, reporter):
             return
-        output.delete(SUCCESS)
         output.delete(SEND_TIMES)
         reporter.place = InProcess().place
         found = active_hours.read(spec, output)
-    except (UnusableInputError, FileNotFoundError) as error:
-        raise program.UnusableError(f"the events cannot be used: {error}") from error
-    except memory.TooLargeError as error:
-        raise program.UnusableError(str(error)) from error
     reporter.done("summarise", 1, 1)
     chosen = _chosen(found)
     learned = _of(found.activity, chosen)
@@ -101,9 +94,7 @@ def run(spec: SendTimeJobSpec, output: Folder, reporter: Reporter) -> None:
         today = (spec.as_of - _EPOCH) // timedelta(days=1)
         output.write(SEND_TIMES, lambda file: _write(file, model if passed else usual, found, today, reporter))
     described = _described(spec, found, len(chosen), model, usual, trial, verdict, key)
-    output.write_json(MODEL, described)
-    output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
-    reporter.end(State.SUCCEEDED, described["message"])
+    program.finish(output, key, described, reporter)
 
 
 def tested(activity: Activity, segment: Ints) -> Trial:

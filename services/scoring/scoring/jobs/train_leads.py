@@ -29,7 +29,6 @@ from scoring.parquet import Row, chunks
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same leads would give another model."""
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 PURPOSE = Purpose(
     name="lead_conversion",
     outcome=lead_conversion.OUTCOME,
@@ -54,10 +53,8 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     urls = [spec.leads, *([spec.recent] if spec.recent else [])]
     told = spec.model_dump(mode="json", exclude={"output", "leads", "recent"})
     key = fingerprint(VERSION, told, list(map(_hash, urls)))
-    if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
-        reporter.end(State.SUCCEEDED, "was done already")
+    if program.done(output, key, reporter):
         return
-    output.delete(SUCCESS)
     executor = InProcess()
     reporter.place = executor.place
     _check(urls)
@@ -73,8 +70,8 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     else:
         trained = propensity.train(material, PURPOSE, spec, reporter, executor)
         described = propensity.described(trained, leads, PURPOSE, spec, VERSION)
-    output.write_json(MODEL, described)
-    output.write_json(SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})
+    output.write_json(program.MODEL, described)
+    output.write_json(program.SUCCESS, {"fingerprint": key, "leads": len(leads), "place": reporter.place})
     reporter.end(State.SUCCEEDED, "")
 
 

@@ -40,8 +40,7 @@ from scoring.jobs.offer_models import Known
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.offer_trial import Tried
 from scoring.jobs.order_lines import Lines
-from scoring.jobs.progress import Reporter, State
-from scoring.jobs.tasks import UnusableInputError
+from scoring.jobs.progress import Reporter
 from scoring.models import offers
 from scoring.models.offers import OfferModel, Purchases, artefact
 from scoring.models.offers.artefact import StoredOffers
@@ -49,7 +48,7 @@ from scoring.models.offers.training import MOST_ITEMS
 
 VERSION = "4"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
-SUCCESS, MODEL, ASSOCIATIONS = "_SUCCESS", "model.json", "associations.json"
+ASSOCIATIONS = "associations.json"
 OFFERS = offer_listing.OFFERS
 _WHOLE, _STAND_IN = "offer_model.npz", "stand_in.npz"
 _STEPS = (("inspect", 5.0), ("watch", 10.0), ("fit", 60.0), ("score", 25.0))
@@ -72,26 +71,18 @@ def main() -> int:
 
 def run(spec: OfferJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for files that cannot be read, or a stored model that is damaged."""
-    try:
+    with program.usable("the lines of orders, or a model,"):
         hashes = order_lines.digest(spec)
         version = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "most_lines"}), hashes)
         key = fingerprint(version, spec.model_dump(mode="json", include={"task", "models", "consenting"}))
-        if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
-            reporter.end(State.SUCCEEDED, "was done already")
+        if program.done(output, key, reporter):
             return
-        output.delete(SUCCESS)
         reporter.place, reporter.steps = InProcess().place, _STEPS
         lines = order_lines.read(spec, output)
         memory.check_offers(len(lines.day), min(len(lines.products), MOST_ITEMS), spec.memory_mb)
         reporter.done("inspect", 1, 1)
         described = _made(spec, output, reporter, lines, version)
-    except (UnusableInputError, FileNotFoundError) as error:
-        raise program.UnusableError(f"the lines of orders, or a model, cannot be used: {error}") from error
-    except memory.TooLargeError as error:
-        raise program.UnusableError(str(error)) from error
-    output.write_json(MODEL, described)
-    output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
-    reporter.end(State.SUCCEEDED, described["message"])
+    program.finish(output, key, described, reporter)
 
 
 def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, version: str) -> dict[str, Any]:

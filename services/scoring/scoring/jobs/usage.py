@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 from scoring.domain import usage_gates
 from scoring.domain.gates import CHAMPION, Verdict
 from scoring.domain.usage_gates import DROP, NOT_JUDGED, SURGE, USUAL, Trial
-from scoring.jobs import description, memory, program, weekly_counts
+from scoring.jobs import description, program, weekly_counts
 from scoring.jobs.columns import column
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.gains import shortened
-from scoring.jobs.progress import Reporter, State
+from scoring.jobs.progress import Reporter
 from scoring.jobs.scores import score_file
-from scoring.jobs.tasks import UnusableInputError
 from scoring.jobs.usage_spec import UsageJobSpec
 from scoring.jobs.weekly_counts import WEEKS, WeeklyCounts
 from scoring.models import anomaly
@@ -40,7 +39,6 @@ from scoring.models.summary import Ints
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same events would be judged otherwise."""
-SUCCESS, MODEL = "_SUCCESS", "model.json"
 FEATURES = {"events_per_week": 1}
 FORMAT = 1
 LEARNED_MOST = 50_000
@@ -100,21 +98,15 @@ def main() -> int:
 
 def run(spec: UsageJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for files that cannot be read, or too much for the memory."""
-    try:
+    with program.usable("the events"):
         hashes = weekly_counts.digest(spec)
         own = spec.model_dump(mode="json", include={"tenant", "as_of", "events", "consenting"})
         key = fingerprint(VERSION, own, hashes)
-        if (output.read_json(SUCCESS) or {}).get("fingerprint") == key:
-            reporter.end(State.SUCCEEDED, "was done already")
+        if program.done(output, key, reporter):
             return
-        output.delete(SUCCESS)
         output.delete(score_file(0))
         reporter.place = InProcess().place
         found = weekly_counts.read(spec, output)
-    except (UnusableInputError, FileNotFoundError) as error:
-        raise program.UnusableError(f"the events cannot be used: {error}") from error
-    except memory.TooLargeError as error:
-        raise program.UnusableError(str(error)) from error
     reporter.done("summarise", 1, 1)
     learned = learn(found, spec.consenting)
     reporter.done("fit", 1, 1)
@@ -123,9 +115,7 @@ def run(spec: UsageJobSpec, output: Folder, reporter: Reporter) -> None:
         judge = learned.judge
         output.write(score_file(0), lambda file: told.update(_write(file, judge, learned.inside, found, reporter)))
     described = _described(spec, found, learned, told, key)
-    output.write_json(MODEL, described)
-    output.write_json(SUCCESS, {"fingerprint": key, "place": reporter.place})
-    reporter.end(State.SUCCEEDED, described["message"])
+    program.finish(output, key, described, reporter)
 
 
 def learn(found: WeeklyCounts, consenting: float | None) -> Learned:

@@ -18,7 +18,7 @@ from docstore import batches
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring.decisions import PURPOSE
-from scoring.jobs import reproduce, train_offers
+from scoring.jobs import program, reproduce, train_offers
 from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.progress import Reporter
@@ -411,9 +411,9 @@ def test_what_is_popular_as_the_program_of_an_earlier_version_told_it_is_offered
     fresh.stage([purchase(each, 1, products=[{"product_id": "p1"}]) for each in (name, customer())])
 
     def as_before(job: ScoringJob) -> None:
-        told = json.loads(store.get(job.result_subject, train_offers.MODEL))
+        told = json.loads(store.get(job.result_subject, program.MODEL))
         del told["judgement"]["stand_in"]["parameters"]["offers"]["horizon_days"]
-        store.put(job.result_subject, train_offers.MODEL, json.dumps(told).encode())
+        store.put(job.result_subject, program.MODEL, json.dumps(told).encode())
         go_on(job)
 
     go_on = make.go_on

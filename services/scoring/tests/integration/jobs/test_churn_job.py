@@ -22,9 +22,8 @@ from scoring.jobs import refunds as noting
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
-from scoring.jobs.program import UnusableError
+from scoring.jobs.program import MODEL, UnusableError
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.propensity_scores import MODEL
 from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn as churn_model
 from testkit import eventually

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.jobs import offer_watch, reproduce, train_offers
+from scoring.jobs import offer_watch, program, reproduce, train_offers
 from scoring.jobs.files import Folder, sha256
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.program import UnusableError
@@ -141,7 +141,7 @@ def evaluation(folder: Path, lines: Path, models: tuple[KnownModel, ...]) -> dic
     )
     train_offers.run(spec, output, Reporter(output))
     assert train_offers.OFFERS not in output.names()
-    found = output.read_json(train_offers.MODEL)
+    found = output.read_json(program.MODEL)
     assert found is not None
     return found
 

@@ -26,8 +26,8 @@ from scoring.jobs import churn, features
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
+from scoring.jobs.program import SUCCESS
 from scoring.jobs.progress import Reporter, State
-from scoring.jobs.score import SUCCESS
 from scoring.jobs.spec import ChurnJobSpec, FeatureJobSpec, JobSpec, LeadJobSpec
 from scoring.jobs.tasks import WORK
 from testkit import eventually

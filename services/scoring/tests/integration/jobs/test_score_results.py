@@ -12,7 +12,7 @@ import pytest
 
 from e2e.demo import orders
 from localrun import state
-from scoring.jobs import dividing, score
+from scoring.jobs import dividing, program, score
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import launch
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
@@ -270,7 +270,7 @@ def test_threads_give_equal_scores_and_fewer_where_memory_is_scarce(shop: Shop):
     one = shop.run(shop.spec("one"))
     spec = shop.spec("two", threads=2)
     assert shop.run(spec).equals(one)
-    assert (Folder(spec.output).read_json(score.SUCCESS) or {})["place"] == "in this process, 2 threads"
+    assert (Folder(spec.output).read_json(program.SUCCESS) or {})["place"] == "in this process, 2 threads"
     assert widest(shop.spec("out", memory_mb=200, partitions=16), 1_000_000, 4) == 1
     assert widest(shop.spec("out", memory_mb=4_000, partitions=16), 1_000_000, 4) == 4
 

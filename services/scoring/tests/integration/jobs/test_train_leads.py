@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scoring import parquet
-from scoring.jobs import memory, train_leads
+from scoring.jobs import memory, program, train_leads
 from scoring.jobs.description import Watched
 from scoring.jobs.files import Folder
 from scoring.jobs.program import UnusableError
@@ -47,7 +47,7 @@ def trained(
     terms = {"tenant": "acme", "as_of": as_of, "leads": str(leads), "consenting": 1.0, "output": str(folder / "result")}
     spec = LeadJobSpec(**terms, **files, models=models)
     train_leads.run(spec, output, Reporter(output))
-    found = output.read_json(train_leads.MODEL)
+    found = output.read_json(program.MODEL)
     assert found is not None
     return found
 
@@ -86,7 +86,7 @@ def test_equal_leads_in_another_order_make_an_equal_model(tmp_path) -> None:
 def known(folder: Path, name: str, role: str) -> dict[str, str]:
     """A model that an earlier job made in the folder, as a later one is told of it."""
     stored = folder / f"{role}.json"
-    made = Folder(str(folder / "result")).read_json(train_leads.MODEL)
+    made = Folder(str(folder / "result")).read_json(program.MODEL)
     assert made is not None
     stored.write_text(json.dumps(made["judgement"]["artefact"]))
     return {"name": name, "role": role, "url": str(stored), "sha256": hashlib.sha256(stored.read_bytes()).hexdigest()}

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring import parquet
-from scoring.jobs import train_offers
+from scoring.jobs import program, train_offers
 from scoring.jobs.files import Folder
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.program import UnusableError
@@ -56,7 +56,7 @@ def made(folder: Path, *files: list[dict[str, Any]], **told: Any) -> dict[str, A
         output=str(folder / "result"),
     )
     train_offers.run(spec, output, Reporter(output))
-    model, rules = output.read_json(train_offers.MODEL), output.read_json(train_offers.ASSOCIATIONS)
+    model, rules = output.read_json(program.MODEL), output.read_json(train_offers.ASSOCIATIONS)
     assert model is not None
     assert rules is not None
     with output.open(train_offers.OFFERS) as file:
