@@ -110,3 +110,32 @@ def test_periods_of_few_are_left_out_and_without_any_renewal_none_is_known() -> 
     nothing = contracts.periods(events_of([(START, 0)], [(START, 3), (END, 4)]), 400 * DAY)
     assert (nothing.usual, nothing.length.tolist()) == ((0,) * 5, [0, 0])
     assert not len(contracts.contracts(events_of([(START, 0)]), nothing, 400 * DAY).known)
+
+
+def test_many_subscriptions_at_once_tell_what_each_tells_alone() -> None:
+    rng = np.random.default_rng(4)
+    each = [
+        [
+            (int(kind), float(day))
+            for kind, day in zip(rng.integers(0, 3, size), np.cumsum(rng.uniform(0, 50, size)), strict=True)
+        ]
+        for size in rng.integers(1, 25, 40)
+    ]
+    count = len(each)
+    lengths = Periods(np.full(count, MONTH), np.full(count, MONTHLY), (0, MONTH, 0, 0, 0), 0)
+    whole = contracts.contracts(events_of(*each), lengths, 700 * DAY)
+    for number, told in enumerate(each):
+        alone = monthly(*told, now=700)
+        mine = np.flatnonzero(whole.subscription == number)
+        assert [whole.renewals[mine].tolist(), whole.running[mine].tolist(), whole.known[mine].tolist()] == [
+            alone.renewals.tolist(),
+            alone.running.tolist(),
+            alone.known.tolist(),
+        ]
+        places = {contract: place for place, contract in enumerate(mine.tolist())}
+        there = np.isin(whole.of, mine)
+        columns = (whole.of, whole.number, whole.settled / DAY, whole.came)
+        rows = zip(*(column[there].tolist() for column in columns), strict=True)
+        assert sorted((places[of], day, came) for of, _, day, came in rows) == [
+            (of, day, came) for of, _, day, came in renewals(alone)
+        ]
