@@ -23,7 +23,7 @@ from e2e.faults.backlog import GRANTED, WITHDRAWN, statement, told
 from e2e.faults.load import prepare
 from e2e.faults.rounds import kill_under_load
 from e2e.platform import Platform
-from eventing import dead
+from eventing import dead_letters
 from eventing.delivery import PREFETCH
 from eventing.envelope import Envelope
 from localrun.layout import Layout
@@ -189,7 +189,7 @@ def test_poison_is_set_aside_with_its_reason_and_harms_no_neighbour(platform: Pl
         return replace(backlog.granted(tenant.id, customer), **changed)
 
     def listed() -> dict[str, str]:
-        found = dead.letters(platform.amqp_uri, "identity", lambda letter: letter.tenant == tenant.id, 1000)
+        found = dead_letters.letters(platform.amqp_uri, "identity", lambda letter: letter.tenant == tenant.id, 1000)
         return {letter.id: letter.reason for letter in found}
 
     bad = {

@@ -15,7 +15,7 @@ from pymongo import DeleteOne, UpdateOne
 import docstore
 from chassis.settings import Settings
 from docstore.outbox import PURGED_AND_SENT
-from eventing import dead
+from eventing import dead_letters
 from eventing.pruning import erasure_types, pruned
 from eventing.records import Fact, TimerRecord
 
@@ -36,7 +36,7 @@ def sweep(settings: Settings, erased: frozenset[str]) -> dict[str, Counts]:
         "publishedEvents": facts(erased),
         "unsentEvents": _unsent(erased),
         "timers": _timers(erased),
-        "deadLetters": dead.erase(settings.amqp_uri.get_secret_value(), settings.service, erased),
+        "deadLetters": dead_letters.erase(settings.amqp_uri.get_secret_value(), settings.service, erased),
     }
 
 

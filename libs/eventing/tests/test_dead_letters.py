@@ -16,7 +16,7 @@ from sample.store import Thing
 
 import docstore
 from chassis import ids
-from eventing import dead, republish
+from eventing import dead, dead_letters, republish
 from eventing.envelope import Envelope
 from testkit import eventually
 
@@ -108,7 +108,7 @@ def test_replaying_resets_the_attempts_and_takes_the_letter_away(amqp, bus):
     eventually(lambda: bus.count("sample.urgent") == 1)
     assert tool(amqp, "drop", "--service", "sample", "--id", urgent.id, "--yes").stdout == "dropped 0\n"
     assert tool(amqp, "drop", "--service", "sample", "--id", other.id, "--yes").stdout == "dropped 1\n"
-    assert dead.letters(amqp, "sample", lambda _: True) == []
+    assert dead_letters.letters(amqp, "sample", lambda _: True) == []
 
 
 def test_a_replayed_letter_is_handled_and_finished_handlers_do_not_run_again(amqp, bus, role, settings_for):

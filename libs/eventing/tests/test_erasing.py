@@ -16,7 +16,7 @@ from sample.store import Thing
 import docstore
 from chassis import clock, errors, ids, interceptors
 from docstore.outbox import DATASUBJECTS_MAX_BYTES
-from eventing import dead, erasing, pruning, republish, sweeping, timers, tombstones
+from eventing import dead_letters, erasing, pruning, republish, sweeping, timers, tombstones
 from eventing.delivery import Delivery, Message
 from eventing.records import ErasureTask
 from eventing.relay.outbox import Outbox
@@ -449,7 +449,7 @@ def test_a_broker_lost_while_purging_loses_no_letter(database, amqp, bus, monkey
     anna, bert = person(), person()
     shared = fact_about(anna, bert)
     bus.raw(shared.body, shared.to_properties(), key="sample.dead")
-    monkeypatch.setattr(dead.BlockingChannel, "basic_ack", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+    monkeypatch.setattr(dead_letters.BlockingChannel, "basic_ack", lambda *_: (_ for _ in ()).throw(OSError("gone")))
     with pytest.raises(OSError, match="gone"):
         sweeping.sweep(database, frozenset({anna}))
     monkeypatch.undo()
