@@ -178,11 +178,13 @@ class Ledger:
         """
         if self.order is None:
             return PurchaseDays.of(self.customer, self.day, self.amount)
-        refund = self.amount < 0
-        known = np.ones(len(refund), dtype=bool) if until is None else ~refund | (self.day <= until)
-        back, amount = refund[known], np.abs(self.amount[known])
-        left = refunds.left(self.customer[known], back, self.day[known], amount, self.order[known])
-        return PurchaseDays.of(self.customer[~refund], self.day[~refund], left[~back])
+        refund, amount = self.amount < 0, self.amount.copy()
+        # Mostly few orders are refunded: what is copied below is what can matter.
+        some = np.flatnonzero(self.order != 0 if until is None else (self.order != 0) & ~(refund & (self.day > until)))
+        amount[some] = refunds.left(
+            self.customer[some], refund[some], self.day[some], np.abs(amount[some]), self.order[some]
+        )
+        return PurchaseDays.of(self.customer[~refund], self.day[~refund], amount[~refund])
 
 
 def ledger_of(part: Part) -> tuple[pa.Array, Ledger]:
