@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from chassis.errors import ResourceExhausted, to_status
-from chassis.interceptors import Method, record_duration
+from chassis.methods import Method, record_duration
 
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SIDE_THREADS = 2

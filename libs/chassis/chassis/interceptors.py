@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
-from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 from opentelemetry import trace
 
-from chassis import consistency, context, fieldcheck, keys, message_sizes, metric_names, permissions, telemetry
+from chassis import consistency, context, fieldcheck, keys, message_sizes, permissions
 from chassis.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -27,7 +26,7 @@ from chassis.errors import (
     from_exception,
     to_status,
 )
-from contracts import descriptors
+from chassis.methods import Method, record_duration
 
 DEADLINE_DEFAULT_S = 10.0
 DEADLINE_MAX_S = 30.0
@@ -45,42 +44,6 @@ _SERVER_FAULTS = {
 }
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One RPC, as the steps need it."""
-
-    path: str
-    """`/package.Service/Method`."""
-    service: str
-    """Short name of the service that serves it: the audience of tokens, the domain of errors."""
-    permission: str
-    """Needed permission; empty for public and internal methods."""
-    stranger: str
-    """Principal of calls that need no token: `public` or `internal`; empty when a token is needed."""
-    has_request_id: bool
-    request_max: int
-    """Bytes of its largest request."""
-
-    @classmethod
-    def of(cls, descriptor: MethodDescriptor, service: str) -> Method:
-        """Raises ValueError when the proto says nothing, or more than one thing, about who may call it."""
-        rule = descriptors.rule(descriptor)
-        name = f"{descriptor.containing_service.full_name}/{descriptor.name}"
-        if [bool(rule.permission), rule.public, rule.internal].count(True) != 1:
-            raise ValueError(f"{name}: `method_rule` must set exactly one of permission, public, internal")
-        if rule.permission and (not permissions.is_permission(rule.permission) or "*" in rule.permission):
-            raise ValueError(f"{name}: {rule.permission!r} is not <service>.<resources>.<verb>")
-        fieldcheck.prepare(descriptor.input_type)
-        return cls(
-            path=f"/{name}",
-            service=service,
-            permission=rule.permission,
-            stranger="public" if rule.public else "internal" if rule.internal else "",
-            has_request_id="request_id" in descriptor.input_type.fields_by_name,
-            request_max=message_sizes.request_max(descriptor),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +70,6 @@ def measure(call: Call, proceed: Proceed) -> Message:
     finally:
         code = call.grpc.code() or grpc.StatusCode.OK  # type: ignore[attr-defined] # missing in the stubs only
         record_duration(call.method, code, time.perf_counter() - start)
-
-
-def record_duration(method: Method, code: grpc.StatusCode, seconds: float) -> None:
-    """Adds one call to the RPC histogram."""
-    labels = {"rpc.method": method.path[1:], "rpc.response.status_code": code.name}
-    telemetry.histogram(metric_names.RPC_SERVER_DURATION).record(seconds, labels)
 
 
 def open_context(call: Call, proceed: Proceed) -> Message:

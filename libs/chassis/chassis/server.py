@@ -16,8 +16,9 @@ from opentelemetry.instrumentation.grpc import server_interceptor
 
 from chassis import message_sizes
 from chassis.admission import Admission, CountingPool
-from chassis.interceptors import Chain, Method
+from chassis.interceptors import Chain
 from chassis.lifecycle import Stopping
+from chassis.methods import Method
 from chassis.settings import ConfigurationError
 
 if TYPE_CHECKING:
