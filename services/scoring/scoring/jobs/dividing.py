@@ -190,7 +190,8 @@ def _usable(
     bought = paid >= 0
     of_order = bought
     if "order_id" in batch.schema.names and not bought.all():
-        of_order = bought | (numbers(batch.column("order_id")) > 0)
+        # A refund that its rate makes nothing of reduces nothing, and must not pass for a purchase.
+        of_order = bought | ((numbers(batch.column("order_id")) > 0) & (numbers(batch.column("amount_minor")) < 0))
     left = np.ones(len(batch), dtype=bool)
     for name, good in (
         ("unusable", complete),

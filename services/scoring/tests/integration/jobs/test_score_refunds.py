@@ -38,7 +38,8 @@ def shop_rows(seed: int) -> list[dict[str, Any]]:
         when = AS_OF - timedelta(days=int(rng.integers(18, 30)), seconds=int(rng.integers(0, 80_000)))
         values = row(f"customers/{rng.choice(list('abcde'))}", when, amount, rng.choice(["EUR", "EUR", "USD"]))
         rows.append(values | {"order_id": str(rng.choice(["", *"123456789"]))})
-    # Only given back, so no customer; and bought only what has no order.
+    # Half a cent, on a day without a purchase; only given back, so no customer; and bought only what has no order.
+    rows.append(row("customers/e", AS_OF - timedelta(days=28), -1, "USD") | {"order_id": "1"})
     return [*rows, row("customers/f", AS_OF, -5) | {"order_id": "1"}, row("customers/g", AS_OF, 7)]
 
 
@@ -115,7 +116,7 @@ def test_sums_are_what_features_say_is_left_however_purchases_are_divided(
         assert sum(each.customers for each in told) == len(expected)
         assert counts["refund"] == sum(
             each["amount_minor"] < 0
-            and not each["order_id"]
+            and (not each["order_id"] or each["amount_minor"] == -1)
             and each["event_time"] <= at
             and RATES.convert(1, each["currency"], round(each["event_time"].timestamp() * 1e6)) is not None
             for each in rows
@@ -151,10 +152,7 @@ def test_a_refund_lowers_a_value_and_leaves_the_rest_alone(shop_of: ShopOf) -> N
         assert (
             was["revenue_minor"] - now["revenue_minor"],
             was["repeat_revenue_minor"] - now["repeat_revenue_minor"],
-        ) == (
-            back,
-            back,
-        )
+        ) == (back, back)
         for column in (
             "recency_weeks",
             "frequency",
