@@ -30,6 +30,7 @@ from scoring.store.models import (
     LIFETIME_VALUE,
     MADE_ANEW,
     NEXT_OFFER,
+    RENEWAL,
     RESPONSE,
     SEND_TIME,
 )
@@ -55,6 +56,7 @@ _KINDS = {
     model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
     model_pb2.Model.KIND_SEND_TIME: SEND_TIME,
     model_pb2.Model.KIND_CLUSTERS: CLUSTERS,
+    model_pb2.Model.KIND_RENEWAL: RENEWAL,
 }
 Problems = Iterable[tuple[str, str | None]]
 """Fields, and what is wrong with each, if anything."""
@@ -121,9 +123,7 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ),
         (
             "horizon_weeks",
-            "Habits and clusters have no horizon: leave it out."
-            if kind in (SEND_TIME, CLUSTERS) and given.horizon_weeks
-            else "",
+            "Habits, clusters and contracts have no horizon: leave it out." if anew and given.horizon_weeks else "",
         ),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (

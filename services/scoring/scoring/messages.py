@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rapport.scoring.v1 import (
+    customer_renewal_pb2,
     customer_scores_pb2,
     events_pb2,
     lead_score_pb2,
@@ -18,7 +19,7 @@ from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, Segment
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RESPONSE
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RENEWAL, RESPONSE
 
 REFRESH_EVERY = timedelta(days=7)
 """When scores are due to be made anew where no job is scheduled: a week is the unit the models measure time in."""
@@ -45,6 +46,7 @@ def customer_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         churn_risk=_churn_risk(row["churn"], planned) if "churn" in row else None,
         cluster=_cluster(row["cluster"], planned) if "cluster" in row else None,
+        renewal=_renewal(row["renewal"], planned) if "renewal" in row else None,
         response=_response(row["response"], planned) if "response" in row else None,
     )
     if "job" in row:
@@ -126,6 +128,25 @@ def _response(response: Mapping[str, Any], planned: Planned) -> response_propens
         age=age(response["as_of"]),
         next_refresh_time=next_refresh(RESPONSE, response["as_of"], planned),
         **{name: response[name] for name in named},
+    )
+
+
+def _renewal(renewal: Mapping[str, Any], planned: Planned) -> customer_renewal_pb2.CustomerRenewal:
+    named = ("expected_renewals", "period_days", "reasons", "fallback", "as_of", "decision", "score_time")
+    return customer_renewal_pb2.CustomerRenewal(
+        probability=renewal["probability"],
+        probability_low=renewal["low"],
+        probability_high=renewal["high"],
+        expected_renewals_low=renewal["expected_low"],
+        expected_renewals_high=renewal["expected_high"],
+        renewal_count=renewal["renewals"],
+        renewal_due_time=renewal["due_time"],
+        subscription_count=renewal["subscriptions"],
+        model=f"models/{renewal['model']}",
+        scoring_job=f"scoringJobs/{renewal['job']}",
+        age=age(renewal["as_of"]),
+        next_refresh_time=next_refresh(RENEWAL, renewal["as_of"], planned),
+        **{name: renewal[name] for name in named},
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rapport.scoring.v1 import events_pb2, response_propensity_pb2
+from rapport.scoring.v1 import customer_renewal_pb2, events_pb2, response_propensity_pb2
 
 from chassis import money
 
@@ -54,6 +54,21 @@ def response_propensity(row: Mapping[str, Any]) -> response_propensity_pb2.Respo
         **{name: response[name] for name in ("probability", "low", "high", "percentile", "horizon_days", "decision")},
         reasons=[reason["text"] for reason in response["reasons"]],
         model=f"models/{response['model']}",
+    )
+
+
+def customer_renewal(row: Mapping[str, Any]) -> customer_renewal_pb2.CustomerRenewalState:
+    """How likely it is that one customer renews a contract, as others need it."""
+    renewal = row["renewal"]
+    return customer_renewal_pb2.CustomerRenewalState(
+        customer=row["customer"],
+        probability=renewal["probability"],
+        probability_low=renewal["low"],
+        probability_high=renewal["high"],
+        renewal_count=renewal["renewals"],
+        renewal_due_time=renewal["due_time"],
+        model=f"models/{renewal['model']}",
+        **{name: renewal[name] for name in ("fallback", "reasons", "decision")},
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scoring.cards import renewals
 from scoring.cards.figures import number, percent
 
 
@@ -37,5 +38,9 @@ def _held_together(values: Mapping[str, Any]) -> str:
     )
 
 
-TESTED: dict[str, Callable[[Mapping[str, Any]], str]] = {"SEND_TIME": _told_apart, "CLUSTERS": _held_together}
+TESTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "SEND_TIME": _told_apart,
+    "CLUSTERS": _held_together,
+    "RENEWAL": renewals.tested,
+}
 """By kind of model, in words."""

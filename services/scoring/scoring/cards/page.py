@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scoring.cards import figures, made_anew, offers, plots, revenue, waiting
+from scoring.cards import figures, made_anew, offers, plots, renewals, revenue, waiting
 from scoring.cards.plots import Bar, Series
 
 HTML, MARKDOWN = "html", "markdown"
@@ -26,6 +26,7 @@ KINDS = {
     "NEXT_OFFER": "Next offer",
     "SEND_TIME": "Send time",
     "CLUSTERS": "Clusters",
+    "RENEWAL": "Renewals",
 }
 TELLS = {
     "LIFETIME_VALUE": "purchases to come of each customer and what they are worth",
@@ -35,6 +36,7 @@ TELLS = {
     "NEXT_OFFER": "which product a customer will buy next",
     "SEND_TIME": "when in the week a customer is active",
     "CLUSTERS": "which group of customers who are alike each is in",
+    "RENEWAL": "how likely it is that a customer renews a contract",
 }
 STATES = {
     "CANDIDATE": "not judged yet",
@@ -63,6 +65,7 @@ WORDS = {
     "NEXT_OFFER": Words("customers", "purchases", "most promising"),
     "SEND_TIME": Words("customers", "active hours", "most active"),
     "CLUSTERS": Words("customers", "purchases", "most promising"),
+    "RENEWAL": Words("contracts", "renewals", "most loyal"),
 }
 
 _PARTS = {
@@ -73,6 +76,7 @@ _PARTS = {
     "NEXT_OFFER": ("offers",),
     "SEND_TIME": ("send_time",),
     "CLUSTERS": ("clusters",),
+    "RENEWAL": ("renewals",),
 }
 """Parts of a model's parameters."""
 
@@ -161,6 +165,7 @@ def _shown(card: Card) -> dict[str, Any]:
         "gates": values["gates"],
         "parameters": _parameters(values),
         "clusters": values["metrics"].get("clusters", ()),
+        "renewals": renewals.periods(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
         "revenue": revenue.tested(values),
         "waiting": test.get("waiting", ()),

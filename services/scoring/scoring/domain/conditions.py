@@ -27,6 +27,7 @@ WINDOW_DAYS_MAX = 366
 
 CLUSTER = "cluster"
 RESPONSE_PROBABILITY = "response_probability"
+RENEWAL_PROBABILITY = "renewal_probability"
 SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "lifetime_value": "money",
     "revenue": "money",
@@ -34,6 +35,7 @@ SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "expected_purchases": "float",
     "churn_risk": "float",
     RESPONSE_PROBABILITY: "float",
+    RENEWAL_PROBABILITY: "float",
     "recency_weeks": "float",
     "age_weeks": "float",
     "frequency": "int",

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from scoring.jobs.offer_spec import OfferJobSpec
+from scoring.jobs.renewal_spec import RenewalJobSpec
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.spec import (
     BackfillSpec,
@@ -36,5 +37,7 @@ PROGRAMS = {
     "scoring.jobs.train_offers": Program(OfferJobSpec, divided=False),
     # A bounded number of customers is learned from; the others are only looked up.
     "scoring.jobs.send_times": Program(SendTimeJobSpec, divided=False),
+    # Of contracts there are a few events a year.
+    "scoring.jobs.renewals": Program(RenewalJobSpec, divided=False),
 }
 """By the name of the module."""

@@ -8,7 +8,16 @@ import mongoengine as me
 import docstore
 from docstore import batches
 from docstore.connection import Row
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, RESPONSE, SEND_TIME
+from scoring.store.models import (
+    CHURN,
+    CLUSTERS,
+    LEAD_CONVERSION,
+    LIFETIME_VALUE,
+    NEXT_OFFER,
+    RENEWAL,
+    RESPONSE,
+    SEND_TIME,
+)
 
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
 SUCCEEDED, FAILED, CANCELLED = "SUCCEEDED", "FAILED", "CANCELLED"
@@ -60,6 +69,7 @@ class ScoringJob(docstore.Batch):
             NEXT_OFFER,
             SEND_TIME,
             CLUSTERS,
+            RENEWAL,
             FEATURE_TABLES,
             SEGMENTS,
         ),

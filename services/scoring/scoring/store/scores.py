@@ -29,6 +29,7 @@ class Score(Record):
             ["tenant", "job"],
             ["tenant", "churn.job"],
             ["tenant", "cluster.job"],
+            ["tenant", "renewal.job"],
             ["tenant", "response.job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
         ],
@@ -73,6 +74,10 @@ class Score(Record):
     response: Any = me.DictField()
     """The probability of a response: probability, low, high, percentile, reasons ({feature, points, text}),
     horizon_days, as_of, job, model (uids), decision, score_time; absent where there is none."""
+    renewal: Any = me.DictField()
+    """The contract that comes to its renewal first: probability, low, high, expected_renewals, expected_low,
+    expected_high, renewals, period_days, due_time, subscriptions, reasons (texts), fallback, as_of, job, model (uids),
+    decision, score_time; absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()
@@ -80,7 +85,8 @@ class Score(Record):
 
 
 RESPONSE = "response"
-PARTS = ("job", "churn", "cluster", RESPONSE)
+RENEWAL = "renewal"
+PARTS = ("job", "churn", "cluster", RESPONSE, RENEWAL)
 """Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
 of lifetime value tell; whom these take it from loses the whole row, as listeners expect: risk and cluster too."""
 

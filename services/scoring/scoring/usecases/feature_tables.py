@@ -1,7 +1,7 @@
 """The steps of a job that writes features: what its program is told, what is kept of its result, and who leaves it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,14 +51,16 @@ def known(
     return spec, {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}, consenting
 
 
-def event_files(settings: ScoringSettings, blobs: BlobStore) -> dict[str, list[Row]]:
-    """The tenant's files of events, of each kind; what waits is written into files first.
+def event_files(
+    settings: ScoringSettings, blobs: BlobStore, kinds: Iterable[str] = (PURCHASES, ACTIVITY)
+) -> dict[str, list[Row]]:
+    """The tenant's files of events, of each of these kinds; what waits is written into files first.
 
     Raises Unavailable while another process writes them.
     """
     if flushing.flush(settings, blobs) is None or activity.flush(settings, blobs) is None:
         raise Unavailable("FILES_BUSY", "Another process writes the files; try again.", retry_after_s=1.0)
-    return {kind: manifest_files(kind) for kind in (PURCHASES, ACTIVITY)}
+    return {kind: manifest_files(kind) for kind in kinds}
 
 
 def told_files(settings: ScoringSettings, files: Mapping[str, list[Row]]) -> list[dict[str, Any]]:

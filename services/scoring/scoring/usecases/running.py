@@ -31,7 +31,16 @@ from scoring.store.jobs import (
     STORING,
     SUCCEEDED,
 )
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, NEXT_OFFER, RESPONSE, SEND_TIME
+from scoring.store.models import (
+    CHURN,
+    CLUSTERS,
+    LEAD_CONVERSION,
+    LIFETIME_VALUE,
+    NEXT_OFFER,
+    RENEWAL,
+    RESPONSE,
+    SEND_TIME,
+)
 from scoring.usecases import (
     churn,
     clusters,
@@ -40,6 +49,7 @@ from scoring.usecases import (
     offering,
     preparing,
     recomputing,
+    renewals,
     response,
     results,
     send_times,
@@ -75,6 +85,7 @@ _STEPS = {
     LEAD_CONVERSION: Steps(lead_training.prepare, "scoring.jobs.train_leads", lead_training.store),
     NEXT_OFFER: Steps(offering.prepare, "scoring.jobs.train_offers", offering.store),
     SEND_TIME: Steps(send_times.prepare, "scoring.jobs.send_times", send_times.store),
+    RENEWAL: Steps(renewals.prepare, "scoring.jobs.renewals", renewals.store),
     RESPONSE: Steps(response.prepare, "scoring.jobs.response", response.store),
     CLUSTERS: Steps(clusters.prepare, "scoring.jobs.clusters", clusters.store),
     FEATURE_TABLES: Steps(feature_tables.prepare, "scoring.jobs.features", feature_tables.store),

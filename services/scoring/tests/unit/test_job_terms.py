@@ -28,7 +28,7 @@ PAST = datetime(2026, 1, 5, tzinfo=UTC)
         ("horizon_weeks", "as the released", {"task": "TASK_EVALUATE", "kind": "KIND_NEXT_OFFER", "horizon_weeks": 4}),
         ("kind", "tell by the model each makes", {"task": "TASK_EVALUATE", "kind": "KIND_SEND_TIME"}),
         ("horizon_weeks", "no horizon", {"kind": "KIND_SEND_TIME", "horizon_weeks": 4}),
-        ("horizon_weeks", "lusters have no horizon", {"kind": "KIND_CLUSTERS", "horizon_weeks": 13}),
+        ("horizon_weeks", "contracts have no horizon", {"kind": "KIND_CLUSTERS", "horizon_weeks": 13}),
         ("kind", "tell by the model each makes", {"task": "TASK_SCORE", "kind": "KIND_CLUSTERS"}),
         ("horizon_weeks", "as the released", {"task": "TASK_SCORE", "kind": "KIND_CHURN", "horizon_weeks": 13}),
         ("horizon_weeks", "as the released", {"task": "TASK_EVALUATE", "horizon_weeks": 13}),
