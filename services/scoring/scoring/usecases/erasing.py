@@ -17,7 +17,7 @@ from docstore import Row, aliases
 from docstore.blobs import BlobStore
 from docstore.leases import LeaseLost
 from eventing.erasing import Items
-from scoring import parquet
+from scoring import rewritten_parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob, StagedPurchase, activity, histories
@@ -121,7 +121,7 @@ def _write_anew(leased: Row, buckets: Collection[int], customers: Collection[str
             if file["bucket"] in buckets:
                 flushing.prolong(leased)
                 with blobs.open(subject, file["name"]) as opened:
-                    rest = parquet.without(opened, customers)
+                    rest = rewritten_parquet.without(opened, customers)
             if rest is None:
                 files.append(file)
                 continue
@@ -184,7 +184,7 @@ def _reads(job: ScoringJob, customers: Collection[str], blobs: BlobStore) -> boo
         return True
     for name in _parquet_files(blobs, job.subject):
         with blobs.open(job.subject, name) as opened:
-            if parquet.names_any(opened, customers):
+            if rewritten_parquet.names_any(opened, customers):
                 return True
     return False
 

@@ -12,7 +12,7 @@ from chassis import ids
 from docstore import Row, aliases, batches
 from docstore.blobs import BlobStore
 from docstore.leases import LeaseLost
-from scoring import parquet
+from scoring import rewritten_parquet
 from scoring.domain.buckets import bucket_of
 from scoring.settings import ScoringSettings
 from scoring.store import Objection, ScoringJob
@@ -69,12 +69,12 @@ def _marked_before(began: datetime, row: Row) -> bool:
 
 def take_out(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
     """Takes people (resource names) out of the files that a job that has ended wrote. Raises LeaseLost."""
-    _write_anew(parquet.others, job, customers, leased, blobs)
+    _write_anew(rewritten_parquet.others, job, customers, leased, blobs)
 
 
 def empty(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
     """Empties the rows of people in the files that a job stores from: the rows stay. Raises LeaseLost."""
-    _write_anew(parquet.nameless, job, customers, leased, blobs)
+    _write_anew(rewritten_parquet.nameless, job, customers, leased, blobs)
 
 
 def _write_anew(change: _Change, job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:

@@ -11,7 +11,7 @@ import docstore
 from chassis import clock, ids
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import parquet
+from scoring import parquet, rewritten_parquet
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.domain.histories import DAY_MS
 from scoring.settings import ScoringSettings
@@ -66,7 +66,7 @@ def _retire(kind: str, settings: ScoringSettings, blobs: BlobStore) -> int:
                     files.append({**file, "oldest": oldest})
                     continue
                 opened.seek(0)
-                kept = parquet.since(opened, begin)
+                kept = rewritten_parquet.since(opened, begin)
             written += 1
             if kept.rows:
                 name = f"{ids.uuid7()}.parquet"

@@ -13,7 +13,7 @@ from chassis.errors import Unavailable
 from docstore import batches, explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
-from scoring import parquet
+from scoring import parquet, rewritten_parquet
 from scoring.domain.buckets import bucket_of
 from scoring.store import FeatureManifest, Objection, ScoringJob
 from scoring.store.features import PURCHASES, manifest_files, subject_of
@@ -85,7 +85,7 @@ def test_it_goes_on_where_another_took_over_and_leaves_nothing_of_a_result_whose
             lost.setattr(flushing, "goes_on_writing", lambda _: False)
             assert kept_results.take_out_objecting(settings, store) == 0
         assert left(store, job) == {objects, stays}
-        others = parquet.others
+        others = rewritten_parquet.others
 
         def ends_meanwhile(*arguments):
             running.remove_files(store)
@@ -93,7 +93,7 @@ def test_it_goes_on_where_another_took_over_and_leaves_nothing_of_a_result_whose
             running.remove_files(store)
             return others(*arguments)
 
-        monkeypatch.setattr(parquet, "others", ends_meanwhile)
+        monkeypatch.setattr(rewritten_parquet, "others", ends_meanwhile)
         assert kept_results.take_out_objecting(settings, store) == 1
         assert store.list(job.result_subject) == []
         explain.assert_indexed(Objection, {"results_due": True}, limit=10, max_keys=2)
@@ -112,7 +112,7 @@ def test_who_joins_while_the_results_are_written_anew_leaves_the_next_time(
     with client.context():
         job = planted(store, "ended", [objects, joins, stays], **DONE)
         docstore.in_transaction(lambda: people.object_to_profiling(objects, "consents/c", START))
-        others, merges = parquet.others, [AliasChange(joins, objects, (1, 0))]
+        others, merges = rewritten_parquet.others, [AliasChange(joins, objects, (1, 0))]
 
         def merged_meanwhile(*arguments):
             if merges:
@@ -120,7 +120,7 @@ def test_who_joins_while_the_results_are_written_anew_leaves_the_next_time(
                 docstore.in_transaction(lambda: people.follow_alias(change))
             return others(*arguments)
 
-        monkeypatch.setattr(parquet, "others", merged_meanwhile)
+        monkeypatch.setattr(rewritten_parquet, "others", merged_meanwhile)
         assert kept_results.take_out_objecting(settings, store) == 1
         assert left(store, job) == {joins, stays}
         assert kept_results.take_out_objecting(settings, store) == 1
@@ -166,7 +166,7 @@ def test_nothing_stays_of_a_result_that_is_written_anew_while_it_is_deleted(
             deletions.append(subject)
             if len(deletions) > 1:
                 return real(store, subject)
-            others = parquet.others
+            others = rewritten_parquet.others
 
             def goes_while_it_is_read(*arguments):
                 content = others(*arguments)
@@ -174,7 +174,7 @@ def test_nothing_stays_of_a_result_that_is_written_anew_while_it_is_deleted(
                 return content
 
             with monkeypatch.context() as reads, writing(settings) as leased:
-                reads.setattr(parquet, "others", goes_while_it_is_read)
+                reads.setattr(rewritten_parquet, "others", goes_while_it_is_read)
                 kept_results.take_out(job, [gone], leased, store)
             assert store.list(job.result_subject)
             return 1

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scoring import parquet
+from scoring import parquet, rewritten_parquet
 
 ADA, BOB = "customers/ada", "customers/bob"
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ def event(customer: str, **values: object) -> dict[str, object]:
 def test_events_without_amounts_stay_when_another_person_goes():
     refund = event(BOB, order_id="1", amount_minor=-500, currency="EUR", event="Order Refunded")
     file = parquet.activity([event(ADA), event(BOB), refund])
-    rest = parquet.without(io.BytesIO(file), [ADA])
+    rest = rewritten_parquet.without(io.BytesIO(file), [ADA])
     assert rest is not None
     assert (rest.rows, rest.removed) == (2, 1)
     assert rest.currencies == {"EUR": {"rows": 0, "amount_minor": -500}}, "a refund is no purchase"
@@ -29,7 +29,9 @@ def test_events_without_amounts_stay_when_another_person_goes():
 
 
 @pytest.mark.parametrize(
-    ("change", "left"), [(parquet.others, ["0", "2"]), (parquet.nameless, ["0", "", "2"])], ids=["others", "nameless"]
+    ("change", "left"),
+    [(rewritten_parquet.others, ["0", "2"]), (rewritten_parquet.nameless, ["0", "", "2"])],
+    ids=["others", "nameless"],
 )
 def test_a_result_is_read_whole_by_parts_and_only_when_somebody_is_in_it(monkeypatch, change, left):
     group = 70_000  # more than is in hand at once
@@ -74,7 +76,7 @@ def test_the_row_of_an_erased_person_tells_nothing_and_stays_where_it_is():
     ]  # fmt: skip
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), file)
-    content = parquet.nameless(file, [BOB])
+    content = rewritten_parquet.nameless(file, [BOB])
     assert content is not None
     found = pq.read_table(io.BytesIO(content)).to_pylist()
     assert found == [rows[0], dict.fromkeys(rows[1]) | {"customer": ""}, rows[2]]
