@@ -1,6 +1,7 @@
 """Payments from identity's events to alerts: told once, learned from, resolved, and gone with the person."""
 
 import random
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -214,6 +215,26 @@ def test_who_objects_or_is_erased_has_no_rows_and_is_not_looked_at(client, hear,
         docstore.in_transaction(lambda: people.allow_profiling(other))
     hear(tracked(*tries_of(anna)))
     assert counts(client) == (2, 8, 2)
+
+
+def test_an_objection_that_is_heard_meanwhile_wins(client) -> None:
+    anna, attempts = customer(), []
+
+    def objects() -> None:
+        with client.context():
+            docstore.in_transaction(lambda: people.object_to_profiling(anna, "consents/c", NOW))
+
+    def hears() -> None:
+        attempts.append(PaymentWindow.rows().count({}))  # from here on the transaction sees what was then
+        if len(attempts) == 1:
+            thread = threading.Thread(target=objects)
+            thread.start()
+            thread.join()
+        payments.take_in(tries_of(anna))
+
+    with client.context():
+        docstore.in_transaction(hears)
+    assert (len(attempts), counts(client)) == (2, (0, 0, 0))
 
 
 def test_alerts_are_listed_by_state_and_customer_and_resolved_once(client, hear, at) -> None:
