@@ -162,6 +162,17 @@ def values(file: BinaryIO, columns: Iterable[str]) -> dict[str, list[Any]]:
     return found
 
 
+def row_of(file: BinaryIO, customer: str, columns: Collection[str]) -> Row | None:
+    """Columns of the row of a customer (resource name), None without one; of a file that is ordered by customers only
+    the group of rows that may have it is read.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found = pq.read_table(file, columns=list(columns), use_threads=False, filters=pc.field("customer") == customer)
+    return found.to_pylist()[0] if len(found) else None
+
+
 def chunks(file: BinaryIO, size: int) -> Iterator[list[Row]]:
     """The rows of a file, at most `size` at a time; the same every time the file is read."""
     import pyarrow.parquet as pq

@@ -20,10 +20,13 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Objection, ScoreChange, ScoringJob
+from scoring.store.models import CHURN, LEAD_CONVERSION
 from scoring.usecases import (
     activity,
+    churn_what_if,
     earlier_refunds,
     evaluating,
+    evaluations,
     flushing,
     fraud_training,
     journey_effects,
@@ -55,6 +58,8 @@ TIDIED: tuple[tuple[type[TenantDocument], Row], ...] = (
     (Objection, {"results_due": True}),
 )
 """Collections, and the rows in them whose tenants are tidied."""
+ANSWERS = {LEAD_CONVERSION: lead_what_if.answers, CHURN: churn_what_if.answers}
+"""Who answers what-if questions, by the kind of the model."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +88,9 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
                 "evaluate", stopping, EVALUATE_EVERY_S, functools.partial(evaluating.evaluate_due, settings.instance)
             ),
             _loop("leads", stopping, LEADS_EVERY_S, functools.partial(_score_leads, settings, store, stopping)),
-            _loop("answer", stopping, ANSWER_EVERY_S, functools.partial(lead_what_if.answer_due, settings, store)),
+            _loop(
+                "answer", stopping, ANSWER_EVERY_S, functools.partial(evaluations.answer_due, settings, store, ANSWERS)
+            ),
             _loop("rescore", stopping, RESCORE_EVERY_S, functools.partial(rescoring.rescore_due, settings, store)),
             _loop(
                 "effects", stopping, EFFECTS_EVERY_S, functools.partial(journey_effects.compute_due, settings.instance)

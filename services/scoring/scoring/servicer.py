@@ -58,6 +58,7 @@ from scoring.store.offer_rules import OFFER_RULES_PAGE_MOST
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
     cards,
+    churn_what_if,
     customer_offers,
     customer_send_times,
     exploring,
@@ -221,6 +222,9 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
 
     def EvaluateScores(self, request: pb.EvaluateScoresRequest, _: Context) -> customer_scores_pb2.CustomerScores:
         return what_if.evaluate(request)
+
+    def EvaluateChurnRisk(self, request: pb.EvaluateChurnRiskRequest, _: Context) -> customer_scores_pb2.ChurnRisk:
+        return churn_what_if.evaluate(request)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())

@@ -2,13 +2,13 @@
 
 from docstore.aliases import CustomerAlias
 from scoring.store.activity import StagedActivity
+from scoring.store.evaluations import Evaluation
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.fraud import FraudAlert, LearnedFraudModel, PaymentFeatures, PaymentWindow
 from scoring.store.histories import PurchaseHistory, PurchaseNews, RiskScorer, ScoreKeeper, Scorer
 from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
 from scoring.store.journeys import JourneyEffect, JourneyEntrant
-from scoring.store.lead_evaluations import LeadEvaluation
 from scoring.store.leads import Lead, LeadScan
 from scoring.store.models import Model
 from scoring.store.objections import Objection
@@ -36,7 +36,7 @@ DOCUMENTS = (
     SegmentChange,
     Lead,
     LeadScan,
-    LeadEvaluation,
+    Evaluation,
     JourneyEntrant,
     JourneyEffect,
     PurchaseNews,
@@ -60,6 +60,7 @@ __all__ = [
     "DOCUMENTS",
     "CustomerOffers",
     "CustomerSendTime",
+    "Evaluation",
     "FeatureManifest",
     "FraudAlert",
     "ItemAssociation",
@@ -67,7 +68,6 @@ __all__ = [
     "JourneyEffect",
     "JourneyEntrant",
     "Lead",
-    "LeadEvaluation",
     "LeadScan",
     "LearnedFraudModel",
     "Model",

@@ -66,7 +66,7 @@ def risks(
     """
     known = {name: history for name, history in bought.items() if history.recent is not None}
     try:
-        model = _model(scorer, blobs) if known else None
+        model = risk_model(scorer, blobs) if known else None
     except pymongo.errors.PyMongoError:
         raise
     except RapportError:
@@ -124,7 +124,8 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
     return Customers(hashed(known), events, digits)
 
 
-def _model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
+def risk_model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
+    """The model of a `store.RiskScorer`; None where its features are declared otherwise now."""
     model = Model.get(scorer["model"])
     if dict(model.features) != churn_rules.VERSIONS:
         # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.

@@ -29,10 +29,11 @@ from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import LeadJobSpec
 from scoring.models.classifier import boosting
-from scoring.store import Lead, LeadEvaluation, LeadScan, Model, ScoringJob
+from scoring.runner import ANSWERS
+from scoring.store import Evaluation, Lead, LeadScan, Model, ScoringJob
 from scoring.store.leads import SCAN, SCORED
 from scoring.store.models import ARTEFACT, LEAD_CONVERSION
-from scoring.usecases import lead_scoring, lead_training, lead_what_if, leased_jobs, people, preparing, running
+from scoring.usecases import evaluations, lead_scoring, lead_training, leased_jobs, people, preparing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 from testkit.telling import enveloped, handle
@@ -361,7 +362,7 @@ def test_what_if_tells_what_a_lead_would_score_with_other_facts_and_stores_nothi
     def asked(**fields: Any) -> Any:
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(lambda: client.EvaluateLeadScore(**fields))
-            eventually(lambda: lead_what_if.answer_due(settings, store) or answer.done(), 10)
+            eventually(lambda: evaluations.answer_due(settings, store, ANSWERS) or answer.done(), 10)
             return answer.result()
 
     same = asked(lead_score=name)
@@ -381,7 +382,7 @@ def test_what_if_tells_what_a_lead_would_score_with_other_facts_and_stores_nothi
     after.ClearField("age")
     assert after == before
     with client.context():
-        assert LeadEvaluation.rows().count({}) == 0
+        assert Evaluation.rows().count({}) == 0
 
 
 def test_what_if_refuses_by_field_and_waits_no_longer_than_it_says(client, channels, monkeypatch) -> None:
@@ -392,22 +393,22 @@ def test_what_if_refuses_by_field_and_waits_no_longer_than_it_says(client, chann
     other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
     reason, message, _ = other.refused("EvaluateLeadScore", source="SOURCE_WEB")
     assert (reason, "KIND_LEAD_CONVERSION" in message) == ("NO_RELEASED_MODEL", True)
-    monkeypatch.setattr(lead_what_if, "WAIT_S", 0.1)
+    monkeypatch.setattr(evaluations, "WAIT_S", 0.1)
     assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "NO_RUNNER"
     with client.context():
-        assert LeadEvaluation.rows().count({}) == 0
+        assert Evaluation.rows().count({}) == 0
         ends = clock.real_now() + timedelta(seconds=50)
-        LeadEvaluation.rows().insert_many({"facts": {}, "expire_time": ends} for _ in range(8))
+        Evaluation.rows().insert_many({"question": {}, "expire_time": ends} for _ in range(8))
     assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "NO_RUNNER", "they were given up long ago"
     with client.context():
-        LeadEvaluation.rows().update_many({"facts": {}}, {"$set": {"expire_time": ends + timedelta(minutes=1)}})
+        Evaluation.rows().update_many({"question": {}}, {"$set": {"expire_time": ends + timedelta(minutes=1)}})
     assert client.refused("EvaluateLeadScore", source="SOURCE_WEB")[0] == "TOO_MANY_EVALUATIONS"
     with client.context():
-        LeadEvaluation.rows().delete_many({"facts": {}})
+        Evaluation.rows().delete_many({"question": {}})
 
 
 def test_questions_that_nobody_answers_leave_threads_to_all_others(client, channels, monkeypatch) -> None:
-    monkeypatch.setattr(lead_what_if, "WAIT_S", 2.0)
+    monkeypatch.setattr(evaluations, "WAIT_S", 2.0)
     with client.context():
         champion = Model.rows().find_one({"state": gates.CHAMPION, "kind": LEAD_CONVERSION})
     del champion["_id"], champion["tenant"]
@@ -433,7 +434,7 @@ def waiting(tenants: list[Client]) -> int:
     count = 0
     for tenant in tenants:
         with tenant.context():
-            count += LeadEvaluation.rows().count({})
+            count += Evaluation.rows().count({})
     return count
 
 
