@@ -178,11 +178,13 @@ def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
 def test_is_learned_anew_after_enough_tickets_or_a_day(client, more, taught, after, wanted) -> None:
     resolved(client, more)
     now = datetime.now(UTC)
-    row = {"taught": taught, "attempt_time": now - after if after else None}
+    row = {"taught": taught, "attempt_time": now - after if after else None, "version": 1}
     with client.context():
         assert learning.wanted(row, now) == wanted
         assert learning.wanted(row | {"taught_until": now + timedelta(hours=1)}, now) is False
         assert learning.wanted(row | {"forget": "somebody"}, now) is True
+        # Without a model nobody needs to wait for the next look.
+        assert learning.wanted(row | {"version": 0}, now) == (wanted or after == timedelta(minutes=9))
 
 
 def test_with_too_little_there_is_no_model_and_it_says_what_is_missing(client, learn) -> None:

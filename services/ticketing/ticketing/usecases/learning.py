@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pymongo.errors
+
 from chassis import clock, tenancy
 from chassis.errors import NotFound
 from chassis.lifecycle import Stopping
@@ -28,7 +30,7 @@ TEXTS_MOST, CHARACTERS_MOST, LABELS_MOST = 20_000, 10_000_000, 100
 MORE, MORE_SHARE, MORE_AFTER = 50, 10, timedelta(days=1)
 """Is learned anew after so many more lessons, or one of so many more than last time, or any after so long."""
 PAUSE = timedelta(minutes=10)
-"""Between two times, whatever came."""
+"""Between two times, whatever came, once there is a model."""
 LOOK_EVERY = timedelta(minutes=1)
 LEASE_S = 60.0
 _LABELS_LEAST, _LABELS_TOLD = 2, 5
@@ -55,9 +57,12 @@ def _look(row: Row, blobs: BlobStore, stopping: Stopping) -> None:
 
     try:
         _learn(row, now, blobs, stopping)
-    except LearningError as error:
-        logger.error("an intent model could not be learned: %s", error)
-        settle(row, {"forget": row.get("forget")}, now + _FAILED_PAUSE)
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may be somebody's; that of LearningError is not
+        problem = str(error) if isinstance(error, LearningError) else type(error).__name__
+        logger.error("an intent model could not be learned: %s", problem)
+        settle(row, {"forget": row.get("forget")}, clock.now() + _FAILED_PAUSE)
 
 
 def wanted(row: Row, now: datetime) -> bool:
@@ -65,7 +70,7 @@ def wanted(row: Row, now: datetime) -> bool:
     if row.get("forget"):
         return True
     last = row.get("attempt_time")
-    if last is not None and now - last < PAUSE:
+    if last is not None and row.get("version") and now - last < PAUSE:
         return False
     more = lessons.count_since(row.get("taught_until"), MORE)
     enough = min(MORE, max(1, row.get("taught", 0) // MORE_SHARE))
@@ -100,7 +105,7 @@ def _learn(row: Row, now: datetime, blobs: BlobStore, stopping: Stopping) -> Non
     elif forget and row.get("artefact"):
         changes["artefact"] = None
         messages.append("the model is gone: somebody is erased whose tickets taught it")
-    if settle(row, changes, now + LOOK_EVERY):
+    if settle(row, changes, clock.now() + LOOK_EVERY):
         intents.placed.forget()
         # That of before may be read by who has not heard of the new one.
         kept = {changes.get("artefact", row.get("artefact")), None if forget else row.get("artefact")}
