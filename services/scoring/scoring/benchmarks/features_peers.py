@@ -1,7 +1,7 @@
 """The declared features of purchases as users of DuckDB and Polars write them, with all the threads there are.
 
-Easier than what the product does: all events are purchases in one currency, so neither kinds, refunds, repeats nor
-rates are looked at.
+Easier than what the product does: all events are purchases in one currency, so neither kinds, refunds, messages,
+repeats nor rates are looked at.
 """
 
 from pathlib import Path
@@ -56,7 +56,9 @@ def with_duckdb(folder: str, out: str) -> None:
             days30::double as active_days_30d, days90::double as active_days_90d,
             purchases_30d as events_30d, purchases_90d as events_90d,
             youngest / {_DAY_US} as days_since_last_event,
-            (purchases_30d / 30) / nullif((purchases_90d - purchases_30d) / 60, 0) as activity_rate_ratio
+            (purchases_30d / 30) / nullif((purchases_90d - purchases_30d) / 60, 0) as activity_rate_ratio,
+            0::double as messages_sent_90d, 0::double as message_clicks_90d,
+            null::double as clicks_per_message_90d, null::double as days_since_last_click
           from gaps
         ) to '{out}' (format parquet, compression zstd)"""
     )
@@ -117,6 +119,8 @@ def with_polars(folder: str, out: str) -> None:
         bought[1].alias("events_90d"),
         since.alias("days_since_last_event"),
         ((bought[0] / 30) / _over_zero((bought[1] - bought[0]) / 60)).alias("activity_rate_ratio"),
+        *(pl.lit(0.0).alias(name) for name in ("messages_sent_90d", "message_clicks_90d")),
+        *(pl.lit(None, pl.Float64).alias(name) for name in ("clicks_per_message_90d", "days_since_last_click")),
     )
     whole.collect(engine="streaming").write_parquet(out, compression="zstd")
 
