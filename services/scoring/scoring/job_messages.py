@@ -9,7 +9,7 @@ from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 from chassis import clock
 from chassis import inputs as fields
 from docstore import batches
-from scoring.domain import job_limits
+from scoring.domain import job_limits, usage_gates
 from scoring.store import ScoringJob
 from scoring.store.jobs import (
     BACKFILL,
@@ -33,6 +33,7 @@ from scoring.store.models import (
     RENEWAL,
     RESPONSE,
     SEND_TIME,
+    USAGE,
 )
 
 Message = scoring_job_pb2.ScoringJob
@@ -56,6 +57,7 @@ _KINDS = {
     model_pb2.Model.KIND_NEXT_OFFER: NEXT_OFFER,
     model_pb2.Model.KIND_SEND_TIME: SEND_TIME,
     model_pb2.Model.KIND_CLUSTERS: CLUSTERS,
+    model_pb2.Model.KIND_USAGE: USAGE,
     model_pb2.Model.KIND_RENEWAL: RENEWAL,
 }
 Problems = Iterable[tuple[str, str | None]]
@@ -71,6 +73,7 @@ class Terms(NamedTuple):
     horizon_weeks: int = job_limits.HORIZON_WEEKS_DEFAULT
     discount_basis_points: int = job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
     instants: tuple[datetime, ...] = ()
+    usage_events: tuple[str, ...] = ()
 
 
 def terms(given: Message) -> Terms:
@@ -123,7 +126,9 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ),
         (
             "horizon_weeks",
-            "Habits, clusters and contracts have no horizon: leave it out." if anew and given.horizon_weeks else "",
+            "Habits, clusters, usage and contracts have no horizon: leave it out."
+            if anew and given.horizon_weeks
+            else "",
         ),
         ("horizon_weeks", "Leads are looked at for 30 days: leave it out." if leads and given.horizon_weeks else ""),
         (
@@ -139,8 +144,12 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
         ("horizon_weeks", job_limits.problem_of_horizon(horizon, longest)),
         ("annual_discount_basis_points", job_limits.problem_of_discount(discount)),
         ("instants", "Only TASK_BACKFILL looks from several: give as_of." if given.instants else ""),
+        (
+            "usage_events",
+            usage_gates.problem_of_events(given.usage_events) if kind == USAGE else _problem_of_no_use(given),
+        ),
     )
-    return Terms(task, kind, as_of, horizon, discount), problems
+    return Terms(task, kind, as_of, horizon, discount, usage_events=tuple(given.usage_events)), problems
 
 
 def _without_kind(task: str, given: Message, as_of: datetime, now: datetime) -> tuple[Terms, Problems]:
@@ -157,9 +166,14 @@ def _without_kind(task: str, given: Message, as_of: datetime, now: datetime) -> 
         ("as_of", f"Of {name} {timeless}: leave it out." if timeless and given.HasField("as_of") else ""),
         ("instants", job_limits.problem_of_instants(instants, now) if task == BACKFILL else ""),
         ("instants", "Only TASK_BACKFILL looks from several: leave it out." if task != BACKFILL and instants else ""),
+        ("usage_events", _problem_of_no_use(given)),
     )
     seen = instants[-1] if task == BACKFILL and instants else as_of
     return Terms(task, KIND_OF_TASK[task], seen, instants=instants), problems
+
+
+def _problem_of_no_use(given: Message) -> str:
+    return "Only KIND_USAGE counts events: leave it out." if given.usage_events else ""
 
 
 def scoring_job(job: ScoringJob) -> Message:
@@ -232,6 +246,7 @@ def _of_task(job: ScoringJob) -> Message:
         annual_discount_basis_points=job.discount_basis_points if values else None,
         kind=f"KIND_{job.kind}",
         model=job.model if job.outcome == SUCCEEDED else "",
+        usage_events=job.usage_events,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rapport.scoring.v1 import (
     customer_renewal_pb2,
     customer_scores_pb2,
+    customer_usage_pb2,
     events_pb2,
     lead_score_pb2,
     model_pb2,
@@ -19,7 +20,7 @@ from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
 from scoring.store import Model, Segment
-from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RENEWAL, RESPONSE
+from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RENEWAL, RESPONSE, USAGE
 
 REFRESH_EVERY = timedelta(days=7)
 """When scores are due to be made anew where no job is scheduled: a week is the unit the models measure time in."""
@@ -46,6 +47,7 @@ def customer_scores(row: Mapping[str, Any], planned: Planned) -> customer_scores
         segments=[f"segments/{uid}" for uid in row.get("segments") or ()],
         churn_risk=_churn_risk(row["churn"], planned) if "churn" in row else None,
         cluster=_cluster(row["cluster"], planned) if "cluster" in row else None,
+        usage=_usage(row["usage"], planned) if "usage" in row else None,
         renewal=_renewal(row["renewal"], planned) if "renewal" in row else None,
         response=_response(row["response"], planned) if "response" in row else None,
     )
@@ -147,6 +149,23 @@ def _renewal(renewal: Mapping[str, Any], planned: Planned) -> customer_renewal_p
         age=age(renewal["as_of"]),
         next_refresh_time=next_refresh(RENEWAL, renewal["as_of"], planned),
         **{name: renewal[name] for name in named},
+    )
+
+
+def _usage(usage: Mapping[str, Any], planned: Planned) -> customer_usage_pb2.CustomerUsage:
+    named = ("begin_time", "window_weeks", "reasons", "fallback", "as_of", "decision", "score_time")
+    return customer_usage_pb2.CustomerUsage(
+        state=f"STATE_{usage['state']}",
+        used_count=usage["used"],
+        **{f"{name}_count": usage.get(name) for name in ("expected", "low", "high")},
+        probability=usage.get("probability"),
+        others_share=usage.get("as_group"),
+        drop_tellable=usage.get("drop_tellable"),
+        model=f"models/{usage['model']}",
+        scoring_job=f"scoringJobs/{usage['job']}",
+        age=age(usage["as_of"]),
+        next_refresh_time=next_refresh(USAGE, usage["as_of"], planned),
+        **{name: usage[name] for name in named},
     )
 
 

@@ -32,6 +32,7 @@ def terms(document: JobSchedule) -> scoring_job_pb2.ScoringJob:
         task=f"TASK_{document.task}" if document.task else None,
         horizon_weeks=document.horizon_weeks or 0,
         annual_discount_basis_points=document.discount_basis_points,
+        usage_events=document.usage_events,
     )
 
 
@@ -45,6 +46,7 @@ def _job_schedule(document: JobSchedule, state: "scoring_job_pb2.ScoringJob.Stat
         task=asked.task,
         horizon_weeks=asked.horizon_weeks,
         annual_discount_basis_points=document.discount_basis_points,
+        usage_events=document.usage_events,
         paused=document.paused,
         next_run_time=document.due,
         last_due_time=document.last_due_time,

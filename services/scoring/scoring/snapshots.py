@@ -72,6 +72,19 @@ def customer_renewal(row: Mapping[str, Any]) -> customer_renewal_pb2.CustomerRen
     )
 
 
+def customer_usage(row: Mapping[str, Any]) -> events_pb2.CustomerUsageState:
+    """How one customer uses, as others need it."""
+    usage = row["usage"]
+    return events_pb2.CustomerUsageState(
+        customer=row["customer"],
+        state=f"STATE_{usage['state']}",
+        used_count=usage["used"],
+        **{f"{name}_count": usage.get(name) for name in ("expected", "low", "high")},
+        model=f"models/{usage['model']}",
+        **{name: usage[name] for name in ("begin_time", "window_weeks", "reasons", "decision")},
+    )
+
+
 def entered(segment: str, rows: Iterable[Mapping[str, Any]]) -> events_pb2.SegmentEntered:
     """Customers came into the segment of that uid."""
     return events_pb2.SegmentEntered(segment=f"segments/{segment}", customers=map(snapshot, rows))

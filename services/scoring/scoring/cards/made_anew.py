@@ -38,9 +38,42 @@ def _held_together(values: Mapping[str, Any]) -> str:
     )
 
 
+def _alarmed(values: Mapping[str, Any]) -> str:
+    """Of usage: how many it told of, and how often its thresholds alarmed in past weeks, beside the stated rate."""
+    metrics, learned = values["metrics"], values["parameters"]["usage"]
+    if "drop" not in metrics:
+        return "Not in use: there is too little to verify the rate of false alarms it states."
+    drops, surges, unknown = (f"{metrics[name]:.0f}" for name in ("drop", "surge", "not_judged"))
+    told = (
+        f"It told of {drops} customers that they use far less than usual, of {surges} far more; of {unknown} too "
+        f"little is known. At most {percent(learned['rate'])} of the weeks of quiet customers are to be told as drops, "
+        "and as many as surges."
+    )
+    weeks = [week for week in metrics["weeks"] if week["judged"]]
+    if not weeks:
+        return f"{told} The thresholds are cautious: how often they alarmed in past weeks is not known."
+    judged = sum(week["judged"] for week in weeks)
+    shares = [percent(sum(week[side] for week in weeks) / judged) for side in ("drops", "surges")]
+    return (
+        f"{told} In the {len(weeks)} weeks before, {judged:.0f} weeks of customers were judged, each from what came "
+        f"before it: {shares[0]} are told as drops, {shares[1]} as surges, right and false ones together."
+    )
+
+
+def alarms(values: Mapping[str, Any]) -> list[tuple[int, float, float]]:
+    """Of usage: how many weeks ago, and the shares of customers told as drops and as surges; the last week last."""
+    weeks = values["metrics"].get("weeks", ())
+    return [
+        (len(weeks) - place, week["drops"] / week["judged"], week["surges"] / week["judged"])
+        for place, week in enumerate(weeks)
+        if week["judged"]
+    ]
+
+
 TESTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "SEND_TIME": _told_apart,
     "CLUSTERS": _held_together,
     "RENEWAL": renewals.tested,
+    "USAGE": _alarmed,
 }
 """By kind of model, in words."""

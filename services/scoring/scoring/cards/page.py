@@ -16,7 +16,7 @@ from scoring.cards.plots import Bar, Series
 HTML, MARKDOWN = "html", "markdown"
 FORMATS = (HTML, MARKDOWN)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]!|<>~&]|^[#+=-]|(?<=^\d)[.)])")
-_PLOTS = ("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift")
+_PLOTS = ("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift", "alarms")
 
 KINDS = {
     "LIFETIME_VALUE": "Lifetime value",
@@ -26,6 +26,7 @@ KINDS = {
     "NEXT_OFFER": "Next offer",
     "SEND_TIME": "Send time",
     "CLUSTERS": "Clusters",
+    "USAGE": "Usage",
     "RENEWAL": "Renewals",
 }
 TELLS = {
@@ -36,6 +37,7 @@ TELLS = {
     "NEXT_OFFER": "which product a customer will buy next",
     "SEND_TIME": "when in the week a customer is active",
     "CLUSTERS": "which group of customers who are alike each is in",
+    "USAGE": "whether a customer uses as much as is usual of this customer",
     "RENEWAL": "how likely it is that a customer renews a contract",
 }
 STATES = {
@@ -65,6 +67,7 @@ WORDS = {
     "NEXT_OFFER": Words("customers", "purchases", "most promising"),
     "SEND_TIME": Words("customers", "active hours", "most active"),
     "CLUSTERS": Words("customers", "purchases", "most promising"),
+    "USAGE": Words("customers", "events", "most unusual"),
     "RENEWAL": Words("contracts", "renewals", "most loyal"),
 }
 
@@ -76,11 +79,12 @@ _PARTS = {
     "NEXT_OFFER": ("offers",),
     "SEND_TIME": ("send_time",),
     "CLUSTERS": ("clusters",),
+    "USAGE": ("usage",),
     "RENEWAL": ("renewals",),
 }
 """Parts of a model's parameters."""
 
-NEXT_OFFER = "NEXT_OFFER"
+NEXT_OFFER, USAGE = "NEXT_OFFER", "USAGE"
 _OFFERED = Words("offers", "purchases", "most probable")
 """Of the tenths of a model of offers: each customer has ten of them."""
 _EXPECTED_AND_REAL = (("expected", "expected", "a"), ("real", "actual", "b"))
@@ -165,6 +169,7 @@ def _shown(card: Card) -> dict[str, Any]:
         "gates": values["gates"],
         "parameters": _parameters(values),
         "clusters": values["metrics"].get("clusters", ()),
+        "alarms": made_anew.alarms(values) if values["kind"] == USAGE else (),
         "renewals": renewals.periods(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),
         "revenue": revenue.tested(values),
@@ -323,10 +328,22 @@ def _plots(card: Card) -> dict[str, Markup | None]:
     if tenths := _lived_tenths(values):
         series = [_series("expected", tenths, "expected", "a"), _series("happened", tenths, "actual", "b")]
         found["outcome"] = _tenths("What happened since", series, words)
+    if values["kind"] == USAGE and (alarms := made_anew.alarms(values)):
+        found["alarms"] = _alarms(alarms, values["parameters"]["usage"]["rate"])
     if drifts := values["drifts"]:
         bars = [Bar(each["feature"], each["psi"], each["low"], each["high"], each["drifted"]) for each in drifts]
         found["drift"] = plots.intervals("Drift", bars, drifts[0]["bound"], "population stability index")
     return found
+
+
+def _alarms(alarms: Sequence[tuple[int, float, float]], rate: float) -> Markup:
+    """Shares of customers who were told as unusual in past weeks, beside the stated rate."""
+    series = [
+        Series("drops", [drops for _, drops, _ in alarms], "a"),
+        Series("surges", [surges for _, _, surges in alarms], "b"),
+        Series("stated", [rate] * len(alarms), "c"),
+    ]
+    return plots.grouped_bars("Alarms in past weeks", [str(ago) for ago, _, _ in alarms], series, "weeks ago")
 
 
 def _lived_tenths(values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ EVENTS_MAX = 1_000
 WINDOW_DAYS_MAX = 366
 
 CLUSTER = "cluster"
+USAGE = "usage"
 RESPONSE_PROBABILITY = "response_probability"
 RENEWAL_PROBABILITY = "renewal_probability"
 SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
@@ -42,6 +43,7 @@ SCORES: dict[str, Literal["money", "float", "int", "string"]] = {
     "purchases": "int",
     "rfm_segment": "string",
     CLUSTER: "string",
+    USAGE: "string",
 }
 TRAITS: dict[str, type] = {
     "region_code": str,
@@ -54,6 +56,8 @@ TRAIT_PREFIX = "traits."
 CHANNELS = ("EMAIL", "SMS", "PHONE", "PUSH", "POST", "NONE")
 GRANTED, REFUSED, NONE = "GRANTED", "REFUSED", "NONE"
 CONSENT_STATES = (GRANTED, REFUSED, NONE)
+USUAL, DROP, SURGE, NOT_JUDGED = "USUAL", "DROP", "SURGE", "NOT_JUDGED"
+USAGE_STATES = (USUAL, DROP, SURGE, NOT_JUDGED)
 
 Problem = tuple[str, str]
 """The part of a condition that is wrong, by the name of its attribute, and what to do about it."""
@@ -220,6 +224,8 @@ def _score_problem(score: Score) -> Problem | None:
             return "operator", f"{score.name} has no order; it takes = and !="
         if not isinstance(score.value, str):
             return "value", "expected a text"
+        if score.name == USAGE and score.value not in USAGE_STATES:
+            return "value", f"expected one of {', '.join(USAGE_STATES)}"
         return ("value", f"{score.name} takes no *") if score.value.endswith("*") else _value_problem(score.value)
     if not _is_number(score.value):
         return "value", "expected a whole number" if kind == "int" else "expected a number"

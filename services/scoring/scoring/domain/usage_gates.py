@@ -1,4 +1,4 @@
-"""What counts as use, what usage may be called, and what there must be before its alarms go by calibrated thresholds.
+"""What counts as use, and what there must be before alarms go by calibrated thresholds.
 
 The rules look at measured figures only, so that the same figures always lead to the same decision.
 """
@@ -6,13 +6,12 @@ The rules look at measured figures only, so that the same figures always lead to
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scoring.domain.conditions import DROP, SURGE
 from scoring.domain.gates import CHAMPION, REJECTED, Gate, Verdict, consenting_share
 from scoring.domain.happenings import MESSAGE_CLICKED
 from scoring.domain.purchases import ORDER_COMPLETED
 from scoring.domain.send_time_gates import OF_SYSTEMS
 
-USUAL, DROP, SURGE, NOT_JUDGED = "USUAL", "DROP", "SURGE", "NOT_JUDGED"
-STATES = (USUAL, DROP, SURGE, NOT_JUDGED)
 ANOMALIES = (DROP, SURGE)
 NO_USE = OF_SYSTEMS | {MESSAGE_CLICKED, "Email Link Clicked", "Unsubscribed", ORDER_COMPLETED}
 """Events that are no use, unless a job names them: what systems do, what answers a message, and purchases."""

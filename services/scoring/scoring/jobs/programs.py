@@ -15,6 +15,7 @@ from scoring.jobs.spec import (
     ProgramSpec,
     ResponseJobSpec,
 )
+from scoring.jobs.usage_spec import UsageJobSpec
 
 
 class Program(NamedTuple):
@@ -37,6 +38,8 @@ PROGRAMS = {
     "scoring.jobs.train_offers": Program(OfferJobSpec, divided=False),
     # A bounded number of customers is learned from; the others are only looked up.
     "scoring.jobs.send_times": Program(SendTimeJobSpec, divided=False),
+    # The same; counts of the others are held only.
+    "scoring.jobs.usage": Program(UsageJobSpec, divided=False),
     # Of contracts there are a few events a year.
     "scoring.jobs.renewals": Program(RenewalJobSpec, divided=False),
 }

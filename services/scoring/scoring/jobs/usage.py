@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from scoring.domain import usage_gates
+from scoring.domain.conditions import DROP, NOT_JUDGED, SURGE, USAGE_STATES, USUAL
 from scoring.domain.gates import CHAMPION, Verdict
-from scoring.domain.usage_gates import DROP, NOT_JUDGED, SURGE, USUAL, Trial
+from scoring.domain.usage_gates import Trial
 from scoring.jobs import description, program, weekly_counts
 from scoring.jobs.columns import column
 from scoring.jobs.executor import InProcess
@@ -219,7 +220,7 @@ def _described(
     judgement = description.judgement(learned.verdict, FEATURES, spec.consenting, test={})
     judgement["artefact"] = _artefact(learned.detector, learned.judge)
     own: dict[str, Any] = {"events": list(spec.events)} if spec.events else {}
-    metrics = {state.lower(): told[state] for state in usage_gates.STATES}
+    metrics = {state.lower(): told[state] for state in USAGE_STATES}
     if learned.judge is not None and not passed:
         stood_in = learned.judge.detector
         judgement["stand_in"] = description.stand_in(

@@ -46,6 +46,7 @@ class JobSchedule(docstore.Aggregate):
     task: Any = me.StringField()
     horizon_weeks: Any = me.IntField()
     discount_basis_points: Any = me.IntField()
+    usage_events: Any = me.ListField(me.StringField())
     interval_hours: Any = me.IntField()
     minutes: Any = me.IntField()
     """After midnight."""

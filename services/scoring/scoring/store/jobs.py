@@ -17,6 +17,7 @@ from scoring.store.models import (
     RENEWAL,
     RESPONSE,
     SEND_TIME,
+    USAGE,
 )
 
 PREPARING, COMPUTING, STORING = "PREPARING", "COMPUTING", "STORING"
@@ -69,6 +70,7 @@ class ScoringJob(docstore.Batch):
             NEXT_OFFER,
             SEND_TIME,
             CLUSTERS,
+            USAGE,
             RENEWAL,
             FEATURE_TABLES,
             SEGMENTS,
@@ -80,6 +82,8 @@ class ScoringJob(docstore.Batch):
     """Of TASK_BACKFILL, in order; `as_of` is the last."""
     horizon_weeks: Any = me.IntField(required=True)
     discount_basis_points: Any = me.IntField(required=True)
+    usage_events: Any = me.ListField(me.StringField())
+    """Of USAGE: names of the events that count; none are all."""
     phase: Any = me.StringField(required=True, choices=(PREPARING, COMPUTING, STORING), default=PREPARING)
     outcome: Any = me.StringField(choices=(SUCCEEDED, FAILED, CANCELLED))
     end_time: Any = docstore.InstantField()

@@ -29,6 +29,7 @@ class Score(Record):
             ["tenant", "job"],
             ["tenant", "churn.job"],
             ["tenant", "cluster.job"],
+            ["tenant", "usage.job"],
             ["tenant", "renewal.job"],
             ["tenant", "response.job"],
             ["tenant", "currency", "purchases", "revenue_minor"],
@@ -78,6 +79,10 @@ class Score(Record):
     """The contract that comes to its renewal first: probability, low, high, expected_renewals, expected_low,
     expected_high, renewals, period_days, due_time, subscriptions, reasons (texts), fallback, as_of, job, model (uids),
     decision, score_time; absent where there is none."""
+    usage: Any = me.DictField()
+    """Whether usage is as usual: state, begin_time, window_weeks, used, expected, low, high, probability, as_group,
+    drop_tellable (those six absent where not judged), reasons (texts), fallback, as_of, job, model (uids), decision,
+    score_time; absent where there is none."""
     rescored: Any = me.BooleanField()
     """True when role `run` made it by what the job left, because the customer bought."""
     outdated_since: Any = InstantField()
@@ -86,7 +91,7 @@ class Score(Record):
 
 RESPONSE = "response"
 RENEWAL = "renewal"
-PARTS = ("job", "churn", "cluster", RESPONSE, RENEWAL)
+PARTS = ("job", "churn", "cluster", RESPONSE, RENEWAL, "usage")
 """Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
 of lifetime value tell; whom these take it from loses the whole row, as listeners expect: risk and cluster too."""
 

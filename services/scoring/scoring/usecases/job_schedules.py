@@ -79,6 +79,7 @@ def _assign_job(schedule: JobSchedule, message: Message) -> None:
     schedule.horizon_weeks = message.horizon_weeks or None
     given = message.HasField("annual_discount_basis_points")
     schedule.discount_basis_points = message.annual_discount_basis_points if given else None
+    schedule.usage_events = list(message.usage_events)
     if schedule.task == BACKFILL:
         raise _refusal("task", "A backfill looks from given instants: start it by itself (POST /v1/scoringJobs).")
     try:

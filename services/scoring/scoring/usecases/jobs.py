@@ -19,6 +19,7 @@ def create(
     horizon_weeks: int,
     discount_basis_points: int,
     instants: Sequence[datetime] = (),
+    usage_events: Sequence[str] = (),
 ) -> ScoringJob:
     """Starts a job; role `run` carries it through. task: see `store.jobs`, None to train and score.
 
@@ -31,6 +32,7 @@ def create(
         task=task,
         kind=kind,
         instants=list(instants),
+        usage_events=list(usage_events),
         as_of=as_of,
         horizon_weeks=horizon_weeks,
         discount_basis_points=discount_basis_points,

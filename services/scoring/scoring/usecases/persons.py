@@ -88,6 +88,7 @@ def scores_of(row: Row | None) -> dict[str, Any] | None:
         "rfm_segment": row.get("rfm", {}).get("segment"),
         "churn_risk": row.get("churn", {}).get("probability"),
         "cluster": row.get("cluster", {}).get("name"),
+        "usage": row.get("usage", {}).get("state"),
         "renewal_probability": row.get("renewal", {}).get("probability"),
         "response_probability": row.get("response", {}).get("probability"),
     }

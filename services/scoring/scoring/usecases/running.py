@@ -40,6 +40,7 @@ from scoring.store.models import (
     RENEWAL,
     RESPONSE,
     SEND_TIME,
+    USAGE,
 )
 from scoring.usecases import (
     churn,
@@ -54,6 +55,7 @@ from scoring.usecases import (
     results,
     send_times,
     storing,
+    usage,
 )
 from scoring.usecases.leased_jobs import Cancelled, JobFailed, RunnerStops, end, note
 from scoring.usecases.results import SUCCESS
@@ -88,6 +90,7 @@ _STEPS = {
     RENEWAL: Steps(renewals.prepare, "scoring.jobs.renewals", renewals.store),
     RESPONSE: Steps(response.prepare, "scoring.jobs.response", response.store),
     CLUSTERS: Steps(clusters.prepare, "scoring.jobs.clusters", clusters.store),
+    USAGE: Steps(usage.prepare, "scoring.jobs.usage", usage.store),
     FEATURE_TABLES: Steps(feature_tables.prepare, "scoring.jobs.features", feature_tables.store),
     SEGMENTS: Steps(recomputing.prepare, None, recomputing.store),
 }

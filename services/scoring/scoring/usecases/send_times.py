@@ -6,18 +6,17 @@ from pymongo import UpdateOne
 from rapport.scoring.v1 import events_pb2
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import parquet
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import CustomerSendTime, Profile, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.scores import tell
-from scoring.usecases import customer_send_times, feature_tables, models, preparing, results
-from scoring.usecases.leased_jobs import JobFailed, note
+from scoring.usecases import customer_send_times, event_programs, models, preparing, results
+from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
 _TIME_ZONE = "time_zone"
@@ -29,30 +28,8 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     Raises JobFailed without events, Unavailable while files or decisions cannot be had.
     """
-    note(job, message="Writes the events into files.", files=True)
-
-    def told(buckets: int, count: int) -> None:
-        percent = preparing.percent_asked(buckets)
-        note(job, percent=percent, refused=count, message="Asks consent whose habits may be learned.")
-
-    files = feature_tables.event_files(settings, blobs)
-    if not any(files.values()):
-        raise JobFailed("Nothing that customers did is known: send events first.")
-    excluded, consenting = preparing.refused(settings, blobs, files, job.as_of, told)
-    columns = {
-        "aliases": preparing.alias_columns(),
-        "exclude": {"customer": sorted(excluded)},
-        "zones": _zone_columns(),
-    }
-    for name, content in columns.items():
-        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
-    spec = {
-        "tenant": tenancy.tenant(),
-        "as_of": job.as_of.isoformat(),
-        "files": feature_tables.told_files(settings, files),
-        "consenting": consenting,
-        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
-    }
+    asks = "Asks consent whose habits may be learned."
+    spec = event_programs.told_of(job, settings, blobs, asks, zones=_zone_columns())
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.domain import usage_gates
+from scoring.domain.conditions import USAGE_STATES
 from scoring.jobs import memory, program, usage, weekly_counts
 from scoring.jobs.columns import texts
 from scoring.jobs.files import Folder
@@ -184,8 +185,8 @@ def test_a_job_writes_rows_that_are_made_again_from_what_lies_beside_them(tmp_pa
     assert described["window_start"] == (AS_OF - timedelta(weeks=24)).isoformat()
     assert [told[f"customers/{n:04d}"]["usage"] for n in (stopped, surged, new)] == ["DROP", "SURGE", "NOT_JUDGED"]
     states = [row["usage"] for row in told.values()]
-    assert {state: described["metrics"][state.lower()] for state in usage_gates.STATES} == {
-        state: states.count(state) for state in usage_gates.STATES
+    assert {state: described["metrics"][state.lower()] for state in USAGE_STATES} == {
+        state: states.count(state) for state in USAGE_STATES
     }
     weeks = described["metrics"]["weeks"]
     assert len(weeks) == 12

@@ -1,0 +1,54 @@
+"""The steps of a job that judges usage: what its program is told, and what comes of its result."""
+
+from collections.abc import Mapping
+
+from chassis.lifecycle import Stopping
+from docstore import Row
+from docstore.blobs import BlobStore
+from scoring.decisions import Decision
+from scoring.settings import ScoringSettings
+from scoring.store import Model, Score, ScoringJob
+from scoring.store.jobs import COMPUTING
+from scoring.usecases import evaluating, event_programs, models, preparing, results, usage_rows
+from scoring.usecases.leased_jobs import note
+from scoring.usecases.results import Result
+
+
+def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
+    """Makes the job program's instructions and brings the job to its next phase.
+
+    Raises JobFailed without events, Unavailable while files or decisions cannot be had.
+    """
+    given = event_programs.told_of(job, settings, blobs, "Asks consent whose usage may be judged.")
+    spec = {**given, "events": list(job.usage_events)}
+    note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
+
+
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Makes what is told of usage that of the job's result; returns what came of it.
+
+    Where nobody's usage could be judged it stays as it is. Raises Unavailable when consent does not answer or the
+    process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
+    """
+    told, made, fallback = models.register_anew(job, blobs)
+    result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
+    if not result.files:
+        return f"Nobody's usage is judged: {'; '.join(made.failed)}."
+
+    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
+        found = [usage_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
+        usage_rows.put(found, job)
+
+    results.store(job, settings, result, stopping, put)
+    results.remove_earlier(job, stopping, Score, "usage.job", usage_rows.remove)
+    # Segments that were created or changed while chunks were being stored.
+    evaluating.evaluate_all()
+    counts = Model.get(job.scorer).metrics
+    what = (
+        f"The usage of {job.scored} customers is told: {counts['drop']:.0f} use far less than usual, "
+        f"{counts['surge']:.0f} far more, of {counts['not_judged']:.0f} too little is known"
+    )
+    besides = f" Besides: {made.message}." if made.message else ""
+    if fallback:
+        return f"{what}; on cautious thresholds, because {'; '.join(made.failed)}.{besides}"
+    return f"{what}; by {job.model}.{besides}"
