@@ -27,7 +27,7 @@ from scoring.benchmarks.clv_published import (
 from scoring.benchmarks.datasets import DataFolder
 from scoring.benchmarks.lines import Line
 from scoring.jobs import bench
-from scoring.jobs.fit import holdout_figures
+from scoring.jobs.holdout import holdout_figures
 from scoring.models import gamma_gamma, sbg, selection
 from scoring.models.fitting import Floats, Interval, delta_intervals
 from scoring.models.purchase_model import PurchaseModel

@@ -33,6 +33,7 @@ from scoring.jobs.tasks import WORK, UnusableInputError
 from scoring.models import clustering
 from scoring.models.clustering import CUSTOMER_FEATURES, Clusters, RfmGroups, logarithms
 from scoring.models.fitting import Floats
+from scoring.models.rounding import shortened
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same features would give other clusters."""
@@ -109,12 +110,12 @@ def fit(values: Floats, customers: int, previous: Clusters | None, consenting: f
     metrics: dict[str, Any] = {}
     if several:
         metrics = {
-            "inertia": _round(clustering.evaluate(found, scaled).inertia),
-            "silhouette": _round(clustering.silhouette(found, scaled)),
-            "prediction_strength": _round(found.strength or 0.0),
+            "inertia": shortened(clustering.evaluate(found, scaled).inertia),
+            "silhouette": shortened(clustering.silhouette(found, scaled)),
+            "prediction_strength": shortened(found.strength or 0.0),
         }
         if previous is not None:
-            metrics["agreement_with_previous"] = _round(clustering.agreement(found, previous, scaled))
+            metrics["agreement_with_previous"] = shortened(clustering.agreement(found, previous, scaled))
             metrics["kept_from_previous"] = len(set(found.ids) & set(previous.ids))
     groups = found if verdict.state == CHAMPION else RfmGroups.of(values)
     return Fitted(found, previous, groups, verdict, customers, metrics)
@@ -196,7 +197,7 @@ def _sizes(fitted: Fitted, sizes: Counter[str], spec: ClusterJobSpec) -> list[di
         {
             "name": name,
             "customers": sizes[name],
-            "share": _round(sizes[name] / max(fitted.customers, 1)),
+            "share": shortened(sizes[name] / max(fitted.customers, 1)),
             "differs": differs.get(name, []),
         }
         for name in groups.names
@@ -213,10 +214,6 @@ def _shown(place: int, value: float, spec: ClusterJobSpec) -> str:
 
 def _ago(spec: ClusterJobSpec, days: float | None) -> str | None:
     return None if days is None else (spec.as_of.astimezone(UTC) - timedelta(days=days)).isoformat()
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 if __name__ == "__main__":

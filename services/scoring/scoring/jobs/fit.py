@@ -5,24 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from scoring.jobs import holdout
 from scoring.jobs.files import Folder
 from scoring.jobs.tasks import SUMMARY_COLUMNS, read_columns
 from scoring.models import gamma_gamma, lifetime_value, selection
-from scoring.models.fitting import Floats, Histories, Interval, delta_intervals, significant, total
-from scoring.models.gamma_gamma import GammaGamma, correlation
+from scoring.models.fitting import Histories, Interval, delta_intervals, significant, total
+from scoring.models.gamma_gamma import GammaGamma
 from scoring.models.lifetime_value import Choice
 from scoring.models.purchase_model import PurchaseModel
 from scoring.models.reasons import Usual
 from scoring.models.rfm import Bounds, Scales
+from scoring.models.rounding import rounded
 from scoring.models.scorecard import Basis
-from scoring.models.selection import PROFILED_GROUPS, Selection, Split
-from scoring.models.summary import DAYS_PER_WEEK, Ints, grouped
-
-HOLDOUT_WEEKS = 13
-"""The last purchases of the window, on which the purchase model is tested after fitting it to those before. On as many
-weeks before them the model is chosen."""
-_LEAST_CALIBRATION_WEEKS = 2 * HOLDOUT_WEEKS
-_DECILES = 10
+from scoring.models.selection import PROFILED_GROUPS
+from scoring.models.summary import Ints, grouped
 
 
 @dataclass(frozen=True)
@@ -62,10 +58,10 @@ class Fitted:
                 "revenue_minor": list(self.monetary.upper),
             },
             "usual": {
-                "p_alive": _round(self.usual.alive),
-                "discounted_purchases": _round(self.usual.discounted),
-                "spend_minor": _round(self.usual.spend),
-                "purchase_day_minor": _round(self.usual.order),
+                "p_alive": rounded(self.usual.alive),
+                "discounted_purchases": rounded(self.usual.discounted),
+                "spend_minor": rounded(self.usual.spend),
+                "purchase_day_minor": rounded(self.usual.order),
             },
         }
 
@@ -105,7 +101,7 @@ def fit(
     x = column["days"] - 1
     recency, age = column["last_day"] - column["first_day"], as_of_day - column["first_day"]
     (gx, g_recency, g_age), counts = grouped(x, recency, age)
-    chosen = _selection(column, inner_cut_day, cut_day)
+    chosen = holdout.selected(column, inner_cut_day, cut_day)
     purchases, about_purchases = lifetime_value.fit_purchases(gx, g_recency, g_age, counts, horizon_weeks, chosen.name)
     if chosen.name != selection.DEFAULT and name_of(purchases) == chosen.name:
         about_purchases = (chosen.reason, *about_purchases)
@@ -116,7 +112,7 @@ def fit(
         **_of_purchases(purchases, Histories.of(gx, g_recency, g_age, counts)),
         **_of_spend(spend, days - 1, repeat_revenue, spend_counts),
         "selection": chosen.metrics,
-        "holdout": _holdout(column, cut_day, as_of_day, chosen.name),
+        "holdout": holdout.tested(column, cut_day, as_of_day, chosen.name),
     }
     groups = ((gx, g_recency, g_age), counts)
     return _fitted(choice, column, groups, as_of_day, horizon_weeks, discount, metrics)
@@ -235,92 +231,18 @@ def _of_spend(model: object, x: Ints, spend: Ints, counts: Ints) -> dict[str, An
     )
     return {
         **_of_model("spend", model, found),
-        "correlation_of_spend_and_frequency": _round(model.correlation),
+        "correlation_of_spend_and_frequency": rounded(model.correlation),
     }
 
 
 def _of_model(name: str, model: PurchaseModel | GammaGamma, intervals: dict[str, Interval]) -> dict[str, Any]:
     errors = np.sqrt(np.diag(model.covariance)).tolist()
     return {
-        f"{name}_log_likelihood": _round(model.log_likelihood),
+        f"{name}_log_likelihood": rounded(model.log_likelihood),
         f"{name}_customers": model.customers,
         f"{name}_standard_errors": {
-            parameter: _round(value * error)
+            parameter: rounded(value * error)
             for (parameter, value), error in zip(model.parameters.items(), errors, strict=True)
         },
-        f"{name}_intervals": {parameter: [_round(low), _round(high)] for parameter, (low, high) in intervals.items()},
+        f"{name}_intervals": {parameter: [rounded(low), rounded(high)] for parameter, (low, high) in intervals.items()},
     }
-
-
-def _split(column: dict[str, Ints], prefix: str, day: int, until: Ints, weeks: float) -> Split | None:
-    """Purchases before and after a day, of those who came until then; `until` counts days with any in the end.
-
-    None where the purchases before it span too few weeks.
-    """
-    known = column[f"{prefix}_days"] > 0
-    first, before = column["first_day"][known], column[f"{prefix}_days"][known]
-    if not known.any() or day + 1 - int(first.min()) < _LEAST_CALIBRATION_WEEKS * DAYS_PER_WEEK:
-        return None
-    last = column[f"{prefix}_last_day"][known]
-    return Split.of(before - 1, last - first, day - first, until[known] - before, weeks)
-
-
-def _selection(column: dict[str, Ints], inner_cut_day: int, cut_day: int) -> Selection:
-    weeks = (cut_day - inner_cut_day) / DAYS_PER_WEEK
-    split = _split(column, "inner", inner_cut_day, column["early_days"], weeks)
-    if split is None:
-        least = _LEAST_CALIBRATION_WEEKS + 2 * HOLDOUT_WEEKS
-        return selection.without_comparison(f"models are compared from purchases of {least} weeks on")
-    return selection.select(split)
-
-
-def _holdout(column: dict[str, Ints], cut_day: int, as_of_day: int, name: str) -> dict[str, Any]:
-    """How well a model fitted to the purchases until `cut_day` tells those after; those who came later do not count."""
-    weeks = (as_of_day - cut_day) / DAYS_PER_WEEK
-    split = _split(column, "early", cut_day, column["days"], weeks)
-    if split is None:
-        return {"message": f"needs purchases of at least {_LEAST_CALIBRATION_WEEKS + HOLDOUT_WEEKS} weeks"}
-    model, messages = lifetime_value.fit_purchases(
-        split.x, split.recency_days, split.age_days, split.counts, round(weeks), name
-    )
-    if not isinstance(model, PurchaseModel):
-        return {"message": messages[0]}
-    found = holdout_figures(split.expected(model), split.later, split.counts)
-    return {"weeks": _round(weeks), "model": model.NAME, **found}
-
-
-def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, Any]:
-    """Mean absolute and root mean square error, correlation, relative error of the total, and deciles by expectation.
-
-    `baseline_rmse` is that of expecting the mean of everybody. Zero for all nearly ties in mean absolute error: it
-    alone says little.
-    """
-    customers = int(counts.sum())
-    bought = int(counts @ actual)
-    figures: dict[str, Any] = {
-        "customers": customers,
-        "purchases": bought,
-        "mae": _round(total(counts, np.abs(expected - actual)) / customers),
-        "rmse": _round(float(np.sqrt(total(counts, (expected - actual) ** 2) / customers))),
-        "baseline_rmse": _round(float(np.sqrt(total(counts, (actual - bought / customers) ** 2) / customers))),
-        "correlation": _round(correlation(expected, actual.astype(np.float64), counts)),
-    }
-    if bought:
-        figures["total_error"] = _round(total(counts, expected) / bought - 1)
-    order = np.lexsort((actual, np.round(expected, 9)))
-    reached = np.cumsum(counts[order])
-    decile = np.minimum((reached - counts[order]) * _DECILES // customers, _DECILES - 1)
-    weight = np.bincount(decile, counts[order], _DECILES)
-    with np.errstate(invalid="ignore"):
-        pairs = [
-            np.bincount(decile, (counts * column)[order], _DECILES) / np.maximum(weight, 1)
-            for column in (expected, actual)
-        ]
-    figures["deciles"] = [
-        {"expected": _round(float(mean)), "actual": _round(float(seen))} for mean, seen in zip(*pairs, strict=True)
-    ]
-    return figures
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6e}")

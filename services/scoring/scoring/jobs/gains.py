@@ -4,6 +4,7 @@ import numpy as np
 
 from scoring.domain.gates import Interval
 from scoring.models.fitting import Floats
+from scoring.models.rounding import shortened
 from scoring.models.summary import Ints
 
 _SURE = 1.96
@@ -18,8 +19,3 @@ def mean_gain(gains: Floats, customer: Ints) -> Interval:
     mean = float(sums.sum() / sizes.sum())
     error = _SURE * float(np.sqrt(((sums - mean * sizes) ** 2).sum())) / float(sizes.sum())
     return Interval(shortened(mean), shortened(mean - error), shortened(mean + error))
-
-
-def shortened(value: float) -> float:
-    """With six digits, which is more than anybody reads, and the same on every processor."""
-    return float(f"{value:.6g}")

@@ -28,6 +28,7 @@ from scoring.models.baseline import MeanRate, MeanSpend
 from scoring.models.comparison import Rows
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
+from scoring.models.rounding import rounded
 from scoring.models.summary import DAYS_PER_WEEK
 
 HORIZONS = (91, 56, 28)
@@ -232,7 +233,7 @@ def _outcome(model: Known, seen: Seen) -> dict[str, Any]:
         "model": model.name,
         "weeks": rows.weeks,
         "customers": rows.customers,
-        "expected": float(f"{np.add.reduce(rows.counts * told):.6e}"),
+        "expected": rounded(np.add.reduce(rows.counts * told)),
         "actual": rows.purchases,
         "error": asdict(error),
         "promised": promised,

@@ -15,6 +15,7 @@ from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 from scoring.models.offers import artefact
 from scoring.models.offers.artefact import StoredOffers
+from scoring.models.rounding import shortened
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,4 @@ def rate(hits: Floats) -> Interval:
     if not len(hits):
         return Interval(0.0, 0.0, 0.0)
     low, high = share(part, whole)
-    return Interval(*(rounded(float(value)) for value in (hits.mean(), low[0], high[0])))
-
-
-def rounded(value: float) -> float:
-    """As files hold it."""
-    return float(f"{value:.6g}")
+    return Interval(*(shortened(float(value)) for value in (hits.mean(), low[0], high[0])))

@@ -10,7 +10,7 @@ import numpy as np
 from scoring.domain.gates import Interval
 from scoring.domain.offer_gates import LEAST_TESTED, Beside, Trial
 from scoring.jobs import offer_models
-from scoring.jobs.offer_models import Known, rate, rounded
+from scoring.jobs.offer_models import Known, rate
 from scoring.jobs.offer_watch import HORIZONS, deciles, tenths
 from scoring.models import comparison, offers
 from scoring.models.fitting import Floats
@@ -18,6 +18,7 @@ from scoring.models.offers import OfferModel, Purchases
 from scoring.models.offers.judging import Bought, Firsts, firsts, some
 from scoring.models.offers.ranking import difference
 from scoring.models.offers.training import HORIZON_DAYS
+from scoring.models.rounding import shortened
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,4 @@ def _promises(purchases: Purchases, cut: int, days: int, told: Firsts) -> dict[i
 
 
 def _better(mine: Floats, theirs: Floats) -> Interval:
-    return Interval(*map(rounded, difference(mine, theirs)))
+    return Interval(*map(shortened, difference(mine, theirs)))

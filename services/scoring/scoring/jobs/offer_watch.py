@@ -12,13 +12,14 @@ from scoring.domain import offer_gates
 from scoring.domain.offer_gates import LEAST_TESTED
 from scoring.jobs import offer_models
 from scoring.jobs.description import Watched
-from scoring.jobs.offer_models import Known, rate, rounded
+from scoring.jobs.offer_models import Known, rate
 from scoring.models import comparison, drift
 from scoring.models.comparison import Rows
 from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 from scoring.models.offers import OfferModel, Purchases
 from scoring.models.offers.judging import Bought, Firsts, firsts, some
+from scoring.models.rounding import shortened
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 HORIZONS = (90, 56, 28)
@@ -91,9 +92,9 @@ def _outcome(known: Known, purchases: Purchases, end: int) -> dict[str, Any] | N
     over = known.end + known.horizon_days <= end
     return {
         "model": known.name,
-        "weeks": rounded(days / DAYS_PER_WEEK),
+        "weeks": shortened(days / DAYS_PER_WEEK),
         "customers": len(hits),
-        "expected": None if promised is None else rounded(promised * len(hits)),
+        "expected": None if promised is None else shortened(promised * len(hits)),
         "actual": int(hits.sum()),
         "error": None,
         "hit_rate": asdict(found),

@@ -16,6 +16,7 @@ from scoring.models.baseline import MeanRate
 from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
+from scoring.models.rounding import rounded
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 _SAMPLE = 20_000
@@ -74,7 +75,7 @@ def survival(model: Any, people: Population) -> list[dict[str, float]]:
     x = np.full(len(weeks), int(np.median(people.x[back])))
     recency = np.full(len(weeks), float(np.median(people.recency[back])) / DAYS_PER_WEEK)
     alive = model.p_alive(x, recency, recency + weeks)[0]
-    return [{"weeks": float(week), "alive": float(f"{each:.6e}")} for week, each in zip(weeks, alive, strict=True)]
+    return [{"weeks": float(week), "alive": rounded(each)} for week, each in zip(weeks, alive, strict=True)]
 
 
 def _histograms(columns: dict[str, Floats | Ints]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from scoring.models.classifier.comparison import Difference
 from scoring.models.classifier.metrics import calibration_curve
 from scoring.models.fitting import Floats
 from scoring.models.propensity import Labelled, Propensity
+from scoring.models.rounding import shortened
 from scoring.models.summary import Ints
 
 _TENTHS = 10
@@ -142,7 +143,7 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
     parameters = {
         purpose.name: {
             "model": final.classifier.chosen,
-            "base_rate": _round(final.classifier.base_rate.probability),
+            "base_rate": shortened(final.classifier.base_rate.probability),
             "horizon_days": purpose.horizon_days,
             **{name: setting for name, setting in candidates.items() if setting is not None},
         }
@@ -226,13 +227,13 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
     metrics = {
         "chosen": chosen,
         "test": {name: _figures(found) for name, found in measured.items() if found is not None},
-        f"{words.rival}_auc": _round(figures.rival_auc),
+        f"{words.rival}_auc": shortened(figures.rival_auc),
         f"test_{words.rows}": len(test),
         f"test_{words.counted}": int(test.labels.sum()),
     }
     kept = {
         "deciles": _deciles(test.labels, mine),
-        "miscalibration": _round(of_mine.ece.value),
+        "miscalibration": shortened(of_mine.ece.value),
         "customers": len(test),
     }
     if theirs is not None:
@@ -248,15 +249,15 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
 
 def _deciles(labels: Floats, told: Floats) -> list[dict[str, Any]]:
     return [
-        {"expected": _round(each.predicted), "actual": _round(each.observed), "customers": each.rows}
+        {"expected": shortened(each.predicted), "actual": shortened(each.observed), "customers": each.rows}
         for each in calibration_curve(labels, told, _TENTHS)
     ]
 
 
 def _figures(found: classifier.Metrics) -> dict[str, Any]:
     named = ("auc", "average_precision", "brier", "log_loss", "lift", "ece")
-    return {name: _round(getattr(found, name).value) for name in named} | {
-        "auc_interval": [_round(found.auc.low), _round(found.auc.high)]
+    return {name: shortened(getattr(found, name).value) for name in named} | {
+        "auc_interval": [shortened(found.auc.low), shortened(found.auc.high)]
     }
 
 
@@ -265,17 +266,13 @@ def _name(known: Known | None) -> str:
 
 
 def _interval(found: Difference) -> Interval:
-    return Interval(_round(found.value), _round(found.low), _round(found.high))
+    return Interval(shortened(found.value), shortened(found.low), shortened(found.high))
 
 
 def _share(found: Difference) -> Interval:
     """As a share of the loss it is held against."""
-    return Interval(*(_round(value / found.champion) for value in (found.value, found.low, found.high)))
+    return Interval(*(shortened(value / found.champion) for value in (found.value, found.low, found.high)))
 
 
 def _instant(moment: Any) -> str:
     return datetime.fromtimestamp(int(moment.astype(np.int64)) / 1e6, UTC).isoformat()
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")

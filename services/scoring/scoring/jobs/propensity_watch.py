@@ -19,6 +19,7 @@ from scoring.models.comparison import Rows
 from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
 from scoring.models.propensity import Labelled, Propensity
+from scoring.models.rounding import shortened
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 SCORE = "probability"
@@ -113,9 +114,9 @@ def _outcome(known: Known, data: Labelled, horizon_days: int) -> dict[str, Any]:
     promised = known.model.promised
     return {
         "model": known.name,
-        "weeks": _round(_weeks(known.model, data, horizon_days)),
+        "weeks": shortened(_weeks(known.model, data, horizon_days)),
         "customers": len(data),
-        "expected": _round(float(told.sum())),
+        "expected": shortened(float(told.sum())),
         "actual": int(data.labels.sum()),
         "error": asdict(error),
         "promised": promised,
@@ -148,7 +149,3 @@ def _rows(data: Labelled, horizon_days: int) -> Rows:
 
 def _ones(values: Floats | Ints) -> Ints:
     return np.ones(len(values), dtype=np.int64)
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6g}")

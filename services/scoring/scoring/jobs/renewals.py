@@ -23,7 +23,7 @@ from scoring.jobs import description, program, renewal_telling, subscriptions
 from scoring.jobs.event_files import digest_of
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.gains import mean_gain, shortened
+from scoring.jobs.gains import mean_gain
 from scoring.jobs.progress import Reporter
 from scoring.jobs.renewal_spec import RenewalJobSpec
 from scoring.jobs.renewal_telling import RENEWALS, SCHEMA, Fitted
@@ -33,6 +33,7 @@ from scoring.models import contracts, sbg
 from scoring.models.baseline import MeanChurn
 from scoring.models.contracts import NAMES, Contracts, Events, Flags, Periods
 from scoring.models.fitting import Floats
+from scoring.models.rounding import shortened
 from scoring.models.sbg import Sbg
 
 VERSION = "1"

@@ -24,6 +24,7 @@ from scoring.models.fitting import total
 from scoring.models.lifetime_value import Choice
 from scoring.models.mbg_nbd import MbgNbd
 from scoring.models.pareto_nbd import ParetoNbd
+from scoring.models.rounding import rounded
 from scoring.models.summary import DAYS_PER_WEEK
 
 GATES = {"spend", "revenue"}
@@ -58,7 +59,7 @@ def trial(models: Choice, rows: Spenders, standing: Known | None) -> RevenueTria
 
 def figures(found: RevenueTrial, models: Choice, rows: Spenders) -> dict[str, Any]:
     """As the model keeps it: in all, how far off, and by tenths."""
-    away = {"total_error": _significant(found.expected / found.actual - 1)} if found.actual else {}
+    away = {"total_error": rounded(found.expected / found.actual - 1)} if found.actual else {}
     return {**asdict(found), **away, "deciles": deciles(models, rows)}
 
 
@@ -117,8 +118,4 @@ def _promise(model: Known, rows: Spenders) -> float | None:
 
 
 def _sum(rows: Spenders, told: Any) -> float:
-    return _significant(total(rows.counts, np.asarray(told)))
-
-
-def _significant(value: float) -> float:
-    return float(f"{value:.6e}")
+    return rounded(total(rows.counts, np.asarray(told)))

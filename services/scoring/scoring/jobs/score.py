@@ -17,7 +17,8 @@ from scoring.jobs import day_rates, dividing, judge, layout, people, program, re
 from scoring.jobs import fit as fitting
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.fit import HOLDOUT_WEEKS, Fitted
+from scoring.jobs.fit import Fitted
+from scoring.jobs.holdout import HOLDOUT_WEEKS
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State

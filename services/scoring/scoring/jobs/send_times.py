@@ -25,12 +25,13 @@ from scoring.jobs.active_hours import ActiveHours
 from scoring.jobs.columns import column
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.gains import mean_gain, shortened
+from scoring.jobs.gains import mean_gain
 from scoring.jobs.progress import Reporter
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.models import send_time
 from scoring.models.fitting import Floats
 from scoring.models.past_customers import hashed
+from scoring.models.rounding import shortened
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
 

@@ -45,6 +45,7 @@ from scoring.models import offers
 from scoring.models.offers import OfferModel, Purchases, artefact
 from scoring.models.offers.artefact import StoredOffers
 from scoring.models.offers.training import MOST_ITEMS
+from scoring.models.rounding import shortened
 
 VERSION = "4"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
@@ -194,7 +195,7 @@ def _described(
         "model": "popularity" if model.fallback else "EASE",
         "products": len(model.names),
         "half_life_days": model.half_life_days,
-        "strength": offer_models.rounded(model.strength),
+        "strength": shortened(model.strength),
         "prior": model.prior,
         "repeat": model.repeat,
         "horizon_days": model.horizon_days,

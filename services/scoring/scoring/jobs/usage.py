@@ -27,7 +27,6 @@ from scoring.jobs import description, program, weekly_counts
 from scoring.jobs.columns import column
 from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.gains import shortened
 from scoring.jobs.progress import Reporter
 from scoring.jobs.scores import score_file
 from scoring.jobs.usage_spec import UsageJobSpec
@@ -36,6 +35,7 @@ from scoring.models import anomaly
 from scoring.models.anomaly import Detector, Finding, Groups, Usage
 from scoring.models.fitting import Floats
 from scoring.models.past_customers import hashed
+from scoring.models.rounding import shortened
 from scoring.models.summary import Ints
 
 VERSION = "1"

@@ -13,6 +13,7 @@ import numpy as np
 
 from scoring.domain.gates import Interval
 from scoring.models.fitting import Floats, total
+from scoring.models.rounding import rounded
 from scoring.models.summary import Ints
 
 DRAWS = 1_000
@@ -94,7 +95,7 @@ def tenths(rows: Rows, expected: Floats) -> tuple[Tenth, ...]:
         customers = int(rows.counts[inside].sum())
         if customers:
             sums = (total(rows.counts[inside], column[inside]) for column in (expected, rows.later))
-            mean, actual = (_round(value / customers) for value in sums)
+            mean, actual = (rounded(value / customers) for value in sums)
             found.append(Tenth(mean, actual, customers))
     return tuple(found)
 
@@ -115,7 +116,7 @@ def miscalibration(rows: Rows, expected: Floats) -> tuple[float, float]:
             distance += abs(total(counts, expected[inside]) - customers * mean)
             chance += float(np.sqrt(2 / np.pi * total(counts, (actual - mean) ** 2)))
     bought = max(rows.purchases, 1)
-    return _round(distance / bought), _round(chance / bought)
+    return rounded(distance / bought), rounded(chance / bought)
 
 
 def _decile(rows: Rows, expected: Floats) -> Ints:
@@ -160,8 +161,4 @@ def _ratio(value: Floats, of: Floats) -> Floats:
 
 def _interval(value: Floats, drawn: Floats) -> Interval:
     low, high = np.percentile(drawn, _TAILS)
-    return Interval(_round(float(value)), _round(float(low)), _round(float(high)))
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6e}")
+    return Interval(rounded(float(value)), rounded(float(low)), rounded(float(high)))

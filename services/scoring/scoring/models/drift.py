@@ -14,6 +14,7 @@ import numpy as np
 
 from scoring.domain.gates import DRIFT
 from scoring.models.fitting import Floats
+from scoring.models.rounding import rounded
 from scoring.models.summary import Ints
 
 BINS = 10
@@ -121,7 +122,7 @@ def between(old: Histogram, new: Histogram) -> Drift:
     drawn = _index(samples[0], samples[1]) - chance
     low, high = np.percentile(drawn, (5.0, 95.0))
     found = (float(_index(p, q)), float(low), float(high))
-    psi, low, high = (_round(max(0.0, value - chance)) for value in found)
+    psi, low, high = (rounded(max(0.0, value - chance)) for value in found)
     return Drift(psi, min(low, psi), max(high, psi))
 
 
@@ -129,7 +130,3 @@ def _index(old: Floats, new: Floats) -> Floats:
     p, q = ((counts + _HALF) / (counts.sum(axis=-1, keepdims=True) + _HALF * counts.shape[-1]) for counts in (old, new))
     index: Floats = np.add.reduce((q - p) * np.log(q / p), axis=-1)
     return index
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.6e}")

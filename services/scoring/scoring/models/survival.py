@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scoring.models.fitting import Floats, Z
+from scoring.models.rounding import shortened
 from scoring.models.summary import DAYS_PER_WEEK
 
 THIRDS = ("lowest", "middle", "highest")
@@ -51,7 +52,7 @@ def kaplan_meier(waited: Floats, ended: Floats, days: Sequence[int]) -> list[Poi
         if 0 < share < 1:
             width = Z * np.sqrt(variance) / abs(np.log(share))
             low, high = (float(share ** np.exp(sign * width)) for sign in (1, -1))
-        found.append(Point(day, left, *(float(f"{each:.6g}") for each in (share, low, high))))
+        found.append(Point(day, left, *map(shortened, (share, low, high))))
     return found
 
 

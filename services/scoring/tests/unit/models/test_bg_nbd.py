@@ -7,7 +7,7 @@ from scipy.special import beta as beta_function
 from scipy.special import gammaln
 from scipy.stats import beta, gamma
 
-from scoring.jobs.fit import holdout_figures
+from scoring.jobs.holdout import holdout_figures
 from scoring.models import bg_nbd
 from scoring.models.bg_nbd import BgNbd
 

@@ -4,7 +4,7 @@ from scipy.integrate import dblquad, quad
 from scipy.special import beta as beta_function
 from scipy.stats import beta, gamma
 
-from scoring.jobs.fit import holdout_figures
+from scoring.jobs.holdout import holdout_figures
 from scoring.models import bg_nbd, mbg_nbd
 from scoring.models.mbg_nbd import MbgNbd
 

@@ -9,7 +9,7 @@ from scipy.special import hyp2f1
 from scipy.stats import gamma
 
 from scoring.jobs.bench import histories
-from scoring.jobs.fit import holdout_figures
+from scoring.jobs.holdout import holdout_figures
 from scoring.models import pareto_nbd
 from scoring.models.fitting import Histories
 from scoring.models.pareto_nbd import ParetoNbd
