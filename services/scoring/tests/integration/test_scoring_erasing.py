@@ -137,11 +137,12 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     plant(client, [score_row(name, reasons=[f"planted-{name[-6:]}"]) for name in (gone, *stay)])
     client.segment("purchases >= 1")
     happened = [purchase(name, 1, event=f"planted-{name[-6:]}") for name in (gone, *stay)]
+    happened.append(purchase(gone, 2, event="Subscription Started", subscription_id="plan"))
     traits = {"customer": gone, "region_code": "DE", "traits": {"plan": f"planted-{gone[-6:]}"}}
     with client.context():
         docstore.in_transaction(lambda: activity.stage(happened, signals.note_events(happened)))
         client.keep()
-        assert activity.flush(settings, store) == 4
+        assert activity.flush(settings, store) == 5
         docstore.in_transaction(lambda: activity.stage(happened, signals.note_events(happened)))
         docstore.in_transaction(lambda: signals.note_customer(identity_events_pb2.CustomerState(**traits), (1, 0)))
         docstore.in_transaction(lambda: people.object_to_profiling(also, "consents/planted", START))
@@ -182,7 +183,8 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(client, set
     assert [text for text in texts if holding(text)] == []
     assert {text: holding(text) for text in others} == others
     told = {"scores": 1, "profiles": 1, "segmentChanges": 1, "objections": 1, "customerAliases": 1, "purchases": 40}
-    told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1, "events": 2}
+    told |= {"leads": 1, "journeyEntrants": 1, "orderLines": 74, "purchaseHistories": 1, "events": 4}
+    told |= {"subscriptionEvents": 1}
     told |= {"customerOffers": 1, "customerSendTimes": 1, "paymentWindows": 1, "payments": 1, "fraudAlerts": 1}
     assert done == {kind: (number, 0) for kind, number in told.items()}
     with client.context():
