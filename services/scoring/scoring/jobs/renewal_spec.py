@@ -2,7 +2,7 @@
 
 from pydantic import AwareDatetime, Field
 
-from scoring.jobs.spec import ProgramSpec
+from scoring.jobs.spec import EventFile, ProgramSpec
 
 
 class RenewalJobSpec(ProgramSpec):
@@ -10,10 +10,7 @@ class RenewalJobSpec(ProgramSpec):
 
     tenant: str = Field(min_length=1)
     as_of: AwareDatetime = Field(description="Only events before it count.")
-    inputs: tuple[str, ...] = Field(
-        description="Immutable Parquet files of the tenant's subscription events: customer (pseudonymous id), "
-        "event_time (timestamp[us, UTC]), event (its name), id (int64, which makes it unique), subscription (int64)."
-    )
+    files: tuple[EventFile, ...] = Field(description="Immutable Parquet files: what happened to all contracts.")
     aliases: str | None = Field(default=None, description="Parquet file: customer -> canonical.")
     exclude: str | None = Field(default=None, description="Parquet file: customers who may not be profiled.")
     consenting: float | None = Field(default=None, ge=0, le=1, description="Share of customers who may be profiled.")

@@ -52,7 +52,7 @@ def main() -> int:
 def run(spec: RenewalJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError for files that cannot be read, or too many events for the memory."""
     with program.usable("the events"):
-        hashes = digest_of(*spec.inputs, spec.aliases, spec.exclude)
+        hashes = digest_of(*(file.url for file in spec.files), spec.aliases, spec.exclude)
         key = fingerprint(VERSION, spec.model_dump(mode="json", include={"tenant", "as_of", "consenting"}), hashes)
         if program.done(output, key, reporter):
             return

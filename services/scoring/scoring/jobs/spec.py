@@ -119,9 +119,10 @@ class EventFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(min_length=1)
-    kind: Literal["purchases", "activity"] = Field(
+    kind: Literal["purchases", "activity", "subscriptions"] = Field(
         description="purchases: as JobSpec's inputs. activity: also `event` (its name) and `id` (int64, which makes it "
-        "unique), amounts only for orders and refunds."
+        "unique), amounts only for orders and refunds. subscriptions: customer, event_time, event, id and subscription "
+        "(int64; 0 for none)."
     )
     bucket: int = Field(ge=0, lt=BUCKETS)
 

@@ -43,18 +43,18 @@ class Subscriptions:
 def read(spec: RenewalJobSpec, output: Folder) -> Subscriptions:
     """What was told of subscriptions before the spec's instant. Raises UnusableInputError, TooLargeError."""
     rows = 0
-    for url in spec.inputs:
-        with opened(url) as file:
+    for told in spec.files:
+        with opened(told.url) as file:
             parquet = pq.ParquetFile(file)
-            check_columns(url, parquet.schema_arrow, COLUMNS)
+            check_columns(told.url, parquet.schema_arrow, COLUMNS)
             rows += parquet.metadata.num_rows
     memory.widest_of(BYTES_PER_EVENT * rows, 1, spec.memory_mb, f"Reading {rows} events of subscriptions")
     people.resolve(output, spec.aliases, spec.exclude)
     excluded = read_columns(output, f"{WORK}/excluded.arrow").column("customer").combine_chunks()
     end = pa.scalar(spec.as_of.astimezone(UTC), COLUMNS["event_time"])
     parts = []
-    for url in spec.inputs:
-        with opened(url) as file:
+    for told in spec.files:
+        with opened(told.url) as file:
             table = pq.read_table(file, columns=list(COLUMNS), use_threads=False).cast(_SCHEMA)
         table = table.filter(pc.less(table.column("event_time"), end)).drop_null()
         names = canonical_names(table.column("customer").combine_chunks(), output)

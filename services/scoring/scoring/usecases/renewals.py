@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 
-from chassis import tenancy
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import parquet
 from scoring.decisions import Decision
 from scoring.domain.subscriptions import STARTED
 from scoring.settings import ScoringSettings
 from scoring.store import Score, ScoringJob
-from scoring.store.features import SUBSCRIPTIONS, subject_of
+from scoring.store.features import SUBSCRIPTIONS
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import evaluating, feature_tables, models, preparing, renewal_rows, results
-from scoring.usecases.leased_jobs import JobFailed, note
+from scoring.usecases import evaluating, event_programs, models, preparing, renewal_rows, results
+from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
 
@@ -23,29 +21,9 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     Raises JobFailed where nothing of subscriptions is known, Unavailable while files or decisions cannot be had.
     """
-    note(job, message="Writes the events into files.", files=True)
-
-    def told(buckets: int, count: int) -> None:
-        percent = preparing.percent_asked(buckets)
-        note(job, percent=percent, refused=count, message="Asks consent whose contracts may be learned from.")
-
-    files = feature_tables.event_files(settings, blobs, (SUBSCRIPTIONS,))
-    if not files[SUBSCRIPTIONS]:
-        raise JobFailed(f"No subscriptions are known: send `{STARTED}` events first.")
-    excluded, consenting = preparing.refused(settings, blobs, files, job.as_of, told)
-    columns = {"aliases": preparing.alias_columns(), "exclude": {"customer": sorted(excluded)}}
-    for name, content in columns.items():
-        blobs.put(job.subject, f"{name}.parquet", parquet.strings(content))
-    spec = {
-        "tenant": tenancy.tenant(),
-        "as_of": job.as_of.isoformat(),
-        "inputs": [
-            preparing.url(settings, subject_of(file["bucket"], SUBSCRIPTIONS), file["name"])
-            for file in files[SUBSCRIPTIONS]
-        ],
-        "consenting": consenting,
-        **{name: preparing.url(settings, job.subject, f"{name}.parquet") for name in columns},
-    }
+    asks = "Asks consent whose contracts may be learned from."
+    nothing = f"No subscriptions are known: send `{STARTED}` events first."
+    spec = event_programs.told_of(job, settings, blobs, asks, (SUBSCRIPTIONS,), nothing)
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
 
 

@@ -64,7 +64,9 @@ def run(folder: Path, rows: list[Row], **tables: dict[str, list[str]]) -> tuple[
         output=str(folder / "out"),
         tenant="t",
         as_of=AS_OF,
-        inputs=[str(folder / "a.parquet"), str(folder / "b.parquet")],
+        files=[
+            {"url": str(folder / name), "kind": "subscriptions", "bucket": 0} for name in ("a.parquet", "b.parquet")
+        ],
         consenting=1.0,
         **{name: str(folder / f"{name}.parquet") for name in tables},
     )
