@@ -19,7 +19,7 @@ from scoring.store.profiles import Profile
 class Score(Record):
     """The scores of one profile; its uid is that of the customer that stands for it. Written in bulk.
 
-    Of whom only a job of churn or of clusters knows there is nothing but `customer` and what that told: PARTS.
+    Of whom no job of lifetime value knows there is nothing but `customer` and what the others told: PARTS.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -93,7 +93,7 @@ RESPONSE = "response"
 RENEWAL = "renewal"
 PARTS = ("job", "churn", "cluster", RESPONSE, RENEWAL, "usage")
 """Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
-of lifetime value tell; whom these take it from loses the whole row, as listeners expect: risk and cluster too."""
+of lifetime value tell; whom these take it from loses the whole row, as listeners expect: all other parts too."""
 
 
 class ScoreChange(docstore.Batch):
