@@ -1,6 +1,6 @@
 """Documents as the messages callers see."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,6 @@ from rapport.scoring.v1 import (
     customer_usage_pb2,
     events_pb2,
     lead_score_pb2,
-    model_pb2,
     response_propensity_pb2,
     scoring_service_pb2,
     segment_pb2,
@@ -19,7 +18,7 @@ from rapport.scoring.v1 import (
 from chassis import clock, money
 from scoring import condition_messages
 from scoring.domain import condition_text
-from scoring.store import Model, Segment
+from scoring.store import Segment
 from scoring.store.models import CHURN, CLUSTERS, LEAD_CONVERSION, LIFETIME_VALUE, RENEWAL, RESPONSE, USAGE
 
 REFRESH_EVERY = timedelta(days=7)
@@ -228,90 +227,6 @@ def purchases_summary(totals: Mapping[str, tuple[int, int]]) -> scoring_service_
     )
 
 
-def model(document: Model) -> model_pb2.Model:
-    """A model."""
-    found = model_pb2.Model(
-        name=document.name,
-        uid=document.uid,
-        version=document.number,
-        scoring_job=f"scoringJobs/{document.job}",
-        as_of=document.as_of,
-        window_start_time=document.window_start_time,
-        window_end_time=document.window_end_time,
-        fallback=document.fallback,
-        message=document.message or "",
-        customer_count=document.customers,
-        purchase_count=document.purchases,
-        fingerprint=document.fingerprint,
-        create_time=document.create_time,
-        etag=document.etag,
-        kind=f"KIND_{document.kind}",
-        state=f"STATE_{document.state}",
-        state_message=document.state_message or "",
-        state_time=document.state_time,
-        features=[model_pb2.ModelFeature(name=name, version=version) for name, version in document.features.items()],
-        gates=[model_pb2.ModelGate(**gate) for gate in document.gates],
-        calibration=_deciles(document.test.get("deciles", ())),
-        artefact_sha256=document.artefact_sha256 or "",
-        consenting_share=document.consenting,
-        previous_model=f"models/{document.previous}" if document.previous else "",
-        outcomes=[_outcome(outcome, document.currency or "") for outcome in document.outcomes],
-        drifts=map(model_drift, document.drifts),
-    )
-    found.parameters.update(_plain(document.parameters))
-    found.metrics.update(_plain(document.metrics))
-    return found
-
-
-def model_drift(drift: Mapping[str, Any]) -> model_pb2.ModelDrift:
-    """How far one column has moved, as stored."""
-    return model_pb2.ModelDrift(**drift)
-
-
-def _outcome(outcome: Mapping[str, Any], currency: str) -> model_pb2.ModelOutcome:
-    # Of offers hits are told instead.
-    error = outcome["error"] or {}
-    hits = outcome.get("hit_rate")
-    revenue = outcome.get("revenue")
-    return model_pb2.ModelOutcome(
-        scoring_job=f"scoringJobs/{outcome['job']}",
-        as_of=outcome["as_of"],
-        weeks=outcome["weeks"],
-        customer_count=outcome["customers"],
-        expected=outcome["expected"],
-        actual=outcome["actual"],
-        error=error.get("value"),
-        error_low=error.get("low"),
-        error_high=error.get("high"),
-        promised_error=0 if hits else outcome["promised"] or 0,
-        hit_rate=model_pb2.HitRate(**hits, promised=outcome["promised"]) if hits else None,
-        degraded=outcome["degraded"],
-        deciles=_deciles(outcome["deciles"]),
-        revenue=_revenue_outcome(revenue, currency) if revenue else None,
-    )
-
-
-def _revenue_outcome(revenue: Mapping[str, Any], currency: str) -> model_pb2.RevenueOutcome:
-    error = revenue["error"]
-    return model_pb2.RevenueOutcome(
-        customer_count=revenue["customers"],
-        expected=money.from_minor(round(revenue["expected"]), currency),
-        actual=money.from_minor(revenue["actual"], currency),
-        error=error["value"],
-        error_low=error["low"],
-        error_high=error["high"],
-        promised_error=revenue["promised"] or 0,
-        degraded=revenue["degraded"],
-    )
-
-
-def _deciles(tenths: Iterable[Mapping[str, Any]]) -> list[model_pb2.ModelDecile]:
-    return [
-        model_pb2.ModelDecile(expected=tenth["expected"], actual=tenth["actual"], customer_count=tenth["customers"])
-        for tenth in tenths
-    ]
-
-
 def segment(document: Segment) -> segment_pb2.Segment:
     """A segment."""
     states = segment_pb2.Segment
@@ -344,12 +259,3 @@ def segment_change(row: Mapping[str, Any]) -> segment_pb2.SegmentChange:
 def _estimate(row: Mapping[str, Any], name: str) -> customer_scores_pb2.Estimate:
     low, high = row["intervals"][name]
     return customer_scores_pb2.Estimate(value=row[name], low=low, high=high, percentile=row["percentiles"][name])
-
-
-def _plain(value: Any) -> Any:
-    """Without mongoengine's own containers, which protobuf does not know."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -32,6 +32,7 @@ from scoring import (
     job_messages,
     journey_messages,
     messages,
+    model_messages,
     offer_messages,
     offer_rule_messages,
     schedule_messages,
@@ -235,19 +236,19 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
     # Models
 
     def GetModel(self, request: pb.GetModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(Model.get(fields.uid(request.name)))
+        return model_messages.model(Model.get(fields.uid(request.name)))
 
     def ListModels(self, request: pb.ListModelsRequest, _: Context) -> pb.ListModelsResponse:
         wanted = filters.parse(request.filter, _MODEL_FIELDS)
         bind = {"filter": request.filter}
         found, token = paging.page(Model, filter=wanted, order=[("number", -1)], request=request, bind=bind)
-        return pb.ListModelsResponse(models=map(messages.model, found), next_page_token=token)
+        return pb.ListModelsResponse(models=map(model_messages.model, found), next_page_token=token)
 
     def PromoteModel(self, request: pb.PromoteModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(promoting.promote(fields.uid(request.name), request.etag, request.reason))
+        return model_messages.model(promoting.promote(fields.uid(request.name), request.etag, request.reason))
 
     def RollBackModel(self, request: pb.RollBackModelRequest, _: Context) -> model_pb2.Model:
-        return messages.model(promoting.roll_back(fields.uid(request.name), request.etag, request.reason))
+        return model_messages.model(promoting.roll_back(fields.uid(request.name), request.etag, request.reason))
 
     def GetModelCard(self, request: pb.GetModelCardRequest, _: Context) -> HttpBody:
         return cards.card(fields.uid(request.name), request.format)

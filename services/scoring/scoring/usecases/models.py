@@ -15,7 +15,7 @@ from rapport.scoring.v1 import events_pb2
 import docstore
 from chassis import clock, metric_names, telemetry
 from docstore.blobs import BlobStore
-from scoring import messages
+from scoring import model_messages
 from scoring.domain import gates
 from scoring.store import Model, ScoringJob
 from scoring.store.models import ARTEFACT, LIFETIME_VALUE, artefact_of
@@ -219,7 +219,7 @@ def _note_drift(champion: Model, job: ScoringJob, drifts: list[dict[str, Any]]) 
     if not drifts or (champion.drifts_as_of and champion.drifts_as_of > job.as_of):
         return
     champion.drifts, champion.drifts_as_of = drifts, job.as_of
-    drifted = [messages.model_drift(drift) for drift in drifts if drift["drifted"]]
+    drifted = [model_messages.model_drift(drift) for drift in drifts if drift["drifted"]]
     if drifted:
         champion.emit(
             events_pb2.FeatureDriftDetected(model=champion.name, scoring_job=job.name, as_of=job.as_of, drifts=drifted)

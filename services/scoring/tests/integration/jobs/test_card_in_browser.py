@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from localrun import browser
-from scoring.cards import journey_page, page
+from scoring.cards import journey_page, page, wording
 from scoring.cards.journey_page import JourneyCard
 from scoring.cards.page import Card, Rival
 from scoring.domain.journey_outcomes import DAY_MS, WINDOWS, Purchase, Tally
@@ -187,7 +187,7 @@ def test_the_plots_of_a_card_are_to_be_seen(card: Card, tmp_path: Path) -> None:
 def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
     cards: dict[str, Card], kind: str, tmp_path: Path
 ) -> None:
-    card, words = cards[kind], page.WORDS[kind]
+    card, words = cards[kind], wording.WORDS[kind]
     elements, shown = _Elements(), page.html(card)
     elements.feed(shown)
     assert elements.open == []
