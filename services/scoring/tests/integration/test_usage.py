@@ -1,5 +1,6 @@
 """Usage from events to drops and surges: told once of each episode, in segments, gone when asked for."""
 
+import json
 import threading
 import uuid
 from datetime import timedelta
@@ -147,6 +148,9 @@ def test_drops_and_surges_are_told_with_what_is_usual_and_on_what_ground(shop, m
     assert found.decision.startswith("decisions/")
     assert found.next_refresh_time.ToSeconds() - found.as_of.ToSeconds() == 7 * 86_400
     assert shop.usage(shop.surged).state == SURGE
+    lines = map(json.loads, client.ExportCustomerScores().data.splitlines())
+    (exported,) = [line["usage"] for line in lines if line["customer"] == shop.stopped]
+    assert (exported["state"], exported["windowWeeks"]) == ("STATE_DROP", 1)
     new = shop.usage(shop.new)
     assert (new.state, new.HasField("expected_count")) == (CustomerUsage.STATE_NOT_JUDGED, False)
     assert "too little history" in new.reasons[0]
