@@ -67,4 +67,5 @@ def test_one_text_is_told_as_many_are() -> None:
     assert (told.label, told.probability, told.sure) == ("refund", all_told.probability[0], True)
     assert told.words[0] == "refund"
     assert not textmodel.suggest(model, "qqq xxx").sure
+    assert textmodel.suggest(model, "").words == ()
     assert textmodel.suggest(textmodel.train([], []), "refund") is None

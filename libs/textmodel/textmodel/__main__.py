@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-_NICENESS = 15
+_NICENESS = 10
 
 
 def main() -> int:

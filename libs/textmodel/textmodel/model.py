@@ -284,21 +284,26 @@ def _words(model: TextModel, text: str, weights: csr_matrix, best: int, other: i
     """What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it."""
     held = weights.indices
     spoken = weights.data * (model.coefficients[held, best].astype(np.float64) - model.coefficients[held, other])
-    parts = dict(zip(held.tolist(), spoken.tolist(), strict=True))
-    words = terms.words_of(text)
     of_words, of_pieces = model.vocabulary.places
-    uses: dict[int, list[tuple[str, float]]] = {}
-    for word, times in Counter(words).items():
-        uses.setdefault(of_words.get(word, -1), []).append((word, float(times)))
-        for piece in terms.pieces(word):
-            uses.setdefault(of_pieces.get(piece, -1), []).append((word, float(times)))
+    words = terms.words_of(text)
+    counted = Counter(words)
+    at = {word: index for index, word in enumerate(counted)}
+    owners: list[int] = []
+    columns: list[int] = []
+    shares: list[float] = []
+    for word, times in counted.items():
+        found = [column for piece in terms.pieces(word) if (column := of_pieces.get(piece)) is not None]
+        found += [of_words[word]] if word in of_words else []
+        columns += found
+        owners += [at[word]] * len(found)
+        shares += [float(times)] * len(found)
     for (first, second), times in Counter(pairwise(words)).items():
-        uses.setdefault(of_words.get(f"{first} {second}", -1), []).extend([(first, times / 2), (second, times / 2)])
-    uses.pop(-1, None)
-    added: dict[str, float] = {}
-    for column, sharing in uses.items():
-        whole = sum(share for _, share in sharing)
-        for word, share in sharing:
-            added[word] = added.get(word, 0.0) + parts[column] * share / whole
-    told = (word for word in sorted(added, key=lambda word: (-added[word], word)) if added[word] > 0)
+        if (pair := of_words.get(f"{first} {second}")) is not None:
+            columns += [pair, pair]
+            owners += [at[first], at[second]]
+            shares += [times / 2, times / 2]
+    place, share = np.searchsorted(held, columns), np.array(shares)
+    whole = np.bincount(place, share, len(held))
+    added = np.bincount(owners, spoken[place] * share / whole[place], len(counted)).tolist()
+    told = (word for word in sorted(counted, key=lambda word: (-added[at[word]], word)) if added[at[word]] > 0)
     return tuple(islice((word for word in told if word in of_words), _REASONS))

@@ -166,12 +166,12 @@ def all_pieces(words: Sequence[str]) -> Iterator[str]:
         yield from pieces(word)
 
 
-def pieces(word: str) -> Iterator[str]:
+def pieces(word: str) -> list[str]:
     """2 to 5 neighbouring characters of the word between blanks, which mark its ends."""
     padded = f" {word} "
+    found: list[str] = []
     for size in _PIECES:
         if size >= len(padded):
-            yield padded
-            return
-        for begin in range(len(padded) - size + 1):
-            yield padded[begin : begin + size]
+            return [*found, padded]
+        found += [padded[begin : begin + size] for begin in range(len(padded) - size + 1)]
+    return found
