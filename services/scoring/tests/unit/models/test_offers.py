@@ -14,11 +14,11 @@ from scoring.models.offers import (
     Purchases,
     Terms,
     allocate,
+    choosing,
     days_ago,
     ease,
     fit,
     history,
-    training,
 )
 from scoring.models.offers.calibration import calibrate
 
@@ -305,8 +305,23 @@ def test_wrong_input_is_named(customer, item, known, reason: str) -> None:
         Purchases.of(np.array(customer), np.array(item), np.full(len(item), END), known, 1)
 
 
+def test_the_end_of_a_list_of_values_is_no_bound() -> None:
+    """Where each purchase tells the next one, older history misleads: 20 days is the shortest half-life of the list."""
+    days, items, people = 24, 60, 150
+    rng = np.random.default_rng(5)
+    first, after = rng.integers(0, items, people), rng.permutation(items)
+    bought = [first]
+    for _ in range(days - 1):
+        bought.append(np.where(rng.random(people) < 0.8, after[bought[-1]], rng.integers(0, items, people)))
+    customer, day = np.tile(np.arange(people), days), np.repeat(np.arange(END - days, END), people)
+    purchases = Purchases.of(customer, np.concatenate(bought), day, [f"item-{n:02d}" for n in range(items)], people)
+    found = fit(purchases, END, 1)
+    assert not found.fallback
+    assert found.half_life_days < min(choosing.HALF_LIVES)
+
+
 def test_settings_are_compared_on_some_customers_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MOST_VALIDATED", 200)
+    monkeypatch.setattr(choosing, "MOST_VALIDATED", 200)
     found = fit(shop(), END - 90, 60)
     assert not found.fallback
     assert found.of_new is not None
