@@ -21,10 +21,12 @@ from scoring.usecases import (
     propensity_models,
     results,
     risk_rows,
+    score_parts,
     score_rows,
 )
 from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.risk_rows import RISK, RiskOrigin
+from scoring.usecases.score_parts import CHURN
 from scoring.usecases.score_rows import uid_of
 
 
@@ -81,7 +83,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         risk_rows.put([risk for risk in risks if risk["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "churn.job", partial(remove_unless_newer, job))
+    results.remove_earlier(job, stopping, Score, f"{CHURN}.job", partial(remove_unless_newer, job))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     return f"{job.scored} customers have new risks of leaving by {job.model}. {came}".rstrip()
@@ -124,4 +126,4 @@ def remove_unless_newer(job: ScoringJob, rows: Sequence[Row]) -> None:
     """
     newer = risk_rows.newer([row["uid"] for row in rows], job.as_of)
     _leave_to_online(newer, {}, job)
-    risk_rows.remove(row for row in rows if row["customer"] not in newer)
+    score_parts.remove(CHURN, (row for row in rows if row["customer"] not in newer))

@@ -1,19 +1,18 @@
 """The steps of a job that makes clusters: what its program is told, and what comes of its result."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from chassis import money
 from chassis.lifecycle import Stopping
-from docstore import Row
 from docstore.blobs import BlobStore
-from scoring.decisions import Decision
 from scoring.domain import gates
 from scoring.domain.cluster_gates import FEATURES
+from scoring.domain.conditions import CLUSTER
 from scoring.settings import ScoringSettings
-from scoring.store import Model, Score, ScoringJob
+from scoring.store import Model, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.models import CLUSTERS
-from scoring.usecases import cluster_rows, evaluating, feature_tables, models, preparing, results
+from scoring.usecases import cluster_rows, feature_tables, models, preparing, score_parts
 from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
@@ -52,15 +51,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     """
     told, made, fallback = models.register_anew(job, blobs)
     result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
-
-    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        found = [cluster_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
-        cluster_rows.put(found, job)
-
-    results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "cluster.job", cluster_rows.remove)
-    # Segments that were created or changed while chunks were being stored.
-    evaluating.evaluate_all()
+    values = partial(cluster_rows.values, job, fallback=fallback)
+    score_parts.store(job, settings, result, stopping, CLUSTER, values)
     besides = f" Besides: {made.message}." if made.message else ""
     if not fallback:
         count = made.parameters["clusters"]["clusters"]

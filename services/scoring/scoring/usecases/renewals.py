@@ -1,17 +1,16 @@
 """The steps of a job that tells renewals of contracts: what its program is told, and what comes of its result."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from chassis.lifecycle import Stopping
-from docstore import Row
 from docstore.blobs import BlobStore
-from scoring.decisions import Decision
 from scoring.domain.subscriptions import STARTED
 from scoring.settings import ScoringSettings
-from scoring.store import Score, ScoringJob
+from scoring.store import ScoringJob
 from scoring.store.features import SUBSCRIPTIONS
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import evaluating, event_programs, models, preparing, renewal_rows, results
+from scoring.store.scores import RENEWAL
+from scoring.usecases import event_programs, models, preparing, renewal_rows, score_parts
 from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
@@ -35,15 +34,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     """
     told, made, fallback = models.register_anew(job, blobs)
     result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
-
-    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        found = [renewal_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
-        renewal_rows.put(found, job)
-
-    results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "renewal.job", renewal_rows.remove)
-    # Segments that were created or changed while chunks were being stored.
-    evaluating.evaluate_all()
+    values = partial(renewal_rows.values, job, fallback=fallback)
+    score_parts.store(job, settings, result, stopping, RENEWAL, values)
     besides = f" Besides: {made.message}." if made.message else ""
     if not told["customers"]:
         return f"Nobody has a subscription that runs and of which enough is known.{besides}"

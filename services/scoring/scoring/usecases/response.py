@@ -1,18 +1,23 @@
 """The steps of a job that trains a model of responses and scores customers: what its program is told, its result."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from chassis import money
 from chassis.lifecycle import Stopping
-from docstore import Row
 from docstore.blobs import BlobStore
-from scoring.decisions import Decision
 from scoring.domain import response_rules
 from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.settings import ScoringSettings
-from scoring.store import Model, Score, ScoringJob
+from scoring.store import Model, ScoringJob
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import evaluating, feature_tables, preparing, propensity_models, response_rows, results
+from scoring.store.scores import RESPONSE
+from scoring.usecases import (
+    feature_tables,
+    preparing,
+    propensity_models,
+    response_rows,
+    score_parts,
+)
 from scoring.usecases.leased_jobs import note
 
 
@@ -53,14 +58,6 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     )
     if result is None:
         return came
-    ranking = result.rankings[RESPONSE_PROBABILITY]
-
-    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        told = [response_rows.values(row, job, ranking, decided[row["customer"]].name) for row in rows]
-        response_rows.put(told, job)
-
-    results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "response.job", response_rows.remove)
-    # Segments that were created or changed while chunks were being stored.
-    evaluating.evaluate_all()
+    values = partial(response_rows.values, job, result.rankings[RESPONSE_PROBABILITY])
+    score_parts.store(job, settings, result, stopping, RESPONSE, values)
     return f"{job.scored} customers have new probabilities of a response by {job.model}. {came}".rstrip()

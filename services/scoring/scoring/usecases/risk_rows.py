@@ -4,18 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-from pymongo import UpdateOne
-from rapport.scoring.v1 import events_pb2
-
 import docstore
 from chassis import clock
 from docstore import Row
-from scoring import snapshots
 from scoring.domain.percentiles import Ranking
 from scoring.store import Score
-from scoring.store.scores import tell
-from scoring.usecases import memberships
+from scoring.usecases import score_parts
+from scoring.usecases.score_parts import CHURN
 from scoring.usecases.score_rows import uid_of
 
 RISK = "churn_risk"
@@ -45,7 +40,7 @@ def values(row: Row, origin: RiskOrigin, decision: str, made_of: Mapping[str, fl
     """
     return {
         "customer": row["customer"],
-        "churn": {
+        CHURN: {
             "probability": row[RISK],
             "low": row[f"{RISK}_low"],
             "high": row[f"{RISK}_high"],
@@ -65,17 +60,7 @@ def values(row: Row, origin: RiskOrigin, decision: str, made_of: Mapping[str, fl
 
 def put(risks: Sequence[Row], origin: RiskOrigin) -> None:
     """Puts new risks in the place of the old ones, moves the memberships, and tells; part of a transaction."""
-    if not risks:
-        return
-    Score.rows().bulk_write(UpdateOne({"uid": uid_of(risk["customer"])}, {"$set": risk}, upsert=True) for risk in risks)
-    names = [risk["customer"] for risk in risks]
-    memberships.settle(list(map(uid_of, names)))
-    event = events_pb2.ScoresUpdated(
-        scoring_job=f"scoringJobs/{origin.job}",
-        as_of=_stamp(origin.as_of),
-        churn_risks=map(snapshots.churn_risk, risks),
-    )
-    tell([(event, names)])
+    score_parts.put(CHURN, risks, f"scoringJobs/{origin.job}", origin.as_of)
 
 
 def put_online(risks: Mapping[str, Row | None], origin: RiskOrigin) -> None:
@@ -85,26 +70,10 @@ def put_online(risks: Mapping[str, Row | None], origin: RiskOrigin) -> None:
     there = {row["customer"]: row for row in found}
     newest = {name for name, row in there.items() if row["churn"]["as_of"] > origin.as_of}
     put([row for name, row in risks.items() if row is not None and name not in newest], origin)
-    remove(row for name, row in there.items() if risks[name] is None and name not in newest)
-
-
-def remove(rows: Iterable[Row]) -> None:
-    """Takes the risks of these rows of scores (uid) away; part of a transaction.
-
-    Their other scores are for other jobs to renew or remove.
-    """
-    names = memberships.remove_part("churn", rows)
-    if names:
-        tell([(events_pb2.ScoresUpdated(removed_churn_customers=names), names)])
+    score_parts.remove(CHURN, (row for name, row in there.items() if risks[name] is None and name not in newest))
 
 
 def newer(uids: Iterable[str], than: datetime) -> dict[str, Row]:
     """Of these customers the risks that were made online and look from a later instant (uid, customer), by name."""
     later = {"uid": {"$in": list(uids)}, "churn.rescored": True, "churn.as_of": {"$gt": than}}
     return {row["customer"]: row for row in Score.rows().find(later, {"uid": 1, "customer": 1})}
-
-
-def _stamp(instant: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(instant)
-    return stamp

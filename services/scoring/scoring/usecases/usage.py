@@ -1,15 +1,14 @@
 """The steps of a job that judges usage: what its program is told, and what comes of its result."""
 
-from collections.abc import Mapping
+from functools import partial
 
 from chassis.lifecycle import Stopping
-from docstore import Row
 from docstore.blobs import BlobStore
-from scoring.decisions import Decision
+from scoring.domain.conditions import USAGE
 from scoring.settings import ScoringSettings
-from scoring.store import Model, Score, ScoringJob
+from scoring.store import Model, ScoringJob
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import evaluating, event_programs, models, preparing, results, usage_rows
+from scoring.usecases import event_programs, models, preparing, score_parts, usage_rows
 from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
@@ -34,15 +33,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
     if not result.files:
         return f"Nobody's usage is judged: {'; '.join(made.failed)}."
-
-    def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
-        found = [usage_rows.values(row, job, decided[row["customer"]].name, fallback=fallback) for row in rows]
-        usage_rows.put(found, job)
-
-    results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "usage.job", usage_rows.remove)
-    # Segments that were created or changed while chunks were being stored.
-    evaluating.evaluate_all()
+    values = partial(usage_rows.values, job, fallback=fallback)
+    score_parts.store(job, settings, result, stopping, USAGE, values, partial(usage_rows.put, job))
     counts = Model.get(job.scorer).metrics
     what = (
         f"The usage of {job.scored} customers is told: {counts['drop']:.0f} use far less than usual, "
