@@ -550,7 +550,6 @@ def test_a_model_promoted_by_hand_scores_all_open_leads_anew(client, hear, score
 @pytest.mark.parametrize(
     ("terms", "field"),
     [
-        ({"kind": "KIND_RESPONSE"}, "kind"),
         (LEADS | {"horizon_weeks": 4}, "horizon_weeks"),
         (LEADS | {"annual_discount_basis_points": 0}, "annual_discount_basis_points"),
     ],
