@@ -81,7 +81,7 @@ class Steps(NamedTuple):
     store: Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]
 
 
-_STEPS = {
+STEPS = {
     LIFETIME_VALUE: Steps(preparing.prepare, "scoring.jobs.score", storing.store),
     CHURN: Steps(churn.prepare, "scoring.jobs.churn", churn.store),
     LEAD_CONVERSION: Steps(lead_training.prepare, "scoring.jobs.train_leads", lead_training.store),
@@ -113,7 +113,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     try:
         note(job)
         if job.phase == PREPARING:
-            _STEPS[job.kind].prepare(job, settings, blobs)
+            STEPS[job.kind].prepare(job, settings, blobs)
         if job.phase == COMPUTING and job.kind == SEGMENTS:
             recomputing.recompute(job, settings.instance, stopping)
         elif job.phase == COMPUTING and (job.kind, job.task) == (LEAD_CONVERSION, SCORE):
@@ -122,7 +122,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         elif job.phase == COMPUTING:
             _compute(job, settings, blobs, stopping)
         assert job.phase == STORING
-        came = _STEPS[job.kind].store(job, settings, blobs, stopping)
+        came = STEPS[job.kind].store(job, settings, blobs, stopping)
     except Cancelled:
         end(job, CANCELLED, _cancelled(job))
     except JobFailed as error:
@@ -218,7 +218,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
     from scoring.jobs.progress import State
 
     if SUCCESS not in blobs.list(job.result_subject):
-        name = "scoring.jobs.backfill" if job.task == BACKFILL else _STEPS[job.kind].program
+        name = "scoring.jobs.backfill" if job.task == BACKFILL else STEPS[job.kind].program
         assert name is not None
         spec = PROGRAMS[name].spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
         handle = launch(spec, settings.work_dir / job.uid, settings.ray_address, name)

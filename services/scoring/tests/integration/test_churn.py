@@ -20,7 +20,7 @@ from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 import docstore
 from chassis import clock
 from chassis.errors import Internal
-from docstore import batches, blobs, explain
+from docstore import blobs, explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring import parquet, score_reproduction
@@ -45,13 +45,12 @@ from scoring.usecases import (
     preparing,
     rescoring,
     results,
-    running,
     storing,
 )
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
-from . import left_models
+from . import carrying_out, left_models
 from .conftest import START, Client, claimed, customer, plant, purchase, score_row
 
 SERVICE = "scoring"
@@ -81,19 +80,12 @@ def shop(number: int, seed: int = 5) -> dict[str, list[tuple[float, int]]]:
 
 
 def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
-    """A job of the tenant, whose program runs in this process: starting one takes longer than training."""
+    """A job of the tenant, whose program runs in this process."""
     terms = {"kind": "KIND_CHURN", "as_of": AS_OF, "horizon_weeks": WEEKS} | terms
-    name = client.CreateScoringJob(scoring_job=terms).name
-    job = claimed(client)
-    with client.context(), pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         # What is planted is found by few trees.
         patched.setattr(boosting, "SETTINGS", (25, 50))
-        churn.prepare(job, settings, store)
-        spec = ChurnJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        output = Folder(spec.output)
-        program.run(spec, output, Reporter(output))
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
-    return client.GetScoringJob(name=name)
+        return carrying_out.carried_out(client, settings, store, **terms)
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +333,7 @@ def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, 
     claim = claimed(client)
     with client.context():
         # The program as a process of its own, as role `run` starts it.
-        batches.finish(claim, running.run_job(claim, settings, store, threading.Event()))
+        carrying_out.finish(claim, settings, store)
     job = client.GetScoringJob(name=name)
     assert (job.state, job.horizon_weeks, job.scored_count) == (JobState.STATE_SUCCEEDED, 13, 0)
     assert "nobody has a risk of leaving" in job.message

@@ -2,27 +2,25 @@
 
 import random
 import re
-import threading
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from rapport.scoring.v1 import condition_pb2, model_pb2
 
 import docstore
-from docstore import batches, explain
+from docstore import explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
-from scoring.jobs import clusters as program
 from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
-from scoring.jobs.spec import ClusterJobSpec
 from scoring.store import Model, Score, ScoringJob
-from scoring.usecases import clusters, people, preparing, running
+from scoring.usecases import people, preparing
 
-from .conftest import START, Client, claimed, customer, plant, purchase, score_row
+from . import carrying_out
+from .conftest import START, Client, customer, plant, purchase, score_row
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -48,17 +46,8 @@ def shop(seed: int = 7) -> dict[str, tuple[str, list[tuple[float, int]]]]:
     return found
 
 
-def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
-    """A job of the tenant, whose program runs in this process: starting one takes longer than the work."""
-    name = client.CreateScoringJob(scoring_job={"kind": "KIND_CLUSTERS", "as_of": AS_OF} | terms).name
-    job = claimed(client)
-    with client.context():
-        clusters.prepare(job, settings, store)
-        spec = ClusterJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        output = Folder(spec.output)
-        program.run(spec, output, Reporter(output))
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
-    return client.GetScoringJob(name=name)
+carried_out = partial(carrying_out.carried_out, kind="KIND_CLUSTERS", as_of=AS_OF)
+"""A job of the tenant, whose program runs in this process."""
 
 
 @pytest.fixture(scope="module")

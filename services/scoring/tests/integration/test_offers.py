@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -14,17 +13,15 @@ from rapport.scoring.v1.model_pb2 import Model as ModelMessage
 
 import docstore
 from chassis import clock
-from docstore import batches
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring.decisions import PURPOSE
-from scoring.jobs import program, reproduce, train_offers
+from scoring.jobs import program, reproduce
 from scoring.jobs.files import Folder
-from scoring.jobs.offer_spec import OfferJobSpec
-from scoring.jobs.progress import Reporter
 from scoring.store import CustomerOffers, ItemAssociation, Model, ScoringJob
-from scoring.usecases import kept_models, kept_results, offering, people, preparing, running
+from scoring.usecases import kept_models, kept_results, offering, people, preparing
 
+from . import carrying_out
 from .conftest import NONE, START, Client, claimed, customer, purchase
 from .jobs.test_train_offers import NOON, shop
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
@@ -84,15 +81,12 @@ class Making:
         job = claimed(client)
         with client.context():
             if not own_process:
-                offering.prepare(job, self._settings, self._store)
-                spec = {**job.spec, "output": preparing.url(self._settings, job.result_subject)}
-                output = Folder(spec["output"])
-                train_offers.run(OfferJobSpec.model_validate(spec), output, Reporter(output))
+                carrying_out.compute(job, self._settings, self._store)
             self.go_on(job)
 
     def go_on(self, job: ScoringJob) -> None:
         """The same, of a job in hand."""
-        batches.finish(job, running.run_job(job, self._settings, self._store, threading.Event()))
+        carrying_out.finish(job, self._settings, self._store)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """Renewals from events of subscriptions to probabilities with reasons, in segments and events; gone when asked."""
 
-import threading
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,18 @@ from rapport.scoring.v1 import model_pb2
 
 import docstore
 from chassis import clock
-from docstore import batches, explain
+from docstore import explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring.domain.happenings import id_of, order_of
 from scoring.domain.subscriptions import CANCELLED, RENEWED, STARTED
-from scoring.jobs import renewals as program
 from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
-from scoring.jobs.renewal_spec import RenewalJobSpec
 from scoring.jobs.reproduce import reproduce
 from scoring.store import Score, ScoringJob, StagedActivity
 from scoring.store.activity import packed
-from scoring.usecases import people, preparing, renewals, running
+from scoring.usecases import people, preparing
 
+from . import carrying_out
 from .conftest import START, Client, claimed, customer, plant, score_row
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
@@ -60,17 +58,8 @@ def sold() -> list[Row]:
     return [row for row in found if row[1] < AS_OF]
 
 
-def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
-    """A job of the tenant, whose program runs in this process: starting one takes longer than the work."""
-    name = client.CreateScoringJob(scoring_job={"kind": "KIND_RENEWAL", "as_of": AS_OF} | terms).name
-    job = claimed(client)
-    with client.context():
-        renewals.prepare(job, settings, store)
-        spec = RenewalJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        output = Folder(spec.output)
-        program.run(spec, output, Reporter(output))
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
-    return client.GetScoringJob(name=name)
+carried_out = partial(carrying_out.carried_out, kind="KIND_RENEWAL", as_of=AS_OF)
+"""A job of the tenant, whose program runs in this process."""
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +190,7 @@ def test_too_little_is_told_one_rate_and_nobody_nothing(channels, settings, stor
     job = client.CreateScoringJob(scoring_job={"kind": "KIND_RENEWAL", "as_of": AS_OF})
     waiting = claimed(client)
     with client.context():
-        batches.finish(waiting, running.run_job(waiting, settings, store, threading.Event()))
+        carrying_out.finish(waiting, settings, store)
     assert "send `Subscription Started` events first" in client.GetScoringJob(name=job.name).message
     some, alone = customer(), customer()
     told(client, [(some, AS_OF - timedelta(days=day), RENEWED if day < 70 else STARTED, "") for day in (70, 40, 10)])

@@ -1,9 +1,9 @@
 """Responses from messages and clicks to probabilities with reasons, in segments and events; gone when asked for."""
 
 import random
-import threading
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,20 +14,17 @@ from rapport.scoring.v1 import condition_pb2, model_pb2
 
 import docstore
 from chassis import clock
-from docstore import batches, explain
-from docstore.blobs import BlobStore
+from docstore import explain
 from scoring.decisions import PURPOSE
 from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT, id_of
-from scoring.jobs import response as program
 from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
-from scoring.jobs.spec import ResponseJobSpec
 from scoring.store import Score, ScoringJob, activity
 from scoring.store.activity import StagedActivity, packed
-from scoring.usecases import preparing, response, running
+from scoring.usecases import preparing
 
-from .conftest import NONE, Client, claimed, customer, plant, purchase, score_row
+from . import carrying_out
+from .conftest import NONE, Client, customer, plant, purchase, score_row
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -82,17 +79,8 @@ def stage(client: Client, happened: dict[str, Told]) -> None:
         docstore.in_transaction(lambda: StagedActivity.rows().insert_many(staged))
 
 
-def carried_out(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
-    """A job of the tenant, whose program runs in this process: starting one takes longer than the work."""
-    name = client.CreateScoringJob(scoring_job={"kind": "KIND_RESPONSE", "as_of": AS_OF} | terms).name
-    job = claimed(client)
-    with client.context():
-        response.prepare(job, settings, store)
-        spec = ResponseJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        output = Folder(spec.output)
-        program.run(spec, output, Reporter(output))
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
-    return client.GetScoringJob(name=name)
+carried_out = partial(carrying_out.carried_out, kind="KIND_RESPONSE", as_of=AS_OF)
+"""A job of the tenant, whose program runs in this process."""
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Send times from events to answers: one job of a generated shop, asked for, told, taken away."""
 
-import threading
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -15,16 +14,12 @@ from rapport.scoring.v1.model_pb2 import Model as ModelMessage
 
 import docstore
 from chassis import clock
-from docstore import batches
 from scoring.decisions import PURPOSE
-from scoring.jobs import send_times as program
-from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
-from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.store import CustomerSendTime
-from scoring.usecases import activity, customer_send_times, preparing, running, send_times, signals
+from scoring.usecases import activity, customer_send_times, signals
 
 from ..unit.test_send_time_job import AS_OF, CUSTOMERS, events, own_hour
+from . import carrying_out
 from .conftest import NONE, Client, claimed, customer
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
@@ -57,11 +52,8 @@ class Shop:
         job = claimed(self.client)
         with self.client.context():
             if not own_process:
-                send_times.prepare(job, self._settings, self._store)
-                spec = {**job.spec, "output": preparing.url(self._settings, job.result_subject)}
-                output = Folder(spec["output"])
-                program.run(SendTimeJobSpec.model_validate(spec), output, Reporter(output))
-            batches.finish(job, running.run_job(job, self._settings, self._store, threading.Event()))
+                carrying_out.compute(job, self._settings, self._store)
+            carrying_out.finish(job, self._settings, self._store)
         return self.client.GetScoringJob(name=name)
 
     def told(self) -> list[Any]:

@@ -14,18 +14,16 @@ from rapport.scoring.v1.customer_usage_pb2 import CustomerUsage
 
 import docstore
 from chassis import clock
-from docstore import batches, explain
+from docstore import explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
-from scoring.jobs import usage as program
 from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
 from scoring.jobs.reproduce import reproduce
-from scoring.jobs.usage_spec import UsageJobSpec
 from scoring.store import Score, ScoringJob
-from scoring.usecases import activity, people, preparing, results, running, usage
+from scoring.usecases import activity, people, preparing, results, running
 from scoring.usecases.leased_jobs import RunnerStops
 
+from . import carrying_out
 from .conftest import Client, claimed, customer, plant, score_row
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
@@ -75,15 +73,12 @@ class Shop:
         name = self.client.CreateScoringJob(scoring_job={"kind": "KIND_USAGE", "as_of": AS_OF} | terms).name
         job = claimed(self.client)
         with self.client.context():
-            usage.prepare(job, self._settings, self._store)
-            spec = {**job.spec, "output": preparing.url(self._settings, job.result_subject)}
-            output = Folder(spec["output"])
-            program.run(UsageJobSpec.model_validate(spec), output, Reporter(output))
+            carrying_out.compute(job, self._settings, self._store)
             if killed:
                 with pytest.raises(RunnerStops):
                     running.run_job(job, self._settings, self._store, Stops())
                 assert job.stored > 0
-            batches.finish(job, running.run_job(job, self._settings, self._store, threading.Event()))
+            carrying_out.finish(job, self._settings, self._store)
         self.client.keep()
         return self.client.GetScoringJob(name=name)
 
