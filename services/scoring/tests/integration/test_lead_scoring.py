@@ -24,20 +24,17 @@ from localrun.ports import free_port
 from scoring import lead_reproduction
 from scoring.domain import gates
 from scoring.handlers import Handlers
-from scoring.jobs import train_leads
-from scoring.jobs.files import Folder
-from scoring.jobs.progress import Reporter
-from scoring.jobs.spec import LeadJobSpec
 from scoring.models.classifier import boosting
 from scoring.runner import ANSWERS
 from scoring.store import Evaluation, Lead, LeadScan, Model, ScoringJob
 from scoring.store.leads import SCAN, SCORED
 from scoring.store.models import ARTEFACT, LEAD_CONVERSION
-from scoring.usecases import evaluations, lead_scoring, lead_training, leased_jobs, people, preparing, running
+from scoring.usecases import evaluations, lead_scoring, leased_jobs, people, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 from testkit.telling import enveloped, handle
 
+from . import carrying_out
 from .conftest import Client, claimed, customer
 
 SERVICE = "scoring"
@@ -101,18 +98,11 @@ def history(client: Client, number: int = OF_OLD, seed: int = 1) -> None:
 
 
 def train(client: Client, settings: Any, store: BlobStore, **terms: Any) -> Any:
-    """A job of the tenant, whose program runs in this process: starting one takes longer than training."""
-    name = client.CreateScoringJob(scoring_job=LEADS | terms).name
-    job = claimed(client)
-    with client.context(), pytest.MonkeyPatch.context() as patched:
+    """A job of the tenant, whose program runs in this process."""
+    with pytest.MonkeyPatch.context() as patched:
         # What is planted is found by few trees.
         patched.setattr(boosting, "SETTINGS", (25, 50))
-        lead_training.prepare(job, settings, store)
-        spec = LeadJobSpec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
-        output = Folder(spec.output)
-        train_leads.run(spec, output, Reporter(output))
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
-    return client.GetScoringJob(name=name)
+        return carrying_out.carried_out(client, settings, store, **(LEADS | terms))
 
 
 @pytest.fixture(scope="module")
@@ -450,7 +440,7 @@ def test_all_open_leads_are_scored_by_the_released_model_without_training(client
     name = client.CreateScoringJob(scoring_job={**LEADS, "task": "TASK_SCORE"}).name
     job = claimed(client)
     with client.context():
-        batches.finish(job, running.run_job(job, settings, store, threading.Event()))
+        carrying_out.finish(job, settings, store)
     assert client.GetScoringJob(name=name).message == f"{len(before)} open leads have new scores of {released.name}."
     after = scores(client)
     assert {lead: each.probability for lead, each in after.items()} == {
