@@ -329,12 +329,7 @@ def test_too_little_data_gives_nobody_a_risk_and_says_what_is_missing(channels, 
     rates = tmp_path / "rates.csv"
     rates.write_text(f"Date,USD\n{START:%Y-%m-%d},1.25\n")
     settings = settings.model_copy(update={"day_rates_url": str(rates)})
-    name = client.CreateScoringJob(scoring_job={"kind": "KIND_CHURN", "as_of": AS_OF}).name
-    claim = claimed(client)
-    with client.context():
-        # The program as a process of its own, as role `run` starts it.
-        carrying_out.finish(claim, settings, store)
-    job = client.GetScoringJob(name=name)
+    job = carrying_out.carried_out(client, settings, store, kind="KIND_CHURN", as_of=AS_OF)
     assert (job.state, job.horizon_weeks, job.scored_count) == (JobState.STATE_SUCCEEDED, 13, 0)
     assert "nobody has a risk of leaving" in job.message
     assert "0 customers who bought within 365 days, with 13 weeks after that known, at least 200 are needed" in (
