@@ -38,7 +38,7 @@ from scoring.models.past_customers import hashed
 from scoring.models.rounding import shortened
 from scoring.models.summary import Ints
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same events would be judged otherwise."""
 FEATURES = {"events_per_week": 1}
 FORMAT = 1

@@ -263,12 +263,15 @@ def _thresholds(periods: list[Floats], rate: float) -> Thresholds:
     )
     least = ranks.min(axis=0)
     order = np.argsort(least, kind="stable")[: int(np.floor(rate * (size + 1)))]
+    # With one of equal ones all of them alarm, those beyond the stated share, too.
+    whole = np.searchsorted(np.sort(least), least[order], side="right") == np.arange(1, len(order) + 1)
     # Alarms of each period if so many of all customer-periods alarm.
     alarms = np.cumsum(np.repeat(np.arange(len(periods)), sizes)[order][:, None] == np.arange(len(periods)), axis=0)
-    count = int((_upper_shares(alarms, sizes) <= rate).cumprod().sum())
-    reach = least[order[count - 1]] if count else -np.inf
+    kept = np.flatnonzero(whole & ((_upper_shares(alarms, sizes) <= rate).cumprod() > 0))
+    reach = least[order[kept[-1]]] if len(kept) else -np.inf
+    # Where all use the same each week any other usage is rare: below 0 evidence still speaks against a change.
     return tuple(
-        float(row[rank <= reach].min(initial=np.nextafter(row.max(), np.inf)))
+        max(0.0, float(row[rank <= reach].min(initial=np.nextafter(row.max(), np.inf))))
         for row, rank in zip(past, ranks, strict=True)
     )
 

@@ -59,6 +59,22 @@ def test_no_more_is_allowed_than_few_customers_can_tell():
     assert all(one > each.max() for one, each in zip(thresholds, np.concatenate(weeks, axis=1), strict=True))
 
 
+@pytest.mark.parametrize("every", [1, 2], ids=["each week", "every other week"])
+def test_where_all_use_the_same_only_who_does_not_alarms(every):
+    counts = np.zeros((100, 44), dtype=int)
+    counts[:, 43 % every :: every] = 10
+    usage = Usage(counts, np.zeros(100, dtype=int), np.zeros(100, dtype=int))
+    detector = anomaly.train(usage.until(43))
+    assert detector.calibrated_on >= detection.LEAST_CALIBRATION
+    assert all(week.drops == week.surges == 0 for week in detector.past), "who alarm together are more than stated"
+    assert min(*detector.drop, *detector.surge) >= 0
+    assert not (anomaly.detect(detector, usage).drop | anomaly.detect(detector, usage).surge).any()
+    counts[:3, -4:] = 0
+    counts[3, -1] = 9
+    assert anomaly.detect(detector, usage).drop.tolist() == [True] * 3 + [False] * 97
+    assert not anomaly.detect(detector, usage).surge.any()
+
+
 def test_planted_stops_are_found_and_small_users_are_told_to_be_untellable(trained):
     detector, usage, _ = trained
     before = anomaly.detect(detector, usage.until(40))
