@@ -1,6 +1,6 @@
 """The roles every tenant has, derived from the permissions that exist."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -21,7 +21,7 @@ def _reads(service: str) -> tuple[str, ...]:
 
 
 # Shell patterns over existing permissions; `*` alone is kept as the wildcard it is, because an administrator's role
-# covers what later releases add.
+# covers what later releases add. With a `!` before it a pattern takes away what others give.
 _ROLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("admin", "Administrator", ("*",)),
     (
@@ -75,6 +75,8 @@ _ROLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             *_reads("identity"),
             *_reads("consent"),
             *_reads("scoring"),
+            # Suspicions of crime are for who looks into them.
+            "!scoring.fraud*",
             *_reads("sales"),
             "campaigns.*",
             "sales.leads.create",
@@ -109,5 +111,10 @@ def built_in_roles(known: Collection[str]) -> Iterator[BuiltInRole]:
         if "*" in patterns:
             yield BuiltInRole(role, display_name, ("*",))
             continue
-        granted = {name for name in known for pattern in patterns if fnmatchcase(name, pattern)}
+        withheld = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+        granted = {name for name in known if _matches(name, patterns) and not _matches(name, withheld)}
         yield BuiltInRole(role, display_name, tuple(sorted(granted)))
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
