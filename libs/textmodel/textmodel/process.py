@@ -9,9 +9,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 _LOOK_S = 1.0
 _WITHOUT = "RAPPORT_"
@@ -71,10 +73,7 @@ def learn_apart(
         stderr=subprocess.PIPE,
         env=environment,
     ) as process:
-        try:
-            answer, problem = _answered(process, json.dumps(given).encode(), going_on)
-        finally:
-            process.kill()
+        answer, problem = _answered(process, json.dumps(given).encode(), going_on)
     if answer is None:
         return None
     if process.returncode:
@@ -91,11 +90,24 @@ def learn_apart(
 def _answered(
     process: "subprocess.Popen[bytes]", given: bytes, going_on: Callable[[], bool]
 ) -> tuple[bytes | None, bytes]:
-    waiting: bytes | None = given
-    while True:
-        try:
-            return process.communicate(waiting, timeout=_LOOK_S)
-        except subprocess.TimeoutExpired:
-            waiting = None  # It goes on with what it was given.
-            if not going_on():
-                return None, b""
+    # In a thread: `communicate` does not go on writing where a call of it that timed out had to stop.
+    stdin, process.stdin = process.stdin, None
+    assert stdin is not None
+    feeding = threading.Thread(target=_feed, args=(stdin, given), name="lessons")
+    feeding.start()
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=_LOOK_S)
+            except subprocess.TimeoutExpired:
+                if not going_on():
+                    return None, b""
+    finally:
+        process.kill()
+        feeding.join()
+
+
+def _feed(stdin: IO[bytes], given: bytes) -> None:
+    # A process that has ended tells why by its code.
+    with suppress(BrokenPipeError), stdin:
+        stdin.write(given)
