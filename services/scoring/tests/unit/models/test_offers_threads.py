@@ -11,12 +11,12 @@ from scoring.models.offers import Purchases, fit
 
 def told() -> Iterator[object]:
     rng = np.random.default_rng(3)
-    customer = np.repeat(np.arange(600), 12)
-    item = (rng.geometric(0.02, len(customer)) - 1 + 40 * (customer % 5)) % 300
+    customer = np.repeat(np.arange(300), 12)
+    item = (rng.geometric(0.02, len(customer)) - 1 + 40 * (customer % 5)) % 200
     day = 20_000 - rng.integers(1, 300, len(customer))
-    names = [f"i{number:03}" for number in range(300)]
-    model = fit(Purchases.of(customer, item, day, names, 600), 20_000)
-    for who in range(0, 600, 30):
+    names = [f"i{number:03}" for number in range(200)]
+    model = fit(Purchases.of(customer, item, day, names, 300), 20_000)
+    for who in range(0, 300, 15):
         mine = customer == who
         for offer in model.best(model.history([names[at] for at in item[mine]], day[mine].tolist()), 20_000):
             yield offer.item, round(offer.score, 5), offer.reason
