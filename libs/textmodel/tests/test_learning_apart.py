@@ -59,6 +59,9 @@ def test_a_process_learns_the_same_and_can_be_ended(monkeypatch) -> None:
     here = learn(given, None, precision=0.9)
     assert (found.artefact, found.labels, found.accuracy) == (here.artefact, here.labels, here.evaluation.accuracy)
     assert learn_apart(there, None, precision=0.9, going_on=lambda: False) is None
+    monkeypatch.setattr(process, "_MOST_S", 0.0)
+    with pytest.raises(LearningError, match="did not end"):
+        learn_apart(there, None, precision=0.9, going_on=lambda: True)
 
 
 def test_a_failure_tells_no_text() -> None:

@@ -10,12 +10,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
 _LOOK_S = 1.0
+_MOST_S = 3600.0
+"""Longer than any learning takes, even beside much else."""
 _WITHOUT = "RAPPORT_"
 """Variables of the parent that the process does not get: it needs no database, and no key."""
 
@@ -95,6 +98,7 @@ def _answered(
     assert stdin is not None
     feeding = threading.Thread(target=_feed, args=(stdin, given), name="lessons")
     feeding.start()
+    until = time.monotonic() + _MOST_S
     try:
         while True:
             try:
@@ -102,6 +106,8 @@ def _answered(
             except subprocess.TimeoutExpired:
                 if not going_on():
                     return None, b""
+                if time.monotonic() > until:
+                    raise LearningError(f"did not end within {_MOST_S:g} s") from None
     finally:
         process.kill()
         feeding.join()
