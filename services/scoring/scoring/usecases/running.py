@@ -53,6 +53,7 @@ from scoring.usecases import (
     renewals,
     response,
     results,
+    score_parts,
     send_times,
     storing,
     usage,
@@ -112,6 +113,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     """
     try:
         note(job)
+        score_parts.refuse_older(job)
         if job.phase == PREPARING:
             STEPS[job.kind].prepare(job, settings, blobs)
         if job.phase == COMPUTING and job.kind == SEGMENTS:
