@@ -145,6 +145,7 @@ def _purchases(customers: set[str]) -> dict[str, list[Purchase]]:
             Purchase(time, amount, each["c"])
             for each in row["series"]
             for time, amount in zip(each["t"], each["a"], strict=True)
+            if amount >= 0  # else a refund
         ]
         for row in rows
     }

@@ -35,7 +35,7 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
                     "event_time": docstore.whole_milliseconds(event.event_time.ToDatetime(UTC)),
                     "amount_minor": amount_of(event),
                     "currency": event.amount.currency_code,
-                    "lines": [_line(product) for product in event.products] if _is_purchase(event) else [],
+                    "lines": [_line(product) for product in event.products] if amount_of(event) >= 0 else [],
                     "stage_time": now,
                 }
             },
@@ -46,7 +46,7 @@ def stage(events: Collection[events_pb2.TrackedEvent], left_out: Collection[str]
     result = StagedPurchase.rows().bulk_write(operations)
     new = [purchases[place] for place in sorted(result.upserted_ids or ())] if result else []
     histories.note([(event, amount_of(event)) for event in new])
-    customer_offers.note_bought(event for event in new if _is_purchase(event))
+    customer_offers.note_bought(event for event in new if amount_of(event) >= 0)
     return len(new)
 
 

@@ -172,13 +172,16 @@ def test_too_few_and_people_of_other_odds_are_told_honestly(client, hear, rng) -
     compute(client)
     assert client.GetJourneyEffect(name=EFFECT).summary == "Too few to tell yet: 0 of them bought, and 20 are needed."
     buyers = [*rng.sample(list(more), 60), *rng.sample(list(few), 5)]
+    returned = [name for name in more if name not in buyers]
     with client.context():
+        bought({name: [(ENTRY + timedelta(days=1), -500, "USD")] for name in returned})
         bought(
             {name: [(ENTRY + timedelta(days=1), 500, "USD" if place else "EUR")] for place, name in enumerate(buyers)}
         )
     compute(client)
     found = client.GetJourneyEffect(name=EFFECT)
     assert found.state == State.STATE_MEASURED
+    assert found.treated.purchaser_count + found.held_out.purchaser_count == len(buyers), "who gives back buys nothing"
     assert [message.split(":")[0] for message in found.messages] == [
         "The share held out was changed (20 %, 50 %)",
         "1 purchases in other currencies than USD count as purchases, not as revenue.",
