@@ -8,9 +8,7 @@ from typing import Any
 
 import pymongo
 
-from localrun.ports import free_port
-from testkit.keys import TEST_KEYRING
-from testkit.plugin import settings_class
+from testkit.plugin import settings_of
 from testkit.roles import RoleProcess
 
 
@@ -20,19 +18,7 @@ def serving(service: str, mongodb: str, folder: Path, **settings: Any) -> Iterat
 
     folder: for its logs and blobs. settings: what it is told besides. Its address: `.settings.grpc_port` on 127.0.0.1.
     """
-    values: dict[str, Any] = {
-        "service": service,
-        "environment": "test",
-        "bind_host": "127.0.0.1",
-        "grpc_port": free_port(),
-        "probe_port": free_port(),
-        "mongodb_uri": mongodb,
-        "database": f"test_{service}_{secrets.token_hex(4)}",
-        "keys": TEST_KEYRING,
-        "blob_url": f"file://{folder}",
-        "drain_s": 0.2,
-    }
-    made = settings_class(service)(**(values | settings))
+    made = settings_of(service, mongodb, secrets.token_hex(4), folder, **settings)
     RoleProcess(made.model_copy(update={"role": "migrate"}), folder / "migrate.log").run()
     process = RoleProcess(made.model_copy(update={"role": "serve"}), folder / "serve.log").start().wait_ready()
     yield process

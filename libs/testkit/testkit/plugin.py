@@ -85,23 +85,27 @@ def settings_for(mongodb: str, tmp_path_factory: pytest.TempPathFactory, request
     blobs = tmp_path_factory.mktemp("blobs")
 
     def make(service: str, **overrides: Any) -> Settings:
-        values: dict[str, Any] = {
-            "service": service,
-            "environment": "test",
-            "bind_host": "127.0.0.1",
-            "grpc_port": free_port(),
-            "probe_port": free_port(),
-            "mongodb_uri": mongodb,
-            "database": f"test_{service}_{suffix}",
-            "keys": TEST_KEYRING,
-            "blob_url": f"file://{blobs}",
-            "drain_s": 0.2,
-        }
-        if "amqp" in request.fixturenames:
-            values["amqp_uri"] = request.getfixturevalue("amqp")
-        return settings_class(service)(**(values | overrides))
+        broker = {"amqp_uri": request.getfixturevalue("amqp")} if "amqp" in request.fixturenames else {}
+        return settings_of(service, mongodb, suffix, blobs, **(broker | overrides))
 
     return make
+
+
+def settings_of(service: str, mongodb: str, suffix: str, blobs: Path, **overrides: Any) -> Settings:
+    """Settings of a service in tests, with ports of its own. suffix: of its database's name; blobs: a folder."""
+    values: dict[str, Any] = {
+        "service": service,
+        "environment": "test",
+        "bind_host": "127.0.0.1",
+        "grpc_port": free_port(),
+        "probe_port": free_port(),
+        "mongodb_uri": mongodb,
+        "database": f"test_{service}_{suffix}",
+        "keys": TEST_KEYRING,
+        "blob_url": f"file://{blobs}",
+        "drain_s": 0.2,
+    }
+    return settings_class(service)(**(values | overrides))
 
 
 def settings_class(service: str) -> type[Settings]:
