@@ -13,12 +13,11 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln, hyp2f1  # type: ignore[import-untyped]
 
 from scoring.models.fitting import (
-    Estimate,
     Floats,
     Histories,
     Interval,
     log_one_plus_odds,
-    maximise,
+    maximise_over,
     profile_intervals,
     significant,
     total,
@@ -133,13 +132,7 @@ def fit(x: Ints, recency_days: Ints, age_days: Ints, counts: Ints | None = None)
 
 def fit_kind(kind: type[Kind], histories: Histories) -> Kind:
     """The same for either of the two models. Raises ValueError without a customer who came back."""
-    histories.check()
-    starts = [np.array(start) for start in _STARTS]
-    if len(histories) > _SAMPLE:
-        # The search over all groups starts where that over every k-th of them ended: most of the way costs little.
-        some = histories.every(len(histories) // _SAMPLE)
-        starts = [maximise(_Objective(some, kind.FIRST), starts).log_parameters]
-    found: Estimate = maximise(_Objective(histories, kind.FIRST), starts)
+    found = maximise_over(lambda some: _Objective(some, kind.FIRST), histories, _STARTS, _SAMPLE)
     r, alpha, a, b = found.parameters
     return kind(
         r,

@@ -22,7 +22,7 @@ from scoring.models.fitting import (
     Histories,
     Interval,
     log_one_plus_odds,
-    maximise,
+    maximise_over,
     profile_intervals,
     significant,
     total,
@@ -102,12 +102,7 @@ def fit(x: Ints, recency_days: Ints, age_days: Ints, counts: Ints | None = None)
 def fit_histories(histories: Histories) -> ParetoNbd:
     """The same for grouped customers."""
     histories = histories.thinned(MOST_CUSTOMERS)
-    histories.check()
-    starts = [np.array(start) for start in _STARTS]
-    if len(histories) > _SAMPLE:
-        some = histories.every(len(histories) // _SAMPLE)
-        starts = [maximise(_Objective(some), starts).log_parameters]
-    found = maximise(_Objective(histories), starts)
+    found = maximise_over(_Objective, histories, _STARTS, _SAMPLE)
     r, alpha, s, beta = found.parameters
     return ParetoNbd(
         r,
