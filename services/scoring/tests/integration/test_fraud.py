@@ -237,6 +237,33 @@ def test_an_objection_that_is_heard_meanwhile_wins(client) -> None:
     assert (len(attempts), counts(client)) == (2, (0, 0, 0))
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_payments_of_one_customer_in_two_processes_at_once_are_counted_together(client, merged) -> None:
+    anna, tries, attempts = customer(), tries_of(customer(), 4), []
+    other = customer() if merged else anna
+    for event, name in zip(tries, (anna, anna, other, other), strict=True):
+        event.customer = name
+
+    def beside() -> None:
+        with client.context():
+            docstore.in_transaction(lambda: payments.take_in(tries[:2]))
+
+    def hears() -> None:
+        attempts.append(PaymentWindow.rows().count({}))  # from here on the transaction sees what was then
+        if len(attempts) == 1:
+            thread = threading.Thread(target=beside)
+            thread.start()
+            thread.join()
+        payments.take_in(tries[2:])
+
+    with client.context():
+        if merged:
+            docstore.in_transaction(lambda: people.follow_alias(AliasChange(other, anna, (1, 0))))
+        docstore.in_transaction(hears)
+    assert (len(attempts), counts(client)) == (2, (1 + merged, 4, 2))
+    assert {event.message_id for event in told(client)} == {event.message_id for event in tries[2:]}
+
+
 def test_alerts_are_listed_by_state_and_customer_and_resolved_once(client, hear, at) -> None:
     anna, other, bert = customer(), customer(), customer()
     for number, name in enumerate((anna, other, bert)):
