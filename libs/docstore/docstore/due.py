@@ -4,14 +4,14 @@ The business clock decides what is due, the real clock how long a process may ho
 claims to the others when their leases end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from pymongo import UpdateOne
 
-from chassis import clock
+from chassis import clock, tenancy
 from docstore import leases
 from docstore.connection import Row
 from docstore.documents import TenantDocument
@@ -35,6 +35,19 @@ def claim(cls: type[TenantDocument], limit: int, lease_s: float, owner: str) -> 
         mine = rows.find({"_id": {"$in": found}, "lease.token": lease["token"]}, {"outbox": 0})
         claimed = sorted(mine, key=lambda row: (row["tenant"], row["due"], row["_id"]))
     return [(tenant, list(group)) for tenant, group in groupby(claimed, key=lambda row: str(row["tenant"]))]
+
+
+def work(
+    cls: type[TenantDocument], limit: int, lease_s: float, owner: str, method: str, one: Callable[[Row], object]
+) -> int:
+    """Claims and works at each document by itself, as its tenant; returns at how many. method: what is then traced."""
+    count = 0
+    for tenant, rows in claim(cls, limit, lease_s, owner):
+        with tenancy.service_context(tenant, method=method):
+            for row in rows:
+                one(row)
+                count += 1
+    return count
 
 
 def plan(row: Row, changes: Row, due: datetime | None) -> UpdateOne:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from docstore import Row, due, leases
 from sales.domain import assignment as rules
 from sales.store import Lead, LeadAssignment, LeadDesk, leads, sales_reps
@@ -95,13 +95,7 @@ def give_out(owner: str) -> int:
 
     A desk is leased, so one process works at it; leads go in the order they came.
     """
-    count = 0
-    for tenant, desks in due.claim(LeadDesk, _DESKS, LEASE_S, owner):
-        with tenancy.service_context(tenant, method="giveOutLeads"):
-            for desk in desks:
-                _work_at(desk)
-                count += 1
-    return count
+    return due.work(LeadDesk, _DESKS, LEASE_S, owner, "giveOutLeads", _work_at)
 
 
 def _work_at(desk: Row) -> None:

@@ -6,7 +6,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from rapport.sales.v1 import events_pb2, promise_pb2
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from chassis import inputs as fields
 from chassis.errors import FailedPrecondition
 from docstore import Conflict, Row, due, masks
@@ -73,13 +73,7 @@ def _end(uid: str, state: str, etag: str) -> Promise:
 
 def miss_due(owner: str) -> int:
     """Notes that promises of all tenants were not kept in time; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(Promise, _AT_ONCE, LEASE_S, owner):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="missPromises"):
-            for row in rows:
-                _miss(row)
-    return count
+    return due.work(Promise, _AT_ONCE, LEASE_S, owner, "missPromises", _miss)
 
 
 def _miss(row: Row) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from docstore import Row, due
 from scoring.domain.purchases import main_currency
 from scoring.models.fraud import train, without_amounts
@@ -25,12 +25,7 @@ logger = logging.getLogger(__name__)
 
 def train_due(owner: str) -> int:
     """Looks at the model of one tenant that is due; returns how many it looked at."""
-    claimed = due.claim(LearnedFraudModel, 1, LEASE_S, owner)
-    for tenant, rows in claimed:
-        with tenancy.service_context(tenant, method="trainFraudModel"):
-            for row in rows:
-                look(row, clock.now())
-    return len(claimed)
+    return due.work(LearnedFraudModel, 1, LEASE_S, owner, "trainFraudModel", lambda row: look(row, clock.now()))
 
 
 def look(row: Row, now: datetime) -> None:

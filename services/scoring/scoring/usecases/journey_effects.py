@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from docstore import Row, aliases, due, leases
 from eventing import tombstones
 from scoring.domain.journey_outcomes import WINDOW_DEFAULT, WINDOWS, Purchase, Tally
@@ -47,12 +47,7 @@ class Pass:
 
 def compute_due(owner: str) -> int:
     """Computes one journey of any tenant that is due; returns how many it did."""
-    claimed = due.claim(JourneyEffect, 1, LEASE_S, owner)
-    for tenant, rows in claimed:
-        with tenancy.service_context(tenant, method="computeJourneyEffect"):
-            for row in rows:
-                compute(row, clock.now())
-    return len(claimed)
+    return due.work(JourneyEffect, 1, LEASE_S, owner, "computeJourneyEffect", lambda row: compute(row, clock.now()))
 
 
 def compute(row: Row, now: datetime) -> None:

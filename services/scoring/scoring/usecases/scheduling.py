@@ -8,7 +8,7 @@ import pymongo.errors
 from pymongo import UpdateOne
 
 import docstore
-from chassis import clock, context, tenancy
+from chassis import clock, context
 from chassis.errors import FailedPrecondition, InvalidArgument
 from docstore import Row, due, leases
 from scoring import job_messages, schedule_messages
@@ -30,19 +30,17 @@ def start_due(owner: str) -> int:
 
     What fails for one is tried again a minute later; the others go on. Raises pymongo's errors.
     """
-    count = 0
-    for tenant, rows in due.claim(JobSchedule, _AT_ONCE, LEASE_S, owner):
-        with tenancy.service_context(tenant, method="startScheduledJobs"):
-            for row in rows:
-                count += 1
-                try:
-                    _settle(row, _start(JobSchedule.from_row(row)))
-                except pymongo.errors.PyMongoError:
-                    raise
-                except Exception:
-                    logger.exception("a scheduled job could not be started")
-                    due.hand_back(JobSchedule, [row], _FAILED_S)
-    return count
+    return due.work(JobSchedule, _AT_ONCE, LEASE_S, owner, "startScheduledJobs", _look)
+
+
+def _look(row: Row) -> None:
+    try:
+        _settle(row, _start(JobSchedule.from_row(row)))
+    except pymongo.errors.PyMongoError:
+        raise
+    except Exception:
+        logger.exception("a scheduled job could not be started")
+        due.hand_back(JobSchedule, [row], _FAILED_S)
 
 
 def _start(schedule: JobSchedule) -> Row:
