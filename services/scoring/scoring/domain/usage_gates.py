@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from scoring.domain.conditions import DROP, SURGE
 from scoring.domain.gates import CHAMPION, REJECTED, Gate, Verdict, consenting_share
 from scoring.domain.happenings import MESSAGE_CLICKED
-from scoring.domain.purchases import ORDER_COMPLETED
+from scoring.domain.purchases import ORDER_COMPLETED, ORDER_REFUNDED
 from scoring.domain.send_time_gates import OF_SYSTEMS
 
 ANOMALIES = (DROP, SURGE)
 NO_USE = OF_SYSTEMS | {MESSAGE_CLICKED, "Email Link Clicked", "Unsubscribed", ORDER_COMPLETED}
 """Events that are no use, unless a job names them: what systems do, what answers a message, and purchases."""
+OF_ORDERS = (ORDER_COMPLETED, ORDER_REFUNDED)
+"""Events that are in files of purchases if they have an amount."""
 EVENTS_MOST = 20
 """Names of events that a job may count alone."""
 EVENT_MAX = 64

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scoring.domain.happenings import KEPT_DAYS
 from scoring.domain.purchases import ORDER_COMPLETED, ORDER_REFUNDED
-from scoring.domain.usage_gates import NO_USE
+from scoring.domain.usage_gates import NO_USE, OF_ORDERS
 from scoring.jobs import memory, people
 from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.event_files import SECOND_US, digest_of, distinct, microseconds, places_of, row_groups
@@ -33,8 +33,6 @@ _COLUMNS = {
     "purchases": {**_BOTH, "amount_minor": pa.int64()},
 }
 """What is read of a file, by its kind."""
-_OF_ORDERS = (ORDER_COMPLETED, ORDER_REFUNDED)
-"""Events that are in files of purchases if they have an amount."""
 _NO_USE = texts(sorted(NO_USE))
 _NONE = np.zeros(0, dtype=np.int64)
 
@@ -99,7 +97,7 @@ def read(spec: UsageJobSpec, output: Folder) -> WeeklyCounts:
 
 def _wanted(spec: UsageJobSpec) -> list[EventFile]:
     """The files that may hold what counts."""
-    of_orders = not set(spec.events).isdisjoint(_OF_ORDERS)
+    of_orders = not set(spec.events).isdisjoint(OF_ORDERS)
     return [file for file in spec.files if file.kind == "activity" or of_orders]
 
 

@@ -15,12 +15,14 @@ from scoring.domain.buckets import BUCKETS
 from scoring.domain.purchases import main_currency
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
-from scoring.store.features import PURCHASES, manifest_files, subject_of
+from scoring.store.features import PURCHASES, SUBSCRIPTIONS, manifest_files, subject_of
 from scoring.store.jobs import COMPUTING
 from scoring.usecases import flushing, models, released
 from scoring.usecases.leased_jobs import JobFailed, note
 
 PREPARED_PERCENT = 10
+_ALONE: Mapping[tuple[str, ...], str] = {(PURCHASES,): "purchases", (SUBSCRIPTIONS,): "events of subscriptions"}
+"""What files hold, in words; of several kinds they hold events."""
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -151,7 +153,8 @@ def refused(
         names_refused |= {name for pair in canonical.items() if not asked[pair[1]] for name in pair}
         told(bucket + 1, refused_count)
     if not asked:
-        raise JobFailed("No purchases are known up to that instant: choose a later as_of.")
+        what = _ALONE.get(tuple(files), "events")
+        raise JobFailed(f"No {what} are known up to that instant: choose a later as_of.")
     return names_refused, 1 - refused_count / len(asked)
 
 

@@ -5,8 +5,10 @@ from functools import partial
 from chassis.lifecycle import Stopping
 from docstore.blobs import BlobStore
 from scoring.domain.conditions import USAGE
+from scoring.domain.usage_gates import OF_ORDERS
 from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
+from scoring.store.features import ACTIVITY, PURCHASES
 from scoring.store.jobs import COMPUTING
 from scoring.usecases import event_programs, models, preparing, score_parts, usage_rows
 from scoring.usecases.leased_jobs import note
@@ -18,7 +20,11 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     Raises JobFailed without events, Unavailable while files or decisions cannot be had.
     """
-    given = event_programs.told_of(job, settings, blobs, "Asks consent whose usage may be judged.")
+    # Consent is asked of those who used something: who only bought is none of them, unless purchases are what counts.
+    bought = not set(job.usage_events).isdisjoint(OF_ORDERS)
+    kinds = (PURCHASES, ACTIVITY) if bought else (ACTIVITY,)
+    nothing = "Nothing that customers use is known: send events of it first."
+    given = event_programs.told_of(job, settings, blobs, "Asks consent whose usage may be judged.", kinds, nothing)
     spec = {**given, "events": list(job.usage_events)}
     note(job, phase=COMPUTING, spec=spec, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
 

@@ -193,6 +193,14 @@ def test_too_little_is_told_one_rate_and_nobody_nothing(channels, settings, stor
         carrying_out.finish(waiting, settings, store)
     assert "send `Subscription Started` events first" in client.GetScoringJob(name=job.name).message
     some, alone = customer(), customer()
+    told(client, [(some, AS_OF + timedelta(days=1), STARTED, "")])
+    job = client.CreateScoringJob(scoring_job={"kind": "KIND_RENEWAL", "as_of": AS_OF})
+    waiting = claimed(client)
+    with client.context():
+        carrying_out.finish(waiting, settings, store)
+    assert client.GetScoringJob(name=job.name).message == (
+        "No events of subscriptions are known up to that instant: choose a later as_of."
+    )
     told(client, [(some, AS_OF - timedelta(days=day), RENEWED if day < 70 else STARTED, "") for day in (70, 40, 10)])
     told(client, [(alone, AS_OF - timedelta(days=90), STARTED, ""), (alone, AS_OF - timedelta(days=80), CANCELLED, "")])
     job = carried_out(client, settings, store)

@@ -294,7 +294,11 @@ def test_few_customers_are_told_on_cautious_thresholds_and_the_job_says_so(chann
     for name in shop.names[:5]:
         shop.uses(name, [LEVEL] * WEEKS)
     shop.uses(shop.names[5], [4 * LEVEL] * (WEEKS - 1) + [0])
+    only_bought = customer()
+    shop.client.buys(only_bought, 1)
+    shop.client.objects(only_bought)
     job = shop.work()
+    assert (job.scored_count, job.refused_count) == (6, 0), "consent is asked of who used something"
     assert "on cautious thresholds, because usage of 6 customers can be judged" in job.message
     assert (shop.usage(shop.names[5]).state, shop.usage(shop.names[5]).fallback) == (DROP, True)
     model = shop.client.GetModel(name=job.model)
