@@ -107,6 +107,7 @@ class FraudAlert(docstore.Aggregate):
             ["tenant", "create_time", "id"],
             ["tenant", "state", "create_time", "id"],
             ["tenant", "customer", "create_time", "id"],
+            ["tenant", "customer", "state", "create_time", "id"],
             {"fields": ["expire_time"], "expireAfterSeconds": 0, "platform": True},
         ],
     }

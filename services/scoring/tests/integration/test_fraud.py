@@ -335,6 +335,11 @@ def test_every_query_has_its_index(client, hear) -> None:
         theirs = {"customer": {"$in": names[:2]}}
         explain.assert_indexed(FraudAlert, living | theirs, newest, limit=11, max_keys=8)
         explain.assert_indexed(FraudAlert, theirs, max_keys=8)
+        # Many of a customer's are resolved.
+        FraudAlert.rows().update_many({"customer": names[0]}, {"$set": {"state": "DISMISSED"}})
+        theirs_open = {"customer": {"$in": names[:2]}, "state": "OPEN"}
+        explain.assert_indexed(FraudAlert, theirs_open, max_keys=4)
+        explain.assert_indexed(FraudAlert, living | theirs_open, newest, limit=11, max_keys=4)
         explain.assert_indexed(PaymentFeatures, theirs, max_keys=12)
         recent = {"event_time": {"$gt": NOW - timedelta(minutes=2)}, "fraud": {"$ne": True}}
         explain.assert_indexed(PaymentFeatures, recent, [("event_time", -1)], limit=50_000, max_keys=62)
