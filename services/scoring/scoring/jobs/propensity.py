@@ -136,7 +136,7 @@ def described(trained: Trained, data: Labelled, purpose: Purpose, spec: Propensi
     final, test, watched = trained.training, trained.test, trained.watched
     artefact = propensity.dump(trained.model)
     told = [each for each in final.findings if not (purpose.in_time and each.kind is FindingKind.LEAK)]
-    messages = [finding.message for finding in told]
+    messages = classifier.in_words(told)
     if trained.verdict.state != CHAMPION and watched.champion is None:
         messages.insert(0, f"no model has passed its gates yet: {purpose.without}")
     candidates = {name: one.setting for name, one in final.classifier.candidates.items()}

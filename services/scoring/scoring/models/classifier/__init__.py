@@ -10,7 +10,7 @@ from scoring.models.classifier.classifier import BaseRate, Candidate, Classifier
 from scoring.models.classifier.comparison import Comparison, Difference, compare
 from scoring.models.classifier.evaluating import Evaluation, evaluate
 from scoring.models.classifier.folds import Fold
-from scoring.models.classifier.guards import Finding, FindingKind
+from scoring.models.classifier.guards import Finding, FindingKind, in_words
 from scoring.models.classifier.metrics import CalibrationBin, Figure, LiftPoint, Metrics, measure
 from scoring.models.classifier.predicting import Explanation, Prediction, Reason, explain, predict
 from scoring.models.classifier.table import Categories, Column, Kind, Table, TableError
@@ -46,6 +46,7 @@ __all__ = [
     "evaluate",
     "explain",
     "from_bytes",
+    "in_words",
     "measure",
     "predict",
     "to_bytes",

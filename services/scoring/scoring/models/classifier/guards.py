@@ -1,5 +1,6 @@
 """What is wrong with a training table: columns from the future, leaks, columns that tell nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -22,6 +23,8 @@ LEAST_OTHERS = 10
 """Rows that must differ from the most frequent value: of fewer nothing is learned."""
 _LEAST_ROWS = 50
 _IDENTIFIER_SHARE = 0.9
+_NAMED = 3
+"""Columns that tell nothing are named one by one up to so many."""
 _BINS = 32
 _PRIOR_ROWS = 10.0
 
@@ -41,6 +44,17 @@ class Finding:
     kind: FindingKind
     column: str | None
     message: str
+
+
+def in_words(findings: Iterable[Finding]) -> list[str]:
+    """What findings say, in their order; of more than a few columns that are not trained on, how many at the end."""
+    found = list(findings)
+    gone = [each for each in found if each.kind is FindingKind.DROPPED]
+    if len(gone) <= _NAMED:
+        return [each.message for each in found]
+    named = ", ".join(repr(each.column) for each in gone[:_NAMED])
+    told = [each.message for each in found if each.kind is not FindingKind.DROPPED]
+    return [*told, f"{len(gone)} columns tell nothing and are not trained on: {named} and {len(gone) - _NAMED} more"]
 
 
 def refuse_future(table: Table, dates: NDArray[np.datetime64] | None) -> None:

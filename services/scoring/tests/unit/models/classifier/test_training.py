@@ -4,6 +4,7 @@ from threadpoolctl import threadpool_limits
 
 from scoring.models.classifier import (
     Column,
+    Finding,
     FindingKind,
     Kind,
     Table,
@@ -14,7 +15,7 @@ from scoring.models.classifier import (
     train,
 )
 from scoring.models.classifier.folds import forward, stratified
-from scoring.models.classifier.guards import dropped, leaks
+from scoring.models.classifier.guards import dropped, in_words, leaks
 
 DAY = np.timedelta64(1, "D")
 
@@ -107,6 +108,10 @@ def test_columns_that_tell_nothing_are_dropped_with_a_message():
     assert "one value" in found[2].message
     rare = Table.of([Column("flag", Kind.BOOLEAN)], {"flag": np.arange(rows) < 9})
     assert "one value in all rows but 9" in dropped(rare)[0].message
+    other = Finding(FindingKind.TOO_LITTLE_DATA, None, "Of too few rows.")
+    assert in_words([*found[:3], other]) == [*(each.message for each in found[:3]), other.message]
+    several = "4 columns tell nothing and are not trained on: 'account', 'number', 'empty' and 1 more"
+    assert in_words([*found, other]) == [other.message, several]
 
 
 def test_values_known_after_the_date_are_refused(customers):
