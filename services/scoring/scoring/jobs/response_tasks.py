@@ -131,8 +131,13 @@ def _some(part: Part, moments: Sequence[int], bound: int | None) -> pa.Table:
 
 def current(parts: Sequence[Part], step: int) -> Table:
     """Each `step`th of those who are scored, over all buckets."""
-    found = pa.concat_tables([read_columns(Folder(part.output), part.current) for part in parts])
-    return _table(found.take(column(np.arange(0, len(found), step))))
+    found, before = [], 0
+    for part in parts:
+        # Not all of them at once: there are as many as customers.
+        some = read_columns(Folder(part.output), part.current, ("name", *(each.name for each in COLUMNS)))
+        found.append(some.take(column(np.arange(-before % step, len(some), step))))
+        before += len(some)
+    return _table(pa.concat_tables(found))
 
 
 def score(part: Part) -> int:
