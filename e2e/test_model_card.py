@@ -12,11 +12,12 @@ import requests
 
 from e2e import tenants
 from e2e.demo.api import Api, Json, wait_for
+from e2e.documented import Document
 from e2e.platform import Platform
 from localrun import browser
 
 CUSTOMERS, WEEKS, AT_A_TIME = 220, 60, 400
-pytestmark = pytest.mark.timeout(400)  # Two jobs, each with a Ray of its own.
+pytestmark = pytest.mark.timeout(400)  # Two jobs, each with a Ray of its own, and one of churn.
 PASSED_ON = ("Content-Type", "Content-Security-Policy", "Content-Disposition", "X-Content-Type-Options")
 
 
@@ -90,7 +91,8 @@ def signed_in(shop: Api) -> Iterator[Callable[[str], str]]:
 
 
 def champion(api: Api) -> Json:
-    found: list[Json] = api.get("/v1/models", filter="state = STATE_CHAMPION")["models"]
+    of_values = "state = STATE_CHAMPION AND kind = KIND_LIFETIME_VALUE"
+    found: list[Json] = api.get("/v1/models", filter=of_values)["models"]
     assert len(found) == 1
     return found[0]
 
@@ -139,3 +141,28 @@ def test_people_take_a_model_back_and_promote_it_again(shop: Api) -> None:
     assert shop.get(f"/v1/{now['name']}")["stateMessage"] == "Taken back by hand: To see."
     again = shop.post(f"/v1/{now['name']}:promote")
     assert (again["name"], champion(shop)["name"]) == (now["name"], now["name"])
+
+
+def test_the_risk_of_leaving_is_told_and_what_it_would_be(shop: Api, platform: Platform) -> None:
+    job = shop.post("/v1/scoringJobs", {"kind": "KIND_CHURN", "horizonWeeks": 6})["name"]
+    wait_for(lambda: "endTime" in shop.get(f"/v1/{job}"), "the job of churn ended", timeout=180)
+    scored = [each for each in shop.pages("/v1/customerScores", "customerScores") if "churnRisk" in each]
+    assert scored, shop.get(f"/v1/{job}")["message"]
+    document = Document(platform.gateway)
+
+    def asked(**features: float) -> float:
+        told = {"customerScores": scored[0]["name"], "features": features}
+        answer = shop.send("POST", "/v1/customerScores:evaluateChurnRisk", told)
+        document.note("EvaluateChurnRisk", answer)
+        assert answer.ok, answer.text
+        risk: Json = answer.json()
+        assert risk["decision"]
+        return float(risk["probability"]["value"])
+
+    assert asked() == scored[0]["churnRisk"]["probability"]["value"]
+    assert "EvaluateChurnRisk" not in document.never_succeeded()
+    unknown = shop.send(
+        "POST", "/v1/customerScores:evaluateChurnRisk", {"customerScores": scored[0]["name"], "features": {"luck": 1}}
+    )
+    assert unknown.status_code == requests.codes.bad_request
+    assert "luck" in unknown.text

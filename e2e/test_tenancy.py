@@ -217,7 +217,6 @@ def test_every_operation_succeeds_for_its_owner_as_documented(
         answered = sent(two[0], method, names | _otherwise(method, names))
         document.note(method.name, answered)
         refused.setdefault(method.name, answered.text)
-    # It takes months of leads: `test_lead_scores` has them, and sees these two succeed. The risk of leaving takes a
-    # model of a year of purchases, which the tests of scoring have.
+    # It takes months of leads or purchases: `test_lead_scores` and `test_model_card` have them, and see these succeed.
     missing = document.never_succeeded() - {"GetLeadScore", "EvaluateLeadScore", "EvaluateChurnRisk"}
     assert not missing, "\n".join(f"{name}: {refused.get(name, 'never called')}" for name in sorted(missing))
