@@ -25,6 +25,7 @@ from scoring.usecases import preparing
 
 from . import carrying_out
 from .conftest import NONE, Client, customer, plant, purchase, score_row
+from .test_roll_back import rolled_back, states, turned
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -283,6 +284,21 @@ def test_with_too_little_data_nobody_has_one_and_the_job_says_what_is_missing(ch
     for field, value in (("horizon_weeks", 2), ("annual_discount_basis_points", 100)):
         reason, _, names = client.refused("CreateScoringJob", scoring_job={"kind": "KIND_RESPONSE", field: value})
         assert (reason, names) == ("INVALID_SCORING_JOB", [f"scoring_job.{field}"])
+
+
+def test_a_champion_that_takes_responders_for_others_goes_and_the_model_before_it_scores(made, settings, store) -> None:
+    client, made_by = made
+    first = made_by.model
+    champion = turned(client, store, first)
+    assert states(client) == {first: "RETIRED", champion: "CHAMPION"}
+    job = carried_out(client, settings, store, task="TASK_EVALUATE")
+    assert job.message.startswith(f"{champion} was taken back, {first} is released again: its error since is ")
+    event = rolled_back(client)
+    assert (event.model, event.restored_model, event.scoring_job) == (champion, first, job.name)
+    assert states(client) == {first: "CHAMPION", champion: "ROLLED_BACK"}
+    (fallen,) = client.GetModel(name=champion).outcomes
+    assert (fallen.degraded, fallen.weeks) == (True, 2)
+    assert fallen.error > 1 > client.GetModel(name=first).outcomes[0].error
 
 
 def test_its_queries_have_their_index(client) -> None:

@@ -5,19 +5,17 @@ import json
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import clock
 from docstore.blobs import BlobStore
-from scoring.domain import churn_rules
 from scoring.models import propensity
 from scoring.models.classifier import boosting
 from scoring.models.classifier.calibration import Calibration
 from scoring.store import Lead, Model
-from scoring.store.models import ARTEFACT, CHURN
+from scoring.store.models import ARTEFACT
 from scoring.usecases import lead_scoring
 
 from .conftest import Client, purchase
@@ -91,23 +89,18 @@ def test_leads_are_scored_by_the_model_before_when_the_champion_no_longer_tells_
 
 
 def turned(client: Client, store: BlobStore, first: str) -> str:
-    """A champion of churn in the place of the first one: it takes for safe who is about to leave."""
-    made = client.GetModel(name=first)
+    """A champion of the same kind in the place of the first one: it takes what is likely for unlikely."""
     with client.context():
+        made = Model.get(first.rpartition("/")[2])
         good = propensity.load(json.loads(store.get(first, ARTEFACT)))
         wrong = Calibration("platt", slope=-1.0)
         candidates = {name: replace(one, calibration=wrong) for name, one in good.classifier.candidates.items()}
         bad = replace(good, classifier=replace(good.classifier, candidates=candidates))
         body = json.dumps(propensity.dump(bad)).encode()
-        values: dict[str, Any] = {
-            "kind": CHURN,
-            "number": 2,
-            "state": "RETIRED",
-            "as_of": made.as_of.ToDatetime(clock.now().tzinfo),
-        }
-        values |= {"features": churn_rules.VERSIONS, "parameters": {"churn": {"horizon_days": 7 * WEEKS}}}
-        values |= {"fallback": False, "customers": 1, "purchases": 1, "fingerprint": "f" * 64}
-        model = Model.new(**values, artefact_sha256=hashlib.sha256(body).hexdigest()).insert()
+        same = {name: getattr(made, name) for name in ("kind", "as_of", "features", "parameters")}
+        values = {"number": Model.next_number(), "state": "RETIRED", "fallback": False, "customers": 1, "purchases": 1}
+        values |= {"fingerprint": "f" * 64, "artefact_sha256": hashlib.sha256(body).hexdigest()}
+        model = Model.new(**same, **values).insert()
         store.put(model.subject, ARTEFACT, body)
     client.PromoteModel(name=model.name)
     return str(model.name)
