@@ -34,6 +34,8 @@ READ_ROWS_MOST = 2_000_000
 
 _NEWS = 100
 _NEWS_PURCHASES = 2_000
+_ADDED_AT_ONCE = 200
+"""Histories in memory, of up to 0.3 MB each."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -92,9 +94,10 @@ def take_in(uids: Collection[str], *, abroad: bool) -> None:
             if known is None or each["t"] > known:
                 other = "" if currency in (each["y"], None) else each["y"]
                 bought[each["c"]].append(Bought(each["t"], each["a"], other, each.get("o", 0)))
-
-    if bought:
-        _add(bought, currency, lambda purchase: abroad or not purchase.currency)
+    names = list(bought)
+    for start in range(0, len(names), _ADDED_AT_ONCE):
+        some = {name: bought[name] for name in names[start : start + _ADDED_AT_ONCE]}
+        _add(some, currency, lambda purchase: abroad or not purchase.currency)
 
 
 def due(now: datetime, most: int) -> list[Row]:

@@ -154,6 +154,7 @@ def test_what_is_too_much_at_once_is_left_to_the_next_job(client, at, rescore, s
     rescore()
     before = rows(client)
     monkeypatch.setattr(usecase, "WAITING_MOST", 4)
+    monkeypatch.setattr(usecase, "_ADDED_AT_ONCE", 3)
     at(T1)
     client.stage([purchase(name, 305) for name in names])
     rescore()
