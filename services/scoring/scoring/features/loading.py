@@ -141,6 +141,8 @@ def _batch(batch: pa.RecordBatch, span: Span, rates: DayRates, left_out: dict[st
     kind = _kinds(batch)
     amount, known = _amounts(batch, kind, time, rates)
     left_out["no_rate"] += int((~known).sum())
+    # A refund that its rate makes nothing of is none, and must not pass for a purchase.
+    counts = known & ((kind != PURCHASE) | (amount != 0) | (numbers(batch.column("amount_minor")) >= 0))
     orders = batch.column("order_id") if "order_id" in batch.schema.names else _no_texts(len(batch))
     ids = numbers(batch.column("id")) if "id" in batch.schema.names else np.zeros(len(batch), dtype=np.int64)
     made = pa.RecordBatch.from_arrays(
@@ -154,7 +156,7 @@ def _batch(batch: pa.RecordBatch, span: Span, rates: DayRates, left_out: dict[st
         ],
         schema=SCHEMA,
     )
-    return made if known.all() else made.take(column(np.flatnonzero(known)))
+    return made if counts.all() else made.take(column(np.flatnonzero(counts)))
 
 
 def _valid(values: pa.Array) -> Flags:

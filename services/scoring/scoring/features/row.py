@@ -74,8 +74,13 @@ def _events(series: Series, kind: int, convert: Convert) -> Iterable[Event]:
     orders = series.get("o") or [0] * len(series["t"])
     for time, amount, order in zip(series["t"], series["a"], orders, strict=True):
         converted = convert(amount, series["c"], time * 1000) if kind in (PURCHASE, REFUND) else 0
-        if converted is not None:
+        if converted is not None and (converted or not _gives_back(kind, amount)):
             yield Event(kind, time * 1000, converted, order)
+
+
+def _gives_back(kind: int, amount: int) -> bool:
+    """Whether it is a refund of something; one that its rate makes nothing of is none."""
+    return amount < 0 if kind == PURCHASE else kind == REFUND and amount != 0
 
 
 def _whole(feature: Feature, at: int, whole_from: dict[int, int]) -> bool:

@@ -105,7 +105,7 @@ def risks(
 
 
 def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "Customers":
-    """As the job program has them; amounts without a rate are left out."""
+    """As the job program has them; amounts without a rate are left out, and refunds that it makes nothing of."""
     import numpy as np
 
     from scoring.features.declared import PURCHASE
@@ -117,7 +117,7 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
     for code, history in enumerate(known.values()):
         for each in history.recent or ():
             amount = convert(each.amount, each.currency, each.time * 1_000)
-            if amount is not None:
+            if amount is not None and (amount or each.amount >= 0):
                 rows.append((code, each.time * 1_000, amount, each.order))
     customer, time, amounts, order = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     events = Events(customer, np.full(len(rows), PURCHASE, dtype=np.int8), time, amounts, order)

@@ -17,6 +17,7 @@ from scoring.domain.histories import (
     TooManyKeptError,
 )
 from scoring.domain.percentiles import Ranking
+from scoring.usecases import online_scores
 
 NOW = 20_000 * DAY_MS + 5
 
@@ -109,6 +110,12 @@ def test_what_is_left_of_old_purchases_is_told_as_long_as_all_are_kept() -> None
     assert more == History().add([one, *old, refund], NOW)
     assert History().add([one, one, *old], NOW).can_be_told, "nothing was given back"
     assert not History().add([one, one, *old], NOW).joined(History().add([refund], NOW)).can_be_told
+
+
+def test_risks_are_told_without_refunds_that_their_rate_makes_nothing_of() -> None:
+    history = History().add([Bought(NOW - 2, 500), Bought(NOW - 1, -1, "VND", 3), Bought(NOW, -7, "", 3)], NOW)
+    found = online_scores._customers({"customers/a": history}, lambda amount, code, _: 0 if code else amount, 2)
+    assert found.events.amount.tolist() == [500, -7]
 
 
 def test_of_too_many_purchases_of_a_year_only_the_sums_are_kept() -> None:

@@ -98,6 +98,7 @@ def test_merged_customers_are_one_and_excluded_ones_are_nobody(tmp_path) -> None
 def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week_after_the_last(tmp_path) -> None:
     written(tmp_path / "purchases.parquet", {"customers/a": [(40.0, 500)]})
     abroad = {"customers/b": [(20.0, 1000), (13.0, 1000), (12.0, 1000)], "customers/c": [(30.0, 1000)]}
+    abroad["customers/b"].append((22.0, -1))  # a refund of half a cent, which is none and no purchase either
     written(tmp_path / "abroad.parquet", abroad, "USD")
     rates = tmp_path / "rates.csv"
     days = [(AS_OF - timedelta(days=ago)).date() for ago in (25, 20)]
@@ -107,7 +108,7 @@ def test_other_currencies_count_by_the_rate_of_their_day_and_are_left_out_a_week
     found, counts = bought(tmp_path, list(inputs), table)
     assert found == {"customers/a": [500], "customers/b": [800, 800]}, "before the first day there is no rate either"
     assert counts == {"unusable": 0, "no_rate": 2}
-    for content, left_out in ((None, 4), (f"Date,USD\n{days[1]},1.25\n", 2), (f"Date,USD\n{days[0]},2\n", 3)):
+    for content, left_out in ((None, 5), (f"Date,USD\n{days[1]},1.25\n", 3), (f"Date,USD\n{days[0]},2\n", 3)):
         if content is not None:
             rates.write_text(content)
         _, message = ran(tmp_path, "out", AS_OF, inputs=inputs, rates=content and str(rates))

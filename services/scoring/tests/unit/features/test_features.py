@@ -168,6 +168,16 @@ def test_a_purchase_of_a_negative_amount_is_a_refund() -> None:
     assert (values["purchases_30d"], values["refunds_365d"], values["revenue_30d"]) == (1, 1, 600)
 
 
+@pytest.mark.parametrize(("event", "amount"), [("Order Completed", -1), ("Order Refunded", 1)])
+def test_a_refund_that_its_rate_makes_nothing_of_is_none_and_no_purchase(event: str, amount: int) -> None:
+    known = [
+        Happening("Order Completed", "shop", "EUR", AT // 1000 - 5_000, 1000, 1, 7),
+        Happening(event, "shop", "VND", AT // 1000 - 4_000, amount, 2, 7),
+    ]
+    values = row.row([add([], known, AT // 1000)], AT, lambda amount, code, _: amount if code == "EUR" else 0)
+    assert (values["purchases_30d"], values["refunds_365d"], values["revenue_30d"]) == (1, 0, 1000)
+
+
 _AGES = st.one_of(st.integers(-2 * DAY, 400 * DAY), st.sampled_from([0, 1, DAY, 30 * DAY, 90 * DAY, 365 * DAY]))
 _EVENTS = st.builds(
     lambda kind, age, amount, order: Event(
