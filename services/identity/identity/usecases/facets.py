@@ -170,7 +170,7 @@ def show_scores(event: scoring.ScoresUpdated, envelope: Envelope) -> None:
     # Who loses the scores loses the risk with them.
     without_risk = (*event.removed_customers, *event.removed_churn_customers)
     for kind, put, removed in (
-        (Kind.SCORES, scores, event.removed_customers),
+        (Kind.SCORES, scores, (*event.removed_customers, *event.removed_value_customers)),
         (Kind.CHURN_RISK, risks, without_risk),
     ):
         nothing = {"shown": False, **_amount(None), "details": None}

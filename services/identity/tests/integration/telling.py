@@ -143,7 +143,7 @@ def consented(customer, name, state, version=1, *, days=1, purpose="news", answe
     return Told(kinds.get(state, consent.ConsentWithdrawn)(consent=told), "consent", told.consent, version, version)
 
 
-def scored(customer, p_alive, *, minute=0, removed=()):
+def scored(customer, p_alive, *, minute=0, removed=(), alone=False):
     snapshots = [
         scoring.ScoreSnapshot(
             customer=customer,
@@ -159,6 +159,8 @@ def scored(customer, p_alive, *, minute=0, removed=()):
     event = scoring.ScoresUpdated(
         as_of=ago(days=1), scores=[] if removed else snapshots, removed_customers=[customer] if removed else []
     )
+    if alone:
+        event = scoring.ScoresUpdated(removed_value_customers=removed)
     return Told(event, "scoring", "scoreChanges/c", 1, minute)
 
 

@@ -269,6 +269,9 @@ def test_a_risk_goes_alone_or_with_the_scores_and_comes_alone(client, teller):
     teller.hear(leaving(customer, 0.6, minute=4))
     seen = view(client, customer)
     assert (seen.HasField("scores"), seen.churn_risk.probability) == (False, 0.6)
+    teller.hear(scored(customer, 0.7, minute=5), scored(customer, 0, removed=[customer], alone=True, minute=6))
+    seen = view(client, customer)
+    assert (seen.HasField("scores"), seen.churn_risk.probability) == (False, 0.6)
 
 
 def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, applier, teller):

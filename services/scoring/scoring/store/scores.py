@@ -91,9 +91,16 @@ class Score(Record):
 
 RESPONSE = "response"
 RENEWAL = "renewal"
-PARTS = ("job", "churn", "cluster", RESPONSE, RENEWAL, "usage")
-"""Fields of which a row has at least one: what each kind of job alone makes and removes. `job` stands for all that jobs
-of lifetime value tell; whom these take it from loses the whole row, as listeners expect: all other parts too."""
+VALUE = "job"
+"""The part that jobs of lifetime value tell: VALUES."""
+VALUES = (
+    *("currency", "recency_weeks", "frequency", "age_weeks", "monetary_minor", "purchases", "revenue_minor"),
+    *("repeat_revenue_minor", "rfm", "p_alive", "expected_purchases", "lifetime_value_minor", "intervals"),
+    *("percentiles", "reasons", VALUE, "made_by", "model", "as_of", "horizon_weeks", "decision", "score_time"),
+    *("rescored", "outdated_since"),
+)
+PARTS = (VALUE, "churn", "cluster", RESPONSE, RENEWAL, "usage")
+"""Fields of which a row has at least one: what each kind of job alone makes and removes."""
 
 
 class ScoreChange(docstore.Batch):

@@ -10,7 +10,7 @@ from rapport.scoring.v1 import events_pb2
 from docstore import Row
 from scoring.store import Profile, Score, ScoringJob, SegmentChange, histories
 from scoring.store.jobs import ACTIVE
-from scoring.store.scores import PARTS, tell
+from scoring.store.scores import PARTS, VALUE, VALUES, tell
 from scoring.store.segments import count_members
 from scoring.usecases import signals
 from scoring.usecases.settling import Moves
@@ -44,7 +44,8 @@ def remove_part(part: str, rows: Iterable[Row]) -> list[str]:
         for row in Score.rows().find({"uid": {"$in": uids}, **others}, {"uid": 1, "customer": 1})
     }
     if found:
-        Score.rows().update_many({"uid": {"$in": list(found)}}, {"$unset": {part: ""}})
+        gone = dict.fromkeys(VALUES if part == VALUE else (part,), "")
+        Score.rows().update_many({"uid": {"$in": list(found)}}, {"$unset": gone})
         settle(list(found))
     remove([uid for uid in uids if uid not in found], Cause.CAUSE_SCORES_REMOVED)
     return list(found.values())

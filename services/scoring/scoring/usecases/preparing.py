@@ -21,6 +21,8 @@ from scoring.usecases import flushing, models, released
 from scoring.usecases.leased_jobs import JobFailed, note
 
 PREPARED_PERCENT = 10
+EXCLUDE = "exclude.parquet"
+"""File of a job that names the customers whom consent refuses."""
 _ALONE: Mapping[tuple[str, ...], str] = {(PURCHASES,): "purchases", (SUBSCRIPTIONS,): "events of subscriptions"}
 """What files hold, in words; of several kinds they hold events."""
 
@@ -63,8 +65,8 @@ def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> d
     files = manifest_files()
     currency = currency_of(files)
     excluded, consenting = _refused(job, settings, blobs, files)
-    exclude, alias_file = "exclude.parquet", "aliases.parquet"
-    blobs.put(job.subject, exclude, parquet.strings({"customer": sorted(excluded)}))
+    alias_file = "aliases.parquet"
+    blobs.put(job.subject, EXCLUDE, parquet.strings({"customer": sorted(excluded)}))
     blobs.put(job.subject, alias_file, parquet.strings(alias_columns()))
     return {
         "tenant": tenancy.tenant(),
@@ -72,7 +74,7 @@ def purchases(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> d
         "currency": currency,
         "inputs": [url(settings, subject_of(file["bucket"]), file["name"]) for file in files],
         "aliases": url(settings, job.subject, alias_file),
-        "exclude": url(settings, job.subject, exclude),
+        "exclude": url(settings, job.subject, EXCLUDE),
         "consenting": consenting,
     }
 

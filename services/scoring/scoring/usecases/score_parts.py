@@ -18,7 +18,7 @@ from scoring.decisions import Decision
 from scoring.domain.conditions import CLUSTER, USAGE
 from scoring.settings import ScoringSettings
 from scoring.store import Score, ScoringJob, models
-from scoring.store.scores import RENEWAL, RESPONSE, tell
+from scoring.store.scores import RENEWAL, RESPONSE, VALUE, tell
 from scoring.usecases import evaluating, memberships, results
 from scoring.usecases.leased_jobs import JobFailed
 from scoring.usecases.results import Result
@@ -38,6 +38,7 @@ class _Told(NamedTuple):
 
 
 _TOLD = {
+    VALUE: _Told("scores", snapshots.snapshot, "removed_value_customers"),
     CHURN: _Told("churn_risks", snapshots.churn_risk, "removed_churn_customers"),
     CLUSTER: _Told("clusters", snapshots.customer_cluster, "removed_cluster_customers"),
     RESPONSE: _Told("responses", snapshots.response_propensity, "removed_response_customers"),

@@ -1,6 +1,6 @@
 """Stores the result of a job of lifetime value: see `results`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,12 +9,14 @@ from chassis import clock
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
+from scoring import parquet
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import Score, Scorer, ScoringJob, histories
 from scoring.store.histories import CURRENT
 from scoring.store.jobs import EVALUATE, SCORE, TRAIN
-from scoring.usecases import evaluating, memberships, models, released, results, score_rows
+from scoring.store.scores import VALUE
+from scoring.usecases import evaluating, memberships, models, preparing, released, results, score_parts, score_rows
 from scoring.usecases.leased_jobs import note, prove
 from scoring.usecases.memberships import Cause
 from scoring.usecases.results import Result
@@ -49,7 +51,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         score_rows.put([score for score in scores if score["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "job", partial(remove_unless_newer, job))
+    results.remove_earlier(job, stopping, Score, "job", partial(remove_unless_newer, job, _refused(job, blobs)))
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     return None
@@ -73,15 +75,27 @@ def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> No
     docstore.in_transaction(once)
 
 
-def remove_unless_newer(job: ScoringJob, rows: Sequence[Row]) -> None:
+def _refused(job: ScoringJob, blobs: BlobStore) -> Collection[str] | None:
+    """All names of the customers whom consent refused to the job; None when an erasure has deleted them meanwhile."""
+    if preparing.EXCLUDE not in blobs.list(job.subject):
+        return None
+    with blobs.open(job.subject, preparing.EXCLUDE) as opened:
+        return set(parquet.values(opened, ["customer"])["customer"])
+
+
+def remove_unless_newer(job: ScoringJob, refused: Collection[str] | None, rows: Sequence[Row]) -> None:
     """Takes away the scores of these customers, whom this job did not score: see `results.remove_earlier`.
 
-    Who bought first after the job had begun keeps theirs, and is scored anew by what the job found.
+    Who bought first after the job had begun keeps theirs, and is scored anew by what the job found. What other kinds of
+    jobs tell is for these to renew or remove, but not of whom consent refused: they, and where it is not known who that
+    is all, lose everything at once.
     """
     newer = score_rows.newer([row["uid"] for row in rows], job.as_of)
     _leave_to_online(newer, job)
-    gone = [row["uid"] for row in rows if row["customer"] not in newer]
-    memberships.remove(gone, Cause.CAUSE_SCORES_REMOVED)
+    gone = [row for row in rows if row["customer"] not in newer]
+    whole = {row["uid"] for row in gone if refused is None or row["customer"] in refused}
+    memberships.remove(whole, Cause.CAUSE_SCORES_REMOVED)
+    score_parts.remove(VALUE, (row for row in gone if row["uid"] not in whole))
 
 
 def _leave_to_online(newer: Mapping[str, Row], job: ScoringJob) -> None:

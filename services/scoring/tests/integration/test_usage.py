@@ -4,6 +4,7 @@ import json
 import threading
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from chassis import clock
 from docstore import explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
+from docstore.records import Record
+from scoring import parquet
 from scoring.jobs.files import Folder
 from scoring.jobs.reproduce import reproduce
 from scoring.store import Score, ScoringJob
-from scoring.usecases import activity, people, preparing, results, running
+from scoring.store.scores import PARTS, VALUES
+from scoring.usecases import activity, people, preparing, results, running, storing
 from scoring.usecases.leased_jobs import RunnerStops
 
 from . import carrying_out
@@ -242,6 +246,43 @@ def test_a_job_that_looks_from_earlier_leaves_what_stands(channels, settings, st
     with client.context():
         carrying_out.finish(job, settings, store)
     assert "send" in job.message, "of the same instant it goes on, and finds nothing"
+
+
+def test_whom_no_job_of_lifetime_value_scores_keeps_usage_unless_consent_refuses(client_of_values, store) -> None:
+    client, job = client_of_values
+    keeps, refuses, only = (customer() for _ in range(3))
+    usage = {"state": "DROP", "job": "u", "as_of": AS_OF, "begin_time": AS_OF}
+    plant(client, [score_row(keeps, usage=usage), score_row(refuses, usage=usage), score_row(only)])
+    client.segment("purchases > 0", "buyers")
+    with client.context():
+        store.put(job.subject, preparing.EXCLUDE, parquet.strings({"customer": [refuses]}))
+        refused = storing._refused(job, store)
+        remove = partial(storing.remove_unless_newer, job, refused)
+        results.remove_earlier(job, threading.Event(), Score, "job", remove)
+        (left,) = Score.rows().find({})
+        assert (left["customer"], left["usage"]) == (keeps, usage)
+        assert left.keys().isdisjoint(VALUES)
+        assert set(Score._fields) - set(Record._fields) == {"customer", *VALUES, *PARTS}, "one of them would stay"
+    client.keep()
+    assert client.members("buyers") == set()
+    told = [each for each in client.told() if each.DESCRIPTOR.name == "ScoresUpdated"]
+    assert [name for each in told for name in each.removed_value_customers] == [keeps]
+    assert {name for each in told for name in each.removed_customers} == {refuses, only}
+    plant(client, [score_row(customer(), usage=usage)])
+    with client.context():
+        store.delete(job.subject, preparing.EXCLUDE)
+        assert storing._refused(job, store) is None
+        remove = partial(storing.remove_unless_newer, job, None)
+        results.remove_earlier(job, threading.Event(), Score, "job", remove)
+        assert Score.rows().count({}) == 1, "where nobody knows who that is, all goes"
+
+
+@pytest.fixture
+def client_of_values(channels: Any) -> tuple[Client, ScoringJob]:
+    """A tenant, and its job of lifetime value that a runner holds."""
+    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    client.CreateScoringJob(scoring_job={})
+    return client, claimed(client)
 
 
 def test_a_job_counts_only_the_events_it_names_and_says_when_that_is_too_little(shop, made) -> None:
