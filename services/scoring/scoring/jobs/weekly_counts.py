@@ -58,6 +58,11 @@ class _Part:
     def where(self, kept: NDArray[np.bool_]) -> "_Part":
         return _Part(self.names, self.customer[kept], self.week[kept], self.id[kept])
 
+    def narrowed(self) -> "_Part":
+        """Without the names of who has no event in it."""
+        used, customer = np.unique(self.customer, return_inverse=True)
+        return _Part(self.names.take(column(used)), customer.astype(np.int64), self.week, self.id)
+
 
 def digest(spec: UsageJobSpec) -> list[str]:
     """Hashes of all that is read."""
@@ -87,10 +92,12 @@ def read(spec: UsageJobSpec, output: Folder) -> WeeklyCounts:
             part = part.where(~flags(pc.is_in(names, excluded))[part.customer])
             # What members of one profile did is in files of several buckets.
             apart = flags(pc.is_in(names, several))[part.customer]
-            aside.append(part.where(apart))
+            aside.append(part.where(apart).narrowed())
             parts.append(part.where(~apart))
         found.append(_counted(parts))
-        memory.check_usage(sum(len(each.names) for each in found), most, spec.memory_mb)
+        # They wait for the end, and may be most of all: who is known by several names is a profile of members.
+        waiting = sum(len(part.week) for part in aside)
+        memory.check_usage(sum(len(each.names) for each in found), max(most, waiting), spec.memory_mb)
     output.delete(WORK)
     return _together([*found, _counted(aside)])
 

@@ -267,6 +267,25 @@ def test_a_job_too_large_says_so_before_it_reads(tmp_path) -> None:
         weekly_counts.read(spec_of(tmp_path, memory_mb=301), Folder(str(tmp_path / "out")))
 
 
+def test_events_of_members_that_wait_for_those_of_other_buckets_are_counted_into_the_memory(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(memory, "BYTES_PER_USE", 10_000)
+    names = [f"customers/{n}" for n in range(3_000)]
+    for bucket in (0, 1):
+        rows = [(name, AS_OF - timedelta(days=1), "Page Viewed") for name in names[bucket::2]]
+        write(tmp_path / f"activity-{bucket}.parquet", rows, range(bucket + 1, 3_001, 2))
+    found = weekly_counts.read(spec_of(tmp_path, memory_mb=320), Folder(str(tmp_path / "out")))
+    assert len(found.names) == 3_000
+    merged = {"customer": names[1::2], "canonical": names[::2]}
+    pq.write_table(pa.table(merged), tmp_path / "aliases.parquet")
+    aliases = str(tmp_path / "aliases.parquet")
+    with pytest.raises(memory.TooLargeError, match="3000 events in the largest part"):
+        weekly_counts.read(spec_of(tmp_path, memory_mb=320, aliases=aliases), Folder(str(tmp_path / "out")))
+    found = weekly_counts.read(spec_of(tmp_path, memory_mb=400, aliases=aliases), Folder(str(tmp_path / "out")))
+    assert (len(found.names), found.counts.sum()) == (1_500, 3_000)
+
+
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
