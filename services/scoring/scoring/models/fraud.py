@@ -191,9 +191,12 @@ def train(
     threshold = 0.0
     if allowed < 1:
         messages.append(f"the rules alone alarm {rule_rate:.3%} of the payments, {rate:.3%} were asked for")
-    else:
+    elif (left_out := others[min(allowed, len(others) - 1)]) > 1:
         # As many as allowed; payments as rare as the first one left out do not alarm either.
-        threshold = others[min(allowed, len(others) - 1)] / (size + 1)
+        threshold = left_out / (size + 1)
+    else:
+        # Nothing is rarer than what nobody else had.
+        messages.append(f"too many of {size} payments had most of something: only the rules alarm until there are more")
     return FraudModel(tails, size, currency, threshold, rules, rate, rule_rate, tuple(messages))
 
 

@@ -146,6 +146,17 @@ def test_too_little_history_leaves_the_rules():
     assert fraud.score(model, (3, 300, 3, 1) * 3, EUR).alarm
 
 
+def test_where_too_many_had_most_of_something_the_rules_are_left_and_that_is_told():
+    usual = (1, 100, 1, 1) * 3
+    first = [(*usual[:place], 200, *usual[place + 1 :]) for place in (1, 5, 9)]
+    for some, alarms in ((first, False), (first[:2], True)):
+        model = fraud.train([*some, *[usual] * (fraud.LEAST_HISTORY - len(some))], EUR)
+        assert any("only the rules alarm" in message for message in model.messages) is not alarms
+        assert (model.threshold > 0) is alarms
+        assert fraud.score(model, (1, 9_000_000, 1, 1) * 3, EUR).alarm is alarms
+        assert fraud.score(model, (3, 300, 3, 1) * 3, EUR).alarm
+
+
 def test_rules_that_alarm_too_often_are_told():
     history = features(stream(1))
     model = fraud.train(history, EUR, (Rule("payments", "24 hours", 2),), rate=0.001)
