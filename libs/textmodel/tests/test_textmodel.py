@@ -1,4 +1,5 @@
 import io
+import time
 
 import numpy as np
 import pytest
@@ -122,6 +123,13 @@ def test_any_text_is_read(written):
     words = terms.words_of(written)
     assert not any(character.isdigit() for word in words for character in word if character.isascii())
     assert list(terms.all_pieces(words)) == [piece for word in words for piece in terms.pieces(word)]
+
+
+@pytest.mark.parametrize("unbroken", ["@", "a@", "a", "a.@", "www."])
+def test_a_text_without_a_blank_is_read_in_no_time(unbroken):
+    begun = time.process_time()
+    terms.words_of(unbroken * 5_000)
+    assert time.process_time() - begun < 0.1
 
 
 def test_the_vocabulary_is_bounded(monkeypatch):
