@@ -16,12 +16,15 @@ from docstore.records import Record
 EVENT_MAX = 64
 """Longer names of events are cut: files tell when something happened, and hardly what."""
 
+NO_CONTRACT = -1
+"""In the place of a subscription, of what only has the name of such an event, as a page may: it was not tracked."""
+
 
 class Activity(NamedTuple):
     """One event. time: milliseconds since 1970, UTC. id: `domain.happenings.id_of`.
 
     Orders and refunds have an amount in minor units, its currency and their order_id; others have none. subscription:
-    `domain.happenings.order_of` the id of the subscription it belongs to.
+    `domain.happenings.order_of` the id of the subscription it belongs to, or NO_CONTRACT.
     """
 
     customer: str

@@ -19,10 +19,10 @@ from docstore.blobs import BlobStore
 from docstore.leases import LeaseLost
 from scoring.domain.buckets import bucket_of
 from scoring.domain.happenings import KEPT_DAYS, order_of
-from scoring.domain.purchases import ORDER_REFUNDED
+from scoring.domain.purchases import KIND_TRACK, ORDER_REFUNDED
 from scoring.domain.subscriptions import SUBSCRIPTION_EVENTS
 from scoring.settings import ScoringSettings
-from scoring.store.activity import Activity, StagedActivity, packed, unpacked
+from scoring.store.activity import NO_CONTRACT, Activity, StagedActivity, packed, unpacked
 from scoring.store.features import ACTIVITY, SUBSCRIPTIONS
 from scoring.usecases import earlier_refunds, flushing, staging
 
@@ -48,8 +48,10 @@ def stage(events: Sequence[events_pb2.TrackedEvent], happenings: Sequence[Row]) 
         if row["y"]:
             told = {"amount": row["a"], "currency": row["y"], "order_id": event.order_id}
             money.append({"place": place, **told})
-        if event.subscription_id and row["e"] in SUBSCRIPTION_EVENTS:
-            subscriptions.append({"place": place, "subscription": order_of(event.subscription_id)})
+        if row["e"] in SUBSCRIPTION_EVENTS:
+            of = order_of(event.subscription_id) if event.kind == KIND_TRACK else NO_CONTRACT
+            if of:
+                subscriptions.append({"place": place, "subscription": of})
     values = packed([row for _, row in kept], clock.real_now(), money, subscriptions)
     StagedActivity.rows().gather([InsertOne({"uid": ids.uuid7(), **values})])
 
@@ -122,7 +124,7 @@ def _write(staged: list[Row], leased: Row, blobs: BlobStore) -> int:
             refunds.append(_row(each, time))
         elif time > kept_from:
             by_bucket[bucket_of(each.customer)].append(_row(each, time))
-        if each.event in SUBSCRIPTION_EVENTS:
+        if each.event in SUBSCRIPTION_EVENTS and each.subscription != NO_CONTRACT:
             of_contracts[bucket_of(each.customer)].append(_row(each, time) | {"subscription": each.subscription})
     changed = flushing.heads(leased)
     for kind, buckets in ((ACTIVITY, by_bucket), (SUBSCRIPTIONS, of_contracts)):

@@ -59,7 +59,7 @@ def client() -> Tenant:
 
 def event(name: str, what: str, when: datetime, message: str, amount: int | None = None, **fields: str):
     told = events_pb2.TrackedEvent(
-        customer=name, event=what, source="shop", message_id=message, kind="KIND_TRACK", **fields
+        customer=name, event=what, source="shop", message_id=message, **{"kind": "KIND_TRACK"} | fields
     )
     told.event_time.FromDatetime(when)
     if amount is not None:
@@ -193,6 +193,7 @@ def test_what_happened_to_contracts_is_kept_as_long_as_purchases_with_hashes_of_
         event(anna, "Subscription Started", now - 730 * DAY, "m3", 900, subscription_id="plan"),
         event(gone, "Subscription Started", now, "m4", subscription_id="other"),
         event(anna, "Subscription Renewed", now - DAY, "m5"),
+        event(anna, "Subscription Cancelled", now, "m6", kind="KIND_PAGE"),
     )
     with client.context():
         assert staged_activity.forget([gone]) == 1
@@ -205,7 +206,8 @@ def test_what_happened_to_contracts_is_kept_as_long_as_purchases_with_hashes_of_
         assert found["Subscription Started"]["id"] == id_of("shop", "m3")
         assert {each["customer"] for each in found.values()} == {anna}
         # Beside other activity, which is what features are made of, they are kept no longer than that.
-        assert {each["event"] for each in in_files(store)} == {"Page Viewed", "Subscription Renewed"}
+        shown = {"Page Viewed", "Subscription Renewed", "Subscription Cancelled"}
+        assert {each["event"] for each in in_files(store)} == shown, "a page of that name ends no contract"
         assert retention.retire(settings, store) == 0
         monkeypatch.setattr(clock, "now", lambda: now + 301 * DAY)
         assert retention.retire(settings, store) == 1
