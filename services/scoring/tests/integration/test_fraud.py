@@ -285,6 +285,12 @@ def test_alerts_are_listed_by_state_and_customer_and_resolved_once(client, hear,
     assert (found.state, found.resolver) == (Alert.STATE_CONFIRMED, "principals/tester")
     assert found.resolve_time.ToDatetime(UTC) == NOW + timedelta(minutes=1)
     assert client.ResolveFraudAlert(name=name, outcome=Alert.STATE_CONFIRMED) == found
+    asked = {"name": newest[2].name, "request_id": str(uuid.uuid4()), "etag": newest[2].etag}
+    once = client.ResolveFraudAlert(outcome=Alert.STATE_DISMISSED, **asked)
+    assert client.ResolveFraudAlert(outcome=Alert.STATE_DISMISSED, **asked) == once
+    assert client.refused("ResolveFraudAlert", outcome=Alert.STATE_CONFIRMED, **asked)[0] == "REQUEST_ID_REUSED"
+    same = {"name": name, "request_id": str(uuid.uuid4()), "outcome": Alert.STATE_CONFIRMED}
+    assert [client.ResolveFraudAlert(**same) for _ in range(2)] == [found, found], "it was resolved so already"
     assert (
         client.refused("ResolveFraudAlert", name=name, outcome=Alert.STATE_DISMISSED, etag=etag)[0] == "ETAG_MISMATCH"
     )
@@ -294,7 +300,6 @@ def test_alerts_are_listed_by_state_and_customer_and_resolved_once(client, hear,
     )
     missing = client.refused("ResolveFraudAlert", name="fraudAlerts/none", outcome=Alert.STATE_DISMISSED)
     assert missing[0] == "NOT_FOUND"
-    client.ResolveFraudAlert(name=newest[2].name, outcome=Alert.STATE_DISMISSED)
     assert [each.name for each in alerts(client, "state = STATE_CONFIRMED")] == [name]
     assert len(alerts(client, "state = STATE_OPEN")) == 4
     open_ones = alerts(client, f'state = STATE_OPEN AND customer = "{anna}"')
