@@ -160,6 +160,14 @@ def refused(
     return names_refused, 1 - refused_count / len(asked)
 
 
+def refused_by(job: ScoringJob, blobs: BlobStore) -> set[str] | None:
+    """All names of the customers whom consent refused to a job; None when an erasure has deleted them meanwhile."""
+    if EXCLUDE not in blobs.list(job.subject):
+        return None
+    with blobs.open(job.subject, EXCLUDE) as opened:
+        return set(parquet.values(opened, ["customer"])["customer"])
+
+
 def _resolved(names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(names), decisions.BATCH):

@@ -20,7 +20,7 @@ from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.objections import objecting
-from scoring.usecases import memberships
+from scoring.usecases import memberships, preparing
 from scoring.usecases.leased_jobs import RunnerStops, note, prove
 from scoring.usecases.memberships import Cause
 
@@ -110,6 +110,29 @@ def remove_earlier(
         _stop_if_asked(stopping)
 
 
+def remove_refused(
+    job: ScoringJob, blobs: BlobStore, stopping: Stopping, remove: Callable[[list[str]], object]
+) -> None:
+    """Takes away what earlier jobs told of the customers whom consent refused to one that tells nobody anything new.
+
+    remove: does it of customers (resource names), in a transaction of a chunk. Raises as `remove_earlier` does.
+    """
+    names = sorted(preparing.refused_by(job, blobs) or ())
+    for start in range(0, len(names), CHUNK):
+
+        def once(chunk: list[str] = names[start : start + CHUNK]) -> None:
+            prove(job)
+            remove(chunk)
+
+        _stop_if_asked(stopping)
+        docstore.in_transaction(once)
+
+
+def remove_scores(customers: list[str]) -> None:
+    """Takes all scores of these customers (resource names) away, whom consent refuses; part of a transaction."""
+    memberships.remove([name.rpartition("/")[2] for name in customers], Cause.CAUSE_SCORES_REMOVED)
+
+
 def _stop_if_asked(stopping: Stopping) -> None:
     if stopping.is_set():
         raise RunnerStops
@@ -132,7 +155,7 @@ def _store_chunk(job: ScoringJob, settings: ScoringSettings, count: int, rows: l
         counts = {"percent": percent, "scored": job.scored + len(names) - len(refused)}
         prove(job, {"$set": counts, "$inc": {"stored": 1}}, stored=job.stored)
         put([row for row in rows if row["customer"] not in refused], decided)
-        memberships.remove([name.rpartition("/")[2] for name in refused], Cause.CAUSE_SCORES_REMOVED)
+        remove_scores(list(refused))
         return len(names) - len(refused)
 
     job.scored += docstore.in_transaction(once)

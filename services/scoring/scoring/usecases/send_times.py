@@ -36,13 +36,15 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Makes the tenant's send times those of the job's result; returns what came of it.
 
-    Where there was too little to tell any they stay as they are. Raises Unavailable when consent does not answer or the
-    process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
+    Where there was too little to tell any they stay as they are, but of whom consent refuses. Raises Unavailable when
+    consent does not answer or the process stops, Conflict when somebody else holds the job, JobFailed when somebody
+    changed the champion meanwhile.
     """
     told, made, fallback = models.register_anew(job, blobs)
     why = "; ".join(filter(None, [*made.failed, made.message]))
     result = Result.unranked(blobs, job.result_subject, "send-times-", told["customers"])
     if not result.files:
+        results.remove_refused(job, blobs, stopping, customer_send_times.remove)
         return f"Nobody has a new send time: {why}."
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:

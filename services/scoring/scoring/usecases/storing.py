@@ -9,7 +9,6 @@ from chassis import clock
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
-from scoring import parquet
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import Score, Scorer, ScoringJob, histories
@@ -51,7 +50,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         score_rows.put([score for score in scores if score["customer"] not in newer], origin)
 
     results.store(job, settings, result, stopping, put)
-    results.remove_earlier(job, stopping, Score, "job", partial(remove_unless_newer, job, _refused(job, blobs)))
+    results.remove_earlier(
+        job, stopping, Score, "job", partial(remove_unless_newer, job, preparing.refused_by(job, blobs))
+    )
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     return None
@@ -73,14 +74,6 @@ def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> No
         Scorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
 
     docstore.in_transaction(once)
-
-
-def _refused(job: ScoringJob, blobs: BlobStore) -> Collection[str] | None:
-    """All names of the customers whom consent refused to the job; None when an erasure has deleted them meanwhile."""
-    if preparing.EXCLUDE not in blobs.list(job.subject):
-        return None
-    with blobs.open(job.subject, preparing.EXCLUDE) as opened:
-        return set(parquet.values(opened, ["customer"])["customer"])
 
 
 def remove_unless_newer(job: ScoringJob, refused: Collection[str] | None, rows: Sequence[Row]) -> None:

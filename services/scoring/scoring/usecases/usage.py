@@ -10,7 +10,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import Model, ScoringJob
 from scoring.store.features import ACTIVITY, PURCHASES
 from scoring.store.jobs import COMPUTING
-from scoring.usecases import event_programs, models, preparing, score_parts, usage_rows
+from scoring.usecases import event_programs, models, preparing, results, score_parts, usage_rows
 from scoring.usecases.leased_jobs import note
 from scoring.usecases.results import Result
 
@@ -32,12 +32,14 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
     """Makes what is told of usage that of the job's result; returns what came of it.
 
-    Where nobody's usage could be judged it stays as it is. Raises Unavailable when consent does not answer or the
-    process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the champion meanwhile.
+    Where nobody's usage could be judged it stays as it is, but of whom consent refuses. Raises Unavailable when consent
+    does not answer or the process stops, Conflict when somebody else holds the job, JobFailed when somebody changed the
+    champion meanwhile.
     """
     told, made, fallback = models.register_anew(job, blobs)
     result = Result.unranked(blobs, job.result_subject, "scores-", told["customers"])
     if not result.files:
+        results.remove_refused(job, blobs, stopping, results.remove_scores)
         return f"Nobody's usage is judged: {'; '.join(made.failed)}."
     values = partial(usage_rows.values, job, fallback=fallback)
     score_parts.store(job, settings, result, stopping, USAGE, values, partial(usage_rows.put, job))

@@ -256,7 +256,7 @@ def test_whom_no_job_of_lifetime_value_scores_keeps_usage_unless_consent_refuses
     client.segment("purchases > 0", "buyers")
     with client.context():
         store.put(job.subject, preparing.EXCLUDE, parquet.strings({"customer": [refuses]}))
-        refused = storing._refused(job, store)
+        refused = preparing.refused_by(job, store)
         remove = partial(storing.remove_unless_newer, job, refused)
         results.remove_earlier(job, threading.Event(), Score, "job", remove)
         (left,) = Score.rows().find({})
@@ -271,7 +271,7 @@ def test_whom_no_job_of_lifetime_value_scores_keeps_usage_unless_consent_refuses
     plant(client, [score_row(customer(), usage=usage)])
     with client.context():
         store.delete(job.subject, preparing.EXCLUDE)
-        assert storing._refused(job, store) is None
+        assert preparing.refused_by(job, store) is None
         remove = partial(storing.remove_unless_newer, job, None)
         results.remove_earlier(job, threading.Event(), Score, "job", remove)
         assert Score.rows().count({}) == 1, "where nobody knows who that is, all goes"
@@ -288,10 +288,14 @@ def client_of_values(channels: Any) -> tuple[Client, ScoringJob]:
 def test_a_job_counts_only_the_events_it_names_and_says_when_that_is_too_little(shop, made) -> None:
     client = shop.client
     shop.uses(shop.new, [2] * 5, "Played")
+    refuses = shop.names[20]
+    assert shop.usage(refuses)
+    client.objects(refuses)
     job = shop.work(as_of=AS_OF + timedelta(hours=3), usage_events=["Played", "Paused"])
     assert list(job.usage_events) == ["Played", "Paused"]
     assert job.message.startswith("Nobody's usage is judged: usage of 0 customers can be judged")
     assert shop.usage(shop.stopped).state == USUAL, "what was told stays"
+    assert refuses not in client.scored(), "but of whom consent refuses meanwhile"
     for terms, problem in (
         ({"kind": "KIND_CHURN", "usage_events": ["Played"]}, "Only KIND_USAGE counts events"),
         ({"task": "TASK_SEGMENT", "usage_events": ["Played"]}, "Only KIND_USAGE counts events"),
