@@ -49,11 +49,24 @@ def refunded(output: Folder) -> pa.Array:
 
 def codes(orders: pa.DictionaryArray, refunded: pa.Array) -> Ints:
     """Which of the refunded orders each is, from 1 on; 0 for the others, and for none."""
-    if not len(orders.dictionary):
+    known = orders.dictionary
+    if not len(known):
         return np.zeros(len(orders), dtype=np.int64)
-    places = numbers(pc.fill_null(pc.index_in(orders.dictionary, refunded), -1)).astype(np.int64) + 1
+    # What is looked in is hashed anew for each part of a file: the smaller one.
+    if len(refunded) > len(known):
+        at = _places(refunded, known)
+        there = np.flatnonzero(at >= 0)
+        places = np.zeros(len(known), dtype=np.int64)
+        places[at[there]] = there + 1
+    else:
+        places = _places(known, refunded) + 1
     # Where there is none, the index is any number.
     found: Ints = places.take(numbers(orders.indices), mode="clip")
     if orders.null_count:
         found[~flags(orders.is_valid())] = 0
     return found
+
+
+def _places(values: pa.Array, among: pa.Array) -> Ints:
+    """Where each of the values is, -1 for nowhere."""
+    return numbers(pc.fill_null(pc.index_in(values, among), -1)).astype(np.int64)

@@ -126,6 +126,15 @@ def test_sums_are_what_features_say_is_left_however_purchases_are_divided(
     assert totals[0][1] > 0, "of what the customer has not bought"
 
 
+@pytest.mark.parametrize("others", [0, 50])
+def test_orders_are_found_among_few_and_many_refunded_ones(others: int) -> None:
+    orders = pa.array(["b", "", None, "x", "d", "b"]).dictionary_encode()
+    refunded = pa.array(["a", "b", "c", "d", *(f"e{number}" for number in range(others))])
+    assert refunds.codes(orders, refunded).tolist() == [2, 0, 0, 0, 4, 2]
+    assert refunds.codes(orders.slice(2, 3), refunded).tolist() == [0, 0, 4]
+    assert refunds.codes(pa.array([None], pa.string()).dictionary_encode(), refunded).tolist() == [0]
+
+
 def test_a_refund_lowers_a_value_and_leaves_the_rest_alone(shop_of: ShopOf) -> None:
     shop = shop_of(purchases(500))
     plain = {each["customer"]: each for each in shop.run(shop.spec("plain")).to_pylist()}
