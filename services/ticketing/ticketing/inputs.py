@@ -18,7 +18,7 @@ from ticketing.domain.business_time import DAY_MINUTES
 from ticketing.store import DayHours, Target
 from ticketing.store.messages import CUSTOMER
 from ticketing.usecases.opening import Opening, Said
-from ticketing.usecases.routing import FILTER
+from ticketing.usecases.routing import FILTER, intent
 
 SUBJECT_MAX, TEXT_MAX = 300, 50_000
 TICKET_SKILLS_MAX, AGENT_SKILLS_MAX, LANGUAGES_MAX = 20, 50, 20
@@ -27,7 +27,6 @@ HOURS_MAX, HOLIDAYS_MAX = 50, 1_000
 WARNING_PERCENT_DEFAULT = 80
 TARGET_MAX_S = 366 * 24 * 3600
 
-_INTENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SKILL = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 
@@ -191,9 +190,10 @@ def _language(code: str, field: str) -> str:
 
 
 def _intent(slug: str, field: str) -> str:
-    if slug and not _INTENT.fullmatch(slug):
-        raise refusal("INVALID_INTENT", field, "1 to 63 lower-case letters, digits and hyphens, none at the ends.")
-    return slug
+    try:
+        return intent(slug) if slug else ""
+    except ValueError as error:
+        raise refusal("INVALID_INTENT", field, f"{error}.") from None
 
 
 def _minutes(time: TimeOfDay) -> int | None:

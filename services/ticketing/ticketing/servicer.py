@@ -52,6 +52,7 @@ from ticketing.usecases import (
     messages,
     queues,
     receiving,
+    routing,
     sla_policies,
 )
 from ticketing.usecases import tickets as ticketing
@@ -64,7 +65,7 @@ _TICKET_FILTER: Mapping[str, FilterField] = {
     "state": FilterField("enum", values=tickets.STATES),
     "priority": FilterField("enum", values=tickets.PRIORITIES),
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
-    "intent": FilterField("string"),
+    "intent": routing.INTENT,
     "queue": FilterField("string", convert=uid),
     "agent": FilterField("string", convert=uid),
     "create_time": FilterField("timestamp"),

@@ -1,5 +1,6 @@
 """Which queue a ticket goes into and which service level it has: the tenant's rules, kept ready for a moment."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +17,20 @@ from ticketing.store import Calendar, Queue, SlaPolicy, Ticket
 from ticketing.store.queues import DEFAULT
 from ticketing.store.tickets import NO_SKILLS, NO_TERM, PENDING, PRIORITIES, RESOLVED, StoredClock
 
+_INTENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def intent(slug: str) -> str:
+    """An intent, as it is written. Raises ValueError, with a text for callers."""
+    if not _INTENT.fullmatch(slug):
+        raise ValueError("an intent has 1 to 63 lower-case letters, digits and hyphens, no hyphen at an end")
+    return slug
+
+
+INTENT = FilterField("string", convert=intent)
 FILTER: Mapping[str, FilterField] = {
     "kind": FilterField("enum", values=ticket_pb2.Ticket.Kind.keys()[1:]),
-    "intent": FilterField("string"),
+    "intent": INTENT,
     "priority": FilterField("enum", values=PRIORITIES),
     "channel": FilterField("enum", values=ticket_pb2.Ticket.Channel.keys()[1:]),
     "language_code": FilterField("string"),
