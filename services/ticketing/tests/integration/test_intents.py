@@ -6,13 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+import pymongo.errors
 import pytest
 
 import docstore
+import textmodel
 from chassis.lifecycle import Stopping
 from docstore import blobs
 from docstore.explain import assert_indexed
-from testkit import eventually
+from textmodel import challenge, process
+from textmodel.challenge import Lessons
+from textmodel.process import Learned
 from ticketing.store import IntentModel, Ticket, lessons
 from ticketing.usecases import intents, learning, tickets
 from ticketing.usecases.erasing import erase
@@ -44,14 +48,25 @@ def resolved(client, count: int, seed: int = 1, extra: str = "", customer: str =
             client.ResolveTicket(name=made.name)
 
 
+def learned_here(taught, in_place, *, precision, going_on) -> Learned:
+    """What `learn_apart` returns, without its process."""
+    assert going_on()
+    lessons = Lessons(*([getattr(each, name) for each in taught] for name in ("text", "label", "author")))
+    found = challenge.learn(lessons, in_place, precision=precision)
+    judged = found.evaluation
+    figures = judged.texts, judged.accuracy, judged.coverage, judged.precision, judged.calibration_error
+    return Learned(found.artefact, found.labels, *figures, found.threshold, found.messages)
+
+
 @pytest.fixture
-def learn(settings, client):
+def learn(settings, client, monkeypatch):
     """Does in this process what `run` does, once, for this tenant."""
+    monkeypatch.setattr(process, "learn_apart", learned_here)
 
     def once() -> Any:
         with client.context():
             long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-            IntentModel.rows().update_one({"uid": "default"}, {"$set": {"due": long_ago}, "$unset": {"lease": ""}})
+            IntentModel.rows().update_one({"uid": "default"}, {"$set": {"due": long_ago}})
         learning.learn_due(settings, blobs.store(settings), Stopping())
         with client.context():
             intents.placed.forget()
@@ -60,32 +75,35 @@ def learn(settings, client):
     return once
 
 
-def test_planted_intents_are_learned_and_route_what_comes_next(client, settings, learn, runner) -> None:
+@pytest.fixture
+def artefacts(settings, client):
+    """Names of what the blob store holds of this tenant's models."""
+
+    def names() -> list[str]:
+        with client.context():
+            return blobs.store(settings).list(intents.SUBJECT)
+
+    return names
+
+
+def test_planted_intents_are_learned_and_route_what_comes_next(client, settings, learn) -> None:
     assert client.GetIntentModel().messages == ["no resolved ticket has an intent that somebody gave"]
     client.queue("refunds", filter="intent = refund")
     assert client.ticket(text="refund please").intent_suggestion.intent == ""
     secret = client.customer()
     resolved(client, 6, seed=2, extra=" yours muellerhuber", customer=secret)
     resolved(client, 56)
-    process = runner().start().wait_ready()
-    eventually(lambda: client.GetIntentModel().version == 1, 60, "it has learned")
-    assert process.stop() == 0
-    model = client.GetIntentModel()
-    assert (model.texts, model.held_out_texts) == (56, 6)
+    model = learn()
+    assert (model.version, model.texts, model.held_out_texts) == (1, 56, 6)
     assert {each.intent: each.texts for each in model.labels} == {"login": 28, "refund": 28}
     assert (model.accuracy, model.stated_precision) == (1.0, 0.9)
     assert model.threshold <= 1
     with client.context():
-        intents.placed.forget()
         # What one person wrote, however often, is nowhere in it.
         (name,) = blobs.store(settings).list(intents.SUBJECT)
-        body = blobs.store(settings).get(intents.SUBJECT, name)
-        import textmodel
-
-        terms = "\n".join(textmodel.load(body).vocabulary.terms)
+        terms = "\n".join(textmodel.load(blobs.store(settings).get(intents.SUBJECT, name)).vocabulary.terms)
     assert "refund" in terms
     assert "uellerhu" not in terms
-    assert "muellerhuber" not in process.log.read_text()
 
     told = client.ticket(text="hello i want my money back, a refund please", customer=secret)
     assert (told.intent, told.intent_source, told.queue) == ("refund", MODEL, "queues/refunds")
@@ -119,16 +137,85 @@ def test_planted_intents_are_learned_and_route_what_comes_next(client, settings,
     resolved(client, 6, seed=3)
     assert learn().version == 1, "it learned a moment ago"
 
-    # Whoever is erased teaches no longer: the model is learned anew at once, and the old one is gone.
+
+def test_whoever_is_erased_teaches_no_longer(client, settings, learn, artefacts, monkeypatch) -> None:
+    store = blobs.store(settings)
+    first, *others = (client.customer() for _ in range(5))
+    for each in (first, *others):
+        resolved(client, 2, extra=" yours", customer=each)
+    resolved(client, 46)
+    assert learn().version == 1
+    (taught,) = artefacts()
+    told = client.ticket(text="a refund please, my money back", customer=first, intent="login")
+    assert told.intent_suggestion.reasons
     with client.context():
-        erase([secret], blobs=blobs.store(settings))
-    model = learn()
-    assert (model.version, model.texts + model.held_out_texts) == (2, 62)
+        erase([first], blobs=store)
     assert (client.now(told).intent, list(client.now(told).intent_suggestion.reasons)) == ("login", [])
+    assert (learn().version, taught in artefacts(), len(artefacts())) == (2, False, 1)
+
+    # Somebody is erased while it learns: what is learned is not used, and it is learned anew at once.
+    def meanwhile(*given: Any, **options: Any) -> Learned:
+        monkeypatch.setattr(process, "learn_apart", learned_here)
+        with client.context():
+            erase([others[1]], blobs=store)
+        return learned_here(*given, **options)
+
     with client.context():
-        assert blobs.store(settings).list(intents.SUBJECT) != [name]
-        assert len(blobs.store(settings).list(intents.SUBJECT)) == 1
-    assert client.ticket(text="a refund please, my money back").intent_suggestion.model_version == 2
+        erase([others[0]], blobs=store)
+    before = artefacts()
+    monkeypatch.setattr(process, "learn_apart", meanwhile)
+    assert learn().version == 2
+    assert artefacts() != before
+    model = learn()
+    assert (model.version, model.texts + model.held_out_texts, len(artefacts())) == (3, 50, 1)
+
+    # Also what somebody took an intent away from had taught the model in place.
+    with client.context():
+        (theirs, *_) = Ticket.find({"customer": others[2]})
+        Ticket.rows().update_many({"customer": others[2], "uid": {"$ne": theirs.uid}}, {"$set": {"customer": None}})
+    client.UpdateTicket(ticket={"name": theirs.name}, update_mask={"paths": ["intent"]})
+    with client.context():
+        erase([others[2]], blobs=store)
+    assert learn().version == 4
+
+    # The process ends once the new model is in place: whoever comes next deletes the old one.
+    with client.context():
+        erase([others[3]], blobs=store)
+    (before,) = artefacts()
+    with monkeypatch.context() as broken:
+        broken.setattr(blobs.BlobStore, "list", ends)
+        with pytest.raises(pymongo.errors.AutoReconnect):
+            learn()
+    assert before in artefacts()
+    with client.context():
+        IntentModel.rows().update_one({"uid": "default"}, {"$unset": {"lease": ""}})
+    assert learn().version == 6
+    assert (before in artefacts(), len(artefacts())) == (False, 1)
+
+
+def ends(*_: Any) -> Any:
+    raise pymongo.errors.AutoReconnect
+
+
+def fails(*_: Any, **__: Any) -> Any:
+    raise OSError("mary@example.com")
+
+
+def test_a_model_that_cannot_be_learned_anew_goes_all_the_same(client, settings, learn, artefacts, monkeypatch, caplog):
+    with client.context():
+        blobs.store(settings).put(intents.SUBJECT, "f" * 64, b"of them")
+        IntentModel.new(uid="default", version=1, artefact="f" * 64, forget="somebody").insert()
+    resolved(client, 46)
+    monkeypatch.setattr(process, "learn_apart", fails)
+    model = learn()
+    assert (model.version, artefacts()) == (0, [])
+    assert [each.partition(":")[0] for each in model.messages] == [
+        "learning failed; it is tried again in 10 minutes",
+        "the model is gone",
+    ]
+    assert "mary" not in caplog.text
+    monkeypatch.setattr(process, "learn_apart", learned_here)
+    assert (learn().version, len(artefacts())) == (2, 1)
 
 
 def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
@@ -203,6 +290,14 @@ def test_an_intent_is_a_slug(client, refused, intent) -> None:
     with refused("INVALID_INTENT", grpc.StatusCode.INVALID_ARGUMENT) as error:
         client.ticket(intent=intent)
     assert list(error.violations) == ["ticket.intent"]
+
+
+@pytest.mark.parametrize("given", ["intent = Refund", 'intent = ""', "NOT intent = a_b"])
+def test_a_filter_asks_for_intents_that_can_be(client, refused, given) -> None:
+    with refused("INVALID_FILTER", grpc.StatusCode.INVALID_ARGUMENT):
+        client.ListTickets(filter=given)
+    with refused("INVALID_FILTER", grpc.StatusCode.INVALID_ARGUMENT):
+        client.queue("refunds", filter=given)
 
 
 def test_an_intent_can_be_taken_away_for_good(client) -> None:

@@ -58,8 +58,10 @@ def test_each_ticket_is_assigned_and_told_of_once_whatever_is_killed(
     travel(days=7)
     killed_at("ticketing.usecases.lifecycle:tick", call=7)
     assert "SlaBreached" not in told(client, made)
+    client.ResolveTicket(name=client.ticket(intent="refund").name)
     one, other = runner().start().wait_ready(), runner().start().wait_ready()
     eventually(lambda: told(client, made)["SlaBreached"] == 40, 120, "all breaches are told")
+    eventually(lambda: client.GetIntentModel().HasField("attempt_time"), 20, "they look for what teaches intents")
     assert (one.stop(), other.stop()) == (0, 0)
     assert told(client, made) == {
         "TicketOpened": 20,

@@ -78,9 +78,20 @@ def forget_lessons() -> None:
     IntentModel.rows().update_one({"uid": UID}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
 
 
-def settle(row: Row, changes: Row, due: datetime) -> bool:
-    """Gives the claimed model back with changes, unless somebody was erased, or the claim lost, since it was read."""
-    unset = {"lease": "", **{name: "" for name in ("forget", *changes) if changes.get(name) is None}}
-    update = {"$set": {"due": due, **{name: value for name, value in changes.items() if value is not None}}}
+def change(row: Row, changes: Row) -> Row | None:
+    """Changes the claimed model and returns it; None if somebody was erased, or the claim lost, since it was read."""
+    update = {
+        "$set": {name: value for name, value in changes.items() if value is not None},
+        "$unset": {name: "" for name, value in changes.items() if value is None},
+    }
     held = {**leases.held(row), "forget": row.get("forget")}
-    return IntentModel.rows().update_one(held, {**update, "$unset": unset}).matched_count == 1
+    return IntentModel.rows().find_one_and_update(held, {name: part for name, part in update.items() if part})
+
+
+def settle(row: Row, due: datetime, *, forgotten: bool = False) -> None:
+    """Gives the claimed model back, at once if somebody was erased since it was read.
+
+    forgotten: whoever was erased before is in no model any more.
+    """
+    if change(row, {"due": due, "lease": None, **({"forget": None} if forgotten else {})}) is None:
+        leases.release(IntentModel.rows(), row)

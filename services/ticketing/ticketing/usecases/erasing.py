@@ -56,7 +56,8 @@ def _anonymize(uids: Sequence[str]) -> dict[str, int]:
     counts = _forget_said(_some_said_in(uids))
     counts["ticketMessages"] += forget_first_messages(uids)
     tickets = list(Ticket.get_many(uids, deleted=True).values())
-    if any(ticket.intent and ticket.intent_source == BY_AGENT for ticket in tickets):
+    # Also those whose intent somebody took away since: they may have taught the model in place.
+    if any(ticket.intent_source == BY_AGENT for ticket in tickets):
         intent_models.forget_lessons()
     for ticket in tickets:
         had_agent = lifecycle.holder(ticket)

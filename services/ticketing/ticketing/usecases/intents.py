@@ -33,8 +33,6 @@ _FAILED_S = 30.0
 
 logger = logging.getLogger(__name__)
 
-_Key = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class Suggested:
@@ -51,6 +49,12 @@ class _Placed:
     """Empty: there is none."""
 
 
+@dataclass(frozen=True)
+class _Held:
+    artefact: str
+    model: "TextModel"
+
+
 def _read() -> _Placed:
     found = intent_models.current()
     return _Placed(found.version, found.artefact or "") if found else _Placed(0, "")
@@ -58,8 +62,9 @@ def _read() -> _Placed:
 
 placed = TenantCache(_read, KEPT_S)
 """The current tenant's model in place."""
-_held: "LRUCache[_Key, TextModel]" = LRUCache(BYTES_MOST, getsizeof=lambda model: _size(model))
-_failed: TTLCache[_Key, bool] = TTLCache(1_000, _FAILED_S)
+_held: "LRUCache[str, _Held]" = LRUCache(BYTES_MOST, getsizeof=lambda held: _size(held.model))
+"""One by tenant: of a model that has given way nothing stays in memory once there is another ticket."""
+_failed: TTLCache[tuple[str, str], bool] = TTLCache(1_000, _FAILED_S)
 _lock = threading.Lock()
 
 
@@ -71,7 +76,11 @@ def learned_text(subject: str, text: str) -> str:
 def suggest(subject: str, text: str, blobs: BlobStore) -> Suggested | None:
     """What the current tenant's model takes a request for; None without a model, or where it cannot be read now."""
     model = placed.get()
-    if not model.artefact or (loaded := _loaded(model.artefact, blobs)) is None:
+    if not model.artefact:
+        with _lock:
+            _held.pop(tenancy.tenant(), None)
+        return None
+    if (loaded := _loaded(model.artefact, blobs)) is None:
         return None
     import textmodel
 
@@ -85,11 +94,12 @@ def suggest(subject: str, text: str, blobs: BlobStore) -> Suggested | None:
 
 
 def _loaded(artefact: str, blobs: BlobStore) -> "TextModel | None":
-    key = tenancy.tenant(), artefact
+    tenant = tenancy.tenant()
     with _lock:
-        if key in _held:
-            return _held[key]
-        if key in _failed:
+        held = _held.get(tenant)
+        if held is not None and held.artefact == artefact:
+            return held.model
+        if (tenant, artefact) in _failed:
             return None
     import textmodel
 
@@ -99,10 +109,10 @@ def _loaded(artefact: str, blobs: BlobStore) -> "TextModel | None":
         logger.error("the intent model cannot be read (%s): tickets are opened without", type(error).__name__)
         placed.forget()
         with _lock:
-            _failed[key] = True
+            _failed[tenant, artefact] = True
         return None
     with _lock:
-        _held[key] = model
+        _held[tenant] = _Held(artefact, model)
     return model
 
 

@@ -16,7 +16,7 @@ from docstore import Row, due, leases
 from docstore.blobs import BlobStore
 from ticketing.settings import TicketingSettings
 from ticketing.store import IntentModel, lessons
-from ticketing.store.intent_models import FIGURES, settle
+from ticketing.store.intent_models import FIGURES, change, settle
 from ticketing.store.lessons import Taught
 from ticketing.usecases import intents
 
@@ -51,18 +51,25 @@ def learn_due(settings: TicketingSettings, blobs: BlobStore, stopping: Stopping)
 def _look(row: Row, blobs: BlobStore, stopping: Stopping) -> None:
     now = clock.now()
     if not wanted(row, now):
-        settle(row, {"forget": row.get("forget")}, now + LOOK_EVERY)
+        settle(row, now + LOOK_EVERY)
         return
     from textmodel.process import LearningError
 
+    problem = ""
     try:
         _learn(row, now, blobs, stopping)
     except pymongo.errors.PyMongoError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, its text may be somebody's; that of LearningError is not
         problem = str(error) if isinstance(error, LearningError) else type(error).__name__
+    if problem:
         logger.error("an intent model could not be learned: %s", problem)
-        settle(row, {"forget": row.get("forget")}, clock.now() + _FAILED_PAUSE)
+        changes: Row = {"messages": [f"learning failed; it is tried again in {_FAILED_PAUSE.seconds // 60} minutes"]}
+        if row.get("forget"):
+            # Whatever keeps a new one from being learned, whoever is erased does not stay in the old one.
+            _take_away(row, changes)
+        _place(row, changes, blobs)
+        settle(row, clock.now() + _FAILED_PAUSE)
 
 
 def wanted(row: Row, now: datetime) -> bool:
@@ -102,16 +109,30 @@ def _learn(row: Row, now: datetime, blobs: BlobStore, stopping: Stopping) -> Non
     }
     if learned is not None and learned.artefact is not None:
         changes |= _stored(row, learned, len(taught), now, blobs)
-    elif forget and row.get("artefact"):
+    elif forget:
+        _take_away(row, changes)
+    _place(row, changes, blobs)
+    settle(row, clock.now() + LOOK_EVERY, forgotten=True)
+
+
+def _take_away(row: Row, changes: Row) -> None:
+    if row.get("artefact"):
         changes["artefact"] = None
-        messages.append("the model is gone: somebody is erased whose tickets taught it")
-    if settle(row, changes, clock.now() + LOOK_EVERY):
-        intents.placed.forget()
-        # That of before may be read by who has not heard of the new one.
-        kept = {changes.get("artefact", row.get("artefact")), None if forget else row.get("artefact")}
-        for name in blobs.list(intents.SUBJECT):
-            if name not in kept:
-                blobs.delete(intents.SUBJECT, name)
+        changes["messages"].append("the model is gone: somebody is erased whose tickets taught it")
+
+
+def _place(row: Row, changes: Row, blobs: BlobStore) -> None:
+    """Notes what came, unless somebody was erased meanwhile; then deletes the artefacts that nobody shall read."""
+    now = change(row, changes)
+    if now is None:
+        return
+    intents.placed.forget()
+    # That of before may be read by who has not heard of the new one.
+    kept = {now.get("artefact"), None if row.get("forget") else row.get("artefact")}
+    for name in blobs.list(intents.SUBJECT):
+        if name not in kept:
+            blobs.delete(intents.SUBJECT, name)
+    blobs.delete_unfinished(intents.SUBJECT)
 
 
 def _chosen(found: list[Taught]) -> tuple[list["Lesson"], list[str]]:
