@@ -236,7 +236,7 @@ def test_what_an_earlier_job_told_of_others_is_gone(client) -> None:
 
 
 def test_a_job_of_lifetime_value_leaves_who_has_only_a_risk(client) -> None:
-    """Of whom it does not score any more it takes all away: consent may refuse."""
+    """Of whom consent refuses it takes all away, though."""
     alone, both = customer(), customer()
     of_other = {"churn": risk("models/some")}
     with client.context():
@@ -246,7 +246,7 @@ def test_a_job_of_lifetime_value_leaves_who_has_only_a_risk(client) -> None:
     job = claimed(client)
     with client.context():
         assert Score.rows().count({"job": {"$gt": ""}}) == 2, "the one that was planted first is there, too"
-        results.remove_earlier(job, threading.Event(), Score, "job", partial(storing.remove_unless_newer, job))
+        results.remove_earlier(job, threading.Event(), Score, "job", partial(storing.remove_unless_newer, job, {both}))
         assert Score.rows().count({"job": {"$gt": ""}}) == 0
         planted = {"uid": {"$in": [name.partition("/")[2] for name in (alone, both)]}}
         left = {row["customer"] for row in Score.rows().find(planted)}

@@ -257,7 +257,7 @@ def _run_in_process(client, settings, store) -> None:
 @pytest.mark.parametrize(
     ("told", "by", "remove"),
     [
-        (Score, "job", storing.remove_unless_newer),
+        (Score, "job", lambda job, rows: storing.remove_unless_newer(job, None, rows)),
         (Score, "churn.job", churn.remove_unless_newer),
         (CustomerOffers, "job", lambda _, rows: customer_offers.remove([row["customer"] for row in rows])),
     ],
