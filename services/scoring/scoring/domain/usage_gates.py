@@ -11,10 +11,11 @@ from scoring.domain.gates import CHAMPION, REJECTED, Gate, Verdict, consenting_s
 from scoring.domain.happenings import MESSAGE_CLICKED
 from scoring.domain.purchases import ORDER_COMPLETED, ORDER_REFUNDED
 from scoring.domain.send_time_gates import OF_SYSTEMS
+from scoring.domain.subscriptions import SUBSCRIPTION_EVENTS
 
 ANOMALIES = (DROP, SURGE)
-NO_USE = OF_SYSTEMS | {MESSAGE_CLICKED, "Email Link Clicked", "Unsubscribed", ORDER_COMPLETED}
-"""Events that are no use, unless a job names them: what systems do, what answers a message, and purchases."""
+NO_USE = OF_SYSTEMS | {MESSAGE_CLICKED, "Email Link Clicked", "Unsubscribed", ORDER_COMPLETED, *SUBSCRIPTION_EVENTS}
+"""Events that are no use, unless a job names them: what systems do, what answers a message, purchases and contracts."""
 OF_ORDERS = (ORDER_COMPLETED, ORDER_REFUNDED)
 """Events that are in files of purchases if they have an amount."""
 EVENTS_MOST = 20

@@ -246,6 +246,7 @@ def test_usage_is_what_customers_do_each_event_once_by_its_time(tmp_path) -> Non
         }
 
     assert read() == {"customers/a": (1, 2), "customers/b": (0, 2)}
+    assert {"Order Completed", "Order Shipped", "Message Sent", "Subscription Renewed"} <= usage_gates.NO_USE
     assert read("Played") == {"customers/a": (0, 1), "customers/b": (0, 1)}
     assert read("Played", "Order Completed") == {"customers/a": (0, 3), "customers/b": (0, 1)}
     assert read("Message Clicked", "Order Refunded") == {"customers/a": (0, 3)}
