@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from scipy.special import logsumexp, softmax  # type: ignore[import-untyped]
 
 from textmodel import terms
-from textmodel.terms import Floats, Ints, Vocabulary
+from textmodel.terms import Floats, Ints, Vocabulary, Weighed
 
 LEAST_TEXTS = 20
 """Labels with fewer texts are not learnt; texts of theirs are told by nobody."""
@@ -171,13 +171,11 @@ def explain(model: TextModel, texts: Sequence[str]) -> list[tuple[str, ...]]:
     """
     if not model.labels:
         return [model.messages] * len(texts)
-    weights = model.vocabulary.weights(texts)
-    order = np.argsort(-_probabilities(model, weights), axis=1, kind="stable")[:, :2]
-    said = [_words(model, text, weights[row], *order[row].tolist()) for row, text in enumerate(texts)]
     return [
-        tuple(f'it says "{word}"' for word in words)
+        tuple(f'it says "{word}"' for word in found.words)
         or ("no word of it is known well: by the rest of what such texts say",)
-        for words in said
+        for text in texts
+        if (found := suggest(model, text)) is not None
     ]
 
 
@@ -185,11 +183,17 @@ def suggest(model: TextModel, text: str) -> Suggestion | None:
     """What one text is about, with the words that speak for it; None when no label was learnt."""
     if not model.labels:
         return None
-    weights = model.vocabulary.weights([text])
-    probability = _probabilities(model, weights)[0]
+    pieces_of: dict[str, Ints] = {}
+    read = model.vocabulary.weigh(text, pieces_of)
+    coefficients = model.coefficients[read.columns].astype(np.float64)
+    # Added one after the other, as in `predict`: so they are bitwise the same.
+    margins = np.add.reduce(read.values[:, np.newaxis] * coefficients, axis=0) + model.intercepts
+    probability = softmax(margins[np.newaxis] / model.temperature, axis=1)[0]
     best, other = np.argsort(-probability, kind="stable")[:2].tolist()
     likely = float(probability[best])
-    return Suggestion(model.labels[best], likely, likely >= model.threshold, _words(model, text, weights, best, other))
+    spoken = read.values * (coefficients[:, best] - coefficients[:, other])
+    words = _words(model.vocabulary.places[0], read, pieces_of, spoken)
+    return Suggestion(model.labels[best], likely, likely >= model.threshold, words)
 
 
 def evaluate(model: TextModel, texts: Sequence[str], labels: Sequence[str]) -> Evaluation:
@@ -280,30 +284,29 @@ def _probabilities(model: TextModel, weights: csr_matrix) -> Floats:
     return found
 
 
-def _words(model: TextModel, text: str, weights: csr_matrix, best: int, other: int) -> tuple[str, ...]:
-    """What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it."""
-    held = weights.indices
-    spoken = weights.data * (model.coefficients[held, best].astype(np.float64) - model.coefficients[held, other])
-    of_words, of_pieces = model.vocabulary.places
-    words = terms.words_of(text)
-    counted = Counter(words)
+def _words(of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], spoken: Floats) -> tuple[str, ...]:
+    """What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it.
+
+    spoken: what each term adds.
+    """
+    counted = Counter(read.words)
     at = {word: index for index, word in enumerate(counted)}
     owners: list[int] = []
     columns: list[int] = []
     shares: list[float] = []
     for word, times in counted.items():
-        found = [column for piece in terms.pieces(word) if (column := of_pieces.get(piece)) is not None]
+        found = pieces_of[word].tolist()
         found += [of_words[word]] if word in of_words else []
         columns += found
         owners += [at[word]] * len(found)
         shares += [float(times)] * len(found)
-    for (first, second), times in Counter(pairwise(words)).items():
+    for (first, second), times in Counter(pairwise(read.words)).items():
         if (pair := of_words.get(f"{first} {second}")) is not None:
             columns += [pair, pair]
             owners += [at[first], at[second]]
             shares += [times / 2, times / 2]
-    place, share = np.searchsorted(held, columns), np.array(shares)
-    whole = np.bincount(place, share, len(held))
+    place, share = np.searchsorted(read.columns, columns), np.array(shares)
+    whole = np.bincount(place, share, len(read.columns))
     added = np.bincount(owners, spoken[place] * share / whole[place], len(counted)).tolist()
     told = (word for word in sorted(counted, key=lambda word: (-added[at[word]], word)) if added[at[word]] > 0)
     return tuple(islice((word for word in told if word in of_words), _REASONS))

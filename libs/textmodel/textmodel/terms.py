@@ -55,30 +55,50 @@ class Vocabulary:
             {term: column for column, term in enumerate(pieces, self.words)},
         )
 
-    def weights(self, texts: Sequence[str]) -> csr_matrix:
-        """(texts, terms): (1 + ln count) * idf, words and pieces each of length 1 in every text."""
-        columns, values, ends = array("i"), array("d"), array("q", [0])
+    def weigh(self, text: str, pieces_of: dict[str, Ints]) -> "Weighed":
+        """The terms of a text. pieces_of: columns of the pieces of each word met before; new words are added."""
         of_words, of_pieces = self.places
+        words = words_of(text)
+        for word in words:
+            if word not in pieces_of:
+                pieces_of[word] = _places(pieces(word), of_pieces)
+        parts: list[tuple[Ints, Floats]] = []
+        for found in (_places(word_terms(words), of_words), _joined([pieces_of[word] for word in words])):
+            # Sorted, so that a sum never depends on the order of words.
+            at, counts = np.unique(found, return_counts=True)
+            weight = (1 + np.log(counts)) * self.idf[at]
+            if len(at):
+                weight /= float(np.sqrt(np.add.reduce(weight**2)))
+            parts.append((at, weight))
+        (some, of_some), (others, of_others) = parts
+        return Weighed(words, np.concatenate([some, others]), np.concatenate([of_some, of_others]))
+
+    def weights(self, texts: Sequence[str]) -> csr_matrix:
+        """(texts, terms), as `weigh` has them."""
+        columns, values, ends = array("i"), array("d"), array("q", [0])
         # Texts share most of their words.
-        of_word: dict[str, Ints] = {}
+        pieces_of: dict[str, Ints] = {}
         for text in texts:
-            words = words_of(text)
-            for word in words:
-                if word not in of_word:
-                    of_word[word] = _places(pieces(word), of_pieces)
-            for found in (_places(word_terms(words), of_words), _joined([of_word[word] for word in words])):
-                # Sorted, so that a sum never depends on the order of words.
-                at, counts = np.unique(found, return_counts=True)
-                weight = (1 + np.log(counts)) * self.idf[at]
-                if len(at):
-                    weight /= float(np.sqrt(np.add.reduce(weight**2)))
-                columns.frombytes(at.astype(np.int32).tobytes())
-                values.frombytes(weight.tobytes())
+            found = self.weigh(text, pieces_of)
+            columns.frombytes(found.columns.astype(np.int32).tobytes())
+            values.frombytes(found.values.tobytes())
             ends.append(len(columns))
         shape = (len(texts), len(self.terms))
         return csr_matrix(
             (np.frombuffer(values), np.frombuffer(columns, np.int32), np.frombuffer(ends, np.int64)), shape=shape
         )
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A text: its words, and the columns of its terms, ascending, with their weights.
+
+    A weight is (1 + ln count) * idf; words and pieces are each of length 1.
+    """
+
+    words: list[str]
+    columns: Ints
+    values: Floats
 
 
 def learn(texts: Sequence[str], authors: Sequence[int]) -> Vocabulary:
