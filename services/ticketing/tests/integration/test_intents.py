@@ -238,7 +238,7 @@ def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
     client.say(made[3], "more words")
     client.ResolveTicket(name=made[3].name)
     with client.context():
-        found = lessons.newest(10, 4_000)
+        found = lessons.newest(10, 4_000, 10_000)
     assert [(each.subject, each.text, each.intent, each.author) for each in found] == [
         ("By mail", "Words by mail", "a", one),
         ("Where is it?", "x" * 4_000, "b", one),
@@ -246,7 +246,10 @@ def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
         ("Where is it?", "", "c", lessons.NOBODY_KNOWN),
     ]
     with client.context():
-        assert [each.intent for each in lessons.newest(2, 4_000)] == ["b", "c"]
+        assert [each.intent for each in lessons.newest(2, 4_000, 10_000)] == ["b", "c"]
+        # "Where is it?" three times, and the ten letters of one of them.
+        assert [each.intent for each in lessons.newest(10, 10, 56)] == ["b", "b", "c"]
+        assert [each.intent for each in lessons.newest(10, 10, 55)] == ["b", "c"]
 
 
 @pytest.mark.parametrize(

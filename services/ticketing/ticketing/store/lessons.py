@@ -1,8 +1,9 @@
 """Resolved tickets with an intent that somebody gave: what the intent model learns from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from chassis.validation import email_key
@@ -32,18 +33,30 @@ def count_since(since: datetime | None, most: int) -> int:
     return Ticket.rows().count({"lesson": {"$gt": since or _EVER}}, limit=most)
 
 
-def newest(most: int, text_max: int) -> list[Taught]:
-    """The newest lessons, the oldest of them first; `text_max` characters of each one's first words."""
+def newest(most: int, text_max: int, characters_most: int) -> list[Taught]:
+    """The newest lessons, the oldest of them first; `text_max` characters of each one's first words.
+
+    characters_most: of all subjects and texts together; no more are held in memory but those of one batch.
+    """
     asked: Row = {
         **dict.fromkeys(("uid", "subject", "intent", "customer", "requester_email", "lesson"), 1),
         "text": {"$substrCP": [{"$ifNull": ["$first.text", ""]}, 0, text_max]},
     }
     order = [("lesson", -1), ("_id", -1)]
-    rows = list(Ticket.rows().find({"lesson": {"$gt": _EVER}}, asked, sort=order, limit=most))
-    by_mail = _by_mail([row["uid"] for row in rows if not row["text"]], text_max)
+    found = iter(Ticket.rows().find({"lesson": {"$gt": _EVER}}, asked, sort=order, limit=most))
+    rows: list[Row] = []
+    room = characters_most
+    while room >= 0 and (some := list(islice(found, _BATCH))):
+        by_mail = _by_mail([row["uid"] for row in some if not row["text"]], text_max)
+        for row in some:
+            row["text"] = row["text"] or by_mail.get(row["uid"], "")
+            room -= len(row["subject"]) + len(row["text"])
+            if room < 0:
+                break
+            rows.append(row)
     authors = _authors(rows)
     return [
-        Taught(row["subject"], row["text"] or by_mail.get(row["uid"], ""), row["intent"], author, row["lesson"])
+        Taught(row["subject"], row["text"], row["intent"], author, row["lesson"])
         for row, author in zip(reversed(rows), reversed(authors), strict=True)
     ]
 
@@ -51,18 +64,16 @@ def newest(most: int, text_max: int) -> list[Taught]:
 def _by_mail(uids: list[str], text_max: int) -> dict[str, str]:
     """First words of tickets that came by mail: a message of its own, with the ticket's uid."""
     asked: Any = {"uid": 1, "text": {"$substrCP": ["$text", 0, text_max]}}
-    return {
-        row["uid"]: row["text"]
-        for some in _batches(uids)
-        for row in TicketMessage.rows().find({"uid": {"$in": some}, "author": CUSTOMER}, asked)
-    }
+    found = TicketMessage.rows().find({"uid": {"$in": uids}, "author": CUSTOMER}, asked)
+    return {row["uid"]: row["text"] for row in found}
 
 
 def _authors(rows: list[Row]) -> list[str]:
     """Who wrote each ticket: a whole profile is one person, and so is an address."""
     canonical: dict[str, str] = {}
-    for some in _batches(sorted({row["customer"] for row in rows if row.get("customer")})):
-        canonical |= aliases.resolve(some)
+    customers = sorted({row["customer"] for row in rows if row.get("customer")})
+    for begin in range(0, len(customers), _BATCH):
+        canonical |= aliases.resolve(customers[begin : begin + _BATCH])
     known = {
         email_key(row["requester_email"]): canonical[row["customer"]]
         for row in rows
@@ -80,7 +91,3 @@ def _named(rows: list[Row], canonical: dict[str, str], known: dict[str, str]) ->
             yield known.get(key, key)
         else:
             yield NOBODY_KNOWN
-
-
-def _batches(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (values[begin : begin + _BATCH] for begin in range(0, len(values), _BATCH))

@@ -87,7 +87,7 @@ def wanted(row: Row, now: datetime) -> bool:
 def _learn(row: Row, now: datetime, blobs: BlobStore, stopping: Stopping) -> None:
     from textmodel.process import learn_apart
 
-    found = lessons.newest(TEXTS_MOST, intents.TEXT_MAX)
+    found = lessons.newest(TEXTS_MOST, intents.TEXT_MAX, CHARACTERS_MOST)
     taught, messages = _chosen(found)
     forget = row.get("forget")
     learned = None
@@ -142,15 +142,13 @@ def _chosen(found: list[Taught]) -> tuple[list["Lesson"], list[str]]:
     counted = Counter(each.intent for each in found)
     known = set(sorted(counted, key=lambda intent: (-counted[intent], intent))[:LABELS_MOST])
     authors: dict[str, int] = {}
-    chosen: list[Lesson] = []
-    room = CHARACTERS_MOST
-    for each in reversed(found):
-        text = intents.learned_text(each.subject, each.text)
-        room -= len(text)
-        if room < 0:
-            break
-        if each.intent in known:
-            chosen.append(Lesson(text, each.intent, authors.setdefault(each.author, len(authors))))
+    chosen = [
+        Lesson(
+            intents.learned_text(each.subject, each.text), each.intent, authors.setdefault(each.author, len(authors))
+        )
+        for each in found
+        if each.intent in known
+    ]
     messages = []
     if len(counted) > len(known):
         messages.append(
@@ -161,7 +159,7 @@ def _chosen(found: list[Taught]) -> tuple[list["Lesson"], list[str]]:
             "most tickets tell neither customer nor requester_email: they count as those of one person, whose words "
             "are not learned"
         )
-    return chosen[::-1], messages
+    return chosen, messages
 
 
 def _missing(taught: Sequence["Lesson"]) -> str:
