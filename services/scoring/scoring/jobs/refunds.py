@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs.columns import flags, numbers
+from scoring.jobs.columns import column, flags, numbers, texts
 from scoring.jobs.executor import Executor
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.tasks import WORK, InputFile, may_refund, read_columns, write_columns
@@ -22,24 +22,22 @@ _REFUNDED = f"{WORK}/refunded.arrow"
 def note(executor: Executor, files: Sequence[InputFile], output: Folder) -> bool:
     """Writes down which orders were refunded; returns whether any was."""
     found = executor.run(_refunded, [file.url for file in files if file.refunds], lambda _: None)
-    orders = pc.unique(pa.chunked_array(found, pa.string()))
-    orders = orders.filter(pc.not_equal(orders, ""))
-    write_columns(output, _REFUNDED, {"order": orders.take(pc.sort_indices(orders))})
+    orders = sorted(set[str]().union(*found))
+    write_columns(output, _REFUNDED, {"order": texts(orders)})
     return len(orders) > 0
 
 
-def _refunded(url: str) -> pa.Array:
+def _refunded(url: str) -> set[str]:
     """The orders of a file's negative amounts."""
     with opened(url) as content:
         parquet = pq.ParquetFile(content, pre_buffer=False)
         groups = [n for n in range(parquet.num_row_groups) if may_refund(parquet.metadata.row_group(n))]
-        found = [
-            pc.unique(batch.column("order_id").filter(pc.less(batch.column("amount_minor"), 0)).drop_null())
-            for batch in parquet.iter_batches(
-                row_groups=groups, columns=["order_id", "amount_minor"], use_threads=False
-            )
-        ]
-    return pa.concat_arrays([pa.array([], pa.string()), *found])
+        found = set[str]()
+        for batch in parquet.iter_batches(row_groups=groups, columns=["order_id", "amount_minor"], use_threads=False):
+            amounts = batch.column("amount_minor")
+            negative = np.flatnonzero((numbers(amounts) < 0) & flags(amounts.is_valid()))
+            found.update(filter(None, batch.column("order_id").take(column(negative)).to_pylist()))
+    return found
 
 
 def refunded(output: Folder) -> pa.Array:
@@ -69,4 +67,5 @@ def codes(orders: pa.DictionaryArray, refunded: pa.Array) -> Ints:
 
 def _places(values: pa.Array, among: pa.Array) -> Ints:
     """Where each of the values is, -1 for nowhere."""
-    return numbers(pc.fill_null(pc.index_in(values, among), -1)).astype(np.int64)
+    found = pc.index_in(values, among)
+    return np.where(flags(found.is_valid()), numbers(found), -1)
