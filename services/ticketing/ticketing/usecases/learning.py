@@ -204,5 +204,10 @@ def _stored(row: Row, learned: "Learned", texts: int, now: datetime, blobs: Blob
 
 
 def _holder(row: Row, stopping: Stopping) -> Callable[[], bool]:
-    """Whether to go on: until asked to stop, and as long as the claim holds."""
-    return lambda: not stopping.is_set() and leases.renew(IntentModel.rows(), row, LEASE_S)
+    """Whether to go on: until asked to stop, or somebody is erased, and as long as the claim holds."""
+
+    def going_on() -> bool:
+        until = clock.real_now() + timedelta(seconds=LEASE_S)
+        return not stopping.is_set() and change(row, {"lease.until": until}) is not None
+
+    return going_on
