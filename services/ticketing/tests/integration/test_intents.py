@@ -1,6 +1,7 @@
 """What tickets are about: learned in each tenant from resolved tickets, told of new ones, and corrected by people."""
 
 import random
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ import textmodel
 from chassis.lifecycle import Stopping
 from docstore import blobs
 from docstore.explain import assert_indexed
+from testkit import eventually
 from textmodel import challenge, process
 from textmodel.challenge import Lessons
 from textmodel.process import Learned
@@ -320,6 +322,26 @@ def test_a_model_that_cannot_be_read_keeps_no_ticket_from_being_opened(client, c
         intents.placed.forget()
     assert client.ticket(text="a refund please").intent == ""
     assert "cannot be read (NotFound)" in caplog.text
+
+
+def test_no_ticket_waits_long_for_a_blob_store_that_hangs(client, settings, learn, monkeypatch) -> None:
+    resolved(client, 46)
+    assert learn().version == 1
+    hanging, asked, get = threading.Event(), [], blobs.BlobStore.get
+
+    def slow(*named: Any) -> bytes:
+        asked.append(named)
+        hanging.wait(20)
+        return get(*named)
+
+    monkeypatch.setattr(blobs.BlobStore, "get", slow)
+    monkeypatch.setattr(intents, "WAIT_S", 0.05)
+    try:
+        assert [client.ticket(text="a refund please").intent_suggestion.intent for _ in range(3)] == ["", "", ""]
+    finally:
+        hanging.set()
+    eventually(lambda: client.ticket(text="a refund please").intent_suggestion.intent, 10, "it is loaded")
+    assert len(asked) == 1
 
 
 def test_queries_for_intents_use_their_indexes(client) -> None:

@@ -3,8 +3,10 @@
 numpy and scipy come with the library: a process loads them once it meets a tenant who has a model.
 """
 
+import contextvars
 import logging
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ KEPT_S = 1.0
 BYTES_MOST = 128 << 20
 """That models in memory take, about; those used longest ago go."""
 _BYTES_PER_TERM = 250
+WAIT_S = 3.0
+"""How long a ticket waits for a model to be loaded; longer ones are for those that come later."""
 _FAILED_S = 30.0
 """How long after a failure a process does without a model."""
 
@@ -65,6 +69,9 @@ placed = TenantCache(_read, KEPT_S)
 _held: "LRUCache[str, _Held]" = LRUCache(BYTES_MOST, getsizeof=lambda held: _size(held.model))
 """One by tenant: of a model that has given way nothing stays in memory once there is another ticket."""
 _failed: TTLCache[tuple[str, str], bool] = TTLCache(1_000, _FAILED_S)
+_loading: "dict[tuple[str, str], Future[TextModel | None]]" = {}
+"""Each model is loaded once, however many tickets wait for it."""
+_loads = ThreadPoolExecutor(2, thread_name_prefix="intent-models")
 _lock = threading.Lock()
 
 
@@ -94,25 +101,41 @@ def suggest(subject: str, text: str, blobs: BlobStore) -> Suggested | None:
 
 
 def _loaded(artefact: str, blobs: BlobStore) -> "TextModel | None":
-    tenant = tenancy.tenant()
+    key = tenancy.tenant(), artefact
     with _lock:
-        held = _held.get(tenant)
+        held = _held.get(key[0])
         if held is not None and held.artefact == artefact:
             return held.model
-        if (tenant, artefact) in _failed:
+        if key in _failed:
             return None
-    import textmodel
-
+        if (loading := _loading.get(key)) is None:
+            within = contextvars.copy_context()
+            loading = _loading[key] = _loads.submit(within.run, _load, key, blobs)
     try:
+        return loading.result(WAIT_S)
+    except TimeoutError:
+        logger.error("the intent model is not there after %g s: tickets are opened without", WAIT_S)
+        with _lock:
+            _failed[key] = True
+        return None
+
+
+def _load(key: tuple[str, str], blobs: BlobStore) -> "TextModel | None":
+    tenant, artefact = key
+    try:
+        import textmodel
+
         model = textmodel.load(blobs.get(SUBJECT, artefact))
     except Exception as error:  # noqa: BLE001 - whatever ails the store, a ticket can be opened without a suggestion
         logger.error("the intent model cannot be read (%s): tickets are opened without", type(error).__name__)
         placed.forget()
         with _lock:
-            _failed[tenant, artefact] = True
+            _failed[key] = True
+            del _loading[key]
         return None
     with _lock:
         _held[tenant] = _Held(artefact, model)
+        del _loading[key]
     return model
 
 
