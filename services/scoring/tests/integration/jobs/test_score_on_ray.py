@@ -296,7 +296,8 @@ def test_a_cancelled_job_leaves_the_cluster_and_keeps_what_is_finished(
     spec = shop.spec("out", partitions=PARTITIONS, executor="auto", **abroad)
     before = {job["submission_id"] for job in cluster.jobs()}
     handle = launch(spec, tmp_path / "job", cluster.dashboard)
-    eventually(lambda: handle.poll().step == "divide", timeout=60)
+    # As soon as something is divided; what it tells of its steps may be of later ones by the time it is read.
+    eventually((tmp_path / "out" / WORK).is_dir, timeout=60)
     (program,) = programs(f"{spec.output}/spec.json")
     program.suspend()  # it will not be done before it is cancelled
     told = handle.cancel()
