@@ -150,8 +150,8 @@ BREAKAGES = (
     Breakage(
         "Who lost a tenant's segments to another process moves nobody",
         "services/scoring/scoring/usecases/evaluating.py",
-        "        if SegmentKeeper.rows().update_one(leases.held(leased), update).matched_count != 1:",
-        "        if False:",
+        "        leases.change(SegmentKeeper.rows(), leased, {",
+        "        SegmentKeeper.rows().update_one({}, {",
         "services/scoring/tests/integration/segments/test_segments_live.py::"
         "test_only_one_keeps_the_segments_of_a_tenant_and_whoever_lost_them_changes_nothing",
     ),
