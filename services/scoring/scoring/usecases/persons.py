@@ -26,6 +26,8 @@ class Persons:
     scores: dict[str, Row] = field(default_factory=dict)
     objecting: set[str] = field(default_factory=set)
     """Those that stand for a profile of which a member objects to profiling."""
+    merged: set[str] = field(default_factory=set)
+    """Those that customers here belong to, and that belong to others themselves: news of a merge are on their way."""
 
     @classmethod
     def load(cls, customers: Iterable[str], known: Mapping[str, Row] | None = None) -> "Persons":
@@ -40,6 +42,8 @@ class Persons:
             if customer not in gone and canonical not in gone:
                 found.canonicals[customer] = canonical
                 found.members[canonical] = members
+        if others := found.members.keys() - found.canonicals.keys():
+            found.merged = {name for name, canonical in aliases.resolve(others).items() if name != canonical}
         names = {name for members in found.members.values() for name in members} | found.canonicals.keys()
         found.rows = {name: row for name, row in (known or {}).items() if name in names}
         missing = [_uid(name) for name in names if name not in found.rows]
@@ -55,7 +59,7 @@ class Persons:
     def belongs(self, customer: str) -> bool:
         """Whether the customer may be in segments at all."""
         row = self.rows.get(customer)
-        stands = self.canonicals.get(customer, customer) == customer
+        stands = self.canonicals.get(customer, customer) == customer and customer not in self.merged
         return stands and customer not in self.objecting and not (row is not None and row.get("deleted"))
 
     def person(self, canonical: str, now: int, inside: Iterable[str] = ()) -> Person:

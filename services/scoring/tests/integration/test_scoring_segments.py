@@ -5,7 +5,7 @@ import threading
 import uuid
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rapport.scoring.v1 import events_pb2, segment_pb2
@@ -157,13 +157,18 @@ STEP = st.tuples(
 )
 
 
+MERGED_INTO_MERGED = [("merge", 1301428997), ("merge", 163324), ("score", 106), ("score", 1172), ("merge", 146967)]
+"""A customer joins one that belongs to a third that belongs to a fourth: news of merges can come in any order."""
+
+
 @given(st.lists(STEP, min_size=4, max_size=14))
+@example(MERGED_INTO_MERGED)
 @hypothesis_settings(
     max_examples=4,
     deadline=None,
     database=None,
     # Each example works on real servers: making a failing one smaller would take many minutes.
-    phases=[Phase.generate],
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_members_are_always_those_of_a_full_recompute(channels, steps: list[tuple[str, int]]) -> None:
