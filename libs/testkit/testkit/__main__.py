@@ -44,6 +44,7 @@ TOGETHER = (
     "libs/scaffold",
     "libs/testkit",
     "libs/textmodel",
+    "libs/sentiment",
     "libs/contracts",
 )
 """All packages, those that take longest first."""

@@ -1,4 +1,5 @@
 import io
+import random
 import time
 
 import numpy as np
@@ -200,3 +201,26 @@ def test_wrong_input_is_told():
         textmodel.train([], [], precision=1.0)
     with pytest.raises(ValueError, match="no texts"):
         textmodel.evaluate(textmodel.train([], []), [], [])
+
+
+class TestCues:
+    """What a lexicon says is a term beside the words, which nobody can write."""
+
+    def test_a_cue_teaches_what_words_cannot(self) -> None:
+        rng = random.Random(3)
+        moods = [rng.choice(["GOOD", "BAD"]) for _ in range(200)]
+        # Each text has words of its own.
+        texts = [f"{''.join(rng.choices('abcdefghijklmnop', k=9))} delivery" for _ in moods]
+        cued = [textmodel.CuedText(text, (f"LEXICON_{mood}",)) for text, mood in zip(texts, moods, strict=True)]
+        model = textmodel.train(cued, moods)
+        assert textmodel.evaluate(model, cued, moods).accuracy == 1.0
+        found = textmodel.suggest(model, textmodel.CuedText("delivery", ("LEXICON_BAD",)))
+        assert found is not None
+        assert (found.label, found.sure) == ("BAD", True)
+        assert "LEXICON_BAD" not in found.words, "words are those of the text"
+        written = textmodel.predict(model, ["delivery lexicon_bad LEXICON_BAD", "delivery lexicon bad lexicon bad"])
+        assert written.probability[0] == written.probability[1], "a text holds no cue, whatever is written"
+
+    def test_a_cue_that_could_be_a_word_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="underscore"):
+            textmodel.CuedText("delivery", ("GOOD",))

@@ -13,13 +13,14 @@ from textmodel.model import (
     suggest,
     train,
 )
-from textmodel.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS
+from textmodel.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS, CuedText
 
 __all__ = [
     "LEAST_AUTHORS",
     "LEAST_TEXTS",
     "MOST_CHARACTER_TERMS",
     "MOST_WORD_TERMS",
+    "CuedText",
     "Evaluation",
     "Prediction",
     "Suggestion",

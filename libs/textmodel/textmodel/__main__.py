@@ -14,10 +14,12 @@ def main() -> int:
     """Returns 0 once it has answered."""
     os.nice(_NICENESS)
     from textmodel.challenge import Lessons, learn
+    from textmodel.terms import CuedText
 
     given = json.load(sys.stdin)
     in_place = given["in_place"]
-    lessons = Lessons(given["texts"], given["labels"], given["authors"])
+    texts = [CuedText(text, tuple(cues)) for text, cues in zip(given["texts"], given["cues"], strict=True)]
+    lessons = Lessons(texts, given["labels"], given["authors"])
     found = learn(lessons, base64.b64decode(in_place) if in_place is not None else None, precision=given["precision"])
     judged = found.evaluation
     answer = {

@@ -13,6 +13,7 @@ from scipy.special import bdtrc  # type: ignore[import-untyped]
 
 from textmodel.artefact import dump, load
 from textmodel.model import Evaluation, TextModel, evaluate, predict, train
+from textmodel.terms import AnyText
 
 _HELD_OUT = 10
 """One of so many texts is held out."""
@@ -24,7 +25,7 @@ _SURELY = 0.05
 class Lessons:
     """Labelled texts, the oldest first, and who wrote each."""
 
-    texts: Sequence[str]
+    texts: Sequence[AnyText]
     labels: Sequence[str]
     authors: Sequence[int]
 
@@ -74,7 +75,7 @@ def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outc
 
 
 def _worse(
-    new: TextModel, in_place: TextModel, texts: Sequence[str], truth: Sequence[str], messages: list[str]
+    new: TextModel, in_place: TextModel, texts: Sequence[AnyText], truth: Sequence[str], messages: list[str]
 ) -> bool:
     """Whether the new one is surely worse, by a sign test (McNemar) on the texts that one of them has right."""
     new_right, old_right = (_right(model, texts, truth) for model in (new, in_place))
@@ -88,5 +89,5 @@ def _worse(
     return True
 
 
-def _right(model: TextModel, texts: Sequence[str], truth: Sequence[str]) -> NDArray[np.bool_]:
+def _right(model: TextModel, texts: Sequence[AnyText], truth: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([told == label for told, label in zip(predict(model, texts).likeliest, truth, strict=True)])

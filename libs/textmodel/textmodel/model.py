@@ -8,7 +8,7 @@ threshold is chosen under which the model abstains, so that of the answers given
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 from scipy.special import logsumexp, softmax  # type: ignore[import-untyped]
 
 from textmodel import terms
-from textmodel.terms import Floats, Ints, Vocabulary, Weighed
+from textmodel.terms import AnyText, Floats, Ints, Vocabulary, Weighed
 
 LEAST_TEXTS = 20
 """Labels with fewer texts are not learnt; texts of theirs are told by nobody."""
@@ -88,7 +88,7 @@ class Evaluation:
 
 
 def train(
-    texts: Sequence[str],
+    texts: Sequence[AnyText],
     labels: Sequence[str],
     *,
     authors: Sequence[int] | None = None,
@@ -147,7 +147,7 @@ def train(
     )
 
 
-def predict(model: TextModel, texts: Sequence[str]) -> Prediction:
+def predict(model: TextModel, texts: Sequence[AnyText]) -> Prediction:
     """Labels of texts; each text's answer is the same whatever others come along."""
     if not model.labels:
         nothing = (None,) * len(texts)
@@ -164,7 +164,7 @@ def predict(model: TextModel, texts: Sequence[str]) -> Prediction:
     )
 
 
-def explain(model: TextModel, texts: Sequence[str]) -> list[tuple[str, ...]]:
+def explain(model: TextModel, texts: Sequence[AnyText]) -> list[tuple[str, ...]]:
     """Up to three words of each text that spoke most for its likeliest label against the runner-up, in sentences.
 
     Only words of the vocabulary are named: what few people write may be personal.
@@ -179,7 +179,7 @@ def explain(model: TextModel, texts: Sequence[str]) -> list[tuple[str, ...]]:
     ]
 
 
-def suggest(model: TextModel, text: str) -> Suggestion | None:
+def suggest(model: TextModel, text: AnyText) -> Suggestion | None:
     """What one text is about, with the words that speak for it; None when no label was learnt."""
     if not model.labels:
         return None
@@ -196,7 +196,7 @@ def suggest(model: TextModel, text: str) -> Suggestion | None:
     return Suggestion(model.labels[best], likely, likely >= model.threshold, words)
 
 
-def evaluate(model: TextModel, texts: Sequence[str], labels: Sequence[str]) -> Evaluation:
+def evaluate(model: TextModel, texts: Sequence[AnyText], labels: Sequence[str]) -> Evaluation:
     """Accuracy, coverage and precision on labelled texts. Raises ValueError without any."""
     if not texts:
         raise ValueError("there are no texts to evaluate on")
@@ -300,7 +300,7 @@ def _words(of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], 
         columns += found
         owners += [at[word]] * len(found)
         shares += [float(times)] * len(found)
-    for (first, second), times in Counter(pairwise(read.words)).items():
+    for (first, second), times in Counter(terms.neighbours(read.words)).items():
         if (pair := of_words.get(f"{first} {second}")) is not None:
             columns += [pair, pair]
             owners += [at[first], at[second]]
@@ -309,4 +309,4 @@ def _words(of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], 
     whole = np.bincount(place, share, len(read.columns))
     added = np.bincount(owners, spoken[place] * share / whole[place], len(counted)).tolist()
     told = (word for word in sorted(counted, key=lambda word: (-added[at[word]], word)) if added[at[word]] > 0)
-    return tuple(islice((word for word in told if word in of_words), _REASONS))
+    return tuple(islice(terms.told_words(word for word in told if word in of_words), _REASONS))

@@ -29,11 +29,12 @@ class LearningError(Exception):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A text, what it is about, and who wrote it (equal for texts of one person)."""
+    """A text, what it is about, who wrote it (equal for texts of one person), and its cues (`terms.CuedText`)."""
 
     text: str
     label: str
     author: int
+    cues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def learn_apart(
     """
     given = {
         "texts": [each.text for each in lessons],
+        "cues": [each.cues for each in lessons],
         "labels": [each.label for each in lessons],
         "authors": [each.author for each in lessons],
         "in_place": base64.b64encode(in_place).decode() if in_place is not None else None,

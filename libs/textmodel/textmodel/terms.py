@@ -38,6 +38,24 @@ _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _MARK = re.compile(r"[?!]")
 
 
+@dataclass(frozen=True, slots=True)
+class CuedText:
+    """A text with cues: what else is known of it, such as what a lexicon says, each a term like a word of its own.
+
+    A cue holds an underscore, which no word does, so nobody can write one. Raises ValueError for one that does not.
+    """
+
+    text: str
+    cues: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if wrong := [cue for cue in self.cues if not _is_cue(cue)]:
+            raise ValueError(f"{wrong[0]!r} cannot be told from a word: cues hold an underscore")
+
+
+AnyText = str | CuedText
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Terms in order: words and pairs (with a blank) first, `words` of them, then pieces of words."""
@@ -55,7 +73,7 @@ class Vocabulary:
             {term: column for column, term in enumerate(pieces, self.words)},
         )
 
-    def weigh(self, text: str, pieces_of: dict[str, Ints]) -> "Weighed":
+    def weigh(self, text: AnyText, pieces_of: dict[str, Ints]) -> "Weighed":
         """The terms of a text. pieces_of: columns of the pieces of each word met before; new words are added."""
         of_words, of_pieces = self.places
         words = words_of(text)
@@ -73,7 +91,7 @@ class Vocabulary:
         (some, of_some), (others, of_others) = parts
         return Weighed(words, np.concatenate([some, others]), np.concatenate([of_some, of_others]))
 
-    def weights(self, texts: Sequence[str]) -> csr_matrix:
+    def weights(self, texts: Sequence[AnyText]) -> csr_matrix:
         """(texts, terms), as `weigh` has them."""
         columns, values, ends = array("i"), array("d"), array("q", [0])
         # Texts share most of their words.
@@ -91,7 +109,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Weighed:
-    """A text: its words, and the columns of its terms, ascending, with their weights.
+    """A text: its words, cues last, and the columns of its terms, ascending, with their weights.
 
     A weight is (1 + ln count) * idf; words and pieces are each of length 1.
     """
@@ -101,7 +119,7 @@ class Weighed:
     values: Floats
 
 
-def learn(texts: Sequence[str], authors: Sequence[int]) -> Vocabulary:
+def learn(texts: Sequence[AnyText], authors: Sequence[int]) -> Vocabulary:
     """Terms that enough people wrote; beyond the bound those that the most texts hold, equal ones by alphabet."""
     words, of_pieces = _Counted(), _Counted()
     of_word: dict[str, Ints] = {}
@@ -119,7 +137,7 @@ def learn(texts: Sequence[str], authors: Sequence[int]) -> Vocabulary:
     pairs = _Counted()
     for row in rows:
         split = words_of(texts[row])
-        both = (f"{one} {other}" for one, other in pairwise(split) if one in known and other in known)
+        both = (f"{one} {other}" for one, other in neighbours(split) if one in known and other in known)
         pairs.note(pairs.places(both), authors[row])
     parts: list[list[tuple[str, int]]] = []
     for kept, most in (([*words.kept(), *pairs.kept()], MOST_WORD_TERMS), (of_pieces.kept(), MOST_CHARACTER_TERMS)):
@@ -166,19 +184,34 @@ def _joined(parts: list[Ints]) -> Ints:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
-def words_of(text: str) -> list[str]:
-    """Words in lower case with placeholders for what is personal, question and exclamation marks as words."""
-    text = text[:_TEXT_MAX].lower()
+def words_of(read: AnyText) -> list[str]:
+    """Words in lower case with placeholders for what is personal, question and exclamation marks; then cues."""
+    written, cues = (read.text, read.cues) if isinstance(read, CuedText) else (read, ())
+    text = written[:_TEXT_MAX].lower()
     for pattern, placeholder in _PERSONAL:
         text = pattern.sub(placeholder, text)
-    return [word[:_WORD_MAX] for word in re.findall(f"{_WORD.pattern}|{_MARK.pattern}", text)]
+    return [*(word[:_WORD_MAX] for word in re.findall(f"{_WORD.pattern}|{_MARK.pattern}", text)), *cues]
 
 
 def word_terms(words: Sequence[str]) -> Iterator[str]:
     """Words, and pairs of neighbours."""
     yield from words
-    for first, second in pairwise(words):
+    for first, second in neighbours(words):
         yield f"{first} {second}"
+
+
+def neighbours(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of words that stand side by side; a cue stands nowhere."""
+    return ((first, second) for first, second in pairwise(words) if not _is_cue(second))
+
+
+def told_words(words: Iterable[str]) -> Iterator[str]:
+    """The words without cues."""
+    return (word for word in words if not _is_cue(word))
+
+
+def _is_cue(word: str) -> bool:
+    return "_" in word
 
 
 def all_pieces(words: Sequence[str]) -> Iterator[str]:
@@ -188,7 +221,9 @@ def all_pieces(words: Sequence[str]) -> Iterator[str]:
 
 
 def pieces(word: str) -> list[str]:
-    """2 to 5 neighbouring characters of the word between blanks, which mark its ends."""
+    """2 to 5 neighbouring characters of the word between blanks, which mark its ends; none of a cue."""
+    if _is_cue(word):
+        return []
     padded = f" {word} "
     found: list[str] = []
     for size in _PIECES:

@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from ticketing.domain.classification import classify
-from ticketing.domain.sentiment import (
+from sentiment import (
     NEGATIVE,
     NEUTRAL,
     NONE,
@@ -15,6 +14,7 @@ from ticketing.domain.sentiment import (
     sentiment_of,
     words_of,
 )
+from ticketing.domain.classification import classify
 
 # Language, how it sounds (P: positive, N: negative, 0: neither), its kind ("-": not judged), and the text.
 TEXTS = """

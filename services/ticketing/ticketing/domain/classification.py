@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sentiment import fold
 from ticketing.domain import cues
-from ticketing.domain.lexicon import fold
 
 QUESTION, PROBLEM, COMPLAINT, TASK = "KIND_QUESTION", "KIND_PROBLEM", "KIND_COMPLAINT", "KIND_TASK"
 LOW, NORMAL, HIGH, URGENT = "PRIORITY_LOW", "PRIORITY_NORMAL", "PRIORITY_HIGH", "PRIORITY_URGENT"

@@ -1,6 +1,6 @@
 """Phrases that show what kind of request a text is and how soon it wants an answer, in English and German.
 
-One regular expression a line, on folded text (`lexicon.fold`); each is matched as whole words.
+One regular expression a line, on folded text (`sentiment.fold`); each is matched as whole words.
 """
 
 COMPLAINTS = r"""

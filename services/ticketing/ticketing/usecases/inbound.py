@@ -15,8 +15,8 @@ from chassis import clock, metric_names, telemetry, tenancy, validation
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from chassis.keys import InvalidToken
 from docstore import Row, blobs, due, leases, tracing, whole_milliseconds
+from sentiment import language_of, sentiment_of, words_of
 from ticketing import knowing, mail_parsing, sending
-from ticketing.domain import sentiment
 from ticketing.domain.classification import classify
 from ticketing.domain.mail_limits import MailRefused
 from ticketing.knowing import IdentityAway, SenderErased, Writer
@@ -154,9 +154,9 @@ def _write(
 
 
 def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening:
-    words = sentiment.words_of(mail.text)
-    language = _language(mail.language_code or sentiment.language_of(words))
-    score = sentiment.sentiment_of(mail.text, language).score
+    words = words_of(mail.text)
+    language = _language(mail.language_code or language_of(words))
+    score = sentiment_of(mail.text, language).score
     found = classify(mail.subject, mail.text, score)
     return Opening(
         uid=note,
@@ -176,7 +176,7 @@ def _subject(mail: ParsedMail) -> str:
 
 
 def _customer(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str) -> str:
-    language = _language(mail.language_code or sentiment.language_of(sentiment.words_of(mail.text)))
+    language = _language(mail.language_code or language_of(words_of(mail.text)))
     writer = Writer(sender, mail.sender_name, language, row["create_time"], row["uid"])
     return knowing.customer_of(settings, writer)
 

@@ -9,7 +9,7 @@ from chassis import inputs as fields
 from chassis.errors import NotFound
 from docstore import whole_milliseconds
 from eventing import erasing
-from ticketing.domain import sentiment as judging
+from sentiment import NONE, sentiment_of
 from ticketing.store import Ticket, TicketMessage
 from ticketing.store.messages import AGENT, CUSTOMER
 from ticketing.store.sentiments import Sentiment
@@ -88,8 +88,8 @@ def mood(said: Said, language_code: str) -> Sentiment | None:
     """How the customer sounds; None when it was nobody of them who spoke, or without words."""
     if said.author != CUSTOMER or said.automatic:
         return None
-    found = judging.sentiment_of(said.text, language_code)
-    if found.label == judging.NONE:
+    found = sentiment_of(said.text, language_code)
+    if found.label == NONE:
         return None
     return Sentiment(label=found.label, score=found.score, reasons=list(found.reasons), model=found.model)
 

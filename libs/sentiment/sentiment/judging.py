@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from math import sqrt
 
-from ticketing.domain import lexicon
-from ticketing.domain.lexicon import LEXICONS, Lexicon, fold
+from sentiment import lexicon
+from sentiment.lexicon import LEXICONS, Lexicon, fold
 
 MODEL = "lexicon/1"
 NONE, POSITIVE, NEUTRAL = "LABEL_UNSPECIFIED", "LABEL_POSITIVE", "LABEL_NEUTRAL"
@@ -13,6 +13,7 @@ NEGATIVE, UNCERTAIN = "LABEL_NEGATIVE", "LABEL_UNCERTAIN"
 
 _TEXT_MAX = 20_000
 _REASONS_MAX = 5
+_CUES_MOST = 4
 _DECIDED = 0.25
 """Scores beyond it have a direction."""
 _SPREAD = 6.0
@@ -75,6 +76,17 @@ def sentiment_of(text: str, language_code: str = "") -> Sentiment:
     strength = sum(abs(each.weight) for each in evidence)
     reasons = tuple(dict.fromkeys(each.words for each in sorted(evidence, key=lambda each: -abs(each.weight))))
     return Sentiment(_label(score, strength, len(words), known), score, reasons[:_REASONS_MAX])
+
+
+def cues_of(found: Sentiment) -> tuple[str, ...]:
+    """What a learned model can go by beside the words: the direction, up to four times as it is stronger.
+
+    One cue says that no word or sign of the lexicon was met. Capitals, as no folded word has.
+    """
+    if not found.reasons:
+        return ("LEXICON_SILENT",)
+    direction = "LEXICON_GOOD" if found.score > 0 else "LEXICON_BAD"
+    return (direction,) * round(abs(found.score) * _CUES_MOST)
 
 
 def language_of(words: list[str], language_code: str = "") -> str:
