@@ -21,7 +21,7 @@ from scoring.models import bg_nbd, churn, classifier
 from scoring.models.churn import Customers
 from scoring.models.classifier import Training
 from scoring.models.fitting import Floats
-from scoring.models.past_customers import hashed
+from scoring.models.name_hashes import hashed
 from scoring.models.propensity import Labelled
 from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, Summary
 

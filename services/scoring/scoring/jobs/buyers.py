@@ -23,7 +23,7 @@ from scoring.jobs.files import Folder
 from scoring.jobs.names import ordered
 from scoring.jobs.tasks import WORK, divided, read_columns, write_batches
 from scoring.models.churn import Customers
-from scoring.models.past_customers import hashed
+from scoring.models.name_hashes import hashed
 from scoring.models.summary import Ints
 
 _BEGINNING = -(1 << 62)

@@ -1,15 +1,40 @@
-"""Between Arrow columns and what numpy and Python hold.
+"""Between Arrow columns and what numpy and Python hold, without pandas."""
 
-Unlike `pyarrow.array`, without asking pandas whether it knows the kind of values: loading pandas takes a job longer
-than many a task, and 80 MB.
-"""
-
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+
+class _NoPandas:
+    """What finds no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object, _target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _leave_pandas() -> None:
+    """Lets Arrow do without pandas, unless a table is asked to become one of its own.
+
+    Of each Python value and each list Arrow asks pandas whether it knows the kind: to load pandas takes a job longer
+    than many a task, and 45 MB. It looks for pandas once, at the first value.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.scalar(0)
+    finally:
+        sys.meta_path.remove(finder)
+
+
+_leave_pandas()
 
 
 def column(values: NDArray[Any]) -> pa.Array:

@@ -20,7 +20,8 @@ from scoring.jobs.files import Folder
 from scoring.jobs.tasks import WORK, read_columns, write_batches
 from scoring.models import response
 from scoring.models.classifier import Table
-from scoring.models.past_customers import CHECKED, Tally, hashed
+from scoring.models.name_hashes import hashed
+from scoring.models.past_customers import CHECKED, Tally
 from scoring.models.propensity import Labelled
 from scoring.models.response import COLUMNS, Customers
 

@@ -30,7 +30,7 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.models import send_time
 from scoring.models.fitting import Floats
-from scoring.models.past_customers import hashed
+from scoring.models.name_hashes import hashed
 from scoring.models.rounding import shortened
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
@@ -40,6 +40,8 @@ VERSION = "3"
 SEND_TIMES = "send-times-0.parquet"
 FEATURES = {"active_hours": 1, "time_zone": 1}
 FORMAT = 1
+_WEEKEND = 5 * 24
+"""Hour of the week at which Saturday begins."""
 BEST = 10
 """Hours whose probabilities are kept of a customer."""
 LEARNED_MOST = 50_000
@@ -221,7 +223,12 @@ def _described(
             artefact={"format": FORMAT, **plain, "usual": usual.tolist()},
         )
     days = found.activity.day
-    metrics = {"log_loss_168": trial.loss, "usual_log_loss_168": trial.usual_loss, "better": vars(trial.better)}
+    metrics = {
+        "log_loss_168": trial.loss,
+        "usual_log_loss_168": trial.usual_loss,
+        "better": vars(trial.better),
+        "usual_hours": {"workday": _of_day(model.usual[:_WEEKEND]), "weekend": _of_day(model.usual[_WEEKEND:])},
+    }
     return description.described(
         spec.tenant,
         spec.as_of,
@@ -234,6 +241,12 @@ def _described(
         parameters={"send_time": own},
         metrics=metrics if trial.enough else {},
     )
+
+
+def _of_day(usual: Floats) -> list[float]:
+    """Of some whole days' hours of the week the share of each hour of the day."""
+    hours = usual.reshape(-1, 24).sum(axis=0)
+    return [shortened(share) for share in (hours / max(float(hours.sum()), 1e-12)).tolist()]
 
 
 def _instant(day: int) -> str:

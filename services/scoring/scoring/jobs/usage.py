@@ -34,7 +34,7 @@ from scoring.jobs.weekly_counts import WEEKS, WeeklyCounts
 from scoring.models import anomaly
 from scoring.models.anomaly import Detector, Finding, Groups, Usage
 from scoring.models.fitting import Floats
-from scoring.models.past_customers import hashed
+from scoring.models.name_hashes import hashed
 from scoring.models.rounding import shortened
 from scoring.models.summary import Ints
 

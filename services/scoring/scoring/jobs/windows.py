@@ -15,7 +15,7 @@ from scoring.models.baseline import MeanRate
 from scoring.models.comparison import Rows, Spenders
 from scoring.models.fitting import Floats
 from scoring.models.lifetime_value import Choice
-from scoring.models.past_customers import hashed
+from scoring.models.name_hashes import hashed
 from scoring.models.summary import DAYS_PER_WEEK, Ints, PurchaseDays, grouped
 
 REVENUE_CUSTOMERS_MOST = 100_000

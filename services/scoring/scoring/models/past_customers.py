@@ -3,8 +3,7 @@
 What is known of them are the declared features of what was before the instant only, which is shown each time.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.features import table as bulk
-from scoring.features.declared import Feature, Value
+from scoring.features.declared import FEATURES, Feature, Value
 from scoring.features.table import Events
 from scoring.models import classifier
 from scoring.models.classifier import Column, Kind, Table
@@ -50,6 +49,13 @@ def column_of(feature: Feature) -> Column:
     what, _, days = feature.name.rpartition("_")
     words = _WORDS.get(feature.name) or f"{what.replace('_', ' ').capitalize()} in {days.removesuffix('d')} days"
     return Column(feature.name, Kind.NUMERIC, words)
+
+
+def imagined(features: Mapping[str, float]) -> Table:
+    """One row with these values of declared features, by their names in the order of columns: not of anybody."""
+    declared = {feature.name: feature for feature in FEATURES}
+    columns = [column_of(declared[name]) for name in features]
+    return Table.of(columns, {name: np.array([value]) for name, value in features.items()})
 
 
 @dataclass(frozen=True)
@@ -159,9 +165,3 @@ def told(model: Propensity, table: Table, name: str) -> dict[str, list[Any]]:
             for why in found.reasons
         ],
     }
-
-
-def hashed(names: Iterable[str]) -> NDArray[np.uint64]:
-    """A number for each name, the same whoever the others are."""
-    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)

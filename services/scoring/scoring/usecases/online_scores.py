@@ -14,12 +14,10 @@ from docstore.blobs import BlobStore
 from scoring.decisions import Decision
 from scoring.domain import churn_rules
 from scoring.domain.histories import DAY_MS, Convert, History
-from scoring.store import Model
 from scoring.usecases import histories, loaded_models, risk_rows, score_rows
 
 if TYPE_CHECKING:
     from scoring.models.churn import Customers
-    from scoring.models.propensity import Propensity
 
 _UNTOLD = "risks of leaving of one tenant cannot be told"
 
@@ -66,7 +64,7 @@ def risks(
     """
     known = {name: history for name, history in bought.items() if history.recent is not None}
     try:
-        model = risk_model(scorer, blobs) if known else None
+        model = loaded_models.left(scorer, churn_rules.VERSIONS, blobs) if known else None
     except pymongo.errors.PyMongoError:
         raise
     except RapportError:
@@ -76,6 +74,8 @@ def risks(
         logger.warning("risks of leaving of one tenant wait for their model: %s", type(error).__name__)
         return None
     if model is None:
+        if known:
+            logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
         return {}
     import numpy as np
 
@@ -111,7 +111,7 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
     from scoring.features.declared import PURCHASE
     from scoring.features.table import Events
     from scoring.models.churn import Customers
-    from scoring.models.past_customers import hashed
+    from scoring.models.name_hashes import hashed
 
     rows = []
     for code, history in enumerate(known.values()):
@@ -122,13 +122,3 @@ def _customers(known: Mapping[str, History], convert: Convert, digits: int) -> "
     customer, time, amounts, order = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     events = Events(customer, np.full(len(rows), PURCHASE, dtype=np.int8), time, amounts, order)
     return Customers(hashed(known), events, digits)
-
-
-def risk_model(scorer: Row, blobs: BlobStore) -> "Propensity | None":
-    """The model of a `store.RiskScorer`; None where its features are declared otherwise now."""
-    model = Model.get(scorer["model"])
-    if dict(model.features) != churn_rules.VERSIONS:
-        # Jobs take no such model either: with other features its risks would be wrong, and nobody would see it.
-        logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
-        return None
-    return loaded_models.load(model, blobs)

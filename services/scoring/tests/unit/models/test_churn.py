@@ -11,7 +11,8 @@ from scoring.features.table import DAY_US, Events
 from scoring.models import churn
 from scoring.models.churn import Customers
 from scoring.models.classifier import Categories
-from scoring.models.past_customers import LooksAheadError, Tally, hashed
+from scoring.models.name_hashes import hashed
+from scoring.models.past_customers import LooksAheadError, Tally
 
 HORIZON = timedelta(weeks=4)
 BEGIN = 1_700_000_000_000_000

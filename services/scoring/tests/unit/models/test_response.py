@@ -8,7 +8,8 @@ import pytest
 from scoring.features.declared import CLICKED, OTHER, PURCHASE, SENT
 from scoring.features.table import DAY_US, Events
 from scoring.models import past_customers, response
-from scoring.models.past_customers import LooksAheadError, hashed
+from scoring.models.name_hashes import hashed
+from scoring.models.past_customers import LooksAheadError
 from scoring.models.response import Customers
 
 BEGIN = 1_700_000_000_000_000
