@@ -70,6 +70,14 @@ def alarms(values: Mapping[str, Any]) -> list[tuple[int, float, float]]:
     ]
 
 
+def hours(values: Mapping[str, Any]) -> list[tuple[int, float, float]]:
+    """Of send times: each hour of the day with the shares of activity on working days and on weekends in it."""
+    usual = values["metrics"].get("usual_hours")
+    if not usual:
+        return []
+    return [(hour, *shares) for hour, shares in enumerate(zip(usual["workday"], usual["weekend"], strict=True))]
+
+
 TESTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "SEND_TIME": _told_apart,
     "CLUSTERS": _held_together,

@@ -10,7 +10,10 @@ from scoring.cards import made_anew, plots, revenue, waiting
 from scoring.cards.plots import Bar, Series
 from scoring.cards.wording import NEXT_OFFER, OFFERED, USAGE, WORDS, Words
 
-_PLOTS = ("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift", "alarms")
+_PLOTS = (
+    *("calibration", "revenue", "waiting", "gain", "beside", "survival", "outcome", "drift"),
+    *("alarms", "clusters", "hours"),
+)
 _EXPECTED_AND_REAL = (("expected", "expected", "a"), ("real", "actual", "b"))
 """Series of tenths: name, value and colour."""
 
@@ -49,6 +52,14 @@ def drawn(values: Mapping[str, Any]) -> dict[str, Markup | None]:
     if tenths := lived_tenths(values):
         series = [_series("expected", tenths, "expected", "a"), _series("happened", tenths, "actual", "b")]
         found["outcome"] = _tenths("What happened since", series, words)
+    if clusters := values["metrics"].get("clusters"):
+        sizes = [Series("share of the customers", [each["share"] for each in clusters], "a")]
+        places = [str(place) for place in range(1, len(clusters) + 1)]
+        found["clusters"] = plots.grouped_bars("Sizes of the clusters", places, sizes, "cluster, as listed")
+    if hours := values["metrics"].get("usual_hours"):
+        series = [Series("Monday to Friday", hours["workday"], "a"), Series("weekend", hours["weekend"], "b")]
+        labels = [str(hour) for hour in range(len(hours["workday"]))]
+        found["hours"] = plots.grouped_bars("When customers are active", labels, series, "hour of their day")
     if values["kind"] == USAGE and (alarms := made_anew.alarms(values)):
         found["alarms"] = _alarms(alarms, values["parameters"]["usage"]["rate"])
     if drifts := values["drifts"]:

@@ -94,6 +94,7 @@ def _shown(card: Card) -> dict[str, Any]:
         "gates": values["gates"],
         "parameters": _parameters(values),
         "clusters": values["metrics"].get("clusters", ()),
+        "hours": made_anew.hours(values),
         "alarms": made_anew.alarms(values) if values["kind"] == USAGE else (),
         "renewals": renewals.periods(values),
         "deciles": list(enumerate(test.get("deciles", ()), 1)),

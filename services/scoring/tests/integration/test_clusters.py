@@ -21,6 +21,7 @@ from scoring.usecases import people, preparing
 
 from . import carrying_out
 from .conftest import START, Client, customer, plant, purchase, score_row
+from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -146,7 +147,7 @@ def test_a_cluster_is_made_again_from_what_the_job_kept(made, settings, bought, 
     assert reproduce(kept, objector) is None
 
 
-def test_the_card_tells_sizes_and_differences(made) -> None:
+def test_the_card_tells_sizes_and_differences(made, tmp_path) -> None:
     client, job = made
     card = client.GetModelCard(name=job.model, format="markdown").data.decode()
     assert "## Clusters" in card
@@ -154,7 +155,11 @@ def test_the_card_tells_sizes_and_differences(made) -> None:
     assert " USD are usual" in card
     assert card.count("33.") >= 2
     assert "Silhouette on a sample" in card
-    assert "<h2>Clusters</h2>" in client.GetModelCard(name=job.model).data.decode()
+    page = client.GetModelCard(name=job.model).data.decode()
+    assert "<h2>Clusters</h2>" in page
+    ((title, (width, marks)),) = seen_plots(page, tmp_path).items()
+    assert (title, marks) == ("Sizes of the clusters", len(GROUPS) + 1), "a bar each, and what names them"
+    assert width > 450
 
 
 def test_what_an_earlier_job_told_of_others_is_gone(client) -> None:

@@ -24,6 +24,7 @@ from scoring.usecases import people, preparing
 
 from . import carrying_out
 from .conftest import START, Client, claimed, customer, plant, score_row
+from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -141,15 +142,18 @@ def test_it_is_made_again_from_what_the_job_kept(made, settings, loyal, objector
     assert reproduce(kept, objector) is None
 
 
-def test_the_card_shows_retention_by_tenure_real_and_told(made) -> None:
+def test_the_card_shows_retention_by_tenure_real_and_told(made, tmp_path) -> None:
     client, job = made
     card = client.GetModelCard(name=job.model, format="markdown").data.decode()
     assert "## Renewals" in card
     assert "| 0 |" in card
     assert "Its log loss of" in card
     page = client.GetModelCard(name=job.model).data.decode()
-    assert "Share that renews, contracts of a month" in page
     assert page.count('class="band') >= 2
+    ((title, (width, marks)),) = seen_plots(page, tmp_path).items()
+    assert title == "Share that renews, contracts of a month"
+    assert width > 450
+    assert marks >= 4, "two lines and what names them"
 
 
 def test_it_is_told_makes_segments_and_replaces_what_an_earlier_job_told(made, loyal) -> None:

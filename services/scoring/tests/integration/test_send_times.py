@@ -21,6 +21,7 @@ from scoring.usecases import activity, customer_send_times, signals
 from ..unit.test_send_time_job import AS_OF, CUSTOMERS, events, own_hour
 from . import carrying_out
 from .conftest import NONE, Client, claimed, customer
+from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -113,7 +114,7 @@ def test_everybody_has_the_hours_in_which_they_are_active(client, shop, hear) ->
     assert shop.refusal(shop.names[-1]) == "SEND_TIME_NOT_KNOWN"
 
 
-def test_its_model_says_how_it_was_tested_and_is_not_promoted_by_hand(client) -> None:
+def test_its_model_says_how_it_was_tested_and_is_not_promoted_by_hand(client, tmp_path) -> None:
     (model,) = client.ListModels(filter="kind = KIND_SEND_TIME").models
     assert (model.kind, model.state) == (ModelMessage.KIND_SEND_TIME, ModelMessage.STATE_CHAMPION)
     assert [gate.name for gate in model.gates] == ["minimum_data", "consenting_share", "baseline"]
@@ -121,6 +122,11 @@ def test_its_model_says_how_it_was_tested_and_is_not_promoted_by_hand(client) ->
     for format in ("html", "markdown"):
         card = client.GetModelCard(name=model.name, format=format).data.decode()
         assert "Its log loss of the hours of the week is " in card
+    assert card.count("| ") > 24, "each hour of the day has a row"
+    ((title, (width, marks)),) = seen_plots(client.GetModelCard(name=model.name).data.decode(), tmp_path).items()
+    assert title == "When customers are active"
+    assert width > 450
+    assert marks >= 24
 
 
 def test_a_followed_link_counts_as_activity_and_for_segments(client, shop, hear) -> None:

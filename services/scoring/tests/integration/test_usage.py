@@ -29,6 +29,7 @@ from scoring.usecases.leased_jobs import RunnerStops
 
 from . import carrying_out
 from .conftest import Client, claimed, customer, plant, score_row
+from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
 SERVICE = "scoring"
@@ -181,7 +182,7 @@ def test_a_drop_makes_a_segment_and_other_words_are_refused(shop, made) -> None:
         assert (reason, problem in message) == ("INVALID_EXPRESSION", True), (reason, message)
 
 
-def test_the_model_and_its_card_state_the_rate_and_what_past_weeks_alarmed(shop, made) -> None:
+def test_the_model_and_its_card_state_the_rate_and_what_past_weeks_alarmed(shop, made, tmp_path) -> None:
     model = shop.client.GetModel(name=made.model)
     assert (model.kind, model.state) == (model_pb2.Model.KIND_USAGE, model_pb2.Model.STATE_CHAMPION)
     assert [gate.name for gate in model.gates] == ["minimum_data", "consenting_share", "stated_rate"]
@@ -193,8 +194,10 @@ def test_the_model_and_its_card_state_the_rate_and_what_past_weeks_alarmed(shop,
     assert "It told of 1 customers that they use far less than usual, of 1 far more; of 1 too little is known" in card
     assert "| Weeks ago | Drops | Surges |" in card
     page = shop.client.GetModelCard(name=made.model).data.decode()
-    assert "Alarms in past weeks" in page
-    assert "<svg" in page
+    ((title, (width, marks)),) = seen_plots(page, tmp_path).items()
+    assert title == "Alarms in past weeks"
+    assert width > 450
+    assert marks >= 3
 
 
 def test_what_is_told_of_usage_is_made_again_from_what_the_job_kept(shop, made, settings) -> None:

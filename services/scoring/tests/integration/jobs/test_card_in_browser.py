@@ -18,6 +18,7 @@ from scoring.cards.page import Card, Rival
 from scoring.domain.journey_outcomes import DAY_MS, WINDOWS, Purchase, Tally
 from scoring.usecases import journey_reports
 
+from ..seen_plots import seen_plots
 from . import test_offer_models, test_train_offers
 from .conftest import AS_OF, Shop, model_of
 from .test_judge import WEEKS_AGO, judgement, known
@@ -25,13 +26,6 @@ from .test_judge import WEEKS_AGO, judgement, known
 MEASURE = """<script>
 document.title = [document.documentElement.scrollWidth,
   ...[...document.querySelectorAll("svg")].map(each => Math.round(each.getBoundingClientRect().width))].join(" ");
-</script>"""
-
-MEASURE_PLOTS = """<script>
-document.title = [document.documentElement.scrollWidth, ...[...document.querySelectorAll("svg")].map(each =>
-  [each.querySelector("title").textContent, Math.round(each.getBoundingClientRect().width),
-   [...each.querySelectorAll("rect.a, rect.b, polyline")].filter(mark => mark.getBoundingClientRect().width > 0).length
-  ].join(": "))].join("; ");
 </script>"""
 
 
@@ -191,12 +185,7 @@ def test_the_card_of_each_kind_of_model_has_its_plots_in_a_browser(
     elements, shown = _Elements(), page.html(card)
     elements.feed(shown)
     assert elements.open == []
-    file = tmp_path / "card.html"
-    file.write_text(shown.replace("</body>", f"{MEASURE_PLOTS}</body>"))
-    title = browser.elements(file.as_uri(), 500, 800).partition("<title>")[2].partition("</title>")[0]
-    across, *plots = title.split("; ")
-    assert int(across) <= 500
-    seen = {name: (int(width), int(marks)) for name, width, marks in (plot.split(": ") for plot in plots)}
+    seen = seen_plots(shown, tmp_path)
     text = page.markdown(card)
     if kind == "NEXT_OFFER":
         tenths = ("Calibration by tenths of the offers", "What happened since")
