@@ -161,8 +161,17 @@ def test_the_risk_of_leaving_is_told_and_what_it_would_be(shop: Api, platform: P
 
     assert asked() == scored[0]["churnRisk"]["probability"]["value"]
     assert "EvaluateChurnRisk" not in document.never_succeeded()
-    unknown = shop.send(
-        "POST", "/v1/customerScores:evaluateChurnRisk", {"customerScores": scored[0]["name"], "features": {"luck": 1}}
-    )
-    assert unknown.status_code == requests.codes.bad_request
-    assert "luck" in unknown.text
+    about = {"customerScores": scored[0]["name"]}
+    for method, path in (
+        ("EvaluateChurnRisk", "/v1/customerScores:evaluateChurnRisk"),
+        ("EvaluateResponsePropensity", "/v1/customerScores:evaluateResponsePropensity"),
+    ):
+        unknown = shop.send("POST", path, about | {"features": {"luck": 1}})
+        document.note(method, unknown)
+        assert unknown.status_code == requests.codes.bad_request
+        assert "features.luck" in unknown.text
+        assert "days_since_last_purchase" in unknown.text, "what may be given"
+    untold = shop.send("POST", "/v1/customerScores:evaluateResponsePropensity", about)
+    document.note("EvaluateResponsePropensity", untold)
+    assert untold.status_code == requests.codes.not_found
+    assert "RESPONSE_NOT_KNOWN" in untold.text

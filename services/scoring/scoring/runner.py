@@ -20,10 +20,9 @@ from eventing import erasing
 from eventing.readiness import wait_migrated
 from scoring.settings import ScoringSettings
 from scoring.store import FeatureManifest, Objection, ScoreChange, ScoringJob
-from scoring.store.models import CHURN, LEAD_CONVERSION
+from scoring.store.models import LEAD_CONVERSION
 from scoring.usecases import (
     activity,
-    churn_what_if,
     earlier_refunds,
     evaluating,
     evaluations,
@@ -34,6 +33,7 @@ from scoring.usecases import (
     lead_scoring,
     lead_what_if,
     models,
+    propensity_what_if,
     rescoring,
     retention,
     running,
@@ -58,7 +58,7 @@ TIDIED: tuple[tuple[type[TenantDocument], Row], ...] = (
     (Objection, {"results_due": True}),
 )
 """Collections, and the rows in them whose tenants are tidied."""
-ANSWERS = {LEAD_CONVERSION: lead_what_if.answers, CHURN: churn_what_if.answers}
+ANSWERS: dict[str, evaluations.Answers] = {LEAD_CONVERSION: lead_what_if.answers, **propensity_what_if.ANSWERS}
 """Who answers what-if questions, by the kind of the model."""
 
 logger = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from rapport.scoring.v1 import (
     lead_score_pb2,
     model_pb2,
     offer_rule_pb2,
+    response_propensity_pb2,
     scoring_job_pb2,
     scoring_service_pb2_grpc,
     segment_pb2,
@@ -59,7 +60,6 @@ from scoring.store.offer_rules import OFFER_RULES_PAGE_MOST
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
     cards,
-    churn_what_if,
     customer_offers,
     customer_send_times,
     exploring,
@@ -71,6 +71,7 @@ from scoring.usecases import (
     lead_what_if,
     offer_rules,
     promoting,
+    propensity_what_if,
     segments,
     summaries,
     what_if,
@@ -225,7 +226,12 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         return what_if.evaluate(request)
 
     def EvaluateChurnRisk(self, request: pb.EvaluateChurnRiskRequest, _: Context) -> customer_scores_pb2.ChurnRisk:
-        return churn_what_if.evaluate(request)
+        return propensity_what_if.churn_risk(request)
+
+    def EvaluateResponsePropensity(
+        self, request: pb.EvaluateResponsePropensityRequest, _: Context
+    ) -> response_propensity_pb2.ResponsePropensity:
+        return propensity_what_if.response_propensity(request)
 
     def SummarizeScores(self, _request: pb.SummarizeScoresRequest, _: Context) -> pb.ScoresSummary:
         return messages.scores_summary(totals())

@@ -5,7 +5,7 @@ from scoring.store.activity import StagedActivity
 from scoring.store.evaluations import Evaluation
 from scoring.store.features import FeatureManifest, StagedPurchase
 from scoring.store.fraud import FraudAlert, LearnedFraudModel, PaymentFeatures, PaymentWindow
-from scoring.store.histories import PurchaseHistory, PurchaseNews, RiskScorer, ScoreKeeper, Scorer
+from scoring.store.histories import PurchaseHistory, PurchaseNews, ResponseScorer, RiskScorer, ScoreKeeper, Scorer
 from scoring.store.job_schedules import JobSchedule
 from scoring.store.jobs import ScoringJob
 from scoring.store.journeys import JourneyEffect, JourneyEntrant
@@ -43,6 +43,7 @@ DOCUMENTS = (
     PurchaseHistory,
     Scorer,
     RiskScorer,
+    ResponseScorer,
     ScoreKeeper,
     CustomerOffers,
     ItemAssociation,
@@ -78,6 +79,7 @@ __all__ = [
     "Profile",
     "PurchaseHistory",
     "PurchaseNews",
+    "ResponseScorer",
     "RiskScorer",
     "Score",
     "ScoreChange",

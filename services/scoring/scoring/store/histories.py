@@ -83,44 +83,49 @@ class PurchaseHistory(Record):
     asked: Any = me.LongField()
 
 
-class Scorer(Record):
-    """What the last job scored with, whole: models, scales and rankings; its uid is CURRENT.
+class LeftToScoreWith(Record):
+    """What the last job of a kind scored with; its uid is CURRENT. currency: that amounts are told in."""
+
+    meta: ClassVar[dict[str, Any]] = {"abstract": True}
+    job: Any = me.StringField(required=True)
+    model: Any = me.StringField(required=True)
+    currency: Any = me.StringField(required=True)
+
+    @classmethod
+    def current(cls) -> Row | None:
+        """What the current tenant's customers are scored by; None until such a job has scored."""
+        return cls.rows().find_one({"uid": CURRENT})
+
+
+class Scorer(LeftToScoreWith):
+    """What the last job of lifetime value scored with, whole: models, scales and rankings.
 
     choice: as `models.artefact.dump` gives it. scales: as `jobs.fit.Fitted.scales`. rankings: score -> the steps of
     `domain.percentiles.Ranking`.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "scorers"}
-    job: Any = me.StringField(required=True)
-    model: Any = me.StringField(required=True)
-    currency: Any = me.StringField(required=True)
     choice: Any = me.DictField(required=True)
     scales: Any = me.DictField(required=True)
     rankings: Any = me.DictField(required=True)
 
-    @classmethod
-    def current(cls) -> Row | None:
-        """What the current tenant's customers are scored by; None before the first job."""
-        return cls.rows().find_one({"uid": CURRENT})
 
+class RiskScorer(LeftToScoreWith):
+    """What the last job of churn scored with. The model lies in the blob store, under its own name.
 
-class RiskScorer(Record):
-    """What the last job of churn scored with; its uid is CURRENT. The model lies in the blob store, under its own name.
-
-    currency: that amounts are told in. ranking: the steps of `domain.percentiles.Ranking`.
+    ranking: the steps of `domain.percentiles.Ranking`.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "risk_scorers"}
-    job: Any = me.StringField(required=True)
-    model: Any = me.StringField(required=True)
-    currency: Any = me.StringField(required=True)
     horizon_weeks: Any = me.IntField(required=True)
     ranking: Any = me.ListField(me.FloatField())
 
-    @classmethod
-    def current(cls) -> Row | None:
-        """What the current tenant's risks are told by; None until a job of churn has scored."""
-        return cls.rows().find_one({"uid": CURRENT})
+
+class ResponseScorer(LeftToScoreWith):
+    """The same of the last job of responses: what-if questions are answered by it."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "response_scorers"}
+    ranking: Any = me.ListField(me.FloatField())
 
 
 class ScoreKeeper(Record):

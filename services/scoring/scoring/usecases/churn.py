@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import docstore
 from chassis import clock, money
 from chassis.lifecycle import Stopping
 from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.decisions import Decision
 from scoring.domain import churn_rules
-from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import Model, RiskScorer, Score, ScoringJob, histories
-from scoring.store.histories import CURRENT
 from scoring.store.jobs import COMPUTING
 from scoring.usecases import (
     evaluating,
@@ -24,7 +21,7 @@ from scoring.usecases import (
     score_parts,
     score_rows,
 )
-from scoring.usecases.leased_jobs import note, prove
+from scoring.usecases.leased_jobs import note
 from scoring.usecases.risk_rows import RISK, RiskOrigin
 from scoring.usecases.score_parts import CHURN
 from scoring.usecases.score_rows import uid_of
@@ -71,7 +68,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     )
     if result is None:
         return came
-    _keep_scorer(job, result.rankings[RISK])
+    scorer = {"horizon_weeks": job.horizon_weeks, "ranking": result.rankings[RISK].steps}
+    results.keep_scorer(job, RiskScorer, scorer)
     origin = RiskOrigin(job.uid, job.scorer, job.horizon_weeks, job.as_of, result.rankings[RISK])
 
     def put(rows: list[Row], decided: Mapping[str, Decision]) -> None:
@@ -87,23 +85,6 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     # Segments that were created or changed while chunks were being stored.
     evaluating.evaluate_all()
     return f"{job.scored} customers have new risks of leaving by {job.model}. {came}".rstrip()
-
-
-def _keep_scorer(job: ScoringJob, ranking: Ranking) -> None:
-    """From now on the risks of customers who buy are told by what this job scored with."""
-    scorer = {
-        "job": job.uid,
-        "model": job.scorer,
-        "currency": job.spec["currency"],
-        "horizon_weeks": job.horizon_weeks,
-        "ranking": ranking.steps,
-    }
-
-    def once() -> None:
-        prove(job)
-        RiskScorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
-
-    docstore.in_transaction(once)
 
 
 def _leave_to_online(newer: Mapping[str, Row], bought: Mapping[str, Row], job: ScoringJob) -> None:

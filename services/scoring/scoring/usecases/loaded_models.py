@@ -4,10 +4,12 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chassis import tenancy
 from chassis.errors import Internal
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.store import Model
 from scoring.store.models import ARTEFACT
@@ -47,6 +49,17 @@ def load(model: Model, blobs: BlobStore) -> "Propensity":
             _, (_, size) = _held.popitem(last=False)
             total -= size
     return found
+
+
+def left(scorer: Row, versions: Mapping[str, int], blobs: BlobStore) -> "Propensity | None":
+    """The model that the last job of its kind scored with (`store.histories.LeftToScoreWith`); None where features are
+    declared otherwise now. Raises as `load` does.
+
+    versions: of the features, by name. Jobs take no such model either: with other features it would tell something
+    wrong, and nobody would see it.
+    """
+    model: Model = Model.get(scorer["model"])
+    return load(model, blobs) if dict(model.features) == versions else None
 
 
 def _read(body: bytes, model: Model) -> "Propensity":

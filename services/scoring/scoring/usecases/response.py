@@ -1,14 +1,13 @@
 """The steps of a job that trains a model of responses and scores customers: what its program is told, its result."""
 
-from functools import partial
-
 from chassis import money
 from chassis.lifecycle import Stopping
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring.domain import response_rules
 from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.settings import ScoringSettings
-from scoring.store import Model, ScoringJob
+from scoring.store import Model, ResponseScorer, ScoringJob
 from scoring.store.jobs import COMPUTING
 from scoring.store.scores import RESPONSE
 from scoring.usecases import (
@@ -16,6 +15,7 @@ from scoring.usecases import (
     preparing,
     propensity_models,
     response_rows,
+    results,
     score_parts,
 )
 from scoring.usecases.leased_jobs import note
@@ -58,6 +58,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     )
     if result is None:
         return came
-    values = partial(response_rows.values, job, result.rankings[RESPONSE_PROBABILITY])
+    ranking = result.rankings[RESPONSE_PROBABILITY]
+    results.keep_scorer(job, ResponseScorer, {"ranking": ranking.steps})
+
+    def values(row: Row, decision: str) -> Row:
+        return response_rows.values(row, ranking, score_parts.made_by(job, decision))
+
     score_parts.store(job, settings, result, stopping, RESPONSE, values)
     return f"{job.scored} customers have new probabilities of a response by {job.model}. {came}".rstrip()

@@ -4,13 +4,11 @@ from docstore import Row
 from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.domain.percentiles import Ranking
 from scoring.domain.response_rules import HORIZON
-from scoring.store import ScoringJob
 from scoring.store.scores import RESPONSE
-from scoring.usecases.score_parts import made_by
 
 
-def values(job: ScoringJob, ranking: Ranking, row: Row, decision: str) -> Row:
-    """A row of `jobs.response_tasks.SCHEMA` as `store.Score` keeps it. decision: its name."""
+def values(row: Row, ranking: Ranking, made_by: Row) -> Row:
+    """A row of `jobs.response_tasks.SCHEMA` as `store.Score` keeps it. made_by: see `score_parts.made_by`."""
     return {
         "customer": row["customer"],
         RESPONSE: {
@@ -20,6 +18,6 @@ def values(job: ScoringJob, ranking: Ranking, row: Row, decision: str) -> Row:
             "percentile": ranking.percentile(row[RESPONSE_PROBABILITY]),
             "reasons": list(row["reasons"]),
             "horizon_days": HORIZON.days,
-            **made_by(job, decision),
+            **made_by,
         },
     }

@@ -19,6 +19,7 @@ from scoring.decisions import Decision
 from scoring.domain.percentiles import Ranking
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
+from scoring.store.histories import CURRENT, LeftToScoreWith
 from scoring.store.objections import objecting
 from scoring.usecases import memberships, preparing
 from scoring.usecases.leased_jobs import RunnerStops, note, prove
@@ -85,6 +86,17 @@ def store(job: ScoringJob, settings: ScoringSettings, result: Result, stopping: 
         if index >= job.stored:
             _stop_if_asked(stopping)
             _store_chunk(job, settings, result.count, rows, put)
+
+
+def keep_scorer(job: ScoringJob, told: type[LeftToScoreWith], scorer: Row) -> None:
+    """From now on what is asked between two jobs is told by what this one scored with. scorer: what its kind adds."""
+    left = {"job": job.uid, "model": job.scorer, "currency": job.spec["currency"], **scorer}
+
+    def once() -> None:
+        prove(job)
+        told.rows().update_one({"uid": CURRENT}, {"$set": left}, upsert=True)
+
+    docstore.in_transaction(once)
 
 
 def remove_earlier(

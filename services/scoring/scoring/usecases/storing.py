@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import docstore
 from chassis import clock
 from chassis.lifecycle import Stopping
 from docstore import Row
@@ -12,11 +11,10 @@ from docstore.blobs import BlobStore
 from scoring.decisions import Decision
 from scoring.settings import ScoringSettings
 from scoring.store import Score, Scorer, ScoringJob, histories
-from scoring.store.histories import CURRENT
 from scoring.store.jobs import EVALUATE, SCORE, TRAIN
 from scoring.store.scores import VALUE
 from scoring.usecases import evaluating, memberships, models, preparing, released, results, score_parts, score_rows
-from scoring.usecases.leased_jobs import note, prove
+from scoring.usecases.leased_jobs import note
 from scoring.usecases.memberships import Cause
 from scoring.usecases.results import Result
 from scoring.usecases.score_rows import RANKED, Origin, uid_of
@@ -61,19 +59,11 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
 def _keep_scorer(job: ScoringJob, told: Mapping[str, Any], result: Result) -> None:
     """From now on customers who buy are scored by what this job scores with."""
     scorer = {
-        "job": job.uid,
-        "model": job.scorer,
-        "currency": job.spec["currency"],
         "choice": told["scored_with"],
         "scales": told["scales"],
         "rankings": {name: ranking.steps for name, ranking in result.rankings.items()},
     }
-
-    def once() -> None:
-        prove(job)
-        Scorer.rows().update_one({"uid": CURRENT}, {"$set": scorer}, upsert=True)
-
-    docstore.in_transaction(once)
+    results.keep_scorer(job, Scorer, scorer)
 
 
 def remove_unless_newer(job: ScoringJob, refused: Collection[str] | None, rows: Sequence[Row]) -> None:

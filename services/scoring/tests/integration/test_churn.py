@@ -4,7 +4,6 @@ import random
 import threading
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,12 +31,10 @@ from scoring.jobs.spec import ChurnJobSpec
 from scoring.models import churn as models
 from scoring.models.churn import COLUMNS, RISK
 from scoring.models.classifier import Table, boosting
-from scoring.runner import ANSWERS
 from scoring.store import Evaluation, Model, PurchaseHistory, PurchaseNews, Score, ScoringJob
 from scoring.store.features import manifest_files, subject_of
 from scoring.usecases import (
     churn,
-    evaluations,
     flushing,
     kept_results,
     loaded_models,
@@ -48,10 +45,10 @@ from scoring.usecases import (
     storing,
 )
 from scoring.usecases.erasing import erase
-from testkit import eventually
 
 from . import carrying_out, left_models
 from .conftest import START, Client, claimed, customer, plant, purchase, score_row
+from .what_if import asked, features_of
 
 SERVICE = "scoring"
 WEEKS = 8
@@ -376,10 +373,13 @@ def test_the_released_model_is_scored_with_and_evaluated_and_training_scores_nob
     assert risks() == after
 
 
+evaluated = partial(asked, method="EvaluateChurnRisk")
+
+
 def test_what_if_tells_the_risk_of_changed_features_and_stores_nothing(client, settings, store) -> None:
     name, scores = min(with_risk(client).items(), key=lambda item: item[1].churn_risk.probability.value)
-    row = features_of(client, store, scores.churn_risk.scoring_job, name)
-    before, same = scores.churn_risk, asked(client, settings, store, customer_scores=f"{name}/scores")
+    row = features_of(client, store, scores.churn_risk.scoring_job, name, COLUMNS)
+    before, same = scores.churn_risk, evaluated(client, settings, store, customer_scores=f"{name}/scores")
     assert same.decision, "consent was asked now"
     for field in ("score_time", "age", "next_refresh_time", "decision"):
         before.ClearField(field)
@@ -387,14 +387,14 @@ def test_what_if_tells_the_risk_of_changed_features_and_stores_nothing(client, s
     assert same == before
     silent = {"days_since_last_purchase": 95.0, "purchases_30d": 0, "purchases_90d": 0}
     silent |= {"revenue_30d": 0.0, "revenue_90d": 0.0, "days_since_first_purchase": 300.0}
-    later = asked(client, settings, store, customer_scores=f"{name}/scores", features=silent)
+    later = evaluated(client, settings, store, customer_scores=f"{name}/scores", features=silent)
     known = {**row, **silent, "purchase_lateness": round(95 / row["mean_purchase_gap"], 2), "purchase_rate_ratio": 0.0}
     with client.context():
         model = loaded_models.load(Model.in_state("CHAMPION", "CHURN"), store)
     table = Table.of(COLUMNS, {column.name: np.array([known[column.name]]) for column in COLUMNS})
     assert later.probability.value == models.told(model, table)[RISK][0] > before.probability.value + 0.2
     assert "days_since_last_purchase" in {reason.feature for reason in later.reasons}
-    nobody = asked(client, settings, store, features=row)
+    nobody = evaluated(client, settings, store, features=row)
     assert (nobody.probability, list(nobody.reasons)) == (before.probability, list(before.reasons))
     assert (nobody.decision, nobody.model, nobody.horizon_weeks) == ("", before.model, WEEKS)
     with client.context():
@@ -408,47 +408,24 @@ def test_what_if_refuses_features_by_field_and_people_by_consent(client, channel
     assert reason == "INVALID_FEATURES"
     assert {f"features.{name}" for name in (*wrong, "purchase_days_365d")} <= set(fields)
     name, scores = next(iter(with_risk(client).items()))
-    most = features_of(client, store, scores.churn_risk.scoring_job, name)["purchases_365d"]
+    most = features_of(client, store, scores.churn_risk.scoring_job, name, COLUMNS)["purchases_365d"]
     more = {"customer_scores": f"{name}/scores", "features": {"purchases_180d": most + 1}}
-    reason, message, fields = asked(client, settings, store, client.refused, **more)
+    reason, message, fields = evaluated(client, settings, store, refused=True, **more)
     assert (reason, fields) == ("INVALID_FEATURES", ["features.purchases_180d"])
     assert f"purchases_180d is at most what purchases_365d is, {most:g}." in message
     assert client.refused("EvaluateChurnRisk", customer_scores=f"{customer()}/scores")[0] == "RISK_NOT_KNOWN"
     refusing = customer()
     plant(client, [score_row(refusing, churn=risk(scores.churn_risk.model))])
-    gone = asked(client, settings, store, client.refused, customer_scores=f"{refusing}/scores")
+    gone = evaluated(client, settings, store, refused=True, customer_scores=f"{refusing}/scores")
     assert gone[0] == "FEATURES_NOT_KEPT"
     client.objects(refusing)
-    objected = asked(client, settings, store, client.refused, customer_scores=f"{refusing}/scores")
+    objected = evaluated(client, settings, store, refused=True, customer_scores=f"{refusing}/scores")
     assert objected[0] == "PROFILING_OBJECTED"
     with client.context():
         Score.rows().delete_one({"customer": refusing})
     other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
-    given = features_of(client, store, scores.churn_risk.scoring_job, name)
+    given = features_of(client, store, scores.churn_risk.scoring_job, name, COLUMNS)
     assert other.refused("EvaluateChurnRisk", features=given)[0] == "NO_RELEASED_MODEL"
-
-
-def asked(client: Client, settings: Any, store: BlobStore, by: Any = None, **fields: Any) -> Any:
-    """What role `run` answers, or how it is refused."""
-    with ThreadPoolExecutor(1) as pool:
-        answer = (
-            pool.submit(by, "EvaluateChurnRisk", **fields) if by else pool.submit(client.EvaluateChurnRisk, **fields)
-        )
-        eventually(lambda: evaluations.answer_due(settings, store, ANSWERS) or answer.done(), 10)
-        return answer.result()
-
-
-def features_of(client: Client, store: BlobStore, job: str, name: str) -> dict[str, float]:
-    """What a risk was made of, from the files of its job."""
-    with client.context():
-        subject = f"{job}/result"
-        for file in store.list(subject):
-            if file.startswith("scores-"):
-                with store.open(subject, file) as opened:
-                    rows = {row.pop("customer"): row for row in pq.read_table(opened).to_pylist()}
-                if name in rows:
-                    return {column.name: rows[name][column.name] for column in COLUMNS}
-    raise AssertionError(name)
 
 
 def test_its_queries_have_their_index(client) -> None:

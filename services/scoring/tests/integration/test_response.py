@@ -6,27 +6,35 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rapport.campaigns.v1 import events_pb2 as campaigns_events_pb2
 from rapport.consent.v1 import events_pb2 as consent_events_pb2
 from rapport.scoring.v1 import condition_pb2, model_pb2
+from rapport.scoring.v1.response_propensity_pb2 import ResponsePropensity
 
 import docstore
 from chassis import clock
 from docstore import explain
 from scoring.decisions import PURPOSE
+from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT, id_of
 from scoring.jobs.files import Folder
 from scoring.jobs.reproduce import reproduce
-from scoring.store import Score, ScoringJob, activity
+from scoring.models.classifier import Table
+from scoring.models.response import COLUMNS, told
+from scoring.store import Evaluation, Model, ResponseScorer, Score, ScoringJob, activity
 from scoring.store.activity import StagedActivity, packed
-from scoring.usecases import preparing
+from scoring.store.histories import CURRENT
+from scoring.usecases import loaded_models, preparing
 
 from . import carrying_out
 from .conftest import NONE, Client, customer, plant, purchase, score_row
+from .seen_plots import seen_plots
 from .test_roll_back import rolled_back, states, turned
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
+from .what_if import asked, features_of
 
 SERVICE = "scoring"
 AS_OF = clock.real_now().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -221,7 +229,9 @@ def test_it_is_told_and_makes_segments(made) -> None:
     assert client.members("others") == found.keys() - likely
 
 
-def test_it_is_made_again_from_what_the_job_kept_and_its_card_shows_how_it_was_tested(made, happened, settings) -> None:
+def test_it_is_made_again_from_what_the_job_kept_and_its_card_shows_how_it_was_tested(
+    made, happened, settings, tmp_path
+) -> None:
     client, job = made
     name = list(happened)[3]
     with client.context():
@@ -232,6 +242,9 @@ def test_it_is_made_again_from_what_the_job_kept_and_its_card_shows_how_it_was_t
     assert found.computed["response_probability"] == client.scored()[name].response.probability
     card = client.GetModelCard(name=job.model, format="markdown").data.decode()
     assert "their own share of messages with a followed link" in card
+    seen = seen_plots(client.GetModelCard(name=job.model).data.decode(), tmp_path)
+    assert {"Calibration by tenths of the customers", "Cumulative gain", "Drift"} <= seen.keys()
+    assert min(marks for _, marks in seen.values()) >= 2
 
 
 def test_the_model_is_held_against_what_happened_since(made, happened) -> None:
@@ -242,6 +255,71 @@ def test_the_model_is_held_against_what_happened_since(made, happened) -> None:
     assert outcome.actual == pytest.approx(outcome.expected, rel=0.4)
     drifts = {drift.feature for drift in client.GetModel(name=job.model).drifts}
     assert drifts >= {"probability", "messages_sent_90d", "days_since_last_click", "active_days_30d"}
+
+
+evaluated = partial(asked, method="EvaluateResponsePropensity")
+
+
+def test_what_if_tells_the_probability_of_changed_features_and_stores_nothing(made, settings, store) -> None:
+    client, job = made
+    found = {name: each.response for name, each in client.scored().items() if each.HasField("response")}
+    name, stored = min(found.items(), key=lambda item: item[1].probability)
+    row = features_of(client, store, job.name, name, COLUMNS)
+    before, same = ResponsePropensity(), evaluated(client, settings, store, customer_scores=f"{name}/scores")
+    before.CopyFrom(stored)
+    assert same.decision, "consent was asked now"
+    for field in ("score_time", "age", "next_refresh_time", "decision"):
+        before.ClearField(field)
+    same.ClearField("decision")
+    assert same == before, "model, job, percentile and reasons, too"
+    seen = {"message_clicks_90d": 6, "days_since_last_click": 1.5, "events_30d": 9, "active_days_30d": 8}
+    seen |= {"events_90d": 20, "active_days_90d": 17}
+    more = evaluated(client, settings, store, customer_scores=f"{name}/scores", features=seen)
+    follow = {"activity_rate_ratio": 1.64, "clicks_per_message_90d": round(6 / row["messages_sent_90d"], 2)}
+    with client.context():
+        model = loaded_models.load(Model.get(job.model.removeprefix("models/")), store)
+    table = Table.of(COLUMNS, {each.name: np.array([(row | seen | follow)[each.name]]) for each in COLUMNS})
+    assert more.probability == told(model, table)[RESPONSE_PROBABILITY][0] > before.probability + 0.2
+    assert more.percentile > before.percentile
+    raising = {reason.feature for reason in more.reasons if reason.points > 0}
+    assert raising & (seen.keys() | follow.keys())
+    assert ": raises the probability of a response by " in "; ".join(reason.text for reason in more.reasons)
+    nobody = evaluated(client, settings, store, features=row)
+    assert (nobody.probability, list(nobody.reasons)) == (before.probability, list(before.reasons))
+    assert (nobody.decision, nobody.model, nobody.horizon_days) == ("", job.model, 14)
+    with client.context():
+        assert Evaluation.rows().count({}) == 0
+    assert client.GetCustomerScores(name=f"{name}/scores").response.score_time == stored.score_time
+
+
+def test_what_if_refuses_features_by_field_and_people_by_consent(made, channels, objector, settings, store) -> None:
+    client, job = made
+    wrong = {"salary": 1.0, "messages_sent_90d": 1.5, "days_since_last_click": 181}
+    reason, message, fields = client.refused("EvaluateResponsePropensity", features=wrong)
+    assert reason == "INVALID_FEATURES"
+    assert {f"features.{name}" for name in (*wrong, "events_30d", "purchases_365d")} <= set(fields)
+    assert f"features.salary: No feature of response: give {', '.join(each.name for each in COLUMNS)}." in message
+    name = next(name for name, each in client.scored().items() if each.HasField("response"))
+    scores, refused = f"{name}/scores", partial(evaluated, client, settings, store, refused=True)
+    reason, message, fields = refused(customer_scores=scores, features={"active_days_90d": 91, "events_90d": 90})
+    assert (reason, fields) == ("INVALID_FEATURES", ["features.active_days_90d"])
+    assert "active_days_90d is 1 to what events_90d is, 90." in message
+    nobody = f"{customer()}/scores"
+    assert client.refused("EvaluateResponsePropensity", customer_scores=nobody)[0] == "RESPONSE_NOT_KNOWN"
+    # Of an earlier job, whose files are gone; and one who objected, of whom a score is still there.
+    given = features_of(client, store, job.name, name, COLUMNS)
+    for refusing, why in ((customer(), "FEATURES_NOT_KEPT"), (objector, "PROFILING_OBJECTED")):
+        plant(client, [score_row(refusing, response={"job": uuid.uuid4().hex})])
+        assert refused(customer_scores=f"{refusing}/scores")[0] == why
+        with client.context():
+            Score.rows().delete_one({"customer": refusing})
+    with client.context():
+        left = ResponseScorer.current()
+        ResponseScorer.rows().delete_one({"uid": CURRENT})
+        assert client.refused("EvaluateResponsePropensity", features=given)[0] == "NO_SCORES_YET"
+        ResponseScorer.rows().insert_one(left)
+    other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
+    assert other.refused("EvaluateResponsePropensity", features=given)[0] == "NO_RELEASED_MODEL"
 
 
 def test_messages_and_clicks_are_kept_once_for_segments_and_files(client, hear) -> None:
