@@ -227,7 +227,7 @@ def _described(
         "log_loss_168": trial.loss,
         "usual_log_loss_168": trial.usual_loss,
         "better": vars(trial.better),
-        "usual_hours": {"workday": _of_day(model.usual[:_WEEKEND]), "weekend": _of_day(model.usual[_WEEKEND:])},
+        "usual_hours": {"workday": _of_day(usual[:_WEEKEND]), "weekend": _of_day(usual[_WEEKEND:])},
     }
     return description.described(
         spec.tenant,
@@ -246,7 +246,7 @@ def _described(
 def _of_day(usual: Floats) -> list[float]:
     """Of some whole days' hours of the week the share of each hour of the day."""
     hours = usual.reshape(-1, 24).sum(axis=0)
-    return [shortened(share) for share in (hours / max(float(hours.sum()), 1e-12)).tolist()]
+    return [shortened(share) for share in (hours / hours.sum()).tolist()]
 
 
 def _instant(day: int) -> str:

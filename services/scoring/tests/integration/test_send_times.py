@@ -122,7 +122,9 @@ def test_its_model_says_how_it_was_tested_and_is_not_promoted_by_hand(client, tm
     for format in ("html", "markdown"):
         card = client.GetModelCard(name=model.name, format=format).data.decode()
         assert "Its log loss of the hours of the week is " in card
-    assert card.count("| ") > 24, "each hour of the day has a row"
+    hours = model.metrics["usual_hours"]
+    assert {kind: pytest.approx(1.0) for kind in ("workday", "weekend")} == {kind: sum(hours[kind]) for kind in hours}
+    assert f"| 8 | {hours['workday'][8]:.1%} | {hours['weekend'][8]:.1%} |" in card
     ((title, (width, marks)),) = seen_plots(client.GetModelCard(name=model.name).data.decode(), tmp_path).items()
     assert title == "When customers are active"
     assert width > 450
