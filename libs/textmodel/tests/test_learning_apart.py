@@ -1,6 +1,7 @@
 """A new model takes the place of the old one only if it is not worse; it is learned in a process of its own."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,32 @@ def test_a_model_that_is_surely_worse_does_not_take_the_place() -> None:
     assert "the one in place 30" in found.messages[-1]
 
 
+@pytest.mark.parametrize(
+    ("rights", "stays_out"), [(30, False), (29, False), (12, True)], ids=["as good", "not surely worse", "worse"]
+)
+def test_a_model_that_is_surely_worse_than_what_learns_nothing_stays_out(rights, stays_out) -> None:
+    given = lessons(300, 3)
+    rng = np.random.default_rng(3)
+    # As many of the newest texts as it shall not know say nothing.
+    newest = [text if at < rights else " ".join(rng.choice(FILLERS, 5)) for at, text in enumerate(given.texts[270:])]
+    texts = [*given.texts[:270], *newest]
+    found = learn(Lessons(texts, given.labels, given.authors, given.labels), None, precision=0.9)
+    assert (found.artefact is None) == stays_out
+    assert found.baseline_accuracy == 1.0
+    assert ("what tells without a model 30" in "".join(found.messages)) == stays_out
+    nothing = learn(Lessons(texts, given.labels, given.authors, ["none"] * 300), None, precision=0.9)
+    assert (nothing.artefact is None, nothing.baseline_accuracy) == (False, 0.0)
+
+
+def test_a_model_that_would_be_sure_of_nothing_stays_out_where_something_else_tells() -> None:
+    rng = np.random.default_rng(3)
+    texts = [" ".join(rng.choice(FILLERS, 5)) for _ in range(100)]
+    labels, authors = ["one", "other"] * 50, list(range(100))
+    assert learn(Lessons(texts, labels, authors), None, precision=0.9).artefact is not None
+    found = learn(Lessons(texts, labels, authors, ["none"] * 100), None, precision=0.9)
+    assert (found.artefact, found.messages[-1]) == (None, "a new model stays out: it would be sure of nothing")
+
+
 def test_without_two_labels_there_is_no_model() -> None:
     found = learn(Lessons(["a b"] * 30, ["one"] * 30, list(range(30))), None, precision=0.9)
     assert (found.artefact, found.labels, found.evaluation) == (None, {}, None)
@@ -53,11 +80,16 @@ def test_a_process_learns_the_same_and_can_be_ended(monkeypatch) -> None:
     given = Lessons([text.ljust(1_000) for text in given.texts], given.labels, given.authors)
     monkeypatch.setattr(process, "_LOOK_S", 0.01)
     until = time.monotonic() + 60
-    there = [Lesson(*each) for each in zip(given.texts, given.labels, given.authors, strict=True)]
+    given = replace(given, baseline=given.labels[1:] + given.labels[:1])
+    there = [
+        Lesson(text, label, author, baseline=baseline)
+        for text, label, author, baseline in zip(given.texts, given.labels, given.authors, given.baseline, strict=True)
+    ]
     found = learn_apart(there, None, precision=0.9, going_on=lambda: time.monotonic() < until)
     assert found is not None, "it never ends"
     here = learn(given, None, precision=0.9)
     assert (found.artefact, found.labels, found.accuracy) == (here.artefact, here.labels, here.evaluation.accuracy)
+    assert found.baseline_accuracy == here.baseline_accuracy
     assert learn_apart(there, None, precision=0.9, going_on=lambda: False) is None
     monkeypatch.setattr(process, "_MOST_S", 0.0)
     with pytest.raises(LearningError, match="did not end"):
@@ -77,6 +109,8 @@ def test_one_text_is_told_as_many_are() -> None:
     all_told = textmodel.predict(model, ["hello please zanzibar refund money back"])
     assert (told.label, told.probability, told.sure) == ("refund", all_told.probability[0], True)
     assert told.words[0] == "refund"
+    assert dict(zip(model.labels, told.probabilities, strict=True))["refund"] == told.probability
+    assert sum(told.probabilities) == pytest.approx(1.0)
     assert not textmodel.suggest(model, "qqq xxx").sure
     assert textmodel.suggest(model, "").words == ()
     assert textmodel.suggest(textmodel.train([], []), "refund") is None

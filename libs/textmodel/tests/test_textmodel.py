@@ -218,6 +218,7 @@ class TestCues:
         assert found is not None
         assert (found.label, found.sure) == ("BAD", True)
         assert "LEXICON_BAD" not in found.words, "words are those of the text"
+        assert found.cues == ("LEXICON_BAD",)
         written = textmodel.predict(model, ["delivery lexicon_bad LEXICON_BAD", "delivery lexicon bad lexicon bad"])
         assert written.probability[0] == written.probability[1], "a text holds no cue, whatever is written"
 

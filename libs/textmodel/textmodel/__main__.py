@@ -19,7 +19,7 @@ def main() -> int:
     given = json.load(sys.stdin)
     in_place = given["in_place"]
     texts = [CuedText(text, tuple(cues)) for text, cues in zip(given["texts"], given["cues"], strict=True)]
-    lessons = Lessons(texts, given["labels"], given["authors"])
+    lessons = Lessons(texts, given["labels"], given["authors"], given["baseline"])
     found = learn(lessons, base64.b64decode(in_place) if in_place is not None else None, precision=given["precision"])
     judged = found.evaluation
     answer = {
@@ -32,6 +32,7 @@ def main() -> int:
         "calibration_error": judged.calibration_error if judged else 0.0,
         "threshold": found.threshold,
         "messages": found.messages,
+        "baseline_accuracy": found.baseline_accuracy,
     }
     json.dump(answer, sys.stdout)
     return 0

@@ -1,7 +1,8 @@
 """A new model held against the one in place, on the newest tenth of the texts, which neither has learned from.
 
 The model that is judged is the one that is used: it learns from the older nine tenths. So the one in place has not
-seen what is newest now, and figures are told of the very model that answers.
+seen what is newest now, and figures are told of the very model that answers. Where something that learns nothing, such
+as a lexicon, tells the labels too, that is the least a model has to reach.
 """
 
 from collections.abc import Sequence
@@ -23,11 +24,12 @@ _SURELY = 0.05
 
 @dataclass(frozen=True)
 class Lessons:
-    """Labelled texts, the oldest first, and who wrote each."""
+    """Labelled texts, the oldest first, and who wrote each. baseline: what the labels are without any model."""
 
     texts: Sequence[AnyText]
     labels: Sequence[str]
     authors: Sequence[int]
+    baseline: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Outcome:
     evaluation: Evaluation | None
     threshold: float
     messages: tuple[str, ...]
+    baseline_accuracy: float | None = None
+    """Share of the held-out texts that the baseline has right; None without one."""
 
 
 def learned_from(texts: int) -> int:
@@ -51,6 +55,7 @@ def learned_from(texts: int) -> int:
 def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outcome:
     """Learns a model; it is not to be used if it knows no label, or is surely worse than the one in place.
 
+    Nor, where there is a baseline, if it is surely worse than that, or sure of nothing.
     in_place: its artefact. precision: share of the answers that must be right.
     Raises ValueError as `train` and `load` do.
     """
@@ -60,33 +65,39 @@ def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outc
     if not model.labels or cut == len(lessons.texts):
         return Outcome(None, {}, None, model.threshold, model.messages)
     texts, truth = lessons.texts[newest], lessons.labels[newest]
-    messages = list(model.messages)
-    worse = in_place is not None and _worse(model, load(in_place), texts, truth, messages)
+    right = _right(model, texts, truth)
+    rivals: list[tuple[str, NDArray[np.bool_]]] = []
+    if in_place is not None:
+        rivals.append(("the one in place", _right(load(in_place), texts, truth)))
+    baseline = None
+    if lessons.baseline is not None:
+        baseline = np.array([told == label for told, label in zip(lessons.baseline[newest], truth, strict=True)])
+        rivals.append(("what tells without a model", baseline))
+    reasons = [
+        f"a new model stays out: of the newest {len(texts)} texts it has {int(right.sum())} right, {name} "
+        f"{int(theirs.sum())}"
+        for name, theirs in rivals
+        if _worse(right, theirs)
+    ]
+    if baseline is not None and model.threshold > 1:
+        reasons.append("a new model stays out: it would be sure of nothing")
     taught = [label for label in lessons.labels[older] if label in set(model.labels)]
     names, counts = np.unique(np.array(taught, dtype=np.str_), return_counts=True)
     order = np.argsort(-counts, kind="stable").tolist()
     return Outcome(
-        None if worse else dump(model),
+        None if reasons else dump(model),
         {str(names[at]): int(counts[at]) for at in order},
         evaluate(model, texts, truth),
         model.threshold,
-        tuple(messages),
+        (*model.messages, *reasons),
+        None if baseline is None else float(baseline.mean()),
     )
 
 
-def _worse(
-    new: TextModel, in_place: TextModel, texts: Sequence[AnyText], truth: Sequence[str], messages: list[str]
-) -> bool:
-    """Whether the new one is surely worse, by a sign test (McNemar) on the texts that one of them has right."""
-    new_right, old_right = (_right(model, texts, truth) for model in (new, in_place))
-    lost, won = int((old_right & ~new_right).sum()), int((new_right & ~old_right).sum())
-    if lost <= won or float(bdtrc(lost - 1, lost + won, 0.5)) >= _SURELY:
-        return False
-    messages.append(
-        f"a new model stays out: of the newest {len(texts)} texts it has {int(new_right.sum())} right, the one in "
-        f"place {int(old_right.sum())}"
-    )
-    return True
+def _worse(right: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> bool:
+    """Whether the new one is surely worse, by a sign test (McNemar) on the texts that one of the two has right."""
+    lost, won = int((theirs & ~right).sum()), int((right & ~theirs).sum())
+    return lost > won and float(bdtrc(lost - 1, lost + won, 0.5)) < _SURELY
 
 
 def _right(model: TextModel, texts: Sequence[AnyText], truth: Sequence[str]) -> NDArray[np.bool_]:

@@ -70,6 +70,10 @@ class Suggestion:
     """False where the model abstains."""
     words: tuple[str, ...]
     """Up to three words that speak for it against the runner-up, the first most; only words of the vocabulary."""
+    cues: tuple[str, ...]
+    """Cues that do so too."""
+    probabilities: tuple[float, ...]
+    """Of all the model's labels, in their order."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,8 @@ def suggest(model: TextModel, text: AnyText) -> Suggestion | None:
     best, other = np.argsort(-probability, kind="stable")[:2].tolist()
     likely = float(probability[best])
     spoken = read.values * (coefficients[:, best] - coefficients[:, other])
-    words = _words(model.vocabulary.places[0], read, pieces_of, spoken)
-    return Suggestion(model.labels[best], likely, likely >= model.threshold, words)
+    words, cues = _words(model.vocabulary.places[0], read, pieces_of, spoken)
+    return Suggestion(model.labels[best], likely, likely >= model.threshold, words, cues, tuple(probability.tolist()))
 
 
 def evaluate(model: TextModel, texts: Sequence[AnyText], labels: Sequence[str]) -> Evaluation:
@@ -284,9 +288,12 @@ def _probabilities(model: TextModel, weights: csr_matrix) -> Floats:
     return found
 
 
-def _words(of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], spoken: Floats) -> tuple[str, ...]:
-    """What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it.
+def _words(
+    of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], spoken: Floats
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words and the cues that speak for it, most first.
 
+    What a word adds: itself, half of its pairs, and its pieces, each shared among the words that have it.
     spoken: what each term adds.
     """
     counted = Counter(read.words)
@@ -308,5 +315,7 @@ def _words(of_words: dict[str, int], read: Weighed, pieces_of: dict[str, Ints], 
     place, share = np.searchsorted(read.columns, columns), np.array(shares)
     whole = np.bincount(place, share, len(read.columns))
     added = np.bincount(owners, spoken[place] * share / whole[place], len(counted)).tolist()
-    told = (word for word in sorted(counted, key=lambda word: (-added[at[word]], word)) if added[at[word]] > 0)
-    return tuple(islice(terms.told_words(word for word in told if word in of_words), _REASONS))
+    speaking = (word for word in sorted(counted, key=lambda word: (-added[at[word]], word)) if added[at[word]] > 0)
+    told = [word for word in speaking if word in of_words]
+    words = islice((word for word in told if not terms.is_cue(word)), _REASONS)
+    return tuple(words), tuple(word for word in told if terms.is_cue(word))

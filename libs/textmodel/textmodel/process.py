@@ -29,12 +29,16 @@ class LearningError(Exception):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A text, what it is about, who wrote it (equal for texts of one person), and its cues (`terms.CuedText`)."""
+    """A text, what it is about, who wrote it (equal for texts of one person), and its cues (`terms.CuedText`).
+
+    baseline: its label without any model (`challenge.Lessons`), of all lessons or of none.
+    """
 
     text: str
     label: str
     author: int
     cues: tuple[str, ...] = ()
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,13 @@ class Learned:
     calibration_error: float
     threshold: float
     messages: tuple[str, ...]
+    baseline_accuracy: float | None = None
+
+
+def baseline_of(lessons: Sequence[Lesson]) -> list[str] | None:
+    """The labels without any model; None where there is nothing that tells them."""
+    told = [each.baseline for each in lessons if each.baseline is not None]
+    return told if len(told) == len(lessons) else None
 
 
 def learn_apart(
@@ -65,6 +76,7 @@ def learn_apart(
         "cues": [each.cues for each in lessons],
         "labels": [each.label for each in lessons],
         "authors": [each.author for each in lessons],
+        "baseline": baseline_of(lessons),
         "in_place": base64.b64encode(in_place).decode() if in_place is not None else None,
         "precision": precision,
     }

@@ -49,7 +49,7 @@ class CuedText:
     cues: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if wrong := [cue for cue in self.cues if not _is_cue(cue)]:
+        if wrong := [cue for cue in self.cues if not is_cue(cue)]:
             raise ValueError(f"{wrong[0]!r} cannot be told from a word: cues hold an underscore")
 
 
@@ -202,15 +202,11 @@ def word_terms(words: Sequence[str]) -> Iterator[str]:
 
 def neighbours(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of words that stand side by side; a cue stands nowhere."""
-    return ((first, second) for first, second in pairwise(words) if not _is_cue(second))
+    return ((first, second) for first, second in pairwise(words) if not is_cue(second))
 
 
-def told_words(words: Iterable[str]) -> Iterator[str]:
-    """The words without cues."""
-    return (word for word in words if not _is_cue(word))
-
-
-def _is_cue(word: str) -> bool:
+def is_cue(word: str) -> bool:
+    """Whether a word of `words_of` is a cue."""
     return "_" in word
 
 
@@ -222,7 +218,7 @@ def all_pieces(words: Sequence[str]) -> Iterator[str]:
 
 def pieces(word: str) -> list[str]:
     """2 to 5 neighbouring characters of the word between blanks, which mark its ends; none of a cue."""
-    if _is_cue(word):
+    if is_cue(word):
         return []
     padded = f" {word} "
     found: list[str] = []
