@@ -49,22 +49,26 @@ class Known:
     train_others: int
     test_events: int
     test_others: int
+    test_event_customers: int
+    """Whose the tested rows with the event are: several of one customer prove little."""
+    test_other_customers: int
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a candidate did on the rows it is tested on; intervals are those of paired tests, of 95 percent."""
+    """How a candidate did on the rows it is tested on; intervals are those of paired tests, of 95 percent, in which
+    rows of one customer are one cluster."""
 
     auc: float
     rival_auc: float
     against_rival: Interval
-    """Its AUC less that of what ranks without a model (DeLong)."""
+    """Its AUC less that of what ranks without a model (DeLong, Obuchowski)."""
     against_base_rate: Interval
     """Its log loss less that of the share of all, as a share of the latter."""
     against_champion: Interval | None
     """The same against the champion, on rows it has not learned from; None without one, or with too few of them."""
     new_events: int
-    """Of the rows that the champion has not learned from."""
+    """Of the rows that the champion has not learned from, several of one customer counting once."""
     new_others: int
     calibration_error: float
     chance: float
@@ -80,7 +84,11 @@ def known(data: Known, words: Words) -> Gate:
         (f"{words.events} to be tested on", data.test_events, LEAST_TESTED),
         (f"{words.others} to be tested on", data.test_others, LEAST_TESTED),
     )
-    missing = [(what, there, least) for what, there, least in wanted if there < least]
+    of_customers = (
+        (f"customers with {words.events} to be tested on", data.test_event_customers, LEAST_TESTED),
+        (f"customers with {words.others} to be tested on", data.test_other_customers, LEAST_TESTED),
+    )
+    missing = [each for each in wanted if each[1] < each[2]] or [each for each in of_customers if each[1] < each[2]]
     if not missing:
         message = (
             f"learned from {data.train_events + data.train_others} {words.rows} with {data.train_events} "
@@ -114,7 +122,7 @@ def judge(data: Known, trial: Trial | None, consenting: float, champion: str, wo
 
 
 def comparable(new_events: int, new_others: int) -> bool:
-    """Whether enough outcomes are known that the champion has not learned from."""
+    """Whether of enough customers outcomes are known that the champion has not learned from."""
     return min(new_events, new_others) >= LEAST_TESTED
 
 
@@ -154,7 +162,8 @@ def _champion(trial: Trial, name: str, words: Words) -> Gate:
     if found is None:
         message = (
             f"of the {words.rows} that the champion {name} has not learned from {trial.new_events} {words.happened} "
-            f"and {trial.new_others} not; at least {LEAST_TESTED} of each are needed to compare"
+            f"and {trial.new_others} not, several of one customer counting once; at least {LEAST_TESTED} of each are "
+            "needed to compare"
         )
         return Gate("champion", False, min(trial.new_events, trial.new_others), LEAST_TESTED, message)
     message = (

@@ -56,8 +56,9 @@ def tenths(model: OfferModel, purchases: Purchases, day: int) -> tuple[Rows, Flo
     told = firsts(model, purchases, day, some(customers, _CALIBRATED))
     made = told.item >= 0
     had = Bought.of(purchases, day, day + model.horizon_days).had(told)[made].astype(np.int64)
-    none = np.zeros(len(had), dtype=np.int64)
-    return Rows(none, none, none, had, none + 1, model.horizon_days / DAYS_PER_WEEK), told.probability[made]
+    none, owner = np.zeros(len(had), dtype=np.int64), np.nonzero(made)[0]
+    weeks = model.horizon_days / DAYS_PER_WEEK
+    return Rows(none, none, none, had, none + 1, weeks, owner=owner), told.probability[made]
 
 
 def deciles(found: tuple[Rows, Floats] | None) -> list[dict[str, Any]]:

@@ -108,7 +108,9 @@ def train(
 
     def fit(rows: Labelled) -> Training:
         try:
-            return classifier.train(rows.table, rows.labels, rows.dates, purpose.horizon_days, purpose.outcome)
+            return classifier.train(
+                rows.table, rows.labels, rows.dates, purpose.horizon_days, purpose.outcome, rows.customers
+            )
         except TableError as error:
             raise program.UnusableError(f"the {purpose.words.rows} cannot be learned from: {error}") from error
 
@@ -187,6 +189,7 @@ def _stored(known: KnownModel) -> Known:
 
 def _known(data: Labelled, learn: Ints, test: Ints) -> propensity_gates.Known:
     counts = [int(value) for rows in (learn, test) for value in _counts(data.labels[rows])]
+    counts += data.take(test).customer_counts
     return propensity_gates.Known(len(data), *counts)
 
 
@@ -201,23 +204,24 @@ def _test(trained: Training, test: Labelled, champion: Propensity | None, purpos
         for name in trained.classifier.candidates
     } | {BASE_RATE: np.full(len(test), trained.classifier.base_rate.probability)}
     mine = told[chosen]
-    measured = {name: classifier.measure(test.labels, probability) for name, probability in told.items()}
-    against_rival = classifier.compare(test.labels, test.rival, mine).auc
+    whose = test.customers
+    measured = {name: classifier.measure(test.labels, probability, whose) for name, probability in told.items()}
+    against_rival = classifier.compare(test.labels, test.rival, mine, whose).auc
     of_mine = measured[chosen]
     assert of_mine is not None
     # The champion has learned from some of the tested rows, or from all: held against these it would be flattered.
     new = np.flatnonzero(test.dates > np.datetime64(champion.newest if champion else 0, "us"))
-    new_events, new_others = map(int, _counts(test.labels[new]))
+    new_events, new_others = test.take(new).customer_counts
     comparable = champion is not None and propensity_gates.comparable(new_events, new_others)
     theirs = champion.probability(test.table.take(new)) if champion and comparable else None
     figures = Trial(
         auc=against_rival.challenger,
         rival_auc=against_rival.champion,
         against_rival=_interval(against_rival),
-        against_base_rate=_share(classifier.compare(test.labels, told[BASE_RATE], mine).log_loss),
+        against_base_rate=_share(classifier.compare(test.labels, told[BASE_RATE], mine, whose).log_loss),
         against_champion=None
         if theirs is None
-        else _share(classifier.compare(test.labels[new], theirs, mine[new]).log_loss),
+        else _share(classifier.compare(test.labels[new], theirs, mine[new], whose[new]).log_loss),
         new_events=new_events,
         new_others=new_others,
         calibration_error=of_mine.ece.value,

@@ -1,6 +1,6 @@
 """What became of models of propensity since they learned: what each expected and what happened, and how far rows have
 moved. For the former only rows count whose outcomes are newer than all it learned from; for the latter the rows of now,
-whose outcomes nobody knows yet.
+whose outcomes nobody knows yet. Intervals draw customers, with all their rows.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scoring.domain import gates, propensity_gates
 from scoring.jobs.description import Watched
 from scoring.models import comparison, drift
-from scoring.models.classifier import Categories, Classifier, Table, predict
+from scoring.models.classifier import Categories, Classifier, Table, clusters, predict
 from scoring.models.classifier.table import Values
 from scoring.models.comparison import Rows
 from scoring.models.drift import Histogram
@@ -38,14 +38,18 @@ class Known:
 
 @dataclass(frozen=True)
 class Current:
-    """Rows as they are now, whether or not their outcomes are known. dates: as `Labelled` has them."""
+    """Rows as they are now, whether or not their outcomes are known. dates, owners: as `Labelled` has them."""
 
     table: Table
     dates: NDArray[np.datetime64]
+    owners: NDArray[Any] | None = None
 
     def since(self, newest: int) -> Table:
-        """Those of later dates (microseconds since 1970)."""
-        return self.table.take(np.flatnonzero(self.dates > np.datetime64(newest, "us")))
+        """The newest of each customer, of later dates (microseconds since 1970): several of one are not independent."""
+        rows = np.flatnonzero(self.dates > np.datetime64(newest, "us"))
+        if self.owners is not None:
+            rows = rows[newest_of_each(self.owners[rows], self.dates[rows])]
+        return self.table.take(rows)
 
 
 def watch(data: Labelled, current: Current, horizon_days: int, known: Sequence[Known]) -> Watched[Known]:
@@ -70,14 +74,20 @@ def _fall(data: Labelled, champion: Known, previous: Known | None, horizon_days:
     return gates.roll_back(_error(new, champion.model, horizon_days), promised, before)
 
 
+def newest_of_each(owners: NDArray[Any], dates: NDArray[np.datetime64]) -> Ints:
+    """The places of each customer's newest row, ascending."""
+    order = np.lexsort((dates, owners))
+    last = np.append(owners[order][1:] != owners[order][:-1], np.ones(min(len(order), 1), dtype=bool))
+    return np.sort(order[last])
+
+
 def since(data: Labelled, model: Propensity) -> Labelled:
     """Those whose outcomes are newer than what the model learned from."""
     return data.take(np.flatnonzero(data.dates > np.datetime64(model.newest, "us")))
 
 
 def _tells(new: Labelled) -> bool:
-    events = int(new.labels.sum())
-    return propensity_gates.comparable(events, len(new) - events)
+    return propensity_gates.comparable(*new.customer_counts)
 
 
 def error_share(data: Labelled, probability: Floats, horizon_days: int) -> gates.Interval:
@@ -142,9 +152,10 @@ def _drifts(model: Propensity, table: Table) -> list[dict[str, Any]]:
 
 
 def _rows(data: Labelled, horizon_days: int) -> Rows:
-    """As `comparison` has customers: each row did nothing before, and had the event later or not."""
+    """As `comparison` has rows of customers: in each one did nothing before, and had the event later or not."""
     none = np.zeros(len(data), dtype=np.int64)
-    return Rows(none, none, none, data.labels.astype(np.int64), _ones(none), horizon_days / DAYS_PER_WEEK)
+    weeks, owner = horizon_days / DAYS_PER_WEEK, clusters.codes(data.customers, len(data))
+    return Rows(none, none, none, data.labels.astype(np.int64), _ones(none), weeks, owner=owner)
 
 
 def _ones(values: Floats | Ints) -> Ints:

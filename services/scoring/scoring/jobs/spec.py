@@ -98,8 +98,9 @@ class LeadJobSpec(PropensitySpec):
     """One training of a tenant's model of lead conversion."""
 
     leads: str = Field(
-        description="Parquet file, one lead a row: lead (uid), customer (empty for none), create_time and know_time "
-        "(timestamp[us, UTC]), converted, points, and facts (JSON: `models.lead_conversion.COLUMNS`)."
+        description="Parquet file, one lead a row: lead (uid), customer (who stands for the profile; empty for none), "
+        "create_time and know_time (timestamp[us, UTC]), converted, points, and facts (JSON: "
+        "`models.lead_conversion.COLUMNS`)."
     )
     recent: str | None = Field(
         default=None, description="The same of leads whose outcomes nobody knows yet: they tell what has moved."

@@ -20,14 +20,14 @@ from scoring.jobs.executor import InProcess
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.propensity import Material, Purpose
-from scoring.jobs.propensity_watch import Current
+from scoring.jobs.propensity_watch import Current, newest_of_each
 from scoring.jobs.spec import LeadJobSpec
 from scoring.models import lead_conversion
 from scoring.models.propensity import Labelled
 from scoring.models.summary import Ints
 from scoring.parquet import Row, chunks
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same leads would give another model."""
 PURPOSE = Purpose(
     name="lead_conversion",
@@ -64,7 +64,8 @@ def run(spec: LeadJobSpec, output: Folder, reporter: Reporter) -> None:
     reporter.done("inspect", 1, 1)
     learn, test = _split(leads)
     newest = int(leads.dates.max().astype(np.int64)) if len(leads) else 0
-    material = Material(leads, learn, test, newest, current, leads.table)
+    reference = leads.table.take(newest_of_each(leads.customers, leads.dates))
+    material = Material(leads, learn, test, newest, current, reference)
     if spec.task == "evaluate":
         described = propensity.evaluated(material, PURPOSE, spec)
     else:
@@ -99,11 +100,16 @@ def _rows(url: str) -> list[Row]:
 def _leads(rows: list[Row]) -> Labelled:
     table = lead_conversion.table_of(_facts(rows), [row["lead"] for row in rows], _instants(rows, "know_time"))
     converted, points = (np.array([row[name] for row in rows], dtype=np.float64) for name in ("converted", "points"))
-    return Labelled(table, _instants(rows, "create_time"), converted, points / _MOST_POINTS)
+    return Labelled(table, _instants(rows, "create_time"), converted, points / _MOST_POINTS, owners=_owners(rows))
 
 
 def _current(rows: list[Row]) -> Current:
-    return Current(lead_conversion.table_of(_facts(rows)), _instants(rows, "create_time"))
+    return Current(lead_conversion.table_of(_facts(rows)), _instants(rows, "create_time"), _owners(rows))
+
+
+def _owners(rows: list[Row]) -> NDArray[np.str_]:
+    """Whose each lead is; where it names no customer, its own."""
+    return np.array([row["customer"] or row["lead"] for row in rows], dtype=np.str_)
 
 
 def _facts(rows: list[Row]) -> list[Row]:

@@ -47,7 +47,7 @@ from scoring.models.offers.artefact import StoredOffers
 from scoring.models.offers.training import MOST_ITEMS
 from scoring.models.rounding import shortened
 
-VERSION = "5"
+VERSION = "6"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
 ASSOCIATIONS = "associations.json"
 OFFERS = offer_listing.OFFERS

@@ -3,11 +3,12 @@
 Of purchases or of revenue, whichever the rows hold.
 
 Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13: percentile intervals. Customers are drawn
-with all they did, so that what two models share cancels out. Beyond some thousand customers, equal-sized random lots of
-them are drawn instead of single ones, which is as exact and takes a thousandth of the time.
+with all they did, and with all their rows where they have several (Field and Welsh 2007, Journal of the Royal
+Statistical Society B 69:3), so that what two models share cancels out. Beyond some thousand customers, equal-sized
+random lots of them are drawn instead of single ones, which is as exact and takes a thousandth of the time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Rows:
     counts: Ints
     weeks: float
     """How long after."""
+    owner: Ints | None = field(default=None, kw_only=True)
+    """Whose each row is (0, 1, ...) where customers have several, each counted once; None where each is others'."""
 
     @property
     def customers(self) -> int:
@@ -103,7 +106,8 @@ def tenths(rows: Rows, expected: Floats) -> tuple[Tenth, ...]:
 def miscalibration(rows: Rows, expected: Floats) -> tuple[float, float]:
     """Mean distance of expected and real purchases by tenths, as a share of real ones, and what chance alone gives.
 
-    Chance: the mean absolute value of a normal error of each tenth's mean, sqrt(2 / pi) standard errors.
+    Chance: the mean absolute value of a normal error of each tenth's mean, sqrt(2 / pi) standard errors; of several
+    rows of a customer those of their sums.
     """
     decile = _decile(rows, expected)
     distance = chance = 0.0
@@ -114,7 +118,10 @@ def miscalibration(rows: Rows, expected: Floats) -> tuple[float, float]:
         if customers:
             mean = total(counts, actual) / customers
             distance += abs(total(counts, expected[inside]) - customers * mean)
-            chance += float(np.sqrt(2 / np.pi * total(counts, (actual - mean) ** 2)))
+            strays = total(counts, (actual - mean) ** 2)
+            if rows.owner is not None:
+                strays = float((np.bincount(rows.owner[inside], weights=actual - mean) ** 2).sum())
+            chance += float(np.sqrt(2 / np.pi * strays))
     bought = max(rows.purchases, 1)
     return rounded(distance / bought), rounded(chance / bought)
 
@@ -132,8 +139,10 @@ def _lots(rows: Rows, *columns: Floats) -> Floats:
     """Sums of each column over random lots of equally many customers; single customers when there are few."""
     rng = np.random.default_rng(_SEED)
     groups = np.repeat(np.arange(len(rows.counts)), rows.counts)
-    lots = min(len(groups), _LOTS)
-    lot = rng.permutation(len(groups)) % max(lots, 1)
+    owner = np.arange(len(groups)) if rows.owner is None else rows.owner
+    customers = int(owner.max(initial=-1)) + 1
+    lots = min(customers, _LOTS)
+    lot = (rng.permutation(customers) % max(lots, 1))[owner]
     return np.stack([np.bincount(lot, column[groups], lots) for column in columns])
 
 

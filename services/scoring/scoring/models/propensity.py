@@ -26,7 +26,7 @@ class Labelled:
     """Rows whose outcome is known, in any order. rival: what ranks each without a model, 0 to 1, more for likelier.
 
     waited: whole days from a row's date to what makes the outcome not come, NaN where it came; None where time is none
-    of the outcome's.
+    of the outcome's. owners: whose each row is, where ids do not say it.
     """
 
     table: Table
@@ -34,11 +34,23 @@ class Labelled:
     labels: Floats
     rival: Floats
     waited: Floats | None = None
+    owners: NDArray[Any] | None = None
+
+    @property
+    def customers(self) -> NDArray[Any]:
+        """Whose each row is: those of one customer are not independent."""
+        return self.table.ids if self.owners is None else self.owners
+
+    @property
+    def customer_counts(self) -> tuple[int, int]:
+        """How many customers have a row with the outcome, and how many one without."""
+        having, lacking = (len(np.unique(self.customers[self.labels == value])) for value in (1, 0))
+        return having, lacking
 
     def take(self, rows: Ints) -> "Labelled":
         """Some of them."""
-        waited = None if self.waited is None else self.waited[rows]
-        return Labelled(self.table.take(rows), self.dates[rows], self.labels[rows], self.rival[rows], waited)
+        waited, owners = (None if each is None else each[rows] for each in (self.waited, self.owners))
+        return Labelled(self.table.take(rows), self.dates[rows], self.labels[rows], self.rival[rows], waited, owners)
 
     def __len__(self) -> int:
         return len(self.table)

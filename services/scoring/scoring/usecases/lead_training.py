@@ -42,10 +42,12 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     note(job, message="Asks consent who may be learned from.", files=True)
     over = job.as_of - lead_gates.WITHIN
     rows, younger = _newest({"$lte": over}, MOST), _newest({"$gt": over, "$lte": job.as_of}, RECENT_MOST)
-    refused = _refused(job, settings, {row["customer"] for row in [*rows, *younger] if row.get("customer")})
-    kept, recent = ([row for row in some if row.get("customer") not in refused] for some in (rows, younger))
+    allowed = _allowed(job, settings, {row["customer"] for row in [*rows, *younger] if row.get("customer")})
+    kept, recent = (
+        [row for row in some if not row.get("customer") or row["customer"] in allowed] for some in (rows, younger)
+    )
     for name, some in ((_FILE, kept), (_RECENT, recent)):
-        blobs.put(job.subject, name, parquet.leads(map(_row, some)))
+        blobs.put(job.subject, name, parquet.leads(_row(row, allowed) for row in some))
     spec: dict[str, Any] = {
         "task": program_task(job),
         "tenant": tenancy.tenant(),
@@ -117,23 +119,25 @@ def _usable(model: Model) -> bool:
     return bool(dict(model.features) == FEATURES)
 
 
-def _refused(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> set[str]:
-    """Those of the customers whom consent refuses, or who were erased."""
+def _allowed(job: ScoringJob, settings: ScoringSettings, customers: set[str]) -> dict[str, str]:
+    """Of those of the customers whom consent does not refuse and who were not erased, who stands for the profile."""
     names = sorted(customers)
-    refused: set[str] = set()
+    allowed: dict[str, str] = {}
     for start in range(0, len(names), decisions.BATCH):
         some = names[start : start + decisions.BATCH]
         canonicals = aliases.resolve(some)
         decided = decisions.decide(settings, sorted(set(canonicals.values())))
-        refused |= {name for name in some if not decided[canonicals[name]].allowed} | tombstones.erased(some)
+        erased = tombstones.erased(some)
+        allowed |= {name: canonicals[name] for name in some if decided[canonicals[name]].allowed and name not in erased}
         note(job, percent=PREPARED_PERCENT * (start + len(some)) // len(names))
-    return refused
+    return allowed
 
 
-def _row(row: Row) -> Row:
+def _row(row: Row, canonicals: dict[str, str]) -> Row:
     return {
         "lead": row["uid"],
-        "customer": row.get("customer") or "",
+        # Leads of one person are not independent, under whichever names they came.
+        "customer": canonicals.get(row.get("customer") or "", ""),
         "create_time": row["create_time"],
         "know_time": row["know_time"],
         "converted": lead_gates.converted(row["create_time"], row.get("convert_time")),

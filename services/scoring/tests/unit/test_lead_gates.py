@@ -8,7 +8,15 @@ from scoring.domain.gates import Interval
 from scoring.domain.lead_gates import WORDS
 from scoring.domain.propensity_gates import Known, Trial
 
-ENOUGH = Known(rows=600, train_events=80, train_others=250, test_events=40, test_others=140)
+ENOUGH = Known(
+    rows=600,
+    train_events=80,
+    train_others=250,
+    test_events=40,
+    test_others=140,
+    test_event_customers=40,
+    test_other_customers=140,
+)
 BETTER = Interval(-0.2, -0.3, -0.1)
 GOOD = Trial(
     auc=0.8,
@@ -58,8 +66,8 @@ def test_without_leads_that_are_new_to_the_champion_nothing_is_proved() -> None:
     few = replace(GOOD, new_events=3)
     assert judged(few, champion="models/c") == ("CHALLENGER", ["champion"])
     assert propensity_gates.judge(ENOUGH, few, 1.0, "models/c", WORDS).gates[-1].message == (
-        "of the leads that the champion models/c has not learned from 3 were converted and 140 not; "
-        "at least 20 of each are needed to compare"
+        "of the leads that the champion models/c has not learned from 3 were converted and 140 not, "
+        "several of one customer counting once; at least 20 of each are needed to compare"
     )
 
 
@@ -69,6 +77,14 @@ def test_too_little_data_says_what_is_missing() -> None:
     assert propensity_gates.known(few, WORDS).message == (
         "there are 150 leads older than 30 days, at least 200 are needed; "
         "3 converted leads to be tested on, at least 20 are needed"
+    )
+
+
+def test_many_leads_of_few_customers_are_too_little() -> None:
+    few = replace(ENOUGH, test_event_customers=4)
+    assert judged(None, few) == ("REJECTED", ["minimum_data"])
+    assert propensity_gates.known(few, WORDS).message == (
+        "there are 4 customers with converted leads to be tested on, at least 20 are needed"
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from scoring.models.classifier import clusters
+from scoring.models.classifier.clusters import Keys
 from scoring.models.classifier.folds import Fold, stratified
 from scoring.models.fitting import Floats, significant
 from scoring.models.summary import Ints
@@ -58,33 +60,35 @@ def sigmoid(log_odds: Floats) -> Floats:
     return told
 
 
-def fit(raw: Floats, labels: Floats, blocks: Ints | None = None) -> tuple[Calibration, Floats]:
-    """The way of least log loss on scores it has not seen, and that loss of each row judged, always in the same order.
+def fit(raw: Floats, labels: Floats, blocks: Ints | None = None, customers: Keys = None) -> tuple[Calibration, Floats]:
+    """The way of least log loss on scores it has not seen, and that loss of each row `judged`, in its order.
 
     With `blocks` of time (0, 1, ...; the last is the latest) each block is judged by what was fitted on those before,
     and Platt's line of the latest block alone is a way, too: where shares of events drift it fits better. Else five
-    stratified folds. A simpler way stays unless the other is better by more than one standard error of the difference.
+    stratified folds of customers. A simpler way stays unless the other is better by more than one standard error of the
+    difference.
     """
     ways: list[_Way] = [_none, _platt]
     if len(raw) >= LEAST_ROWS and min(labels.sum(), (1 - labels).sum()) >= LEAST_EVENTS:
         ways.append(_isotonic)
-    if blocks is None or not _fit_for_judging(labels, blocks):
-        blocks = np.zeros(len(raw), dtype=np.int64)
-        folds = stratified(labels)
-    else:
+    since = np.zeros(len(raw), dtype=np.int64)
+    if blocks is not None and _fit_for_judging(labels, blocks):
         ways.append(_latest)
-        folds = [
-            Fold(np.flatnonzero(blocks < block), np.flatnonzero(blocks == block))
-            for block in range(1, blocks.max() + 1)
-        ]
+        since = blocks
     losses = []
-    for fold in folds:
+    for fold in _folds(labels, blocks, customers):
         train, test = fold.train, fold.test
-        fitted = [way(raw[train], labels[train], blocks[train]) for way in ways]
+        fitted = [way(raw[train], labels[train], since[train]) for way in ways]
         losses.append(np.stack([log_losses(labels[test], one.probability(raw[test])) for one in fitted]))
-    judged = np.hstack(losses)
-    best = simplest(judged)
-    return ways[best](raw, labels, blocks), judged[best]
+    found = np.hstack(losses)
+    whose = None if customers is None else customers[judged(labels, blocks, customers)]
+    best = simplest(found, whose)
+    return ways[best](raw, labels, since), found[best]
+
+
+def judged(labels: Floats, blocks: Ints | None, customers: Keys) -> Ints:
+    """The rows that `fit` judges ways by, in its order."""
+    return np.concatenate([fold.test for fold in _folds(labels, blocks, customers)])
 
 
 def log_losses(labels: Floats, probability: Floats) -> Floats:
@@ -93,17 +97,26 @@ def log_losses(labels: Floats, probability: Floats) -> Floats:
     return -np.log(np.maximum(right, 1e-15))
 
 
-def simplest(losses: Floats) -> int:
+def simplest(losses: Floats, customers: Keys) -> int:
     """Which row to take, rows going from simple to complex: one more complex must earn its place.
 
     It replaces the one held so far when its mean is less by more than one standard error of the paired difference.
+    customers: whose each column is.
     """
-    held = 0
+    held, cluster = 0, clusters.codes(customers, losses.shape[1])
     for other in range(1, len(losses)):
         gain = losses[held] - losses[other]
-        if gain.mean() > gain.std() / np.sqrt(len(gain)):
+        if gain.mean() > clusters.standard_error(gain, cluster):
             held = other
     return held
+
+
+def _folds(labels: Floats, blocks: Ints | None, customers: Keys) -> list[Fold]:
+    if blocks is None or not _fit_for_judging(labels, blocks):
+        return stratified(labels, customers=customers)
+    return [
+        Fold(np.flatnonzero(blocks < block), np.flatnonzero(blocks == block)) for block in range(1, blocks.max() + 1)
+    ]
 
 
 def _fit_for_judging(labels: Floats, blocks: Ints) -> bool:

@@ -55,6 +55,7 @@ def evaluate(
     folds: Sequence[Fold] | None = None,
 ) -> Evaluation:
     """Trains on each fold's training rows alone and judges on its others: by time where dated, else five stratified.
+    Rows of one id are one customer's.
 
     A candidate that a fold had too little data for counts with the base rate there. Raises TableError.
     """
@@ -82,7 +83,7 @@ def evaluate(
             told[name].append(predict(classifier, unseen, candidate=of_name).probability)
     rows = np.concatenate([fold.test for fold in given])
     probability = {name: np.concatenate(parts) for name, parts in told.items()}
-    measured = {name: metrics.measure(truth[rows], found) for name, found in probability.items()}
+    measured = {name: metrics.measure(truth[rows], found, table.ids[rows]) for name, found in probability.items()}
     return Evaluation(
         by_time=folds is None and moments is not None and len(np.unique(moments)) > 1,
         rows=rows,
@@ -101,5 +102,6 @@ def evaluate(
 def _folds(table: Table, labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int) -> list[Fold]:
     """Folds of rows in an order that tells nothing."""
     order = np.argsort(table.hashes, kind="stable")
-    found = split(labels[order], None if dates is None else dates[order], horizon_days=horizon_days)
+    moments = None if dates is None else dates[order]
+    found = split(labels[order], moments, horizon_days=horizon_days, customers=table.ids[order])
     return [Fold(order[fold.train], order[fold.test]) for fold in found]

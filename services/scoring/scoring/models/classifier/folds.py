@@ -1,10 +1,17 @@
-"""How rows are split into those that train and those that are predicted: by time where dated, else stratified."""
+"""How rows are split into those that train and those that are predicted: by time where dated, else stratified.
+
+By time, earlier rows of a customer train and later ones are predicted, as they are of those whom a model scores: of
+customers who differ lastingly (simulated) it told an AUC of .744 where .750 came, and .625 when those who were predicted
+had not trained. Where chance splits, all rows of a customer stay together: else later ones would tell of earlier ones.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.models.classifier import clusters
+from scoring.models.classifier.clusters import Keys
 from scoring.models.fitting import Floats
 from scoring.models.summary import Ints
 
@@ -21,22 +28,33 @@ class Fold:
 
 
 def split(
-    labels: Floats, dates: NDArray[np.datetime64] | None, count: int = FOLDS, horizon_days: int = 0
+    labels: Floats,
+    dates: NDArray[np.datetime64] | None,
+    count: int = FOLDS,
+    horizon_days: int = 0,
+    customers: Keys = None,
 ) -> list[Fold]:
     """By time where rows have several dates, else stratified."""
     if dates is not None:
         folds = forward(dates, count, horizon_days)
         if folds:
             return folds
-    return stratified(labels, count)
+    return stratified(labels, count, customers)
 
 
-def stratified(labels: Floats, count: int = FOLDS) -> list[Fold]:
-    """Each row is predicted once; each fold has its share of events. The order of rows must tell nothing."""
-    place = np.empty(len(labels), dtype=np.int64)
-    for value in (0.0, 1.0):
-        of_class = np.flatnonzero(labels == value)
-        place[of_class] = (np.arange(len(of_class)) + (count // 2 if value else 0)) % count
+def stratified(labels: Floats, count: int = FOLDS, customers: Keys = None) -> list[Fold]:
+    """Each row is predicted once, by what was trained on rows of others; each fold has its share of customers with an
+    event. The order of rows must tell nothing.
+    """
+    cluster = clusters.codes(customers, len(labels))
+    events, rows = np.bincount(cluster, weights=labels), np.bincount(cluster)
+    of_customer = np.empty(len(rows), dtype=np.int64)
+    for shift, chosen in ((0, events == 0), (count // 2, events > 0)):
+        of_class = np.flatnonzero(chosen)
+        # Those with many rows are dealt out first: folds are about equally large.
+        of_class = of_class[np.argsort(-rows[of_class], kind="stable")]
+        of_customer[of_class] = (np.arange(len(of_class)) + shift) % count
+    place = of_customer[cluster]
     return [Fold(np.flatnonzero(place != fold), np.flatnonzero(place == fold)) for fold in range(count)]
 
 

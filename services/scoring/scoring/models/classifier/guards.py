@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from scoring.models.classifier import encoding, logistic
+from scoring.models.classifier.clusters import Keys
 from scoring.models.classifier.folds import stratified
 from scoring.models.classifier.table import Categories, Column, Kind, Table, TableError, Values
 from scoring.models.fitting import Floats
@@ -94,9 +95,11 @@ def dropped(table: Table) -> list[Finding]:
     return findings
 
 
-def leaks(table: Table, labels: Floats) -> list[Finding]:
-    """Columns that tell the label so well that they may have been filled in after it was known."""
-    alone = {column.name: _auc_alone(table.values[column.name], labels) for column in table.columns}
+def leaks(table: Table, labels: Floats, customers: Keys = None) -> list[Finding]:
+    """Columns that tell the label so well that they may have been filled in after it was known. customers: whose each
+    row is.
+    """
+    alone = {column.name: _auc_alone(table.values[column.name], labels, customers) for column in table.columns}
     findings = [
         Finding(
             FindingKind.LEAK,
@@ -108,7 +111,7 @@ def leaks(table: Table, labels: Floats) -> list[Finding]:
     ]
     strongest = max(table.columns, key=lambda column: alone[column.name]).name
     if STRONG_AUC < alone[strongest] <= LEAK_AUC and len(table.columns) > 2:
-        others = _auc_together(table.without({strongest}), labels)
+        others = _auc_together(table.without({strongest}), labels, customers)
         if alone[strongest] > others:
             findings.append(
                 Finding(
@@ -139,7 +142,7 @@ def _names_rows(column: Column, codes: NDArray[np.int32] | Floats, values: NDArr
     return bool((whole == np.rint(whole)).all() and whole[-1] - whole[0] < 2 * len(codes))
 
 
-def _auc_alone(found: Values, labels: Floats) -> float:
+def _auc_alone(found: Values, labels: Floats, customers: Keys) -> float:
     """AUC of the event rates of the column's levels, or of 32 equal bins; rates are those of rows in other folds."""
     if isinstance(found, Categories):
         codes = found.codes.astype(np.int64)
@@ -149,7 +152,7 @@ def _auc_alone(found: Values, labels: Floats) -> float:
     codes = codes + 1
     size = int(codes.max()) + 1
     rates = np.empty(len(labels))
-    for fold in stratified(labels):
+    for fold in stratified(labels, customers=customers):
         counts = np.bincount(codes[fold.train], minlength=size)
         events = np.bincount(codes[fold.train], weights=labels[fold.train], minlength=size)
         usual = labels[fold.train].mean()
@@ -157,10 +160,10 @@ def _auc_alone(found: Values, labels: Floats) -> float:
     return auc(labels, rates)
 
 
-def _auc_together(table: Table, labels: Floats) -> float:
-    """AUC of a logistic regression on rows it has not seen."""
+def _auc_together(table: Table, labels: Floats, customers: Keys) -> float:
+    """AUC of a logistic regression on rows of customers it has not seen."""
     raw = np.empty(len(labels))
-    for fold in stratified(labels, 3):
+    for fold in stratified(labels, 3, customers):
         encoder, matrix = encoding.fit(table.take(fold.train), labels[fold.train])
         model = logistic.fit(matrix, labels[fold.train], logistic.SETTINGS[-1])
         raw[fold.test] = model.raw(encoder.transform(table.take(fold.test)))

@@ -1,10 +1,15 @@
-"""How good probabilities are: ranking, calibration, lift, each with a 90 percent bootstrap interval, and the curves."""
+"""How good probabilities are: ranking, calibration, lift, each with a 90 percent bootstrap interval, and the curves.
+
+Customers are drawn, with all their rows (Field and Welsh 2007, Journal of the Royal Statistical Society B 69:3).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from scoring.models.classifier import clusters
 from scoring.models.classifier.calibration import log_losses
+from scoring.models.classifier.clusters import Keys
 from scoring.models.fitting import Floats, Z
 
 BINS = 15
@@ -37,7 +42,10 @@ class Metrics:
     """Expected calibration error: mean distance of predicted and observed share over 15 bins of equal size. Its
     interval is that of the resampled figure, which is greater than the figure itself on average."""
     ece_by_chance: float
-    """What the calibration error would be at most, in 95 of 100 cases, if every probability were exactly right."""
+    """What the calibration error would be at most, in 95 of 100 cases, if every probability were exactly right. Where
+    customers have several rows, what these did more or less than was told changes its sign at random, for all rows of a
+    customer together (wild cluster bootstrap: Cameron, Gelbach, Miller 2008, Review of Economics and Statistics 90:3).
+    """
 
 
 @dataclass(frozen=True)
@@ -60,32 +68,29 @@ class LiftPoint:
     gain: float
 
 
-def measure(labels: Floats, probability: Floats) -> Metrics | None:
-    """None where there is one class only: then nothing can be ranked."""
+def measure(labels: Floats, probability: Floats, customers: Keys = None) -> Metrics | None:
+    """None where there is one class only: then nothing can be ranked. customers: whose each row is."""
     events = int(labels.sum())
     if not 0 < events < len(labels):
         return None
-    rows = _Rows(labels, probability)
+    rows = _Rows(labels, probability, customers)
     generator = np.random.default_rng(_SEED)
     point = rows.figures(np.ones(len(labels)))
     samples = []
     for _ in range(_SAMPLES):
-        weights = np.bincount(generator.integers(len(labels), size=len(labels)), minlength=len(labels)).astype(float)
+        weights = rows.drawn(generator)
         if 0 < weights @ rows.labels < weights.sum():
             samples.append(rows.figures(weights))
     lows, highs = np.quantile(samples, [0.05, 0.95], axis=0)
     auc, precision, brier, loss, lift, ece = (
         Figure(*(float(part) for part in parts)) for parts in zip(point, lows, highs, strict=True)
     )
-    chance = [
-        rows.ece(np.ones(len(labels)), (generator.random(len(labels)) < rows.probability).astype(float))
-        for _ in range(_SAMPLES)
-    ]
+    chance = [rows.ece(np.ones(len(labels)), rows.by_chance(generator)) for _ in range(_SAMPLES)]
     return Metrics(len(labels), events, auc, precision, brier, loss, lift, ece, float(np.quantile(chance, 0.95)))
 
 
 def calibration_curve(labels: Floats, probability: Floats, bins: int = BINS) -> list[CalibrationBin]:
-    """Bins of equal size by probability, lowest first."""
+    """Bins of equal size by probability, lowest first. Intervals are those of rows that are each another customer's."""
     curve = []
     for rows in np.array_split(np.argsort(probability, kind="stable"), min(bins, len(labels))):
         count, observed = len(rows), float(labels[rows].mean())
@@ -112,14 +117,29 @@ def lift_curve(labels: Floats, probability: Floats, points: int = 20) -> list[Li
 class _Rows:
     """Rows by descending probability; resampling only changes their weights."""
 
-    def __init__(self, labels: Floats, probability: Floats) -> None:
+    def __init__(self, labels: Floats, probability: Floats, customers: Keys = None) -> None:
         order = np.argsort(-probability, kind="stable")
         self.labels, self.probability = labels[order], probability[order]
+        self._cluster = clusters.codes(None if customers is None else customers[order], len(order))
+        self._customers = int(self._cluster.max()) + 1
         # Rows of one probability are one step.
         self._step = np.cumsum(np.diff(-self.probability, prepend=-self.probability[0]) > 0)
         self._bin = np.arange(len(order)) * BINS // len(order)
         self._losses = log_losses(self.labels, self.probability)
         self._squares = (self.probability - self.labels) ** 2
+
+    def drawn(self, generator: np.random.Generator) -> Floats:
+        """How often each row comes in a sample of as many customers."""
+        several = generator.integers(self._customers, size=self._customers)
+        return np.bincount(several, minlength=self._customers).astype(float)[self._cluster]
+
+    def by_chance(self, generator: np.random.Generator) -> Floats:
+        """By how much rows might stray from their probabilities, added to these, were all of them right."""
+        if self._customers == len(self.labels):
+            return (generator.random(len(self.labels)) < self.probability).astype(float)
+        signs = 2.0 * generator.integers(2, size=self._customers)[self._cluster] - 1
+        told: Floats = self.probability + signs * (self.labels - self.probability)
+        return told
 
     def figures(self, weights: Floats) -> tuple[float, float, float, float, float, float]:
         events = np.bincount(self._step, weights=weights * self.labels)

@@ -1,7 +1,8 @@
 """Training: candidates on out-of-fold rows, the choice among them, calibration, and the final fit.
 
 Everything that is chosen (number of trees, penalty, candidate, way of calibration) is chosen on rows that the model
-which scored them had not seen, all inside the rows given: whoever evaluates on other rows sees no leak.
+which scored them had not seen, all inside the rows given: whoever evaluates on other rows sees no leak. Several rows of
+a customer are not taken for as many customers', neither in folds nor in standard errors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from scoring.models.classifier import boosting, calibration, encoding, guards, logistic, uncertainty
+from scoring.models.classifier import boosting, calibration, clusters, encoding, guards, logistic, uncertainty
 from scoring.models.classifier.average import Average
 from scoring.models.classifier.classifier import (
     AVERAGE,
@@ -64,12 +65,13 @@ def train(
     dates: NDArray[np.datetime64] | None = None,
     horizon_days: int = 0,
     outcome: str = "risk",
+    customers: NDArray[Any] | None = None,
 ) -> Training:
     """A classifier of rows with an event (label 1) from those without.
 
     `dates` say as of when each row tells; then inner folds go by time, and rows whose label was not known within
-    `horizon_days` before a fold do not train for it. An id may have several rows of different dates only. Equal rows
-    in another order give an equal classifier. Raises TableError.
+    `horizon_days` before a fold do not train for it. An id may have several rows of different dates only. `customers`
+    say whose each row is, where ids do not. Equal rows in another order give an equal classifier. Raises TableError.
     """
     truth = checked_labels(labels, len(table))
     moments = checked_dates(dates, len(table))
@@ -83,36 +85,39 @@ def train(
     if too_little:
         nothing = Classifier(table.columns, outcome, rate, Encoder(()), {}, BASE_RATE)
         return Training(nothing, (*findings, too_little), None)
+    whose = clusters.codes((table.ids if customers is None else customers)[order], len(order))
     with threadpool_limits(1):
-        findings += guards.leaks(kept.take(np.arange(min(len(kept), _MOST_INNER_ROWS))), truth[:_MOST_INNER_ROWS])
+        inner = slice(_MOST_INNER_ROWS)
+        findings += guards.leaks(kept.take(inner), truth[inner], whose[inner])
         ordered = None if moments is None else moments[order]
-        encoder, candidates, chosen, seen = _candidates(kept, truth, ordered, horizon_days)
+        encoder, candidates, chosen, seen = _candidates(kept, truth, ordered, horizon_days, whose)
     classifier = Classifier(table.columns, outcome, rate, encoder, candidates, chosen)
     return Training(classifier, tuple(findings), replace(seen, rows=order[seen.rows]))
 
 
 def _candidates(
-    table: Table, labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int
+    table: Table, labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int, whose: Ints
 ) -> tuple[Encoder, dict[str, Candidate], str, OutOfFold]:
     inner = np.arange(min(len(labels), _MOST_INNER_ROWS))
-    folds, by_time = _inner_folds(labels[inner], None if dates is None else dates[inner], horizon_days)
+    folds, by_time = _inner_folds(labels[inner], None if dates is None else dates[inner], horizon_days, whose[inner])
     rows = np.concatenate([fold.test for fold in folds])
     blocks = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds]) if by_time else None
     settings, raws = _settings(table, labels, folds)
-    pairs = _of_thirds(table, labels, inner, settings)
+    pairs = _of_thirds(table, labels, inner, settings, whose[inner])
     encoder, matrix = encoding.fit(table, labels)
     linear = logistic.fit(matrix, labels, settings[LOGISTIC])
     trees = boosting.fit(matrix, labels, settings[BOOSTING])
     models: dict[str, Model] = {LOGISTIC: linear, BOOSTING: trees, AVERAGE: Average(trees, linear)}
     candidates, probability, losses = {}, {}, {}
     for name, model in models.items():
-        way, losses[name] = calibration.fit(raws[name], labels[rows], blocks)
+        way, losses[name] = calibration.fit(raws[name], labels[rows], blocks, whose[rows])
         probability[name] = way.probability(raws[name])
-        spread = uncertainty.fit(raws[name], labels[rows], way, pairs[name])
+        spread = uncertainty.fit(raws[name], labels[rows], way, pairs[name], whose[rows])
         candidates[name] = Candidate(model, settings.get(name), way, spread, float(losses[name].mean()))
     # From simple to complex: one that is more complex must earn its place. All judged blocks of time count alike: the
     # newest alone, or the newest two, chose no better (bank marketing: AUC within blocks .554 and .566 against .571).
-    chosen = list(candidates)[calibration.simplest(np.stack(list(losses.values())))]
+    judged = calibration.judged(labels[rows], blocks, whose[rows])
+    chosen = list(candidates)[calibration.simplest(np.stack(list(losses.values())), whose[rows][judged])]
     return encoder, candidates, chosen, OutOfFold(rows, labels[rows], probability)
 
 
@@ -133,9 +138,11 @@ def _settings(table: Table, labels: Floats, folds: list[Fold]) -> tuple[dict[str
     return settings, {**raws, AVERAGE: (raws[LOGISTIC] + raws[BOOSTING]) / 2}
 
 
-def _of_thirds(table: Table, labels: Floats, inner: Ints, settings: Mapping[str, float]) -> dict[str, Floats]:
-    """For each candidate two scores of each row, by models of the two thirds of the rows that it is not in."""
-    thirds = [fold.test for fold in stratified(labels[inner], uncertainty.THIRDS)]
+def _of_thirds(
+    table: Table, labels: Floats, inner: Ints, settings: Mapping[str, float], whose: Ints
+) -> dict[str, Floats]:
+    """For each candidate two scores of each row, by models of the two thirds of the customers that it is not in."""
+    thirds = [fold.test for fold in stratified(labels[inner], uncertainty.THIRDS, whose)]
     told = {name: np.empty((2, len(inner))) for name in (LOGISTIC, BOOSTING)}
     for index, rows in enumerate(thirds):
         first, second = thirds[index - 1], thirds[index - 2]
@@ -148,7 +155,9 @@ def _of_thirds(table: Table, labels: Floats, inner: Ints, settings: Mapping[str,
     return {**told, AVERAGE: (told[LOGISTIC] + told[BOOSTING]) / 2}
 
 
-def _inner_folds(labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int) -> tuple[list[Fold], bool]:
+def _inner_folds(
+    labels: Floats, dates: NDArray[np.datetime64] | None, horizon_days: int, whose: Ints
+) -> tuple[list[Fold], bool]:
     """Folds, and whether they go by time: where dated, and enough of both classes train and judge."""
 
     def enough(rows: Ints) -> bool:
@@ -158,7 +167,7 @@ def _inner_folds(labels: Floats, dates: NDArray[np.datetime64] | None, horizon_d
         folds = [fold for fold in forward(dates, horizon_days=horizon_days) if enough(fold.train)]
         if folds and enough(np.concatenate([fold.test for fold in folds])):
             return folds, True
-    return stratified(labels), False
+    return stratified(labels, customers=whose), False
 
 
 def _too_little(rate: BaseRate, table: Table) -> Finding | None:

@@ -2,15 +2,19 @@
 
 Two sources, on the scale of log odds, by bins of the raw score. That of the model: two models, each trained on a third
 of the rows, predict the last third; half their mean squared difference is the variance at a third of the data, a third
-of that the variance at all. That of the calibration: the binomial variance of the bin's share of events.
+of that the variance at all. That of the calibration: the binomial variance of the bin's share of events, times the
+design effect where customers have several rows (`clusters`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from scoring.models.classifier import clusters
 from scoring.models.classifier.calibration import Calibration, sigmoid
+from scoring.models.classifier.clusters import Keys
 from scoring.models.fitting import Floats, Z, significant
+from scoring.models.summary import Ints
 
 _BINS = 15
 _LEAST_ROWS = 50
@@ -30,9 +34,9 @@ class Spread:
         return sigmoid(log_odds - reach), sigmoid(log_odds + reach)
 
 
-def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats) -> Spread:
-    """From out-of-fold scores, and from the two scores (shape (2, rows)) that models of a third of the rows gave
-    rows they had not seen."""
+def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats, customers: Keys = None) -> Spread:
+    """From out-of-fold scores, and from the two scores (shape (2, rows)) that models of a third of the customers gave
+    rows of others. customers: whose each of the rows with out-of-fold scores is."""
     count = int(np.clip(len(raw) // _LEAST_ROWS, 1, _BINS))
     of_pair = (pairs[0] + pairs[1]) / 2
     # What a step in the raw score is worth in calibrated log odds, over the bulk of the scores.
@@ -43,10 +47,21 @@ def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats) ->
     centres = [float(of_pair[rows].mean()) for rows in by_pair]
     of_model = [float(((pairs[0][rows] - pairs[1][rows]) ** 2).mean() / 2 / THIRDS * worth**2) for rows in by_pair]
     knots, deviations = [], []
-    for rows in np.array_split(np.argsort(raw, kind="stable"), count):
+    by_raw = np.array_split(np.argsort(raw, kind="stable"), count)
+    effect = _effect(by_raw, labels, clusters.codes(customers, len(raw)))
+    for rows in by_raw:
         share = (labels[rows].sum() + 0.5) / (len(rows) + 1)
         centre = float(raw[rows].mean())
-        variance = 1 / (len(rows) * share * (1 - share)) + float(np.interp(centre, centres, of_model))
+        variance = effect / (len(rows) * share * (1 - share)) + float(np.interp(centre, centres, of_model))
         knots.append(significant(centre))
         deviations.append(significant(float(np.sqrt(variance))))
     return Spread(tuple(knots), tuple(deviations))
+
+
+def _effect(bins: list[Ints], labels: Floats, cluster: Ints) -> float:
+    """The design effect of shares within bins, of all of them together: one alone would be told too inexactly."""
+    strays, whose = np.empty(len(labels)), np.empty(len(labels), dtype=np.int64)
+    for number, rows in enumerate(bins):
+        strays[rows] = labels[rows] - labels[rows].mean()
+        whose[rows] = cluster[rows] * len(bins) + number
+    return clusters.design_effect(strays, clusters.codes(whose, len(whose)))

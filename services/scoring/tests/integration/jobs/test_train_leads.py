@@ -169,3 +169,18 @@ def test_a_champion_is_not_held_against_a_model_that_has_learned_from_what_happe
     for newest, falls in ((before.newest, True), (int(data.dates.max().astype(np.int64)), False)):
         found = watched(newest)
         assert (found.outcomes[0]["degraded"], found.falls) == (True, falls)
+
+
+def test_leads_of_a_few_customers_prove_nothing(tmp_path) -> None:
+    found = trained(tmp_path, [row(place, customer=f"customers/{place % 12}") for place in range(400)])
+    gate = found["judgement"]["candidate"]["gates"][0]
+    assert (gate["name"], gate["passed"]) == ("minimum_data", False)
+    assert "4 customers with converted leads to be tested on, at least 20 are needed" in gate["message"]
+    assert found["metrics"] == {}
+
+
+def test_drift_is_that_of_customers_by_the_newest_lead_of_each() -> None:
+    rows = [row(place, customer=["customers/a", "customers/b", ""][place % 3]) for place in range(9)]
+    newest = [rows[place]["facts"]["message_length"] for place in (8, 7, 6, 5, 2)]
+    current = train_leads._current([{**each, "facts": json.dumps(each["facts"])} for each in reversed(rows)])
+    assert list(current.since(0).values["message_length"]) == newest
