@@ -1,8 +1,8 @@
 """How rows are split into those that train and those that are predicted: by time where dated, else stratified.
 
 By time, earlier rows of a customer train and later ones are predicted, as they are of those whom a model scores: of
-customers who differ lastingly (simulated) it told an AUC of .744 where .750 came, and .625 when those who were predicted
-had not trained. Where chance splits, all rows of a customer stay together: else later ones would tell of earlier ones.
+customers who differ lastingly (simulated) it told an AUC of .744 where .750 came, and .625 when the predicted ones had
+not trained. Where chance splits, all rows of a customer stay together: else later ones would tell of earlier ones.
 """
 
 from dataclasses import dataclass
