@@ -41,12 +41,28 @@ def work(
     cls: type[TenantDocument], limit: int, lease_s: float, owner: str, method: str, one: Callable[[Row], object]
 ) -> int:
     """Claims and works at each document by itself, as its tenant; returns at how many. method: what is then traced."""
+
+    def each(rows: list[Row]) -> None:
+        for row in rows:
+            one(row)
+
+    return work_by_tenant(cls, limit, lease_s, owner, method, each)
+
+
+def work_by_tenant(
+    cls: type[TenantDocument],
+    limit: int,
+    lease_s: float,
+    owner: str,
+    method: str,
+    all_of: Callable[[list[Row]], object],
+) -> int:
+    """The same at all claimed documents of a tenant together."""
     count = 0
     for tenant, rows in claim(cls, limit, lease_s, owner):
         with tenancy.service_context(tenant, method=method):
-            for row in rows:
-                one(row)
-                count += 1
+            all_of(rows)
+        count += len(rows)
     return count
 
 

@@ -15,7 +15,7 @@ from campaigns.settings import CampaignsSettings
 from campaigns.store import Journey, JourneyEntry, JourneyRevision, Message, SendingPolicy, entries, journeys, messages
 from campaigns.store.contacts import contacts
 from campaigns.store.policies import tenant_profile
-from chassis import clock, ids, tenancy
+from chassis import clock, ids
 from chassis.errors import AlreadyExists
 from docstore import Row, conditions, due
 from docstore.aliases import profiles
@@ -32,12 +32,11 @@ logger = logging.getLogger(__name__)
 
 def advance(settings: CampaignsSettings) -> int:
     """Moves entries of all tenants that are due; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(JourneyEntry, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="advance"):
-            JourneyEntry.rows().bulk_write(_Walk(settings, rows).operations())
-    return count
+
+    def walk(rows: list[Row]) -> None:
+        JourneyEntry.rows().bulk_write(_Walk(settings, rows).operations())
+
+    return due.work_by_tenant(JourneyEntry, BATCH, LEASE_S, settings.instance, "advance", walk)
 
 
 class _Walk:

@@ -23,7 +23,7 @@ from chassis import clock, metric_names, telemetry, tenancy
 from chassis.errors import AlreadyExists
 from chassis.inputs import uid
 from chassis.smtp import Mailer, PermanentMailError, TransientMailError
-from docstore import Conflict, due, leases, tracing
+from docstore import Conflict, Row, due, leases, tracing
 
 BATCH = 25
 LEASE_S = 60.0
@@ -39,12 +39,11 @@ logger = logging.getLogger(__name__)
 
 def send_due(settings: CampaignsSettings, mailer: Mailer) -> int:
     """Sends, defers or ends messages of all tenants that are due; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(Message, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="send"):
-            _Batch(settings, mailer, tenant, [Message.from_row(row) for row in rows]).work()
-    return count
+
+    def send(rows: list[Row]) -> None:
+        _Batch(settings, mailer, tenancy.tenant(), [Message.from_row(row) for row in rows]).work()
+
+    return due.work_by_tenant(Message, BATCH, LEASE_S, settings.instance, "send", send)
 
 
 class _Batch:

@@ -6,7 +6,7 @@ from campaigns import consenting
 from campaigns.consenting import ConsentAway, PurposeUnknown
 from campaigns.settings import CampaignsSettings
 from campaigns.store import Unsubscribe
-from chassis import clock, tenancy
+from chassis import clock
 from docstore import Row, due, tracing
 
 BATCH = 25
@@ -18,14 +18,12 @@ logger = logging.getLogger(__name__)
 
 def tell_consent(settings: CampaignsSettings) -> int:
     """Tells consent the requests of all tenants that are due; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(Unsubscribe, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="unsubscribe"):
-            for row in rows:
-                with tracing.continued(row.get("traceparent"), "tell consent"):
-                    _tell(settings, row)
-    return count
+
+    def tell(row: Row) -> None:
+        with tracing.continued(row.get("traceparent"), "tell consent"):
+            _tell(settings, row)
+
+    return due.work(Unsubscribe, BATCH, LEASE_S, settings.instance, "unsubscribe", tell)
 
 
 def _tell(settings: CampaignsSettings, row: Row) -> None:

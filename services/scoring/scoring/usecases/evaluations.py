@@ -63,25 +63,24 @@ def answer_due(settings: ScoringSettings, blobs: BlobStore, answers: Mapping[str
 
     answers: by kind.
     """
-    count = 0
-    for tenant, rows in due.claim(Evaluation, _AT_ONCE, LEASE_S, settings.instance):
+
+    def answer(rows: list[Row]) -> None:
         by_kind: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_kind[row["kind"]].append(row)
-        with tenancy.service_context(tenant, method="evaluate"):
-            for kind, asked in by_kind.items():
-                count += len(asked)
-                try:
-                    found = answers[kind](settings, blobs, [row["question"] for row in asked])
-                    changes = map(_told, found)
-                    plans = [due.plan(row, change, None) for row, change in zip(asked, changes, strict=True)]
-                    Evaluation.rows().bulk_write(plans)
-                except pymongo.errors.PyMongoError:
-                    raise
-                except Exception:
-                    logger.exception("what was asked of a model of one tenant could not be answered")
-                    due.hand_back(Evaluation, asked, _FAILED_S)
-    return count
+        for kind, asked in by_kind.items():
+            try:
+                found = answers[kind](settings, blobs, [row["question"] for row in asked])
+                changes = map(_told, found)
+                plans = [due.plan(row, change, None) for row, change in zip(asked, changes, strict=True)]
+                Evaluation.rows().bulk_write(plans)
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception:
+                logger.exception("what was asked of a model of one tenant could not be answered")
+                due.hand_back(Evaluation, asked, _FAILED_S)
+
+    return due.work_by_tenant(Evaluation, _AT_ONCE, LEASE_S, settings.instance, "evaluate", answer)
 
 
 def _told(answer: Row | RapportError) -> Row:

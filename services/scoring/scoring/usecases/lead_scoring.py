@@ -72,22 +72,21 @@ def score_waiting(settings: ScoringSettings, blobs: BlobStore) -> int:
 
 def score_due(settings: ScoringSettings, blobs: BlobStore) -> int:
     """Scores up to 200 leads that are due."""
-    count = 0
-    for tenant, rows in due.claim(Lead, AT_ONCE, LEASE_S, settings.instance):
-        with tenancy.service_context(tenant, method="scoreLeads"):
-            count += len(rows)
-            try:
-                _score(settings, blobs, rows)
-            except Unavailable as error:
-                logger.warning("%d leads wait: %s", len(rows), error.reason)
-                due.hand_back(Lead, rows, _AGAIN_S)
-            except pymongo.errors.PyMongoError:
-                raise
-            except Exception:
-                # The leads of other tenants must not wait for these, whatever is the matter with their model.
-                logger.exception("%d leads of one tenant could not be scored", len(rows))
-                due.hand_back(Lead, rows, _FAILED_S)
-    return count
+
+    def score(rows: list[Row]) -> None:
+        try:
+            _score(settings, blobs, rows)
+        except Unavailable as error:
+            logger.warning("%d leads wait: %s", len(rows), error.reason)
+            due.hand_back(Lead, rows, _AGAIN_S)
+        except pymongo.errors.PyMongoError:
+            raise
+        except Exception:
+            # The leads of other tenants must not wait for these, whatever is the matter with their model.
+            logger.exception("%d leads of one tenant could not be scored", len(rows))
+            due.hand_back(Lead, rows, _FAILED_S)
+
+    return due.work_by_tenant(Lead, AT_ONCE, LEASE_S, settings.instance, "scoreLeads", score)
 
 
 def scan(settings: ScoringSettings, blobs: BlobStore) -> int:

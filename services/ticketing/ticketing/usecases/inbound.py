@@ -52,20 +52,18 @@ logger = logging.getLogger(__name__)
 
 def process_due(settings: TicketingSettings) -> int:
     """Brings mails of all tenants into tickets; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(InboundMail, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="process inbound mail"):
-            for row in rows:
-                with tracing.continued(row.get("traceparent"), "process inbound mail"):
-                    try:
-                        _process(settings, row)
-                    except pymongo.errors.PyMongoError:
-                        raise
-                    except Exception:
-                        logger.exception("a mail cannot be dealt with now", extra={"tenant": tenant})
-                        _wait_or_fail(row, "INTERNAL")
-    return count
+
+    def deal_with(row: Row) -> None:
+        with tracing.continued(row.get("traceparent"), "process inbound mail"):
+            try:
+                _process(settings, row)
+            except pymongo.errors.PyMongoError:
+                raise
+            except Exception:
+                logger.exception("a mail cannot be dealt with now", extra={"tenant": row["tenant"]})
+                _wait_or_fail(row, "INTERNAL")
+
+    return due.work(InboundMail, BATCH, LEASE_S, settings.instance, "process inbound mail", deal_with)
 
 
 def _process(settings: TicketingSettings, row: Row) -> None:

@@ -40,17 +40,16 @@ def queue_answer(ticket: Ticket, message: TicketMessage) -> None:
 
 def send_due(settings: TicketingSettings, mailer: Mailer) -> int:
     """Sends answers of all tenants that are due; returns how many it looked at."""
-    count = 0
-    for tenant, rows in due.claim(OutgoingMail, BATCH, LEASE_S, settings.instance):
-        count += len(rows)
-        with tenancy.service_context(tenant, method="send answer"):
-            for index, row in enumerate(rows):
-                with tracing.continued(row.get("traceparent"), "send answer"):
-                    there = _send(settings, mailer, row)
-                if not there:
-                    due.hand_back(OutgoingMail, rows[index + 1 :], RETRY_FIRST.total_seconds())
-                    break
-    return count
+
+    def send(rows: list[Row]) -> None:
+        for index, row in enumerate(rows):
+            with tracing.continued(row.get("traceparent"), "send answer"):
+                there = _send(settings, mailer, row)
+            if not there:
+                due.hand_back(OutgoingMail, rows[index + 1 :], RETRY_FIRST.total_seconds())
+                break
+
+    return due.work_by_tenant(OutgoingMail, BATCH, LEASE_S, settings.instance, "send answer", send)
 
 
 def _send(settings: TicketingSettings, mailer: Mailer, row: Row) -> bool:

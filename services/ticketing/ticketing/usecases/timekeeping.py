@@ -8,12 +8,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 import pymongo.errors
 from pymongo import UpdateMany
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from docstore import Row, due, whole_milliseconds
 from docstore.aggregate import Aggregate
 from ticketing.settings import TicketingSettings
@@ -35,13 +36,12 @@ def keep_time(settings: TicketingSettings) -> int:
     A tenant whose work fails is tried again when the claim ends; the others go on. Raises pymongo's errors.
     """
     kinds: tuple[tuple[type[Aggregate], Work], ...] = ((Queue, _follow), (Agent, _make_use), (Ticket, _look_at))
-    count = 0
-    for cls, work in kinds:
-        for tenant, rows in due.claim(cls, BATCH, LEASE_S, settings.instance):
-            count += len(rows)
-            with tenancy.service_context(tenant, method=f"keep time of {cls.resource}"):
-                _attempt(work, rows)
-    return count
+    return sum(
+        due.work_by_tenant(
+            cls, BATCH, LEASE_S, settings.instance, f"keep time of {cls.resource}", partial(_attempt, work)
+        )
+        for cls, work in kinds
+    )
 
 
 def _attempt(work: Work, rows: list[Row]) -> None:
