@@ -303,6 +303,15 @@ def plant(client: Client, rows: Iterable[dict[str, Any]]) -> None:
         docstore.in_transaction(once)
 
 
+def plant_earlier(client: Client, **part: Any) -> None:
+    """Puts there what an earlier job told of two customers, of whom one has other scores, too."""
+    uid = uuid.uuid4().hex
+    with client.context():
+        only = [{"uid": uid, "customer": f"customers/{uid}", **part}]
+        docstore.in_transaction(lambda: Score.rows().insert_many(only))
+    plant(client, [score_row(customer(), **part)])
+
+
 def claimed(client: Client) -> ScoringJob:
     """The tenant's job, leased as a runner would."""
     (job,) = [job for job in batches.claim(ScoringJob, 100, lease_s=60) if job.tenant == client.tenant]

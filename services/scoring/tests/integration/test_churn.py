@@ -47,7 +47,7 @@ from scoring.usecases import (
 from scoring.usecases.erasing import erase
 
 from . import carrying_out, left_models
-from .conftest import START, Client, claimed, customer, plant, purchase, score_row
+from .conftest import START, Client, claimed, customer, plant, plant_earlier, purchase, score_row
 from .what_if import asked, features_of
 
 SERVICE = "scoring"
@@ -107,11 +107,7 @@ def scored(
     client.stage(purchase(name, 120 - days, amount) for name, purchases in bought.items() for days, amount in purchases)
     client.CreateSegment(segment={"display_name": "Leaving", "expression": "churn_risk > 0.5"}, segment_id="leaving")
     client.CreateSegment(segment={"display_name": "Not", "expression": "NOT churn_risk > 0.5"}, segment_id="staying")
-    earlier = {"churn": risk("models/old") | {"job": "old"}}
-    with client.context():
-        only = [{"uid": uid, "customer": f"customers/{uid}", **earlier} for uid in (uuid.uuid4().hex,)]
-        docstore.in_transaction(lambda: Score.rows().insert_many(only))
-    plant(client, [score_row(customer(), **earlier)])
+    plant_earlier(client, churn=risk("models/old") | {"job": "old"})
     with client.context():
         assert rescoring.keep(settings, store), "what comes before somebody is scored is in files"
     job = carried_out(client, settings, store)

@@ -20,7 +20,7 @@ from scoring.store import Model, Score, ScoringJob
 from scoring.usecases import people, preparing
 
 from . import carrying_out
-from .conftest import START, Client, customer, plant, purchase, score_row
+from .conftest import START, Client, customer, plant_earlier, purchase
 from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
@@ -69,12 +69,7 @@ def made(channels: Any, settings: Any, store: BlobStore, bought: dict[str, Any],
     client.objects(objector)
     events = [purchase(name, 300 - days, cents) for name, (_, each) in bought.items() for days, cents in each]
     client.stage(events)
-    earlier = {"cluster": {"name": "old", "job": "old"}}
-    with client.context():
-        uid = uuid.uuid4().hex
-        only = [{"uid": uid, "customer": f"customers/{uid}", **earlier}]
-        docstore.in_transaction(lambda: Score.rows().insert_many(only))
-    plant(client, [score_row(customer(), **earlier)])
+    plant_earlier(client, cluster={"name": "old", "job": "old"})
     job = carried_out(client, settings, store)
     client.keep()
     return client, job

@@ -23,7 +23,7 @@ from scoring.store.activity import packed
 from scoring.usecases import people, preparing
 
 from . import carrying_out
-from .conftest import START, Client, claimed, customer, plant, score_row
+from .conftest import START, Client, claimed, customer, plant_earlier
 from .seen_plots import seen_plots
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
 
@@ -86,12 +86,7 @@ def made(channels: Any, settings: Any, store: BlobStore, rows: list[Row], object
     client.profiling()
     client.objects(objector)
     told(client, rows)
-    earlier = {"renewal": {"probability": 0.1, "job": "old"}}
-    with client.context():
-        uid = uuid.uuid4().hex
-        only = [{"uid": uid, "customer": f"customers/{uid}", **earlier}]
-        docstore.in_transaction(lambda: Score.rows().insert_many(only))
-    plant(client, [score_row(customer(), **earlier)])
+    plant_earlier(client, renewal={"probability": 0.1, "job": "old"})
     job = carried_out(client, settings, store)
     client.keep()
     return client, job

@@ -30,7 +30,7 @@ from scoring.store.histories import CURRENT
 from scoring.usecases import loaded_models, preparing
 
 from . import carrying_out
-from .conftest import NONE, Client, customer, plant, purchase, score_row
+from .conftest import NONE, Client, customer, plant, plant_earlier, purchase, score_row
 from .seen_plots import seen_plots
 from .test_roll_back import rolled_back, states, turned
 from .test_scoring_erasing import erased, holding  # noqa: F401 - fixtures
@@ -125,12 +125,7 @@ def made(channels, settings, store, happened, objector, buyer) -> tuple[Client, 
     bought = purchase(buyer, 0)
     bought.event_time.FromDatetime(AS_OF - timedelta(days=20))
     client.stage([bought])
-    earlier = {"response": {"probability": 0.5, "job": "old"}}
-    with client.context():
-        uid = uuid.uuid4().hex
-        only = [{"uid": uid, "customer": f"customers/{uid}", **earlier}]
-        docstore.in_transaction(lambda: Score.rows().insert_many(only))
-    plant(client, [score_row(customer(), **earlier)])
+    plant_earlier(client, response={"probability": 0.5, "job": "old"})
     trained = carried_out(client, settings, store, as_of=AS_OF - timedelta(days=14), task="TASK_TRAIN")
     assert trained.message.startswith(
         f"{trained.model} passed its gates: responses are told by it from the next job on."
