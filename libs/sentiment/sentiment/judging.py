@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from math import sqrt
 
-from sentiment import lexicon
-from sentiment.lexicon import LEXICONS, Lexicon, fold
+from sentiment import languages
+from sentiment.languages import LEXICONS
+from sentiment.lexicon import Lexicon, Phrase, fold
+from sentiment.signs import EMOTICON, sign_weight
 
-MODEL = "lexicon/1"
+MODEL = "lexicon/2"
 NONE, POSITIVE, NEUTRAL = "LABEL_UNSPECIFIED", "LABEL_POSITIVE", "LABEL_NEUTRAL"
 NEGATIVE, UNCERTAIN = "LABEL_NEGATIVE", "LABEL_UNCERTAIN"
 
@@ -25,14 +27,19 @@ _TORN = 4.0
 _WINDOW = 3
 _NEGATED, _BOOSTED, _DAMPENED, _SHOUTED = -0.7, 1.4, 0.6, 1.3
 _BEFORE_CONTRAST, _AFTER_CONTRAST = 0.6, 1.4
+_MISSED = -1.0
+"""What is expected, and denied."""
+_ASKED = 0.5
 
 _ENDS = frozenset(".!?\n")
 _TOKEN = re.compile(
-    r"(?P<emoticon>>:\(|:'\(|[:;]-?[()D/](?=\s|$|[.,!?])|<3)"
+    r"(?P<address>(?:https?://|www\.)\S+|@\w+)"
+    rf"|(?P<emoticon>{EMOTICON})"
     r"|(?P<emoji>[\u2600-\u27bf\U0001f300-\U0001faff])"
     r"|(?P<word>[^\W\d_]+(?:['\u2019\-][^\W\d_]+)*)"
     r"|(?P<stop>[.!?;,:\n]+)"
 )
+_STRETCHED = re.compile(r"(\w)\1{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,17 @@ class _Token:
     folded: str
     kind: str
 
+    def weight(self, known: Lexicon) -> float:
+        """Of the word, however much a letter of it is stretched: "sooo goood"."""
+        if (weight := known.weight(self.folded)) or not _STRETCHED.search(self.text):
+            return weight
+        return known.weight(_STRETCHED.sub(r"\1\1", self.folded)) or known.weight(_STRETCHED.sub(r"\1", self.folded))
+
 
 @dataclass(slots=True)
 class _Evidence:
+    """A word or a phrase at some place."""
+
     at: int
     weight: float
     words: str
@@ -93,12 +108,12 @@ def language_of(words: list[str], language_code: str = "") -> str:
     """The two-letter code of the stated language, else the one the folded words are in; empty when not clear."""
     if stated := language_code.split("-")[0].lower():
         return stated
-    return (lexicon.language_of(words) or _language_of_mood(words)) if words else ""
+    return (languages.language_of(words) or _language_of_mood(words)) if words else ""
 
 
 def _language_of_mood(words: list[str]) -> str:
     """The language that knows most of a few words: an exclamation has no function words."""
-    hits = {code: sum(_weight(word, known) != 0 for word in words) for code, known in LEXICONS.items()}
+    hits = {code: sum(known.weight(word) != 0 for word in words) for code, known in LEXICONS.items()}
     first, second = sorted(hits, key=lambda code: -hits[code])[:2]
     return first if hits[first] > hits[second] and hits[first] * 3 >= len(words) else ""
 
@@ -123,28 +138,36 @@ def _tokens(text: str) -> list[_Token]:
 def _signs(tokens: list[_Token]) -> list[_Evidence]:
     found = []
     for at, token in enumerate(tokens):
-        weights = {"emoji": lexicon.EMOJI, "emoticon": lexicon.EMOTICONS}.get(token.kind, {})
-        if weight := weights.get(token.text, 0.0):
+        if token.kind.startswith("emo") and (weight := sign_weight(token.text)):
             found.append(_Evidence(at, weight, token.text))
     return found
 
 
 def _evidence(tokens: list[_Token], known: Lexicon) -> list[_Evidence]:
     """What the words say, each in the light of those around it."""
-    courteous = _courteous(tokens, known)
-    found = []
+    found, tokens = _phrases(tokens, known)
     for at, token in enumerate(tokens):
-        if token.kind != "word" or at in courteous or not (weight := _weight(token.folded, known)):
+        if token.kind != "word" or _boosts(tokens, at, known):
+            continue
+        weight = token.weight(known)
+        if not weight and token.folded not in known.expected:
             continue
         before, after = _around(tokens, at)
         words = [token.text]
-        if any(_negates(other.folded, known) for other in before) or (
-            known.negates_before and any(_negates(other.folded, known) for other in after)
-        ):
-            negation = next(other for other in [*reversed(before), *after] if _negates(other.folded, known))
-            # What is bad and denied is seldom praise: "no problem", "nicht schlecht".
-            weight *= _NEGATED if weight > 0 else _NEGATED / 2
-            words = [negation.text, token.text] if negation in before else [token.text, negation.text]
+        denying = [
+            other
+            for other in [*reversed(before), *(after if known.negates_before else ())]
+            if known.negates(other.folded)
+        ]
+        if denying:
+            if token.folded in known.expected:
+                weight = _MISSED
+            else:
+                # What is bad and denied is seldom praise: "no problem", "nicht schlecht".
+                weight = _NEGATED * (max(weight, 1.0) if weight > 0 else weight / 2)
+            words = [denying[0].text, token.text] if denying[0] in before else [token.text, denying[0].text]
+        if not weight:
+            continue
         nearest = [other.folded for other in before[-2:]]
         if any(word in known.boosters for word in nearest):
             weight *= _BOOSTED
@@ -153,20 +176,43 @@ def _evidence(tokens: list[_Token], known: Lexicon) -> list[_Evidence]:
         if len(token.text) > 2 and token.text.isupper():
             weight *= _SHOUTED
         found.append(_Evidence(at, weight, " ".join(words)))
-    return _contrasted(found, tokens, known)
+    return _contrasted(_asked(found, tokens), tokens, known)
 
 
-def _weight(word: str, known: Lexicon) -> float:
-    if word in known.words:
-        return known.words[word]
-    for length in range(len(word), 2, -1):
-        if (weight := known.stems.get(word[:length])) is not None:
-            return weight
-    return 0.0
+def _phrases(tokens: list[_Token], known: Lexicon) -> tuple[list[_Evidence], list[_Token]]:
+    """What phrases say; and the tokens, in which their words say nothing any more."""
+    found, left = list[_Evidence](), list(tokens)
+    at = 0
+    while at < len(tokens):
+        phrase = next((each for each in known.phrases.get(tokens[at].folded, ()) if _is_at(each, tokens, at)), None)
+        if phrase is None:
+            at += 1
+            continue
+        end = at + len(phrase.words)
+        if weight := phrase.weight:
+            words = " ".join(token.text for token in tokens[at:end])
+            denying = next((other for other in reversed(_around(left, at)[0]) if known.negates(other.folded)), None)
+            if weight > 0 and denying:
+                weight, words = weight * _NEGATED, f"{denying.text} {words}"
+            found.append(_Evidence(at, weight, words))
+        left[at:end] = [_Token(token.text, "", token.kind) for token in tokens[at:end]]
+        at = end
+    return found, left
 
 
-def _negates(word: str, known: Lexicon) -> bool:
-    return word in known.negations or word.endswith("n't")
+def _is_at(phrase: Phrase, tokens: list[_Token], at: int) -> bool:
+    there = tuple(token.folded for token in tokens[at : at + len(phrase.words)])
+    return there == phrase.words and (not phrase.opening or at == 0 or tokens[at - 1].kind != "word")
+
+
+def _boosts(tokens: list[_Token], at: int, known: Lexicon) -> bool:
+    """Whether the word only makes the next one stronger: "pretty good", "awfully kind"."""
+    return (
+        tokens[at].folded in known.boosters
+        and at + 1 < len(tokens)
+        and tokens[at + 1].kind == "word"
+        and tokens[at + 1].weight(known) != 0
+    )
 
 
 def _around(tokens: list[_Token], at: int) -> tuple[list[_Token], list[_Token]]:
@@ -182,6 +228,21 @@ def _around(tokens: list[_Token], at: int) -> tuple[list[_Token], list[_Token]]:
             break
         after.append(other)
     return before, after
+
+
+def _asked(found: list[_Evidence], tokens: list[_Token]) -> list[_Evidence]:
+    """Lets praise in a question count for less: who asks whether something is good does not say so."""
+    asked = False
+    questions = set[int]()
+    for at in range(len(tokens) - 1, -1, -1):
+        if tokens[at].kind == "stop" and _ENDS & set(tokens[at].text):
+            asked = "?" in tokens[at].text
+        elif asked:
+            questions.add(at)
+    for each in found:
+        if each.at in questions and each.weight > 0:
+            each.weight *= _ASKED
+    return found
 
 
 def _contrasted(found: list[_Evidence], tokens: list[_Token], known: Lexicon) -> list[_Evidence]:
@@ -200,25 +261,6 @@ def _contrasted(found: list[_Evidence], tokens: list[_Token], known: Lexicon) ->
         if sentences[each.at] in both:
             each.weight *= _AFTER_CONTRAST if each.at > turns[sentences[each.at]] else _BEFORE_CONTRAST
     return found
-
-
-def _courteous(tokens: list[_Token], known: Lexicon) -> set[int]:
-    """Places of words that belong to a phrase of courtesy."""
-    words = [(at, token.folded) for at, token in enumerate(tokens) if token.kind == "word"]
-    text = " " + " ".join(word for _, word in words) + " "
-    starts: dict[int, int] = {}
-    position = 1
-    for number, (_, word) in enumerate(words):
-        starts[position] = number
-        position += len(word) + 1
-    places: set[int] = set()
-    for phrase in known.courtesies:
-        at = text.find(f" {phrase} ")
-        while at >= 0:
-            first = starts[at + 1]
-            places.update(words[number][0] for number in range(first, first + phrase.count(" ") + 1))
-            at = text.find(f" {phrase} ", at + 1)
-    return places
 
 
 def _shouting(text: str) -> float:

@@ -166,7 +166,7 @@ class TestSentiment:
         found = sentiment_of("The shop is nice. The delivery was horrible and not fast.", "en")
         assert found.reasons[0] == "horrible"
         assert set(found.reasons) == {"horrible", "nice", "not fast"}
-        assert found.model == "lexicon/1"
+        assert found.model == "lexicon/2"
 
     def test_courtesy_is_no_praise(self) -> None:
         assert sentiment_of("Where is my parcel? Thanks in advance. Best regards, Ann").label == NEUTRAL
