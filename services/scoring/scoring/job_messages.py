@@ -22,6 +22,7 @@ from scoring.store.jobs import (
     SEGMENT,
     SEGMENTS,
     SUCCEEDED,
+    replaces_results,
 )
 from scoring.store.models import (
     CHURN,
@@ -74,6 +75,7 @@ class Terms(NamedTuple):
     discount_basis_points: int = job_limits.DISCOUNT_BASIS_POINTS_DEFAULT
     instants: tuple[datetime, ...] = ()
     usage_events: tuple[str, ...] = ()
+    replace_newer: bool = False
 
 
 def terms(given: Message) -> Terms:
@@ -148,8 +150,10 @@ def _of_kind(task: str | None, given: Message, as_of: datetime) -> tuple[Terms, 
             "usage_events",
             usage_gates.problem_of_events(given.usage_events) if kind == USAGE else _problem_of_no_use(given),
         ),
+        ("replace_newer", "" if replaces_results(task, kind) else _problem_of_no_results(given)),
     )
-    return Terms(task, kind, as_of, horizon, discount, usage_events=tuple(given.usage_events)), problems
+    found = Terms(task, kind, as_of, horizon, discount, (), tuple(given.usage_events), given.replace_newer)
+    return found, problems
 
 
 def _without_kind(task: str, given: Message, as_of: datetime, now: datetime) -> tuple[Terms, Problems]:
@@ -167,6 +171,7 @@ def _without_kind(task: str, given: Message, as_of: datetime, now: datetime) -> 
         ("instants", job_limits.problem_of_instants(instants, now) if task == BACKFILL else ""),
         ("instants", "Only TASK_BACKFILL looks from several: leave it out." if task != BACKFILL and instants else ""),
         ("usage_events", _problem_of_no_use(given)),
+        ("replace_newer", _problem_of_no_results(given)),
     )
     seen = instants[-1] if task == BACKFILL and instants else as_of
     return Terms(task, KIND_OF_TASK[task], seen, instants=instants), problems
@@ -174,6 +179,10 @@ def _without_kind(task: str, given: Message, as_of: datetime, now: datetime) -> 
 
 def _problem_of_no_use(given: Message) -> str:
     return "Only KIND_USAGE counts events: leave it out." if given.usage_events else ""
+
+
+def _problem_of_no_results(given: Message) -> str:
+    return "It puts no results as of an instant in the place of others: leave it out." if given.replace_newer else ""
 
 
 def scoring_job(job: ScoringJob) -> Message:
@@ -247,6 +256,7 @@ def _of_task(job: ScoringJob) -> Message:
         kind=f"KIND_{job.kind}",
         model=job.model if job.outcome == SUCCEEDED else "",
         usage_events=job.usage_events,
+        replace_newer=job.replace_newer,
     )
 
 

@@ -32,6 +32,14 @@ ACTIVE: dict[str, Any] = {"state": {"$in": [batches.PENDING, batches.APPLYING]}}
 """Matches jobs that have not ended; by index there is at most one of each kind for each tenant."""
 
 
+def replaces_results(task: str | None, kind: str) -> bool:
+    """Whether such jobs put results that look from their instant in the place of those that stand.
+
+    Leads are scored as they are now, from whenever their model looks.
+    """
+    return task in (None, SCORE) and kind not in (FEATURE_TABLES, SEGMENTS, LEAD_CONVERSION)
+
+
 class ScoringJob(docstore.Batch):
     """One scoring of all customers, or another task.
 
@@ -84,6 +92,8 @@ class ScoringJob(docstore.Batch):
     discount_basis_points: Any = me.IntField(required=True)
     usage_events: Any = me.ListField(me.StringField())
     """Of USAGE: names of the events that count; none are all."""
+    replace_newer: Any = me.BooleanField(default=False)
+    """Whether results that look from later than `as_of` give way."""
     phase: Any = me.StringField(required=True, choices=(PREPARING, COMPUTING, STORING), default=PREPARING)
     outcome: Any = me.StringField(choices=(SUCCEEDED, FAILED, CANCELLED))
     end_time: Any = docstore.InstantField()

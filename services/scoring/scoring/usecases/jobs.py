@@ -8,7 +8,7 @@ from chassis.errors import AlreadyExists, FailedPrecondition
 from docstore import batches
 from scoring.store import ScoringJob
 from scoring.store.jobs import ACTIVE, CANCELLED, EVALUATE, SCORE, STORING
-from scoring.usecases import released
+from scoring.usecases import older_results, released
 
 
 @docstore.command(ScoringJob)
@@ -20,11 +20,13 @@ def create(
     discount_basis_points: int,
     instants: Sequence[datetime] = (),
     usage_events: Sequence[str] = (),
+    replace_newer: bool = False,
 ) -> ScoringJob:
     """Starts a job; role `run` carries it through. task: see `store.jobs`, None to train and score.
 
     Raises FailedPrecondition SCORING_JOB_RUNNING while another one of that kind and tenant has not ended,
-    NO_RELEASED_MODEL where there is none that it could score with or evaluate.
+    NO_RELEASED_MODEL where there is none that it could score with or evaluate, NEWER_RESULTS_STAND where it looks from
+    earlier than what it would replace.
     """
     if task in (SCORE, EVALUATE):
         horizon_weeks = released.horizon_weeks(kind) or horizon_weeks
@@ -36,8 +38,10 @@ def create(
         as_of=as_of,
         horizon_weeks=horizon_weeks,
         discount_basis_points=discount_basis_points,
+        replace_newer=replace_newer,
         message="Waits for a runner.",
     )
+    older_results.refuse(job)
     try:
         return job.insert()
     except AlreadyExists as error:

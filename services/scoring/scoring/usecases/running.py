@@ -48,12 +48,12 @@ from scoring.usecases import (
     feature_tables,
     lead_training,
     offering,
+    older_results,
     preparing,
     recomputing,
     renewals,
     response,
     results,
-    score_parts,
     send_times,
     storing,
     usage,
@@ -113,7 +113,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     """
     try:
         note(job)
-        score_parts.refuse_older(job)
+        older_results.refuse(job)
         if job.phase == PREPARING:
             STEPS[job.kind].prepare(job, settings, blobs)
         if job.phase == COMPUTING and job.kind == SEGMENTS:

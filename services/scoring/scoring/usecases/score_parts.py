@@ -17,10 +17,9 @@ from scoring import snapshots
 from scoring.decisions import Decision
 from scoring.domain.conditions import CLUSTER, USAGE
 from scoring.settings import ScoringSettings
-from scoring.store import Score, ScoringJob, models
+from scoring.store import Score, ScoringJob
 from scoring.store.scores import RENEWAL, RESPONSE, VALUE, tell
 from scoring.usecases import evaluating, memberships, results
-from scoring.usecases.leased_jobs import JobFailed
 from scoring.usecases.results import Result
 from scoring.usecases.score_rows import uid_of
 
@@ -45,26 +44,6 @@ _TOLD = {
     RENEWAL: _Told("renewals", snapshots.customer_renewal, "removed_renewal_customers"),
     USAGE: _Told("usages", snapshots.customer_usage, "removed_usage_customers"),
 }
-_ANEW = {models.CLUSTERS: CLUSTER, models.USAGE: USAGE, models.RENEWAL: RENEWAL}
-"""Kinds of jobs (`store.models.MADE_ANEW`) that make a part, and which."""
-
-
-def refuse_older(job: ScoringJob) -> None:
-    """Raises JobFailed where the part that such a job makes was made by one that looks from later: what was known
-    before must not take its place, nor begin or end an episode of usage anew.
-    """
-    part = _ANEW.get(job.kind)
-    if part is None:
-        return
-    # All rows that one job made look from the same instant; but for a killed job all are of one.
-    makers = Score.rows().distinct(f"{part}.job", {f"{part}.job": {"$gt": ""}})
-    found = (Score.rows().find_one({f"{part}.job": maker}, {f"{part}.as_of": 1}) for maker in makers)
-    instants = [row[part]["as_of"] for row in found if row and row[part].get("as_of")]
-    if instants and max(instants) > job.as_of:
-        raise JobFailed(
-            f"What is told now looks from {max(instants):%Y-%m-%d %H:%M:%S} UTC, later than this job would: it stays. "
-            "Choose a later as_of."
-        )
 
 
 def made_by(job: ScoringJob, decision: str) -> Row:

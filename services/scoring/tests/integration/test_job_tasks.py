@@ -134,6 +134,14 @@ def test_training_scoring_and_evaluating_are_jobs_of_their_own(client) -> None:
     assert client.GetModel(name=made.name).drifts
     assert {each.scoring_job for each in client.scored().values()} == {scored.name}, "nobody is scored"
 
+    terms = {"task": "TASK_SCORE", "as_of": EARLIER}
+    assert client.refused("CreateScoringJob", scoring_job=terms)[0] == "NEWER_RESULTS_STAND"
+    client.score(task="TASK_TRAIN", as_of=EARLIER)
+    past = client.score(replace_newer=True, **terms)
+    assert {(each.scoring_job, each.as_of.ToDatetime(UTC)) for each in client.scored().values()} == {
+        (past.name, EARLIER)
+    }
+
 
 def test_segments_are_recomputed_in_full_and_what_differs_is_mended(client, monkeypatch) -> None:
     names = sorted(customer() for _ in range(7))

@@ -228,29 +228,6 @@ def test_an_episode_lasts_over_jobs_and_ends_when_events_show_that_usage_was_usu
     assert len(shop.anomalies()) == before
 
 
-@pytest.mark.parametrize("kind", ["USAGE", "RENEWAL", "CLUSTERS"])
-def test_a_job_that_looks_from_earlier_leaves_what_stands(channels, settings, store, kind) -> None:
-    client = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
-    told = {"job": "later", "as_of": AS_OF, "state": "DROP", "begin_time": AS_OF}
-    part = {"USAGE": "usage", "RENEWAL": "renewal", "CLUSTERS": "cluster"}[kind]
-    plant(client, [score_row(customer(), **{part: told}), score_row(customer(), **{part: {"job": "old"}})])
-    client.CreateScoringJob(scoring_job={"kind": f"KIND_{kind}", "as_of": AS_OF - timedelta(seconds=1)})
-    job = claimed(client)
-    with client.context():
-        carrying_out.finish(job, settings, store)
-        assert (job.outcome, job.message.partition(",")[0]) == (
-            "FAILED",
-            f"What is told now looks from {AS_OF:%Y-%m-%d %H:%M:%S} UTC",
-        )
-        assert Score.rows().count({f"{part}.job": "later"}) == 1
-        explain.assert_indexed(Score, {f"{part}.job": "later"}, limit=1, max_keys=2)
-    client.CreateScoringJob(scoring_job={"kind": f"KIND_{kind}", "as_of": AS_OF})
-    job = claimed(client)
-    with client.context():
-        carrying_out.finish(job, settings, store)
-    assert "send" in job.message, "of the same instant it goes on, and finds nothing"
-
-
 def test_whom_no_job_of_lifetime_value_scores_keeps_usage_unless_consent_refuses(client_of_values, store) -> None:
     client, job = client_of_values
     keeps, refuses, only = (customer() for _ in range(3))
