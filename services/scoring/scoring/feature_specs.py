@@ -33,6 +33,7 @@ def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Se
         folder.write(f"{name}.parquet", lambda file, body=body: file.write(body))  # type: ignore[misc]
     spec = {
         **given,
+        "whole_from": feature_tables.whole_from(settings),
         "instants": [instant.isoformat() for instant in instants],
         **{name: f"{output}/{name}.parquet" for name in columns},
         "output": output,

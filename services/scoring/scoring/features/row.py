@@ -5,7 +5,7 @@ Light: no numpy. The meaning is that of `features.declared`; `features.table` co
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from math import nan
@@ -61,7 +61,7 @@ def row(profiles: Iterable[Sequence[Series]], at: int, convert: Convert) -> dict
             forgotten = min(each["last"] for each in series) * 1000 + 1
             whole_from = {kind: max(since, forgotten) for kind, since in whole_from.items()}
     values = row_of(events, at)
-    return {feature.name: values[feature.name] if _whole(feature, at, whole_from) else nan for feature in FEATURES}
+    return {feature.name: values[feature.name] if at >= told_from(feature, whole_from) else nan for feature in FEATURES}
 
 
 def row_of(events: Iterable[Event], at: int) -> dict[str, float]:
@@ -83,16 +83,18 @@ def _gives_back(kind: int, amount: int) -> bool:
     return amount < 0 if kind == PURCHASE else kind == REFUND and amount != 0
 
 
-def _whole(feature: Feature, at: int, whole_from: dict[int, int]) -> bool:
-    """Whether all events that the feature is made of were kept."""
+def told_from(feature: Feature, whole_from: Mapping[int, int]) -> int:
+    """The first instant as of which a feature can be told, where of each kind all events since then were kept.
+
+    Of the days since the last event that holds where there was one since.
+    """
     # Whether a person followed a link depends on when the message came.
     kinds = {*feature.kinds, SENT} if CLICKED in feature.kinds else feature.kinds
     since = max(whole_from[kind] for kind in kinds)
     if feature.aggregation is Aggregation.DAYS_SINCE_LAST:
-        return since <= at
+        return since
     # What is left of a purchase depends on older ones of its order.
-    reach = LONGEST if feature.kinds == (PURCHASE, REFUND) else feature.window
-    return since <= at - _us(reach)
+    return since + _us(LONGEST if feature.kinds == (PURCHASE, REFUND) else feature.window)
 
 
 def _us(span: timedelta) -> int:

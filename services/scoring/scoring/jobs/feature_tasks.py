@@ -4,8 +4,8 @@ A partition is a bucket (`domain.buckets`). A customer that was merged counts in
 the profile: `move` brings its events there first.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,8 @@ from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.features import loading
 from scoring.features.declared import FEATURES, LONGEST, NAMES, Aggregation, Value
 from scoring.features.loading import LEFT_OUT, SCHEMA, Span
-from scoring.features.table import Events, Flags, table
+from scoring.features.row import told_from
+from scoring.features.table import DAY_US, Events, Flags, Floats, table
 from scoring.jobs import day_rates
 from scoring.jobs.columns import column, flags
 from scoring.jobs.files import Folder, fingerprint, opened, sha256
@@ -50,6 +51,8 @@ class Plan:
     rates: str | None
     aliases: bool
     excluded: bool
+    whole_from: Mapping[int, int] = field(default_factory=dict)
+    """By kind of event since when the files hold all, microseconds since 1970; empty where nothing asks for older."""
 
     @property
     def span(self) -> Span:
@@ -122,11 +125,27 @@ def compute(bucket: Bucket) -> dict[str, int]:
         for at in missing:
             active = np.zeros(len(names), dtype=bool)
             active[known.customer[(known.time < at) & (known.time >= at - _LONGEST_US)]] = True
-            found = table(known, len(names), at)
+            found = _told_rightly(table(known, len(names), at), at, plan.whole_from)
             _write(output, features_file(at, bucket.number), plan, names, active, found, left_out)
     told = [_told(output, features_file(at, bucket.number), plan) or {} for at in plan.instants]
     # Rows are left out of a bucket once, for how many instants ever.
     return {"rows": sum(each["rows"] for each in told), **{name: told[0][name] for name in LEFT_OUT}}
+
+
+def _told_rightly(found: dict[str, Floats], at: int, whole_from: Mapping[int, int]) -> dict[str, Floats]:
+    """Without the values that events would change which the files no longer hold."""
+    if not whole_from:
+        return found
+    nothing = np.full(len(found[NAMES[0]]), np.nan)
+    told = dict(found)
+    for feature in FEATURES:
+        since = told_from(feature, whole_from)
+        if at < since:
+            told[feature.name] = nothing
+        elif feature.aggregation is Aggregation.DAYS_SINCE_LAST:
+            days = found[feature.name]
+            told[feature.name] = np.where(days <= (at - since) / DAY_US, days, np.nan)
+    return told
 
 
 def events_of(bucket: Bucket) -> tuple[pa.Array, Events, dict[str, int]]:

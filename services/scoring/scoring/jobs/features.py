@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scoring.domain.buckets import BUCKETS
-from scoring.features.declared import FEATURES, Feature
-from scoring.features.loading import LEFT_OUT
+from scoring.features.declared import CLICKED, FEATURES, LONGEST, OTHER, PURCHASE, REFUND, SENT, Feature
+from scoring.features.loading import ACTIVITY, LEFT_OUT, PURCHASES
 from scoring.features.rates import RatesUnusableError
 from scoring.jobs import day_rates, feature_tasks, people, program
 from scoring.jobs.executor import InProcess, chosen, cpus
@@ -32,6 +32,8 @@ SUCCESS, DECLARATION = "_SUCCESS", "features.json"
 BYTES_PER_EVENT = 250
 """At the peak of computing a bucket, as measured, with ids of 46 characters."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS_OF = {PURCHASES: (PURCHASE, REFUND), ACTIVITY: (OTHER, SENT, CLICKED)}
+"""What each kind of file holds."""
 STEPS = (("inspect", 10.0), ("move", 20.0), ("compute", 70.0))
 
 
@@ -85,14 +87,19 @@ def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, re
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
     _, rates = day_rates.read(spec.rates, spec.currency)
+    moments = tuple(sorted({microseconds(instant) for instant in instants}))
+    missing = _missing(spec, moments[0])
+    whole_from = {kind: missing.get(of, 0) for of, kinds in _KINDS_OF.items() for kind in kinds} if missing else {}
+    asked = (spec.currency, rates, who, contents, *([missing] if missing else []))
     plan = Plan(
         output=spec.output,
-        fingerprint=fingerprint(VERSION, _declared(), spec.currency, rates, who, contents),
-        instants=tuple(sorted({microseconds(instant) for instant in instants})),
+        fingerprint=fingerprint(VERSION, _declared(), *asked),
+        instants=moments,
         currency=spec.currency,
         rates=spec.rates,
         aliases=aliases,
         excluded=excluded,
+        whole_from=whole_from,
     )
     return Planned(plan, _buckets(spec, plan), sum(each.rows for each in found), lambda: _width(spec, found))
 
@@ -113,6 +120,14 @@ def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, rep
         told = executor.run(feature_tasks.compute, buckets, counter)
     totals = sum((Counter(each) for each in told), Counter())
     return _finish(output, plan, totals, key, reporter.place)
+
+
+def _missing(spec: FeaturesSpec, oldest: int) -> dict[str, int]:
+    """By kind of file since when events are kept (microseconds), where features as of `oldest` ask for older ones."""
+    kept = {kind: microseconds(since) for kind, since in spec.whole_from.items()}
+    return {
+        kind: since for kind, since in sorted(kept.items()) if oldest < since + LONGEST // timedelta(microseconds=1)
+    }
 
 
 def _declared() -> list[dict[str, Any]]:
@@ -136,6 +151,10 @@ def _finish(output: Folder, plan: Plan, totals: Counter[str], key: str, place: s
         messages.append(f"{left_out['no_rate']} amounts without a rate to {plan.currency} are left out")
     if left_out["unusable"]:
         messages.append(f"{left_out['unusable']} rows without customer or time are left out")
+    for of, kinds in _KINDS_OF.items():
+        if since := max(plan.whole_from.get(kind, 0) for kind in kinds):
+            day = (_EPOCH + timedelta(microseconds=since)).date()
+            messages.append(f"{of} is kept from {day} on: features that look back past it have no value")
     message = "; ".join(messages)
     instants = [(_EPOCH + timedelta(microseconds=at)).isoformat() for at in plan.instants]
     told = {"currency": plan.currency, "instants": instants, "left_out": left_out, "message": message}

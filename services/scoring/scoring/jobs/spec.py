@@ -140,6 +140,10 @@ class FeaturesSpec(ProgramSpec):
         default=None,
         description="CSV file of day rates (`features.rates`); without it rows in other currencies are left out.",
     )
+    whole_from: dict[Literal["purchases", "activity"], AwareDatetime] = Field(
+        default_factory=dict,
+        description="By kind of file: older events are not kept. A feature that reaches back past it has no value.",
+    )
     executor: Literal["auto", "in_process", "ray"] = Field(default="auto", description="As in JobSpec.")
     ray_from_events: int = Field(
         default=10 * RAY_FROM_PURCHASES, ge=0, description="From so many on auto starts a Ray."

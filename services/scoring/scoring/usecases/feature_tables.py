@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chassis import clock, tenancy
@@ -15,7 +15,7 @@ from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
 from scoring.store.features import ACTIVITY, PURCHASES, manifest_files, subject_of
 from scoring.store.jobs import BACKFILL, COMPUTING
-from scoring.usecases import activity, flushing, preparing
+from scoring.usecases import activity, flushing, preparing, retention
 from scoring.usecases.leased_jobs import note
 
 NO_CURRENCY = "XXX"
@@ -76,12 +76,19 @@ def told_files(settings: ScoringSettings, files: Mapping[str, list[Row]]) -> lis
     ]
 
 
+def whole_from(settings: ScoringSettings) -> dict[str, str]:
+    """Since when files hold all events, by their kind; the same all day."""
+    days = {kind: retention.kept_from(kind, settings).astimezone(UTC).date() for kind in (PURCHASES, ACTIVITY)}
+    return {kind: f"{day + timedelta(days=1)}T00:00:00+00:00" for kind, day in days.items()}
+
+
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
     """Makes the job program's instructions and brings the job to its next phase. Raises as `known` does."""
     given, _ = told_of(job, settings, blobs)
     several = job.task == BACKFILL
     spec = {
         **given,
+        "whole_from": whole_from(settings),
         **({"instants": [at.isoformat() for at in job.instants]} if several else {"as_of": job.as_of.isoformat()}),
     }
     note(

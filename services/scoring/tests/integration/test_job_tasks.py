@@ -16,7 +16,7 @@ from chassis import clock
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import FEATURES
 from scoring.store import Profile, ScoringJob, Segment
-from scoring.usecases import evaluating, kept_results, leased_jobs, people, recomputing, running
+from scoring.usecases import evaluating, kept_results, leased_jobs, people, recompute_inputs, recomputing, running
 from scoring.usecases.erasing import erase
 from testkit import eventually
 
@@ -94,8 +94,13 @@ def test_a_killed_backfill_goes_on_from_what_is_finished_beside_no_other_one(cli
     assert _finished(settings, created, client).items() >= finished.items(), "what was finished is not written again"
     assert [at.ToDatetime(UTC) for at in job.instants] == [EARLIER, AS_OF]
     assert not job.HasField("as_of")
-    assert len(list(folder(job.feature_table.location).glob("features-*.parquet"))) == 2 * BUCKETS
+    written = list(folder(job.feature_table.location).glob("features-*.parquet"))
+    assert len(written) == 2 * BUCKETS
     assert job.feature_table.row_count == 8
+    # What is no purchase is kept for 400 days: as of 60 days ago nobody knows all events of the year before.
+    known = {row["days_since_last_event"] for path in written for row in pq.read_table(path).to_pylist()}
+    assert len(known) == 2, known
+    assert "activity is kept from " in job.message
 
 
 def _finished(settings, job: Job, client: Client) -> dict[str, int]:
@@ -151,27 +156,29 @@ def test_segments_are_recomputed_in_full_and_what_differs_is_mended(client, monk
     assert len(client.members("buyers")) == 5
     with client.context():
         uids = [name.rpartition("/")[2] for name in names]
-        Profile.rows().update_one({"uid": uids[6]}, {"$set": {"segments": ["buyers"]}})
-        Profile.rows().update_one({"uid": uids[0]}, {"$set": {"segments": ["regulars"]}})
+        for place, wrong in ((0, ["regulars"]), (2, []), (3, []), (4, []), (6, ["buyers"])):
+            Profile.rows().update_one({"uid": uids[place]}, {"$set": {"segments": wrong}})
         Segment.rows().update_one({"uid": "buyers"}, {"$set": {"member_count": 17}})
     monkeypatch.setattr(recomputing, "CHUNK", 2)
     mend, before, after = recomputing._mend, [], []
 
-    def dies_once(rows, *given):
-        part = tuple(row["uid"] for row in rows)
-        (after if tuple(uids[4:6]) in before else before).append(part)
-        if not after and part == tuple(uids[4:6]):
+    def dies_once(customers, *given):
+        part = tuple(customers)
+        (after if (names[3], names[4]) in before else before).append(part)
+        if not after and part == (names[3], names[4]):
             raise RuntimeError
-        return mend(rows, *given)
+        return mend(customers, *given)
 
     monkeypatch.setattr(recomputing, "_mend", dies_once)
     job = client.score(task="TASK_SEGMENT")
     found = job.segment_recount
     assert (found.customer_count, found.segment_count) == (7, 2)
-    assert (found.difference_count, found.miscounted_segment_count) == (2, 1), job.message
-    assert (set(before), set(after)) == (
-        {tuple(uids[place : place + 2]) for place in (0, 2, 4)},
-        {tuple(uids[4:6]), tuple(uids[6:])},
+    assert (found.difference_count, found.miscounted_segment_count) == (5, 1), job.message
+    said = "7 customers were looked at for 2 segments: 5 memberships and 1 counts were wrong, and are mended."
+    assert job.message.startswith(f"{said} Computed in this process, ")
+    assert (before, after) == (
+        [(names[0], names[2]), (names[3], names[4])],
+        [(names[3], names[4]), (names[6],)],
     ), "it goes on after the last part"
     assert (client.members("buyers"), client.members("regulars")) == (set(names[2:]), set(names[5:]))
     assert {segment.uid: segment.member_count for segment in client.ListSegments().segments} == {
@@ -179,32 +186,35 @@ def test_segments_are_recomputed_in_full_and_what_differs_is_mended(client, monk
         "regulars": 2,
     }
     again = client.score(task="TASK_SEGMENT")
-    assert again.message == "7 customers were looked at for 2 segments: all memberships were right."
+    assert again.message.startswith("7 customers were looked at for 2 segments: all memberships were right. Computed ")
 
 
 def test_what_is_on_its_way_is_no_difference_and_a_recompute_is_cancelled(client, monkeypatch) -> None:
     name = customer()
     plant(client, [score_row(name)])
     client.segment("purchases >= 2", "buyers")
-    keep, blocked, go_on = evaluating.keep, threading.Event(), threading.Event()
+    fill, blocked, go_on = recompute_inputs._fill, threading.Event(), threading.Event()
 
-    def waits(owner: str) -> bool:
+    def waits(*given):
         blocked.set()
         assert go_on.wait(20)
-        return True
+        return fill(*given)
 
-    monkeypatch.setattr(recomputing.evaluating, "keep", waits)
+    monkeypatch.setattr(recompute_inputs, "_fill", waits)
     created = client.CreateScoringJob(scoring_job={"task": "TASK_SEGMENT"})
     assert blocked.wait(20)
     assert client.refused("CreateScoringJob", scoring_job={"task": "TASK_SEGMENT"})[0] == "SCORING_JOB_RUNNING"
     client.CancelScoringJob(name=created.name)
     go_on.set()
-    assert client.ended(created.name).state == Job.STATE_CANCELLED
+    ended = client.ended(created.name)
+    assert (ended.state, ended.message) == (Job.STATE_CANCELLED, "Cancelled; the memberships are as they were.")
 
     other = customer()
     plant(client, [score_row(other)])
     with client.context():
         Profile.rows().insert_one({"uid": other.rpartition("/")[2], "customer": other, "spread": 1})
+    keep = evaluating.keep
+    monkeypatch.setattr(recomputing.evaluating, "keep", lambda _: True)
     job = client.score(task="TASK_SEGMENT")
     assert (job.segment_recount.customer_count, job.segment_recount.difference_count) == (2, 0), "its news wait still"
     monkeypatch.setattr(recomputing.evaluating, "keep", keep)

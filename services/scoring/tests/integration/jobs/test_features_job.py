@@ -16,7 +16,7 @@ from scoring import parquet
 from scoring.domain.buckets import BUCKETS, bucket_of
 from scoring.domain.happenings import id_of, order_of
 from scoring.features import row
-from scoring.features.declared import NAMES, kind_of
+from scoring.features.declared import FEATURES, NAMES, OTHER, kind_of
 from scoring.features.rates import DayRates
 from scoring.features.row import Event
 from scoring.jobs import features
@@ -198,6 +198,28 @@ def test_merged_customers_count_as_one_and_excluded_ones_not_at_all(spec, told: 
     output = run(spec("out", **paths))
     wanted = expected(told, AS_OF, lambda name: aliases.get(name, name))
     np.testing.assert_equal(found(output, AS_OF), {k: v for k, v in wanted.items() if k not in excluded})
+
+
+def test_what_the_files_no_longer_hold_has_no_value_rather_than_a_wrong_one(
+    spec, told: list[Told], tmp_path: Path
+) -> None:
+    kept = AS_OF - timedelta(days=100)
+    left = [each for each in told if each.amount is not None or each.time >= kept]
+    files = written(tmp_path, left, 9, 1)
+    output = run(spec("out", files=files, whole_from={"activity": kept}), EARLIER, AS_OF)
+    for at in (EARLIER, AS_OF):
+        wanted, there = expected(told, at), found(output, at)
+        assert len(there) > 80
+        of_activity = {feature.name for feature in FEATURES if OTHER in feature.kinds}
+        for name, values in there.items():
+            wrong = [each for each in values if values[each] != wanted[name][each] and not np.isnan(values[each])]
+            assert not wrong, (name, wrong)
+            lost = {each for each in values if np.isnan(values[each]) and not np.isnan(wanted[name][each])}
+            assert lost <= {*of_activity, *(each for each in NAMES if "click" in each or "message" in each)}
+        assert {bool(np.isnan(values["events_90d"])) for values in there.values()} == {at == EARLIER}
+        assert any(values["days_since_last_event"] > 0 for values in there.values())
+    said = Folder(f"file://{output}").read_json("features.json") or {}
+    assert "activity is kept from 2025-11-21 on: features that look back past it have no value" in said["message"]
 
 
 def test_several_instants_at_once_are_as_one_after_another(spec, told: list[Told]) -> None:
