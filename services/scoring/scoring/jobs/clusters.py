@@ -24,6 +24,7 @@ from scoring.jobs import cluster_tasks, description, feature_tasks, features, pr
 from scoring.jobs.cluster_tasks import Groups, Piece, Told
 from scoring.jobs.executor import chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.instants import microseconds
 from scoring.jobs.known_models import LostModelError, stored_form
 from scoring.jobs.memory import TooLargeError, widest_of
 from scoring.jobs.program import MODEL, SUCCESS
@@ -35,7 +36,7 @@ from scoring.models.clustering import CUSTOMER_FEATURES, Clusters, RfmGroups, lo
 from scoring.models.fitting import Floats
 from scoring.models.rounding import shortened
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same features would give other clusters."""
 FORMAT = 1
 FITTED_MOST = 200_000
@@ -76,7 +77,7 @@ def _run(spec: ClusterJobSpec, output: Folder, reporter: Reporter) -> None:
     folder = f"{spec.output}/{WORK}/features"
     left_out = features.write(spec.model_copy(update={"output": folder}), (spec.as_of,), Folder(folder), reporter)
     version = (Folder(folder).read_json(features.DECLARATION) or {})["version"]
-    files = [feature_tasks.features_file(features.microseconds(spec.as_of), bucket) for bucket in range(BUCKETS)]
+    files = [feature_tasks.features_file(microseconds(spec.as_of), bucket) for bucket in range(BUCKETS)]
     values, customers = cluster_tasks.sample(folder, files, FITTED_MOST)
     previous, lost = _previous(spec)
     fitted = fit(values, customers, previous, spec.consenting)

@@ -49,7 +49,8 @@ def _matched(found: Clusters, previous: Clusters) -> dict[int, int]:
     apart = np.sqrt(squares(old, old))
     np.fill_diagonal(apart, np.inf)
     reach = apart.min(axis=1) / 2
-    pairs = zip(*linear_sum_assignment(distance), strict=True)
+    # Beyond its reach all are equally far: whoever came from afar must not push others out of their places.
+    pairs = zip(*linear_sum_assignment(np.minimum(distance - reach, 0.0)), strict=True)
     return {int(new): int(before) for new, before in pairs if distance[new, before] < reach[before]}
 
 

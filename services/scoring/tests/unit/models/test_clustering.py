@@ -9,6 +9,8 @@ from scoring.domain import cluster_gates
 from scoring.domain.cluster_gates import Trial
 from scoring.models import clustering
 from scoring.models.clustering import CUSTOMER_FEATURES, Feature, fit, training
+from scoring.models.clustering.model import Scaling
+from scoring.models.clustering.naming import named
 
 CENTRES = np.array([[4.0, 1.0, 8.0, 7.0, 5.0], [1.0, 3.0, 11.0, 8.0, 6.0], [5.5, 0.7, 6.0, 5.0, 6.2]])
 
@@ -70,6 +72,19 @@ def test_a_new_group_gets_a_new_id_and_the_others_keep_theirs(model: clustering.
     again = fit(values, CUSTOMER_FEATURES, k=3, previous=later)
     assert again.ids == model.ids
     assert again.next_id == later.next_id
+
+
+def test_a_cluster_that_hardly_moved_keeps_its_name_when_another_one_went_and_one_came_on_its_other_side():
+    features = (Feature("spend", "spend little", "spend much"), Feature("visits", "seldom", "often"))
+
+    def clusters(*centroids: tuple[float, float]) -> clustering.Clusters:
+        scaling = Scaling(np.zeros(2), np.ones(2))
+        return clustering.Clusters(features, scaling, np.array(centroids), (), (), 1)
+
+    before = named(clusters((0.0, 0.0), (4.0, 0.0)), None)
+    now = named(clusters((0.5, 0.0), (-3.0, 0.0)), before)
+    kept = before.names[before.centroids[:, 0].tolist().index(0.0)]
+    assert now.names[now.centroids[:, 0].tolist().index(0.5)] == kept
 
 
 def test_one_blob_is_not_cut_into_many():
