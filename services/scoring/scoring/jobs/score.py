@@ -19,12 +19,13 @@ from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import Fitted
 from scoring.jobs.holdout import HOLDOUT_WEEKS
+from scoring.jobs.instants import microseconds
 from scoring.jobs.memory import TooLargeError, check, check_fit, widest
 from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
-VERSION = "6"
+VERSION = "7"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 _EPOCH = date(1970, 1, 1)
 _REFUNDS = "refunds"
@@ -71,7 +72,7 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         division = dividing.Division(
             output=spec.output,
             fingerprint=fingerprint(window, spec.partitions),
-            as_of_us=_microseconds(spec.as_of),
+            as_of_us=microseconds(spec.as_of),
             rates=rates,
             bounds=layout.bounds(files, spec.partitions),
             aliases=aliases,
@@ -164,10 +165,6 @@ def _model(spec: JobSpec, window: str, fitted: Fitted, rows: int, counted: dict[
 
 def _instant(day: int | None) -> str | None:
     return None if day is None else datetime.combine(_EPOCH + timedelta(day), datetime.min.time(), UTC).isoformat()
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 if __name__ == "__main__":

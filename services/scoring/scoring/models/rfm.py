@@ -2,8 +2,9 @@
 
 Each score compares a customer with all others of the tenant by four bounds, the quintiles of the *values*. Customers
 with equal values always get equal scores, whatever their order or the number of threads; when many share a value
-(most customers buy once) the classes are therefore not equally large. Time alone changes no score: all customers' last
-purchases grow old together.
+(most customers buy once) the classes are therefore not equally large. The greatest value scores 5 however many share
+it, as all do who pay on the same day of the month; where all are alike, everybody scores 3. Time alone changes no
+score: all customers' last purchases grow old together.
 """
 
 from dataclasses import dataclass
@@ -41,14 +42,18 @@ class Bounds:
     def of(cls, values: Ints, counts: Ints) -> "Bounds":
         """Quintiles of a distribution given by its distinct values, ascending, and how many customers have each.
 
-        A quintile is the least value that at least k fifths of the customers do not exceed: an observed value.
+        A quintile is the least value that at least k fifths of the customers do not exceed, but the greatest: an
+        observed value. Of a single value the middle is taken.
         """
         if len(values) == 0:
             return cls(())
+        if len(values) == 1:
+            only = int(values[0])
+            return cls((only - 1, only - 1, only, only))
         reached = np.cumsum(counts)
         # In integers: 5 * reached >= k * total.
         places = np.searchsorted(5 * reached, np.arange(1, 5) * reached[-1], side="left")
-        return cls(tuple(int(value) for value in values[places]))
+        return cls(tuple(int(value) for value in values[np.minimum(places, len(values) - 2)]))
 
     def scores(self, values: Ints) -> NDArray[np.int8]:
         """Score of each value, from 1 for the lowest to 5 for the highest."""

@@ -37,12 +37,24 @@ def test_scores_follow_values_alone(values):
     assert len(set(by_value)) == len(set(values))
 
 
-@given(numbers)
-def test_a_bound_is_the_least_value_that_enough_do_not_exceed(values):
+@given(numbers.filter(lambda values: len(set(values)) > 1))
+def test_a_bound_is_the_least_value_that_enough_do_not_exceed_but_the_greatest(values):
     column = np.array(values)
+    second = max(column[column < column.max()])
     for k, bound in enumerate(bounds(column).upper, 1):
-        assert 5 * (column <= bound).sum() >= k * len(column)
+        assert 5 * (column <= bound).sum() >= k * len(column) or bound == second
         assert 5 * (column < bound).sum() < k * len(column)
+        assert bound < column.max()
+
+
+def test_nobody_is_lost_because_many_are_alike():
+    # Who pays on the first of the month bought last when nearly all did.
+    column = np.array([-60] + [-5] * 19)
+    assert bounds(column).scores(column).tolist() == [1] + [5] * 19
+    alike = np.array([7])
+    assert bounds(alike).scores(np.array([6, 7, 8])).tolist() == [1, 3, 5]
+    alone = Standing.of(bought([(0, day, 900) for day in range(30)])).scored()
+    assert rfm.SEGMENT_NAMES[alone.segment[0]] == "Need attention"
 
 
 def test_every_combination_has_a_segment():
