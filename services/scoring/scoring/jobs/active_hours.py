@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from scoring.domain.send_time_gates import OF_SYSTEMS, WITHIN
 from scoring.jobs import memory, people
-from scoring.jobs.columns import column, flags, numbers, texts
-from scoring.jobs.event_files import SECOND_US, digest_of, distinct, microseconds, places_of, row_groups
+from scoring.jobs.columns import column, flags, numbers, places_of, texts
+from scoring.jobs.event_files import SECOND_US, digest_of, distinct, row_groups
 from scoring.jobs.files import Folder, opened
+from scoring.jobs.instants import microseconds
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.spec import EventFile
 from scoring.jobs.tasks import WORK, canonical_names, read_columns

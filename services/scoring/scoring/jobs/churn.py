@@ -11,7 +11,7 @@ risks do not depend on the number of partitions, files or machines either. Exit 
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from scoring.jobs import (
 from scoring.jobs.churn_tasks import SCHEMA, Part
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.instants import microseconds
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
@@ -89,7 +90,7 @@ def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
         output.delete(tasks.WORK)
         return
     rows = sum(file.rows for file in files)
-    as_of = _microseconds(spec.as_of)
+    as_of = microseconds(spec.as_of)
     with _executor(spec, rows) as executor:
         memory.check(spec, rows, executor.width, memory.CHURN)
         reporter.place = executor.place
@@ -215,10 +216,6 @@ def again(row: Mapping[str, Any], scored_with: Mapping[str, Any]) -> dict[str, A
     values = {column.name: np.array([row[column.name]], dtype=np.float64) for column in churn.COLUMNS}
     found = churn.told(propensity_models.load(scored_with), classifier.Table.of(churn.COLUMNS, values))
     return {name: column[0] for name, column in found.items()}
-
-
-def _microseconds(instant: datetime) -> int:
-    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 if __name__ == "__main__":

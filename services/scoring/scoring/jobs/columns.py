@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -48,6 +49,12 @@ def texts(values: Sequence[str]) -> pa.Array:
     encoded = [str(value).encode() for value in values]
     offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
     return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+
+
+def places_of(values: pa.Array, among: pa.Array) -> NDArray[np.int64]:
+    """Where each of the values is in `among`; -1 where it is not."""
+    found = pc.index_in(values, among)
+    return np.where(flags(found.is_valid()), numbers(found), -1).astype(np.int64)
 
 
 def numbers(array: pa.Array) -> NDArray[Any]:

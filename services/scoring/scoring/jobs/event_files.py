@@ -1,18 +1,14 @@
 """What programs share that read files of events (`jobs.spec.EventFile`) for when customers did things."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs.columns import numbers
 from scoring.jobs.files import opened, sha256
 from scoring.jobs.spec import EventFile
 from scoring.jobs.tasks import check_columns
-from scoring.models.summary import Ints
 
 SECOND_US = 1_000_000
 
@@ -51,14 +47,3 @@ def distinct(parts: list[pa.Array]) -> pa.Array:
     """The names in these arrays, each once, ascending."""
     found = pc.unique(pa.chunked_array(parts, pa.string()))
     return found.take(pc.sort_indices(found))
-
-
-def places_of(names: pa.Array, everybody: pa.Array) -> Ints:
-    """Where each name is in `everybody`; -1 where it is not."""
-    places: Ints = numbers(pc.fill_null(pc.index_in(names, everybody), -1)).astype(np.int64)
-    return places
-
-
-def microseconds(instant: datetime) -> int:
-    """Since 1970."""
-    return round((instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND_US)

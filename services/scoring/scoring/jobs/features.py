@@ -21,6 +21,7 @@ from scoring.jobs import day_rates, feature_tasks, people, program
 from scoring.jobs.executor import InProcess, chosen, cpus
 from scoring.jobs.feature_tasks import Bucket, Found, Plan
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.instants import microseconds
 from scoring.jobs.memory import TooLargeError, widest_of
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, FeatureJobSpec, FeaturesSpec
@@ -178,11 +179,6 @@ def _width(spec: FeaturesSpec, found: Sequence[Found]) -> int:
     largest = max(rows.values(), default=0)
     most = spec.threads or min(cpus(), MOST_THREADS)
     return widest_of(BYTES_PER_EVENT * largest, most, spec.memory_mb, f"A bucket of {largest} events")
-
-
-def microseconds(instant: datetime) -> int:
-    """Since 1970."""
-    return (instant - _EPOCH) // timedelta(microseconds=1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 
 from scoring.jobs import memory, people
 from scoring.jobs.columns import numbers
-from scoring.jobs.files import Folder, opened, sha256
+from scoring.jobs.event_files import digest_of
+from scoring.jobs.files import Folder, opened
+from scoring.jobs.instants import microseconds
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.tasks import WORK, UnusableInputError, check_columns, read_columns
 from scoring.models.baskets import Baskets
@@ -59,17 +60,12 @@ class Lines:
 
 def digest(spec: OfferJobSpec) -> list[str]:
     """Hashes of all that is read."""
-    found = []
-    for url in (*spec.inputs, spec.aliases, spec.exclude, spec.blocked):
-        if url:
-            with opened(url) as file:
-                found.append(sha256(file))
-    return sorted(found)
+    return digest_of(*spec.inputs, spec.aliases, spec.exclude, spec.blocked)
 
 
 def read(spec: OfferJobSpec, output: Folder) -> Lines:
     """All lines until the spec's instant. Raises UnusableInputError, TooLargeError."""
-    until = np.int64(_microseconds(spec.as_of))
+    until = np.int64(microseconds(spec.as_of))
     since, older, count = _since(spec.inputs, until, spec.most_lines)
     memory.check_offers(count, 0, spec.memory_mb)
     _, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
@@ -147,7 +143,3 @@ def _coded(parts: list[Any]) -> tuple[NDArray[np.str_], Ints]:
         place = pc.index_in(part.dictionary, whole).to_numpy(zero_copy_only=False).astype(np.int64)
         codes.append(place[part.indices.to_numpy(zero_copy_only=False)] if len(part) else place[:0])
     return np.array(values, dtype=np.str_), np.concatenate(codes)
-
-
-def _microseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1_000_000)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from scoring.jobs.columns import column, flags, numbers, texts
+from scoring.jobs.columns import column, flags, numbers, places_of, texts
 from scoring.jobs.executor import Executor
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.tasks import WORK, InputFile, may_refund, read_columns, write_columns
@@ -52,20 +51,14 @@ def codes(orders: pa.DictionaryArray, refunded: pa.Array) -> Ints:
         return np.zeros(len(orders), dtype=np.int64)
     # What is looked in is hashed anew for each part of a file: the smaller one.
     if len(refunded) > len(known):
-        at = _places(refunded, known)
+        at = places_of(refunded, known)
         there = np.flatnonzero(at >= 0)
         places = np.zeros(len(known), dtype=np.int64)
         places[at[there]] = there + 1
     else:
-        places = _places(known, refunded) + 1
+        places = places_of(known, refunded) + 1
     # Where there is none, the index is any number.
     found: Ints = places.take(numbers(orders.indices), mode="clip")
     if orders.null_count:
         found[~flags(orders.is_valid())] = 0
     return found
-
-
-def _places(values: pa.Array, among: pa.Array) -> Ints:
-    """Where each of the values is, -1 for nowhere."""
-    found = pc.index_in(values, among)
-    return np.where(flags(found.is_valid()), numbers(found), -1)

@@ -29,6 +29,7 @@ from scoring.jobs import (
 )
 from scoring.jobs.executor import Executor, chosen
 from scoring.jobs.files import Folder, fingerprint
+from scoring.jobs.instants import microseconds
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
@@ -78,7 +79,7 @@ def run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
 
 def _run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
     reporter.steps = _STEPS
-    as_of = features.microseconds(spec.as_of)
+    as_of = microseconds(spec.as_of)
     moments = response.instants(as_of)
     instants = [spec.as_of - response_rules.HORIZON * number for number in range(len(moments) + 1)]
     made = features.planned(spec, instants, output, reporter)

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from scoring.domain.subscriptions import CANCELLED, ENDED, RENEWED, STARTED
 from scoring.jobs import memory, people
-from scoring.jobs.columns import numbers, texts
-from scoring.jobs.event_files import SECOND_US, distinct, places_of
+from scoring.jobs.columns import numbers, places_of, texts
+from scoring.jobs.event_files import SECOND_US, distinct
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.renewal_spec import RenewalJobSpec
 from scoring.jobs.tasks import WORK, canonical_names, check_columns, read_columns

@@ -16,9 +16,10 @@ from scoring.domain.happenings import KEPT_DAYS
 from scoring.domain.purchases import ORDER_COMPLETED, ORDER_REFUNDED
 from scoring.domain.usage_gates import NO_USE, OF_ORDERS
 from scoring.jobs import memory, people
-from scoring.jobs.columns import column, flags, numbers, texts
-from scoring.jobs.event_files import SECOND_US, digest_of, distinct, microseconds, places_of, row_groups
+from scoring.jobs.columns import column, flags, numbers, places_of, texts
+from scoring.jobs.event_files import SECOND_US, digest_of, distinct, row_groups
 from scoring.jobs.files import Folder, opened
+from scoring.jobs.instants import microseconds
 from scoring.jobs.spec import EventFile
 from scoring.jobs.tasks import WORK, canonical_names, read_columns
 from scoring.jobs.usage_spec import UsageJobSpec
