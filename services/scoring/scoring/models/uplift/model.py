@@ -20,6 +20,8 @@ LEVEL = 0.01
 """Differences between customers are acted on when chance alone shows such ones in fewer than this share of trials."""
 LEAST_QINI = 0.02
 """And when their Qini out of fold is surely (90 percent interval) over this: less is not worth a model."""
+UNKNOWN = Estimate(0.0, -1.0, 1.0)
+"""The average effect where a trial tells none: nobody to compare with, or chosen ones with others."""
 _RANDOMISED_LEVEL = 1e-4
 _FOLDS = 4
 _REPEATS = 3
@@ -73,11 +75,14 @@ class Uplift:
         """Whom to treat. break_even: least effect that pays, the cost of a treatment by the value of an outcome."""
         if self.learner is not None:
             return f"treat customers whose uplift is over {100 * break_even:.1f} points"
+        if self.average == UNKNOWN:
+            return "undecided: this trial tells no effect"
         points = f"{100 * self.average.value:+.2f} points"
+        differences = "no differences were found" if self.ranking is not None else "differences cannot be told yet"
         if self.average.low > break_even:
-            return f"treat everybody: the average effect of {points} pays, and no differences were found"
+            return f"treat everybody: the average effect of {points} pays, and {differences}"
         if self.average.high < break_even:
-            return f"treat nobody: the average effect of {points} does not pay, and no differences were found"
+            return f"treat nobody: the average effect of {points} does not pay, and {differences}"
         return f"undecided: the trial is too small to tell whether the average effect of {points} pays"
 
 
@@ -104,7 +109,8 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
 
     x: (customers, features), nan where unknown; treated, outcome: 0 or 1. The learner is chosen by its ranking of
     customers out of fold; without differences between customers beyond chance, with too little data, or when the
-    treatment was not given at random, the average effect stands in, and a message says so.
+    treatment was not given at random, the average effect (`UNKNOWN` if the trial tells none) stands in, and a message
+    says so.
     Raises ValueError for arrays that do not fit together.
     """
     _check(x, treated, outcome, names)
@@ -119,7 +125,7 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
     if least_arm == 0:
         missing = "treated" if treated.sum() == 0 else "left untreated"
         return standing_in(
-            Estimate(0.0, -1.0, 1.0),
+            UNKNOWN,
             f"nobody was {missing}: no effect can be told; keep a random part of the audience without the treatment",
         )
     average = qini.average_effect(treated, outcome)
@@ -133,7 +139,7 @@ def train(x: Floats, treated: Ints, outcome: Ints, names: Sequence[str], *, seed
     random_p = heterogeneity.randomised_p(z, treated)
     if random_p < _RANDOMISED_LEVEL:
         return standing_in(
-            average,
+            UNKNOWN,
             f"who was treated can be told from the features (p = {random_p:.1g}): the treatment was not given at "
             "random, and the difference between the arms is no effect; draw the hold-out group at random",
         )
@@ -182,6 +188,8 @@ def explain(model: Uplift, x: Floats) -> list[tuple[str, ...]]:
     """For each customer up to three reasons, the largest first: what a feature adds against what is usual."""
     if model.learner is None or model.calibration is None:
         text = f"the average effect of {100 * model.average.value:+.1f} points: no differences were found"
+        if model.average == UNKNOWN:
+            text = "the trial tells no effect"
         return [(text,)] * len(x)
     z = _standardised(x, model.mean, model.scale)
     whole = model.learner.uplift(z)

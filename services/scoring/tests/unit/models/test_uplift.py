@@ -165,6 +165,7 @@ def test_too_little_data_falls_back_and_says_so():
     nobody = uplift.train(x, np.ones(400, dtype=int), outcome, NAMES)
     assert "left untreated" in nobody.messages[0]
     assert (nobody.average.low, nobody.average.high) == (-1.0, 1.0)
+    assert nobody.advice() == "undecided: this trial tells no effect"
 
 
 def test_a_treatment_that_was_not_random_is_refused():
@@ -173,6 +174,11 @@ def test_a_treatment_that_was_not_random_is_refused():
     model = uplift.train(x, chosen, outcome, NAMES)
     assert not model.heterogeneous
     assert "not given at random" in model.messages[0]
+    # The arms differ by who was chosen: that is no effect, and nobody is to be treated for it.
+    assert outcome[chosen == 1].mean() > outcome[chosen == 0].mean()
+    assert model.average == uplift.model.UNKNOWN
+    assert model.advice() == "undecided: this trial tells no effect"
+    assert uplift.explain(model, x[:1]) == [("the trial tells no effect",)]
 
 
 @pytest.mark.parametrize(
