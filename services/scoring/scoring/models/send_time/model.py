@@ -146,7 +146,8 @@ def best(
         if wished[customer] != hour:
             reasons.append(f"quiet hours leave out {named(int(wished[customer]))}, when they are most active")
         lift = p / max(float(probabilities[customer, allowed].mean()), 1e-300)
-        found.append(Choice(hour, p, float(low), float(high), lift, tuple(reasons)))
+        # Near 0 and 1 the mean of so skewed a distribution lies in its tail.
+        found.append(Choice(hour, p, min(float(low), p), max(float(high), p), lift, tuple(reasons)))
     return found
 
 

@@ -171,3 +171,13 @@ def test_old_habits_count_less():
     hour = np.where(day < 250, before[customer], after[customer]) + 24 * rng.integers(0, 7, len(customer))
     segment = np.full(customers, -1)
     assert send_time.train(Activity(customer, hour, day), segment).settings.half_life < np.inf
+
+
+def test_an_interval_holds_its_probability_where_all_are_always_active_at_one_hour():
+    customer, day = np.repeat(np.arange(50), 20), np.tile(np.arange(20) * 15, 50)
+    segment = np.zeros(50, dtype=np.int64)
+    for hour in (3, 10):
+        activity = Activity(customer, np.full(1_000, hour), day)
+        model = send_time.train(activity, segment)
+        for choice in send_time.best(model, activity, segment, 300):
+            assert 0 <= choice.low <= choice.probability <= choice.high <= 1
