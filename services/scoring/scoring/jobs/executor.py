@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeVar
 
 import psutil
 
+from scoring.jobs.memory import check_nodes
+
 OWN_ADDRESS = "127.0.0.2"
 """Ray turns 127.0.0.1 into the machine's outer address; any other loopback address it keeps."""
 OBJECT_STORE_BYTES = 200_000_000
@@ -108,10 +110,10 @@ def _counted(number: int, what: str) -> str:
 class OnRay:
     """Tasks on the Ray this process is connected to."""
 
-    def __init__(self, nodes: Sequence[float]) -> None:
-        """nodes: CPUs of each."""
+    def __init__(self, nodes: Sequence[float], task_bytes: int = 0) -> None:
+        """nodes: CPUs of each. task_bytes: a node runs no more tasks at a time than have so much memory each."""
         self.width = max(1, int(max(nodes) / TASK_CPUS))
-        self._nodes = nodes
+        self._nodes, self._task_bytes = nodes, task_bytes
 
     @property
     def place(self) -> str:
@@ -125,7 +127,7 @@ class OnRay:
         """See `Executor`. A task whose worker died is tried again by Ray: tasks write whole files or nothing."""
         import ray
 
-        remote: Any = ray.remote(num_cpus=TASK_CPUS, max_retries=3)(task)
+        remote: Any = ray.remote(num_cpus=TASK_CPUS, memory=self._task_bytes, max_retries=3)(task)
         places: dict[Any, int] = {remote.remote(argument): place for place, argument in enumerate(arguments)}
         results: dict[int, ResultT] = {}
         pending = list(places)
@@ -144,21 +146,25 @@ class OnRay:
         return [results[place] for place in range(len(arguments))]
 
 
-def chosen(wanted: str, rows: int, ray_from: int, width: Callable[[], int]) -> AbstractContextManager[Executor]:
+def chosen(
+    wanted: str, rows: int, ray_from: int, width: Callable[[], int], task_bytes: int = 0
+) -> AbstractContextManager[Executor]:
     """The executor a job is told: `in_process`, `ray`, or `auto`, which is Ray where there is a cluster (RAY_ADDRESS)
-    or from so many rows on. width: how many tasks at a time in this process.
+    or from so many rows on. width: how many tasks at a time in this process. task_bytes: what the largest task needs.
+
+    Entering it raises TooLargeError where no node of a Ray has so much memory for tasks.
     """
     if wanted == "auto":
         wanted = "ray" if os.environ.get("RAY_ADDRESS") or rows >= ray_from else "in_process"
-    return on_ray() if wanted == "ray" else nullcontext[Executor](InProcess(width()))
+    return on_ray(task_bytes) if wanted == "ray" else nullcontext[Executor](InProcess(width()))
 
 
 @contextmanager
-def on_ray() -> Iterator[OnRay]:
+def on_ray(task_bytes: int = 0) -> Iterator[OnRay]:
     """The cluster named by RAY_ADDRESS, or a Ray of this process's own on loopback, gone when the block ends."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if os.environ.get("RAY_ADDRESS"):
-        with _connected({}) as executor:
+        with _connected({}, task_bytes) as executor:
             yield executor
         return
     # A token of its own: Ray would take any that lies in the home folder, and refuse everybody without one.
@@ -174,7 +180,7 @@ def on_ray() -> Iterator[OnRay]:
             "object_store_memory": OBJECT_STORE_BYTES,
             "_temp_dir": scratch,
         }
-        with _connected(options) as executor:
+        with _connected(options, task_bytes) as executor:
             yield executor
 
 
@@ -201,7 +207,7 @@ def _remove_left_behind() -> None:
 
 
 @contextmanager
-def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
+def _connected(options: dict[str, Any], task_bytes: int) -> Iterator[OnRay]:
     # Here, not above: Ray reads its environment when it is imported, and only jobs may load it.
     import ray
 
@@ -220,8 +226,8 @@ def _connected(options: dict[str, Any]) -> Iterator[OnRay]:
     try:
         nodes = ray.nodes()  # type: ignore[no-untyped-call]
         # A head may have no CPUs for tasks.
-        yield OnRay(
-            [node["Resources"]["CPU"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")] or [1.0]
-        )
+        able = [node["Resources"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
+        check_nodes(task_bytes, [resources.get("memory", 0.0) for resources in able])
+        yield OnRay([resources["CPU"] for resources in able] or [1.0], task_bytes)
     finally:
         ray.shutdown()

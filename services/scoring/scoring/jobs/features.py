@@ -19,10 +19,10 @@ from scoring.features.loading import ACTIVITY, LEFT_OUT, PURCHASES
 from scoring.features.rates import RatesUnusableError
 from scoring.jobs import day_rates, feature_tasks, people, program
 from scoring.jobs.executor import InProcess, chosen, cpus
-from scoring.jobs.feature_tasks import Bucket, Found, Plan
+from scoring.jobs.feature_tasks import Bucket, Plan
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import TooLargeError, widest_of
+from scoring.jobs.memory import BYTES_PER_TASK, TooLargeError, widest_of
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, FeatureJobSpec, FeaturesSpec
 from scoring.jobs.tasks import WORK, UnusableInputError
@@ -75,12 +75,14 @@ class Planned:
     """Events of all files."""
     width: Callable[[], int]
     """How many buckets at a time fit into the memory. Raises TooLargeError."""
+    task_bytes: int
+    """What computing the largest bucket needs."""
 
 
 def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> Planned:
     """Inspects the files of events, and writes down who is who and who is left out (step `inspect`).
 
-    Raises UnusableInputError, RatesUnusableError.
+    Raises UnusableInputError, RatesUnusableError, and TooLargeError where the spec tells how much memory there is.
     """
     files = [(file.url, str(file.kind)) for file in spec.files]
     found = InProcess().run(feature_tasks.inspect, files, reporter.counter("inspect", len(files)))
@@ -102,7 +104,14 @@ def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, re
         excluded=excluded,
         whole_from=whole_from,
     )
-    return Planned(plan, _buckets(spec, plan), sum(each.rows for each in found), lambda: _width(spec, found))
+    rows: Counter[int] = Counter()
+    for file, each in zip(spec.files, found, strict=True):
+        rows[file.bucket] += each.rows
+    largest = max(rows.values(), default=0)
+    if spec.memory_mb:
+        _width(spec, largest)
+    needed = BYTES_PER_TASK + BYTES_PER_EVENT * largest
+    return Planned(plan, _buckets(spec, plan), rows.total(), lambda: _width(spec, largest), needed)
 
 
 def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
@@ -113,7 +122,7 @@ def _write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, rep
         output.delete(WORK)
         return "was done already"
     output.delete(SUCCESS)
-    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width) as executor:
+    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width, made.task_bytes) as executor:
         reporter.place = executor.place
         if plan.aliases:
             executor.run(feature_tasks.move, buckets, reporter.counter("move", BUCKETS))
@@ -172,11 +181,7 @@ def _buckets(spec: FeaturesSpec, plan: Plan) -> list[Bucket]:
     return [Bucket(plan, number, tuple(files[number])) for number in range(BUCKETS)]
 
 
-def _width(spec: FeaturesSpec, found: Sequence[Found]) -> int:
-    rows: Counter[int] = Counter()
-    for file, each in zip(spec.files, found, strict=True):
-        rows[file.bucket] += each.rows
-    largest = max(rows.values(), default=0)
+def _width(spec: FeaturesSpec, largest: int) -> int:
     most = spec.threads or min(cpus(), MOST_THREADS)
     return widest_of(BYTES_PER_EVENT * largest, most, spec.memory_mb, f"A bucket of {largest} events")
 

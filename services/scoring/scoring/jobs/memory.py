@@ -1,5 +1,6 @@
 """Says before it starts when a job would not fit into memory, rather than being killed in the middle."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +122,18 @@ def widest_of(bytes_each: int, most: int, memory_mb: int | None, what: str) -> i
             f"{what} needs about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free. Give the job more memory."
         )
     return min(most, free // needed)
+
+
+def check_nodes(task_bytes: int, nodes: Sequence[float]) -> None:
+    """Raises TooLargeError when no node of a Ray has the memory of a task: it would wait for ever.
+
+    nodes: what each has for tasks; none are there yet where one is started when it is asked for.
+    """
+    if nodes and task_bytes > max(nodes):
+        raise TooLargeError(
+            f"A task needs about {task_bytes / 1e6:.0f} MB; no node of the Ray has more than {max(nodes) / 1e6:.0f} MB "
+            "for tasks. Give its nodes more memory."
+        )
 
 
 def check_offers(lines: int, products: int, memory_mb: int | None) -> None:

@@ -90,7 +90,7 @@ def _run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
         return
     past = () if spec.task == "score" else moments
     parts = [Part(bucket, key, spec.digits, as_of, past) for bucket in made.buckets]
-    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width) as executor:
+    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width, made.task_bytes) as executor:
         reporter.place = executor.place
         if made.plan.aliases:
             executor.run(feature_tasks.move, made.buckets, reporter.counter("move", len(parts)))
