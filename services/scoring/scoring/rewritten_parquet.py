@@ -54,19 +54,26 @@ class Rest:
 
 
 def names_any(file: BinaryIO, customers: Collection[str]) -> bool:
-    """Whether any text column of the file holds the name of one of these customers, as a whole."""
+    """Whether any column of texts, or lists of these, holds the name of one of these customers, as a whole."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     wanted = pa.array(sorted(customers), pa.string())
     opened = pq.ParquetFile(file)
-    texts = [field.name for field in opened.schema_arrow if pa.types.is_string(field.type)]
+    texts = [field.name for field in opened.schema_arrow if pa.string() in (field.type, _of_list(field.type))]
     return any(
-        pc.any(pc.is_in(column, value_set=wanted)).as_py()
+        pc.any(pc.is_in(column.flatten() if _of_list(column.type) else column, value_set=wanted)).as_py()
         for batch in opened.iter_batches(columns=texts)
         for column in batch.columns
     )
+
+
+def _of_list(kind: Any) -> Any:
+    """The type of what is in lists; None for all that are none."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_list(kind) else None
 
 
 def without(file: BinaryIO, customers: Collection[str]) -> Rest | None:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from scoring.jobs.offer_spec import OfferJobSpec
 from scoring.jobs.renewal_spec import RenewalJobSpec
+from scoring.jobs.segment_spec import SegmentJobSpec
 from scoring.jobs.send_time_spec import SendTimeJobSpec
 from scoring.jobs.spec import (
     BackfillSpec,
@@ -32,6 +33,7 @@ PROGRAMS = {
     "scoring.jobs.backfill": Program(BackfillSpec, divided=True),
     "scoring.jobs.clusters": Program(ClusterJobSpec, divided=True),
     "scoring.jobs.response": Program(ResponseJobSpec, divided=True),
+    "scoring.jobs.segments": Program(SegmentJobSpec, divided=True),
     # As many leads as there ever are fit into one process.
     "scoring.jobs.train_leads": Program(LeadJobSpec, divided=False),
     # The newest lines, as many as fit (`offer_spec.MOST_LINES`).

@@ -1,24 +1,23 @@
 """Recomputes the memberships of all segments in full, mends what differs, and counts it: it should be nothing.
 
-Members are kept up to date by `evaluating`; this is the proof that they are right, and the way back if they are not. It
-looks at some hundred customers at a time, each time as the tenant's keeper, and goes on after the last ones when it is
-killed.
+Members are kept up to date by `evaluating`; this is the proof that they are right, and the way back if they are not.
+Its program (`jobs.segments`) tells of whom something else is stored than it finds. These are looked at again here, by
+what is known of them now, some hundred at a time, each time as the tenant's keeper: what has changed since the files
+were written, or is on its way, is no difference. It goes on after the last ones when it is killed.
 """
 
 import logging
-import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from chassis import clock, metric_names, telemetry, tenancy
+from chassis import clock, metric_names, telemetry
 from chassis.lifecycle import Stopping
-from docstore import Conflict, Row, leases
+from docstore import Conflict, Row, aliases, leases
 from docstore.blobs import BlobStore
 from docstore.leases import LeaseLost
+from scoring import parquet
 from scoring.settings import ScoringSettings
 from scoring.store import Profile, ScoringJob, Segment, SegmentKeeper, SegmentSignal
-from scoring.store.jobs import COMPUTING, STORING
 from scoring.usecases import evaluating
 from scoring.usecases.leased_jobs import Patience, RunnerStops, note, prove
 from scoring.usecases.settling import Asked, Cause, News, settle
@@ -27,49 +26,25 @@ CHUNK = 500
 _NEWS_MOST = 1_000
 """Signals that are looked through for customers whose memberships are about to change by themselves."""
 _POLL_S = 0.1
+_STORED_PERCENT = (80, 99)
 
 logger = logging.getLogger(__name__)
 
 
-def prepare(job: ScoringJob, _settings: ScoringSettings, _blobs: BlobStore) -> None:
-    """Brings the job to its next phase."""
-    told = {"after": "", "customers": 0, "segments": 0, "differences": 0, "miscounted": 0}
-    note(job, phase=COMPUTING, told=told, percent=0, message="Looks at all customers.")
+def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping: Stopping) -> str:
+    """Looks again at those of whom the program says so, and counts members; tells what was found, in words, in the
+    metric and in the log.
 
-
-def recompute(job: ScoringJob, owner: str, stopping: Stopping) -> None:
-    """Looks at everybody, then counts members, and brings the job to its next phase.
-
-    Raises Cancelled, Unavailable when the process stops or news keep it from going on, and Conflict when somebody else
-    holds the job.
+    Raises Unavailable when the process stops or news keep it from going on, and Conflict when somebody else holds the
+    job.
     """
-    patience = Patience()
-    total, begun, before = Profile.rows().count({}), time.monotonic(), job.told["customers"]
-    while not job.told.get("ended"):
-        if stopping.is_set():
-            raise RunnerStops
-        # Only what is not on its way by itself is a difference: news are taken in first.
-        evaluating.keep(owner)
-        if not _part(job, owner):
-            note(job, message="Waits for the segments' news to be taken in.")
-            patience.check("the segments' news are not taken in yet.")
-            if stopping.wait(_POLL_S):
-                raise RunnerStops
-            continue
-        patience.renew()
-        done = job.told["customers"]
-        left_s = (time.monotonic() - begun) / max(1, done - before) * max(0, total - done)
-        note(
-            job,
-            percent=min(99, 100 * done // max(1, total)),
-            expected_end_time=clock.now() + timedelta(seconds=left_s),
-            message=f"Looked at {done} customers for {job.told['segments']} segments.",
-        )
-    note(job, phase=STORING, percent=99, expected_end_time=None)
-
-
-def store(job: ScoringJob, _settings: ScoringSettings, _blobs: BlobStore, _stopping: Stopping) -> str:
-    """Tells what was found: in words, in the metric, and in the log."""
+    if not job.told.get("ended"):
+        low, high = _STORED_PERCENT
+        for place, names in _differing(job, blobs):
+            _step(job, settings.instance, stopping, place, names)
+            percent = low + (high - low) * place[0] // len(job.spec["parts"])
+            note(job, percent=percent, message="Looks again at whom something else was found of.")
+        _step(job, settings.instance, stopping, None, ())
     told = job.told
     looked = f"{told['customers']} customers were looked at for {told['segments']} segments"
     if not told["differences"] and not told["miscounted"]:
@@ -79,8 +54,40 @@ def store(job: ScoringJob, _settings: ScoringSettings, _blobs: BlobStore, _stopp
     return f"{looked}: {told['differences']} memberships and {told['miscounted']} counts were wrong, and are mended."
 
 
-def _part(job: ScoringJob, owner: str) -> bool:
-    """Looks at the next customers, or after the last ones counts members; False when that has to wait."""
+def _differing(job: ScoringJob, blobs: BlobStore) -> Iterator[tuple[list[int], list[str]]]:
+    """Who is to be looked at again, some hundred at a time, each with the place (file, row) to go on from."""
+    files = [name for name in blobs.list(job.result_subject) if name.startswith("memberships-")]
+    begin, done = job.told.get("place", (0, 0))
+    for number in range(begin, len(files)):
+        with blobs.open(job.result_subject, files[number]) as opened:
+            found = parquet.values(opened, ["customer", "differs"])
+        # Rows of people who were erased since have no name.
+        rows = enumerate(zip(found["customer"], found["differs"], strict=True))
+        left = [(row, name) for row, (name, differs) in rows if name and differs and row >= done]
+        for start in range(0, len(left), CHUNK):
+            part = left[start : start + CHUNK]
+            yield [number, part[-1][0] + 1], [name for _, name in part]
+        done = 0
+
+
+def _step(job: ScoringJob, owner: str, stopping: Stopping, place: list[int] | None, customers: Collection[str]) -> None:
+    """Looks at these customers, or with no place to go on from counts members, once that can be done."""
+    patience = Patience()
+    while True:
+        if stopping.is_set():
+            raise RunnerStops
+        # Only what is not on its way by itself is a difference: news are taken in first.
+        evaluating.keep(owner)
+        if _done(job, owner, place, customers):
+            return
+        note(job, message="Waits for the segments' news to be taken in.")
+        patience.check("the segments' news are not taken in yet.")
+        if stopping.wait(_POLL_S):
+            raise RunnerStops
+
+
+def _done(job: ScoringJob, owner: str, place: list[int] | None, customers: Collection[str]) -> bool:
+    """Does a step; False when that has to wait."""
     leased = evaluating.claim(owner)
     if leased is None:
         return False
@@ -88,7 +95,7 @@ def _part(job: ScoringJob, owner: str) -> bool:
 
     def once() -> int:
         nonlocal told
-        told = _look(job)
+        told = _look(job, place, customers)
         return len(told)
 
     try:
@@ -106,7 +113,7 @@ def _part(job: ScoringJob, owner: str) -> bool:
     return bool(told)
 
 
-def _look(job: ScoringJob) -> Row:
+def _look(job: ScoringJob, place: list[int] | None, customers: Collection[str]) -> Row:
     """One step, in a transaction that fails unless this runner holds the job.
 
     Returns what is to be told of the job then, nothing when it has to wait.
@@ -114,48 +121,53 @@ def _look(job: ScoringJob) -> Row:
     signals = list(SegmentSignal.rows().find({"rank": {"$gte": 0}}, limit=_NEWS_MOST))
     if len(signals) == _NEWS_MOST:
         return {}
-    place = {"_id": {"$gt": Profile.key(job.told["after"]), "$lt": f"{tenancy.tenant()}0"}}
-    read = {"uid": 1, "customer": 1, "segments": 1, "due": 1}
-    rows = list(Profile.rows().find(place, read, sort=[("_id", 1)], limit=CHUNK))
     asked = Asked.read()
-    told = {**job.told, "segments": len(asked.versions) - len(asked.deleted)}
-    if rows:
-        told["after"] = rows[-1]["uid"]
-        told["customers"] += len(rows)
-        told["differences"] += _mend(rows, asked, _causes(signals))
+    told = {**job.told, "segments": len(asked.expressions)}
+    if place is not None:
+        told["place"] = place
+        told["differences"] += _mend(customers, asked, _causes(signals))
     else:
+        told.pop("place", None)
         told["miscounted"] = _recount(asked)
         told["ended"] = True
     prove(job, {"$set": {"told": told}})
     return told
 
 
-def _mend(rows: list[Row], asked: Asked, waiting: Mapping[str, set[int]]) -> int:
-    """Looks at customers in full; returns how many of their memberships were wrong.
+def _mend(customers: Collection[str], asked: Asked, waiting: Mapping[str, set[int]]) -> int:
+    """Looks at customers in full, as they are now; returns how many of their memberships were wrong.
 
     waiting: those of whom news are there, and why; what these change was not wrong.
     """
+    # Who was merged is looked at with the one that stands for the profile.
+    names = sorted({*customers, *aliases.resolve(customers).values()})
+    before = _rows(names)
     causes = defaultdict(set, waiting)
     now = clock.now()
-    for row in rows:
+    for name, row in before.items():
         if row.get("due") and row["due"] <= now:
-            causes[row["customer"]].add(Cause.CAUSE_TIME_PASSED)
-    settle({row["customer"]: News(causes=causes[row["customer"]], keys=None) for row in rows}, asked, now)
-    uids = [row["uid"] for row in rows]
-    found = Profile.rows().find({"uid": {"$in": uids}}, {"uid": 1, "segments": 1})
-    after = {row["uid"]: set(row.get("segments") or ()) for row in found}
-    follow = asked.changed | asked.deleted
+            causes[name].add(Cause.CAUSE_TIME_PASSED)
+    settle({name: News(causes=causes[name], keys=None) for name in names}, asked, now)
+    after = _rows(names)
     return sum(
-        len((set(row.get("segments") or ()) ^ after[row["uid"]]) - follow)
-        for row in rows
-        if not causes[row["customer"]]
+        len((_segments(before, name) ^ _segments(after, name)) - asked.following) for name in names if not causes[name]
     )
+
+
+def _rows(customers: Iterable[str]) -> dict[str, Row]:
+    uids = [name.rpartition("/")[2] for name in customers]
+    found = Profile.rows().find({"uid": {"$in": uids}}, {"customer": 1, "segments": 1, "due": 1})
+    return {row["customer"]: row for row in found}
+
+
+def _segments(rows: Mapping[str, Row], customer: str) -> set[str]:
+    return set(rows.get(customer, {}).get("segments") or ())
 
 
 def _recount(asked: Asked) -> int:
     """Counts the members of each segment anew; returns of how many the number was wrong."""
     wrong = 0
-    for uid in asked.versions.keys() - asked.deleted:
+    for uid in asked.expressions:
         members = Profile.rows().count({"segments": uid})
         other = {"uid": uid, "version": asked.versions[uid], "member_count": {"$ne": members}}
         wrong += Segment.rows().update_one(other, {"$set": {"member_count": members}}).modified_count

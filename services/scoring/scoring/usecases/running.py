@@ -50,6 +50,7 @@ from scoring.usecases import (
     offering,
     older_results,
     preparing,
+    recompute_inputs,
     recomputing,
     renewals,
     response,
@@ -73,12 +74,12 @@ _COMPUTED_PERCENT = 80
 class Steps(NamedTuple):
     """How a kind of job is carried through.
 
-    program: what computes it, one of `jobs.programs`; None where the runner does. store returns what came of the job,
-    in words, or nothing where the number of customers with new scores says it.
+    prepare brings a job to its next phase, or a part of the way. program: what computes it, one of `jobs.programs`.
+    store returns what came of the job, in words, or nothing where the number of customers with new scores says it.
     """
 
     prepare: Callable[[ScoringJob, ScoringSettings, BlobStore], None]
-    program: str | None
+    program: str
     store: Callable[[ScoringJob, ScoringSettings, BlobStore, Stopping], str | None]
 
 
@@ -93,11 +94,11 @@ STEPS = {
     CLUSTERS: Steps(clusters.prepare, "scoring.jobs.clusters", clusters.store),
     USAGE: Steps(usage.prepare, "scoring.jobs.usage", usage.store),
     FEATURE_TABLES: Steps(feature_tables.prepare, "scoring.jobs.features", feature_tables.store),
-    SEGMENTS: Steps(recomputing.prepare, None, recomputing.store),
+    SEGMENTS: Steps(recompute_inputs.prepare, "scoring.jobs.segments", recomputing.store),
 }
 _CANCELLED = {
     FEATURE_TABLES: "Cancelled; what it had written is deleted.",
-    SEGMENTS: "Cancelled; what was mended stays so.",
+    SEGMENTS: "Cancelled; the memberships are as they were.",
 }
 
 
@@ -114,11 +115,11 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
     try:
         note(job)
         older_results.refuse(job)
-        if job.phase == PREPARING:
+        while job.phase == PREPARING:
             STEPS[job.kind].prepare(job, settings, blobs)
-        if job.phase == COMPUTING and job.kind == SEGMENTS:
-            recomputing.recompute(job, settings.instance, stopping)
-        elif job.phase == COMPUTING and (job.kind, job.task) == (LEAD_CONVERSION, SCORE):
+            if job.phase == PREPARING and stopping.is_set():
+                raise RunnerStops
+        if job.phase == COMPUTING and (job.kind, job.task) == (LEAD_CONVERSION, SCORE):
             lead_training.score_open(job, settings, blobs, stopping)
             note(job, phase=STORING)
         elif job.phase == COMPUTING:
@@ -173,12 +174,13 @@ def end_parked() -> int:
 def remove_files(blobs: BlobStore) -> int:
     """Deletes the files of the current tenant's ended jobs; returns of how many.
 
-    Results of those that succeeded stay, so that scores can be made again: the newest, for a time.
+    Results of those that succeeded stay, so that scores can be made again: the newest, for a time. Nothing is made
+    again of a recompute of segments.
     """
     ended = {"files": True, "outcome": {"$exists": True}}
     jobs = ScoringJob.find(ended, limit=100)
     for job in jobs:
-        if job.outcome != SUCCEEDED:
+        if job.outcome != SUCCEEDED or job.kind == SEGMENTS:
             _remove_all(job, "files", blobs)
             continue
         for name in blobs.list(job.subject):
@@ -221,7 +223,6 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
 
     if SUCCESS not in blobs.list(job.result_subject):
         name = "scoring.jobs.backfill" if job.task == BACKFILL else STEPS[job.kind].program
-        assert name is not None
         spec = PROGRAMS[name].spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
         handle = launch(spec, settings.work_dir / job.uid, settings.ray_address, name)
         try:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, cast
 
 from google.protobuf.message import Message
@@ -48,9 +49,11 @@ class News:
 
 @dataclass(frozen=True)
 class Asked:
-    """The tenant's segments. changed: uids of those whose members are being found after a change."""
+    """The tenant's segments. expressions: of those that live. changed: uids of those whose members are being found
+    after a change.
+    """
 
-    book: Rulebook
+    expressions: Mapping[str, str]
     versions: Mapping[str, int]
     deleted: frozenset[str]
     changed: frozenset[str]
@@ -62,11 +65,22 @@ class Asked:
         rows = list(Segment.rows().find({"purged": None}, dict.fromkeys(names, 1), limit=2 * SEGMENTS_MAX))
         living = [row for row in rows if row.get("delete_time") is None]
         return cls(
-            rulebook(frozenset((row["uid"], row["expression"]) for row in living)),
+            {row["uid"]: row["expression"] for row in living},
             {row["uid"]: row["version"] for row in rows},
             frozenset(row["uid"] for row in rows if row.get("delete_time") is not None),
             frozenset(row["uid"] for row in living if row.get("evaluation_due")),
         )
+
+    @cached_property
+    def book(self) -> Rulebook:
+        """What they ask."""
+        return rulebook(frozenset(self.expressions.items()))
+
+    @property
+    def following(self) -> frozenset[str]:
+        """Segments whose members are about to change by themselves: the changed, the deleted, and who asks for them."""
+        moving = self.changed | self.deleted
+        return moving | {*self.book.with_those_asking(moving)}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from scoring.jobs.programs import PROGRAMS
 from scoring.jobs.progress import Reporter
 from scoring.settings import ScoringSettings
 from scoring.store import ScoringJob
+from scoring.store.jobs import PREPARING
 from scoring.usecases import preparing, running
 
 from .conftest import Client, claimed
@@ -29,8 +30,8 @@ def carried_out(client: Client, settings: ScoringSettings, store: BlobStore, **t
 def compute(job: ScoringJob, settings: ScoringSettings, store: BlobStore) -> None:
     """Prepares a claimed job, and runs its program."""
     steps = running.STEPS[job.kind]
-    assert steps.program is not None
-    steps.prepare(job, settings, store)
+    while job.phase == PREPARING:
+        steps.prepare(job, settings, store)
     told = {**job.spec, "output": preparing.url(settings, job.result_subject)}
     output = Folder(told["output"])
     import_module(steps.program).run(PROGRAMS[steps.program].spec.model_validate(told), output, Reporter(output))

@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from scoring.domain.buckets import BUCKETS, bucket_of
-from scoring.jobs import churn, features
+from scoring.jobs import churn, features, segments
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
@@ -33,6 +33,7 @@ from scoring.jobs.tasks import WORK
 from testkit import eventually
 from testkit.failpoints import Failpoint
 
+from ...unit import test_segment_job
 from . import test_churn_job, test_train_leads
 from .conftest import AS_OF, Shop, model_of, progress_of, scores_of
 
@@ -269,6 +270,23 @@ def test_two_nodes_tell_the_risks_that_one_process_tells(
     assert repr(risks[0]) == repr(risks[1]), "to the last bit"
     assert models[0] == models[1]
     assert models[0]["judgement"]["candidate"]["state"] != "CHAMPION"
+
+
+def test_two_nodes_find_the_members_that_one_process_finds(cluster: Cluster, tmp_path: Path) -> None:
+    rows = [test_segment_job.row(number, "pros", page=number % 4) for number in range(40)]
+    here = test_segment_job.told(tmp_path, *(rows[place : place + 10] for place in range(0, 40, 10)))
+    segments.run(here, Folder(here.output), Reporter(Folder(here.output)))
+    there = here.model_copy(update={"output": f"file://{tmp_path / 'there'}", "executor": "auto"})
+    handle = launch(there, tmp_path / "job", cluster.dashboard, "scoring.jobs.segments")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=90)
+    assert (told.state, told.rows) == (State.SUCCEEDED, 40), (tmp_path / "job" / LOG).read_text()
+    done = [Folder(spec.output).read_json(SUCCESS) or {} for spec in (here, there)]
+    assert [each.pop("place") for each in done] == ["in this process, 1 thread", "on Ray, 2 nodes, 2 CPUs"]
+    assert done[0] == done[1]
+    folders = (Path(here.output), tmp_path / "there")
+    written = [{path.name: path.read_bytes() for path in folder.glob("memberships-*")} for folder in folders]
+    assert len(written[0]) == 4
+    assert written[0] == written[1]
 
 
 def test_what_divides_nothing_is_one_task_there(cluster: Cluster, tmp_path: Path) -> None:
