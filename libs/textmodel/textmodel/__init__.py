@@ -2,7 +2,6 @@
 
 from textmodel.artefact import dump, fingerprint, load
 from textmodel.model import (
-    LEAST_TEXTS,
     Evaluation,
     Prediction,
     Suggestion,
@@ -11,9 +10,9 @@ from textmodel.model import (
     explain,
     predict,
     suggest,
-    train,
 )
 from textmodel.terms import LEAST_AUTHORS, MOST_CHARACTER_TERMS, MOST_WORD_TERMS, CuedText
+from textmodel.training import LEAST_TEXTS, train
 
 __all__ = [
     "LEAST_AUTHORS",

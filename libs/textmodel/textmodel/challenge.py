@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc  # type: ignore[import-untyped]
 
 from textmodel.artefact import dump, load
-from textmodel.model import Evaluation, TextModel, evaluate, predict, train
+from textmodel.model import Evaluation, TextModel, evaluate, predict
 from textmodel.terms import AnyText
+from textmodel.training import train
 
 _HELD_OUT = 10
 """One of so many texts is held out."""

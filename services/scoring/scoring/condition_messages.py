@@ -8,6 +8,7 @@ from rapport.scoring.v1 import condition_pb2 as pb
 
 from chassis import inputs as fields
 from scoring.domain import conditions as tree
+from scoring.domain.condition_problems import problem_of
 from scoring.domain.conditions import (
     CONDITIONS_MAX,
     DEPTH_MAX,
@@ -73,7 +74,7 @@ class _Reader:
         if self._count > CONDITIONS_MAX:
             raise fields.refusal(INVALID_CONDITION, field, f"More than {CONDITIONS_MAX} conditions.")
         single = _SINGLES[kind](getattr(message, kind), place)
-        if problem := tree.problem_of(single):
+        if problem := problem_of(single):
             part, text = problem
             raise fields.refusal(INVALID_CONDITION, _field_of(place, part, single), f"{text[0].upper()}{text[1:]}.")
         return single

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
 from scoring.domain import conditions as tree
+from scoring.domain.condition_problems import problem_of
 from scoring.domain.condition_tokens import ExpressionError, Token, text_of, tokens_of, value_of
 from scoring.domain.conditions import (
     CONDITIONS_MAX,
@@ -201,7 +202,7 @@ class _Parser:
         return InSegment(uid)
 
     def _checked(self, single: T, places: Mapping[str, Token], missing: Token | None = None) -> T:
-        if problem := tree.problem_of(single):
+        if problem := problem_of(single):
             part, text = problem
             self._fail(places.get(part) or missing or next(iter(places.values())), text)
         return single

@@ -8,6 +8,7 @@ from rapport.scoring.v1 import condition_pb2 as pb
 from chassis.errors import InvalidArgument
 from scoring import condition_messages, expressions
 from scoring.domain import conditions as tree
+from scoring.domain.condition_problems import problem_of
 from scoring.domain.condition_text import parse
 from scoring.domain.condition_tokens import ExpressionError
 from scoring.domain.condition_writing import write
@@ -74,7 +75,7 @@ CONDITIONS = st.recursive(SINGLES, _compound, max_leaves=8)
 @given(CONDITIONS)
 @settings(max_examples=150, deadline=None)
 def test_text_and_message_are_views_of_one_tree(condition: tree.Condition) -> None:
-    assert all(tree.problem_of(single) is None for single in tree.singles(condition))
+    assert all(problem_of(single) is None for single in tree.singles(condition))
     text = write(condition)
     assert parse(text) == condition
     assert parse(f"  ( {text} )  ") == condition

@@ -17,6 +17,7 @@ from rapport.scoring.v1.events_pb2 import SegmentLeft
 from docstore import Row
 from scoring import people_files
 from scoring.domain import conditions as tree
+from scoring.domain.condition_problems import problem_of
 from scoring.domain.condition_text import parse
 from scoring.domain.condition_writing import write
 from scoring.domain.conditions import Condition
@@ -254,7 +255,7 @@ def _scores(chance: random.Random) -> dict[str, Any]:
 @given(CONDITIONS[-1])
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_the_text_of_any_tree_gives_the_same_tree(condition: Condition) -> None:
-    assert not [single for single in tree.singles(condition) if tree.problem_of(single)]
+    assert not [single for single in tree.singles(condition) if problem_of(single)]
     text = write(condition)
     assert parse(text) == condition
     assert write(parse(text)) == text

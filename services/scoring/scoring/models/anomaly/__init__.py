@@ -7,13 +7,13 @@ from scoring.models.anomaly.detection import (
     RATE,
     Detector,
     Finding,
-    cautious,
     detect,
     detect_against,
     explain,
     judgeable,
     train,
 )
+from scoring.models.anomaly.thresholds import cautious
 
 __all__ = [
     "LEAST_CALIBRATION",

@@ -7,6 +7,7 @@ from scipy.stats import nbinom
 from scoring.models import anomaly
 from scoring.models.anomaly import detection
 from scoring.models.anomaly.baseline import Judged, Usage, judged
+from scoring.models.anomaly.thresholds import thresholds_of
 
 RATE = 0.01
 SEASON = 1 + 0.3 * np.sin(np.arange(45) / 4)
@@ -45,7 +46,7 @@ def test_the_stated_rate_holds_for_nearly_every_past_and_not_only_on_average():
         # Of some weeks more evidence, of all customers at once.
         shocks = rng.gamma(16, 1 / 16, 24)
         weeks = [rng.exponential(shock, (3, 150)) for shock in shocks]
-        thresholds = detection._thresholds(weeks[:12], 0.02)
+        thresholds = thresholds_of(weeks[:12], 0.02)
         future = np.concatenate(weeks[12:], axis=1)
         over.append(float((future >= np.array(thresholds)[:, None]).any(axis=0).mean()) > 0.02)
     # A quantile of all customer-weeks alike is over it in 52 of 100.
@@ -55,7 +56,7 @@ def test_the_stated_rate_holds_for_nearly_every_past_and_not_only_on_average():
 def test_no_more_is_allowed_than_few_customers_can_tell():
     # 600 past customer-weeks bear no statement about 1 in 1,000: only what none of them showed is an alarm.
     weeks = [np.random.default_rng(week).exponential(1, (3, 50)) for week in range(12)]
-    thresholds = detection._thresholds(weeks, 0.001)
+    thresholds = thresholds_of(weeks, 0.001)
     assert all(one > each.max() for one, each in zip(thresholds, np.concatenate(weeks, axis=1), strict=True))
 
 
