@@ -42,6 +42,14 @@ class Progress:
         found = output.read_json(FILE)
         return cls(**{**found, "state": State(found["state"])}) if found else None
 
+    def show(self) -> None:
+        """Tell it in the terminal."""
+        eta = "" if self.eta_s is None else f" eta={self.eta_s:.0f}s"
+        text = f" {self.message}" if self.message else ""
+        print(  # noqa: T201 - stderr is where a job tells how far it is
+            f"{self.state} {self.step} {self.percent:.0f}% rows={self.rows}{eta}{text}", file=sys.stderr, flush=True
+        )
+
     def write(self, output: Folder) -> None:
         """Tell it, atomically."""
         output.write_json(FILE, asdict(self), durable=self.state is not State.RUNNING)
@@ -102,10 +110,4 @@ class Reporter:
 
     def _tell(self, progress: Progress) -> None:
         progress.write(self._output)
-        eta = "" if progress.eta_s is None else f" eta={progress.eta_s:.0f}s"
-        text = f" {progress.message}" if progress.message else ""
-        print(  # noqa: T201 - stderr is where a job tells how far it is
-            f"{progress.state} {progress.step} {progress.percent:.0f}% rows={progress.rows}{eta}{text}",
-            file=sys.stderr,
-            flush=True,
-        )
+        progress.show()

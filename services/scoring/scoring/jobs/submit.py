@@ -1,9 +1,9 @@
 """Runs a job on a Ray cluster: `python -m scoring.jobs.submit --spec spec.json`, with the cluster in RAY_ADDRESS.
 
-Submits `scoring.jobs.score`, or another `--program`, through Ray's Jobs API and stays until it ends; SIGTERM cancels
-it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and output must be
-addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python there, this one's
-path unless set.
+Submits `scoring.jobs.score`, or another `--program`, through Ray's Jobs API and tells how far it is until it ends;
+SIGTERM cancels it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and output
+must be addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python there, this
+one's path unless set.
 """
 
 import argparse
@@ -31,6 +31,8 @@ def main() -> int:
     given = parser.parse_args()
     with opened(given.spec) as file:
         spec = json.load(file)
+    if not os.environ.get("RAY_ADDRESS"):
+        parser.error(f"RAY_ADDRESS names no cluster: set it, or run python -m {given.program} on this machine")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -42,11 +44,21 @@ def follow(program: str, address: str, spec: dict[str, Any], stop: threading.Eve
     # Only here: what merely launches jobs must not load Ray.
     from ray.job_submission import JobStatus, JobSubmissionClient
 
-    client = JobSubmissionClient(os.environ["RAY_ADDRESS"])
+    try:
+        client = JobSubmissionClient(os.environ["RAY_ADDRESS"])
+    except ConnectionError:
+        print(f"no Ray answers at RAY_ADDRESS {os.environ['RAY_ADDRESS']}", file=sys.stderr)  # noqa: T201 - as below
+        return 1
     job = _submitted(client, program, address, spec)
     output = Folder(spec["output"])
+    shown = None
     while not stop.wait(_POLL_S):
         status = client.get_job_status(job)
+        told = Progress.read(output)
+        # What an earlier run left there is not told before this one has ended.
+        if told and told != shown and (told.state is State.RUNNING or status.is_terminal()):
+            told.show()
+            shown = told
         if status.is_terminal():
             if status == JobStatus.SUCCEEDED:
                 return 0

@@ -238,6 +238,17 @@ def test_two_nodes_write_the_features_that_one_process_writes(shop: Shop, cluste
     written = [{path.name: path.read_bytes() for path in folder.glob("features-*")} for folder in folders]
     assert len(written[0]) == BUCKETS
     assert written[0] == written[1]
+    shown = (tmp_path / "job" / LOG).read_text().splitlines()[-1]
+    assert shown == f"SUCCEEDED done 100% rows={told.rows} eta=0s", "who submits sees it in the terminal"
+
+
+def test_a_cluster_that_does_not_answer_is_named(shop: Shop, tmp_path: Path) -> None:
+    handle = launch(shop.spec("out", partitions=1), tmp_path / "job", f"http://{HEAD}:1")
+    told = eventually(lambda: handle.pid is None and handle.poll(), timeout=60)
+    assert (told.state, told.message.partition("(")[2]) == (
+        State.FAILED,
+        f"no Ray answers at RAY_ADDRESS http://{HEAD}:1)",
+    )
 
 
 def test_two_nodes_tell_the_risks_that_one_process_tells(
