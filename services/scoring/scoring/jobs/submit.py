@@ -1,9 +1,9 @@
 """Runs a job on a Ray cluster: `python -m scoring.jobs.submit --spec spec.json`, with the cluster in RAY_ADDRESS.
 
 Submits `scoring.jobs.score`, or another `--program`, through Ray's Jobs API and tells how far it is until it ends;
-SIGTERM cancels it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and output
-must be addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python there, this
-one's path unless set.
+SIGTERM cancels it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and
+output must be addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python
+there, this one's path unless set.
 """
 
 import argparse
