@@ -1,11 +1,12 @@
-"""Text on BANKING77: 77 intents of bank customers' questions, the official split."""
+"""Text on BANKING77 (77 intents of bank customers' questions, the official split), and moods of texts (`moods`)."""
 
 import csv
 import time
 from collections.abc import Iterator
 
 import textmodel
-from scoring.benchmarks.datasets import DataFolder
+from scoring.benchmarks import moods
+from scoring.benchmarks.datasets import DataFolder, from_each
 from scoring.benchmarks.lines import Line
 from scoring.benchmarks.marks import Mark
 
@@ -24,10 +25,16 @@ MARKS = (
         )
         for precision in _PRECISIONS
     ),
+    *moods.MARKS,
 )
 
 
 def measure(data: DataFolder) -> Iterator[Line]:
+    """Intents, and moods."""
+    return from_each(data, _intents, moods.measure)
+
+
+def _intents(data: DataFolder) -> Iterator[Line]:
     """Accuracy, calibration, and what abstaining costs and brings; a peer with logistic regression in the same run."""
     (texts, labels), (new, truth) = (_read(data, part) for part in ("train", "test"))
 
