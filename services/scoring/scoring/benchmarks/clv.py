@@ -176,7 +176,7 @@ def _holdout(
             or f"{figures['purchases']} purchases of {figures['customers']} customers in {split.weeks:.3g} weeks",
         )
     tenths = figures["deciles"]
-    away = sum(abs(tenth["expected"] - tenth["actual"]) for tenth in tenths) / sum(tenth["actual"] for tenth in tenths)
+    away = sum(abs(tenth["expected"] - tenth["actual"]) * tenth["customers"] for tenth in tenths) / figures["purchases"]
     pairs = ", ".join(f"{tenth['expected']:.2f}/{tenth['actual']:.2f}" for tenth in tenths)
     yield Line(
         task=TASK,

@@ -61,7 +61,8 @@ def _split(column: dict[str, Ints], prefix: str, day: int, until: Ints, weeks: f
 
 
 def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, Any]:
-    """Mean absolute and root mean square error, correlation, relative error of the total, and deciles by expectation.
+    """Mean absolute and root mean square error, correlation, relative error of the total, and deciles by expectation,
+    which are only about equally large.
 
     `baseline_rmse` is that of expecting the mean of everybody. Zero for all nearly ties in mean absolute error: it
     alone says little.
@@ -78,16 +79,18 @@ def holdout_figures(expected: Floats, actual: Ints, counts: Ints) -> dict[str, A
     }
     if bought:
         figures["total_error"] = rounded(total(counts, expected) / bought - 1)
-    order = np.lexsort((actual, np.round(expected, 9)))
-    reached = np.cumsum(counts[order])
-    decile = np.minimum((reached - counts[order]) * _DECILES // customers, _DECILES - 1)
-    weight = np.bincount(decile, counts[order], _DECILES)
-    with np.errstate(invalid="ignore"):
-        pairs = [
-            np.bincount(decile, (counts * column)[order], _DECILES) / np.maximum(weight, 1)
-            for column in (expected, actual)
-        ]
+    # Who is expected to do the same stays together: told apart by what came, all would look sorted.
+    _, alike = np.unique(np.round(expected, 9), return_inverse=True)
+    size = np.bincount(alike, counts).astype(np.int64)
+    decile = ((2 * np.cumsum(size) - size) * _DECILES // (2 * customers))[alike]
     figures["deciles"] = [
-        {"expected": rounded(float(mean)), "actual": rounded(float(seen))} for mean, seen in zip(*pairs, strict=True)
+        _decile(expected[inside], actual[inside], counts[inside])
+        for inside in (decile == number for number in np.unique(decile))
     ]
     return figures
+
+
+def _decile(expected: Floats, actual: Ints, counts: Ints) -> dict[str, Any]:
+    customers = int(counts.sum())
+    means = (rounded(total(counts, column) / customers) for column in (expected, actual))
+    return {**dict(zip(("expected", "actual"), means, strict=True)), "customers": customers}

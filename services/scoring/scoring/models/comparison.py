@@ -88,8 +88,8 @@ def error_share(rows: Rows, expected: Floats) -> Interval:
 
 
 def tenths(rows: Rows, expected: Floats) -> tuple[Tenth, ...]:
-    """Expected and real purchases, lowest expectation first; customers of one group stay together, so that tenths are
-    only about equally large, and empty ones are left out.
+    """Expected and real purchases, lowest expectation first; customers who did the same until the day stay together, so
+    that tenths are only about equally large, and empty ones are left out.
     """
     decile = _decile(rows, expected)
     found = []
@@ -127,9 +127,18 @@ def miscalibration(rows: Rows, expected: Floats) -> tuple[float, float]:
 
 
 def _decile(rows: Rows, expected: Floats) -> Ints:
-    order = np.lexsort((rows.age, rows.recency, rows.x, np.round(expected, 9)))
-    reached = np.cumsum(rows.counts[order])
-    place = np.minimum((2 * reached - rows.counts[order]) * TENTHS // (2 * max(rows.customers, 1)), TENTHS - 1)
+    keys = (rows.age, rows.recency, rows.x, np.round(expected, 9))
+    order = np.lexsort(keys)
+    counts = rows.counts[order]
+    reached = np.cumsum(counts)
+    twice = 2 * reached - counts
+    if rows.owner is None and len(order):
+        # Groups come by what followed: told apart by that, those who are alike would lie in tenths of none and of all.
+        new = np.ones(len(order), dtype=bool)
+        new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
+        last = reached[np.append(np.flatnonzero(new)[1:] - 1, len(order) - 1)]
+        twice = (last + np.append(0, last[:-1]))[np.cumsum(new) - 1]
+    place = np.minimum(twice * TENTHS // (2 * max(rows.customers, 1)), TENTHS - 1)
     decile = np.empty(len(order), dtype=np.int64)
     decile[order] = place
     return decile

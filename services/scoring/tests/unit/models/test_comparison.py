@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scoring.jobs.holdout import holdout_figures
 from scoring.models import comparison
 from scoring.models.comparison import Rows
 from scoring.models.summary import grouped
@@ -72,7 +73,28 @@ def test_a_true_model_is_off_by_about_chance_and_a_false_one_by_more() -> None:
     assert same_chance == pytest.approx(chance)
 
 
+def test_customers_who_are_alike_are_in_one_tenth_whatever_followed() -> None:
+    later = np.random.default_rng(3).poisson(0.2, 2_000)
+    none = np.zeros(2_000, dtype=np.int64)
+    (x, recency, age, later), counts = grouped(none, none, none + 100, later)
+    found = Rows(x, recency, age, later, counts, 13.0)
+    told = np.full(len(x), 0.2)
+    (tenth,) = comparison.tenths(found, told)
+    assert tenth.customers == 2_000
+    assert tenth.actual == pytest.approx(0.2, abs=0.03)
+    off, chance = comparison.miscalibration(found, told)
+    assert off < 3 * chance < 0.3
+
+
 def test_nobody_buying_any_more_is_the_worst_there_is() -> None:
     found, best = rows(500)
     silent = Rows(found.x, found.recency, found.age, np.zeros_like(found.later), found.counts, 13.0)
     assert comparison.error_share(silent, best).low > 1_000
+
+
+def test_deciles_of_the_last_purchases_are_not_sorted_by_these() -> None:
+    later = np.random.default_rng(3).poisson(0.2, 2_000)
+    told = np.where(np.arange(2_000) % 4, 0.2, 0.3)
+    figures = holdout_figures(told, later, np.ones(2_000, dtype=np.int64))
+    assert [decile["expected"] for decile in figures["deciles"]] == [0.2, 0.3]
+    assert [decile["actual"] for decile in figures["deciles"]] == pytest.approx([0.2, 0.2], abs=0.03)
