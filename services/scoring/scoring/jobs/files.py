@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -32,9 +33,11 @@ class Folder:
         path = self._path(name)
         self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         if not isinstance(self._files, LocalFileSystem):
-            # Object stores show an object once it is complete.
-            with self._files.open(path, "wb") as file:
-                fill(file)
+            # An object whose writer fails is closed like any other, and is taken for whole: it is filled here first.
+            with tempfile.NamedTemporaryFile() as file:
+                fill(cast("BinaryIO", file))
+                file.flush()
+                self._files.put_file(file.name, path)
             return
         partial = f"{path}.{uuid.uuid4().hex}~"
         try:
