@@ -3,7 +3,8 @@
 import hashlib
 
 from scoring.features.rates import DayRates, RatesUnusableError
-from scoring.jobs.files import opened
+from scoring.jobs.files import Folder, opened
+from scoring.jobs.tasks import WORK
 
 
 def read(url: str | None, currency: str) -> tuple[DayRates, str]:
@@ -13,11 +14,30 @@ def read(url: str | None, currency: str) -> tuple[DayRates, str]:
     """
     if url is None:
         return DayRates(currency), ""
+    rates, table = _read(url, currency)
+    return rates, hashlib.sha256(table).hexdigest()
+
+
+def kept(url: str | None, currency: str, output: Folder) -> tuple[str | None, str]:
+    """Copies the table into a job's output: a new one may be published before its last task reads it.
+
+    Returns the name of the copy, None without a table, and the hash as `read` does. Raises RatesUnusableError.
+    """
+    if url is None:
+        return None, ""
+    _, table = _read(url, currency)
+    digest = hashlib.sha256(table).hexdigest()
+    name = f"{WORK}/rates-{digest[:16]}.csv"
+    output.write(name, lambda file: file.write(table), durable=False)
+    return name, digest
+
+
+def _read(url: str, currency: str) -> tuple[DayRates, bytes]:
     try:
         with opened(url) as file:
             # Once: what web servers send of no told length cannot be read again.
             table = file.read()
-        return DayRates.read(currency, table.decode().splitlines()), hashlib.sha256(table).hexdigest()
+        return DayRates.read(currency, table.decode().splitlines()), table
     except (OSError, UnicodeDecodeError) as error:
         raise RatesUnusableError(f"{url} cannot be read: {type(error).__name__}") from error
 

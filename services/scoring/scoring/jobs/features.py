@@ -89,7 +89,7 @@ def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, re
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
-    _, rates = day_rates.read(spec.rates, spec.currency)
+    table, rates = day_rates.kept(spec.rates, spec.currency, output)
     moments = tuple(sorted({microseconds(instant) for instant in instants}))
     missing = _missing(spec, moments[0])
     whole_from = {kind: missing.get(of, 0) for of, kinds in _KINDS_OF.items() for kind in kinds} if missing else {}
@@ -99,7 +99,7 @@ def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, re
         fingerprint=fingerprint(VERSION, _declared(), *asked),
         instants=moments,
         currency=spec.currency,
-        rates=spec.rates,
+        rates=table and f"{spec.output}/{table}",
         aliases=aliases,
         excluded=excluded,
         whole_from=whole_from,

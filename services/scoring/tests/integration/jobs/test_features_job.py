@@ -19,7 +19,7 @@ from scoring.features import row
 from scoring.features.declared import FEATURES, NAMES, OTHER, kind_of
 from scoring.features.rates import DayRates
 from scoring.features.row import Event
-from scoring.jobs import features
+from scoring.jobs import feature_tasks, features
 from scoring.jobs.files import Folder
 from scoring.jobs.launch import LOG, launch
 from scoring.jobs.progress import Progress, Reporter, State
@@ -184,6 +184,16 @@ def test_other_files_in_another_order_give_equal_features(spec) -> None:
     assert [len(each) for each in names] == [BUCKETS, BUCKETS]
     tables = [{name: pq.read_table(pa.BufferReader(body)) for name, body in each.items()} for each in names]
     assert all(tables[0][name].equals(tables[1][name]) for name in tables[0])
+
+
+def test_all_buckets_go_by_one_table_of_rates_whatever_is_published_meanwhile(spec, told: list[Told]) -> None:
+    one = spec("out")
+    output = Folder(one.output)
+    made = features.planned(one, (AS_OF,), output, Reporter(output))
+    Path(one.rates).write_text("Date,USD\n2025-01-01,9\n")
+    for bucket in made.buckets:
+        feature_tasks.compute(bucket)
+    np.testing.assert_equal(found(Path(one.output.removeprefix("file://")), AS_OF), expected(told, AS_OF))
 
 
 def test_merged_customers_count_as_one_and_excluded_ones_not_at_all(spec, told: list[Told], tmp_path: Path) -> None:
