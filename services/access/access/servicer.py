@@ -118,15 +118,17 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     def ExchangeCredential(
         self, request: pb.ExchangeCredentialRequest, context: Context
     ) -> pb.ExchangeCredentialResponse:
-        match request.WhichOneof("credential"):
-            case "api_key":
-                made = exchange.exchange_api_key(request.api_key, request.tenant, request.audience)
-            case "write_key":
-                made = exchange.exchange_write_key(request.write_key, request.tenant, request.audience)
-            case "jwt":
-                made = exchange.exchange_jwt(request.jwt, request.tenant, request.audience, self._key_sets)
-            case _:
-                raise refusal([("credential", "Give one of api_key, write_key, jwt.")])
+        kind = request.WhichOneof("credential")
+        if kind is None:
+            raise refusal([("credential", "Give one of api_key, write_key, jwt.")])
+        with exchange.counted(kind):
+            match kind:
+                case "api_key":
+                    made = exchange.exchange_api_key(request.api_key, request.tenant, request.audience)
+                case "write_key":
+                    made = exchange.exchange_write_key(request.write_key, request.tenant, request.audience)
+                case "jwt":
+                    made = exchange.exchange_jwt(request.jwt, request.tenant, request.audience, self._key_sets)
         return pb.ExchangeCredentialResponse(
             token=made.token,
             expire_time=made.expires,

@@ -2,7 +2,8 @@
 
 import hmac
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -20,8 +21,8 @@ from access.store import Issuer, Key, Principal, Role, Tenant
 from access.store.keys import API, WRITE
 from access.usecases.grants import refusal
 from access.usecases.keys import WRITE_PERMISSION
-from chassis import clock, tenancy
-from chassis.errors import FailedPrecondition, PermissionDenied, Unauthenticated
+from chassis import clock, metric_names, telemetry, tenancy
+from chassis.errors import FailedPrecondition, PermissionDenied, RapportError, Unauthenticated
 from chassis.keys import TOKEN_TTL_MAX_S, keyring
 from chassis.permissions import permits
 from contracts import descriptors
@@ -55,6 +56,21 @@ class InternalToken:
     token: str
     expires: datetime
     caller: Caller
+
+
+@contextmanager
+def counted(kind: str) -> Iterator[None]:
+    """Counts the exchange of a credential of this kind by what becomes of it: EXCHANGED, or the reason of a refusal."""
+    outcome = "FAILED"
+    try:
+        yield
+        outcome = "EXCHANGED"
+    except RapportError as error:
+        outcome = error.reason
+        raise
+    finally:
+        labels = {"rapport.access.kind": kind, "rapport.access.outcome": outcome}
+        telemetry.counter(metric_names.CREDENTIALS_EXCHANGED).add(1, labels)
 
 
 def exchange_api_key(text: str, tenant: str, audience: str) -> InternalToken:

@@ -3,6 +3,7 @@ import statistics
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from rapport.access.v1 import access_service_pb2_grpc, key_pb2
 import docstore
 from access.domain.key_text import KeyText, parse_key
 from access.store import Key
-from chassis import tenancy
+from chassis import metric_names, telemetry, tenancy
 from chassis.keys import keyring
 
 SERVICE = "access"
@@ -57,6 +58,17 @@ def test_an_api_key_becomes_a_token_of_its_principal(exchange, agent, agent_key)
     assert all(permission.startswith("identity.") for permission in claims.permissions)
     access = keyring().open_token(exchange("access", api_key=agent_key.secret).token, audience="access")
     assert "consent.consents.grant" in access.permissions
+
+
+def test_what_becomes_of_credentials_is_counted_by_kind(exchange, agent_key, monkeypatch):
+    counted = []
+    counter = SimpleNamespace(add=lambda number, labels: counted.append((number, *labels.values())))
+    monkeypatch.setattr(telemetry, "counter", {metric_names.CREDENTIALS_EXCHANGED: counter}.__getitem__)
+    exchange(api_key=agent_key.secret)
+    for credential in ({"api_key": "nothing"}, {"write_key": agent_key.secret}):
+        with pytest.raises(grpc.RpcError):
+            exchange(**credential)
+    assert counted == [(1, "api_key", "EXCHANGED"), (1, "api_key", "KEY_UNKNOWN"), (1, "write_key", "KEY_WRONG_KIND")]
 
 
 def test_the_token_opens_what_the_roles_say_and_nothing_else(channel, exchange, caller):
