@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 EX_USAGE = 2
@@ -28,8 +28,6 @@ class Stopping:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._lock = threading.RLock()
-        self._callbacks: list[Callable[[], None]] = []
 
     def is_set(self) -> bool:
         """Whether the process shall end."""
@@ -45,28 +43,9 @@ class Stopping:
             pass
         return True
 
-    def on_stop(self, callback: Callable[[], None]) -> None:
-        """Calls `callback` when the process shall end, at once if it already shall."""
-        with self._lock:
-            if not self._event.is_set():
-                self._callbacks.append(callback)
-                return
-        callback()
-
     def set(self) -> None:
-        """Tells everybody that the process shall end.
-
-        Callbacks run in this thread, in order of registration; a second call returns when they have.
-        """
-        with self._lock:
-            if self._event.is_set():
-                return
-            self._event.set()
-            for callback in self._callbacks:
-                try:
-                    callback()
-                except Exception:
-                    logger.exception("a stop callback failed")
+        """Tells everybody that the process shall end."""
+        self._event.set()
 
     def stop_on_signals(self) -> None:
         """Sets this on SIGTERM and SIGINT. Call in the main thread."""

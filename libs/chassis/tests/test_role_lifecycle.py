@@ -24,7 +24,6 @@ class ShopSettings(Settings):
     pass
 
 def serve(settings, stopping):
-    stopping.on_stop(lambda: print("callback", flush=True))
     print("ready", settings.service, settings.role, flush=True)
     assert stopping.wait(30)
     assert stopping.is_set()
@@ -75,7 +74,6 @@ def test_role_ends_cleanly_on_signals(start, number):
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert "callback" in output
     assert "ended" in output
 
 
@@ -149,15 +147,11 @@ def _root() -> str:
     return str(Path(chassis.__file__).parent.parent)
 
 
-def test_callbacks_run_once_in_order_even_when_one_fails():
-    stopping, called = Stopping(), []
-    stopping.on_stop(lambda: called.append("first"))
-    stopping.on_stop(lambda: 1 / 0)
-    stopping.on_stop(lambda: called.append("second"))
+def test_a_stop_is_for_good():
+    stopping = Stopping()
     assert not stopping.is_set()
     assert not stopping.wait(0)
     stopping.set()
     stopping.set()
+    assert stopping.is_set()
     assert stopping.wait(0)
-    stopping.on_stop(lambda: called.append("late"))
-    assert called == ["first", "second", "late"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pymongo import UpdateOne
 
 import docstore
-from chassis import clock, tenancy
+from chassis import clock
 from eventing.records import Tombstone
 
 
@@ -25,9 +25,3 @@ def erased(subjects: Iterable[str]) -> frozenset[str]:
         return frozenset()
     rows = docstore.collection(Tombstone).find({"uid": {"$in": wanted}}, {"uid": 1})
     return frozenset(row["uid"] for row in rows)
-
-
-def is_erased(tenant: str, subjects: Iterable[str]) -> bool:
-    """True when `tenant` has erased at least one of the people."""
-    with tenancy.service_context(tenant):
-        return bool(erased(subjects))

@@ -123,7 +123,7 @@ def test_a_word_few_people_wrote_is_not_kept():
 def test_any_text_is_read(written):
     words = terms.words_of(written)
     assert not any(character.isdigit() for word in words for character in word if character.isascii())
-    assert list(terms.all_pieces(words)) == [piece for word in words for piece in terms.pieces(word)]
+    assert all(terms.pieces(word) for word in words if not terms.is_cue(word))
 
 
 @pytest.mark.parametrize("unbroken", ["@", "a@", "a", "a.@", "www."])

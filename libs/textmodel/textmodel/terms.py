@@ -210,12 +210,6 @@ def is_cue(word: str) -> bool:
     return "_" in word
 
 
-def all_pieces(words: Sequence[str]) -> Iterator[str]:
-    """Pieces of all words."""
-    for word in words:
-        yield from pieces(word)
-
-
 def pieces(word: str) -> list[str]:
     """2 to 5 neighbouring characters of the word between blanks, which mark its ends; none of a cue."""
     if is_cue(word):

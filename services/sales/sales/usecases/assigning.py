@@ -31,11 +31,6 @@ class Assigner:
         self._now = dict(self._before)
         self._given: Counter[str] = Counter()
 
-    @property
-    def any_room(self) -> bool:
-        """Whether anybody can take another lead."""
-        return any(rep.has_room for rep in self._now.values())
-
     def offer(self, lead: Lead) -> bool:
         """Assigns the lead, or notes why it waits; True when that changed something."""
         wanted = rules.Wanted(lead.region_code or "", lead.language_code or "", frozenset(lead.required_skills))
