@@ -211,6 +211,11 @@ class Handlers:
         timeline.add_entries(_of_known(_entry(envelope, event.customer, event.ticket_message, when, details)))
         facets.show_statement(event, envelope)
 
+    @subscribe(ticketing_events_pb2.TicketMessageUpdated)
+    def show_ticket_message(self, event: ticketing_events_pb2.TicketMessageUpdated, envelope: Envelope) -> None:
+        """Show agents how something sounds now that somebody said so; the timeline keeps what was told first."""
+        facets.show_statement(event, envelope)
+
     @subscribe(ticketing_events_pb2.SlaBreached)
     def note_sla_breach(self, event: ticketing_events_pb2.SlaBreached, envelope: Envelope) -> None:
         """Note that the time for a ticket ran out."""

@@ -4,6 +4,7 @@ from datetime import date
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.type.date_pb2 import Date
 from google.type.timeofday_pb2 import TimeOfDay
 from rapport.options.v1 import options_pb2
@@ -11,7 +12,6 @@ from rapport.ticketing.v1 import (
     agent_pb2,
     calendar_pb2,
     inbound_mail_pb2,
-    intent_model_pb2,
     queue_pb2,
     sla_policy_pb2,
     ticket_pb2,
@@ -19,10 +19,12 @@ from rapport.ticketing.v1 import (
 
 from chassis import clock as business
 from ticketing.domain.business_time import OpenHours
-from ticketing.store import Agent, Calendar, InboundMail, IntentModel, Queue, SlaPolicy, Ticket, TicketMessage
+from ticketing.store import Agent, Calendar, InboundMail, Queue, SlaPolicy, TextModelState, Ticket, TicketMessage
 from ticketing.store.messages import Attachment
+from ticketing.store.text_models import FIGURES
 from ticketing.store.tickets import StoredClock
-from ticketing.usecases import learning, routing
+from ticketing.usecases import routing
+from ticketing.usecases.learned_models import Learnable
 
 
 def ticket(document: Ticket) -> ticket_pb2.Ticket:
@@ -92,6 +94,8 @@ def ticket_message(document: TicketMessage) -> ticket_pb2.TicketMessage:
         message_id=document.message_id,
         send_time=document.send_time,
         create_time=document.create_time,
+        uid=document.uid,
+        etag=document.etag,
     )
 
 
@@ -208,15 +212,24 @@ def sla_policy(document: SlaPolicy) -> sla_policy_pb2.SlaPolicy:
     )
 
 
-def intent_model(document: IntentModel | None) -> intent_model_pb2.IntentModel:
-    """The intent model; None: nothing has been there to learn from."""
+def text_model(learnable: Learnable, document: TextModelState | None) -> Message:
+    """A model of the tenant; None: nothing has been there to learn from."""
+    told = learnable.contract(name=learnable.subject, stated_precision=learnable.precision)
     if document is None:
-        return intent_model_pb2.IntentModel(
-            name="intentModel",
-            stated_precision=learning.PRECISION,
-            messages=["no resolved ticket has an intent that somebody gave"],
-        )
-    return document.message(learning.PRECISION)
+        told.messages.append(learnable.nothing)
+        return told
+    told.messages.extend(document.messages)
+    if document.attempt_time:
+        told.attempt_time.FromDatetime(document.attempt_time)
+    if document.artefact:
+        told.version, told.texts = document.version, document.texts
+        for label in document.labels:
+            told.labels.add(**label)
+        told.learn_time.FromDatetime(document.learn_time)
+        for name in FIGURES:
+            if (value := getattr(document, name)) is not None:
+                setattr(told, name, value)
+    return told
 
 
 def _time(minutes: int) -> TimeOfDay:

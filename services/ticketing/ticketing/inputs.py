@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.date_pb2 import Date
 from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.timeofday_pb2 import TimeOfDay
@@ -17,6 +18,7 @@ from docstore.filters import parse
 from ticketing.domain.business_time import DAY_MINUTES
 from ticketing.store import DayHours, Target
 from ticketing.store.messages import CUSTOMER
+from ticketing.store.sentiments import SCORES
 from ticketing.usecases.opening import Opening, Said
 from ticketing.usecases.routing import FILTER, intent
 
@@ -27,6 +29,7 @@ HOURS_MAX, HOLIDAYS_MAX = 50, 1_000
 WARNING_PERCENT_DEFAULT = 80
 TARGET_MAX_S = 366 * 24 * 3600
 
+_MOOD_PATHS = {"sentiment", "sentiment.label", "*"}
 _SKILL = re.compile(r"[a-z0-9]([a-z0-9-]{0,58}[a-z0-9])?")
 
 
@@ -60,6 +63,16 @@ def said(message: ticket_pb2.TicketMessage, principal: str) -> Said:
     author = ticket_pb2.TicketMessage.Author.Name(message.author)
     text = _text(message.text, TEXT_MAX, "INVALID_TEXT", "ticket_message.text")
     return Said(text, author, "CHANNEL_API", "" if author == CUSTOMER else principal)
+
+
+def mood(message: ticket_pb2.TicketMessage, mask: FieldMask) -> str:
+    """How somebody says a message sounds. Raises InvalidArgument INVALID_SENTIMENT."""
+    named = not mask.paths or _MOOD_PATHS & set(mask.paths)
+    label = ticket_pb2.Sentiment.Label.Name(message.sentiment.label) if named else ""
+    if label not in SCORES:
+        problem = f"Say {', '.join(SCORES)}; an update_mask must name it."
+        raise refusal("INVALID_SENTIMENT", "ticket_message.sentiment.label", problem)
+    return label
 
 
 def skills(names: Sequence[str], most: int, field: str) -> list[str]:

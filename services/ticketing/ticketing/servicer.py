@@ -3,16 +3,19 @@
 # ruff: noqa: D102, N802 - names and meanings of the methods are the contract's.
 
 from collections.abc import Mapping
+from typing import cast
 
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 from rapport.ticketing.v1 import (
     agent_pb2,
     calendar_pb2,
     inbound_mail_pb2,
     intent_model_pb2,
     queue_pb2,
+    sentiment_model_pb2,
     sla_policy_pb2,
     ticket_pb2,
     ticketing_service_pb2,
@@ -40,7 +43,7 @@ from ticketing.store import (
     Ticket,
     TicketMessage,
     inbound_mails,
-    intent_models,
+    text_models,
     tickets,
 )
 from ticketing.usecases import (
@@ -48,7 +51,7 @@ from ticketing.usecases import (
     assigning,
     attachments,
     calendars,
-    intents,
+    hearing,
     messages,
     queues,
     receiving,
@@ -56,6 +59,7 @@ from ticketing.usecases import (
     sla_policies,
 )
 from ticketing.usecases import tickets as ticketing
+from ticketing.usecases.learned_models import INTENTS, MOODS, Learnable
 
 pb = ticketing_service_pb2
 Context = grpc.ServicerContext
@@ -103,8 +107,11 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     def CreateTicket(self, request: pb.CreateTicketRequest, _: Context) -> ticket_pb2.Ticket:
         opening = inputs.ticket(request.ticket, test_environment=self._test)
         said = inputs.first_words(request.ticket, opening.channel)
-        suggestion = intents.suggest(opening.subject, said.text if said else "", self._files)
-        return answers.ticket(ticketing.create(opening, said, suggestion))
+        if said is None:
+            suggested = hearing.subject_alone(opening.subject, self._files)
+        else:
+            suggested, said = hearing.first_words(opening.subject, said, opening.language_code, self._files)
+        return answers.ticket(ticketing.create(opening, said, suggested))
 
     def GetTicket(self, request: pb.GetTicketRequest, _: Context) -> ticket_pb2.Ticket:
         return answers.ticket(Ticket.get(uid(request.name)))
@@ -133,7 +140,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     def CreateTicketMessage(self, request: pb.CreateTicketMessageRequest, _: Context) -> ticket_pb2.TicketMessage:
         said = inputs.said(request.ticket_message, context.current().principal)
-        return answers.ticket_message(messages.say(uid(request.parent), said))
+        return answers.ticket_message(messages.say(uid(request.parent), said, self._files))
 
     def ListTicketMessages(self, request: pb.ListTicketMessagesRequest, _: Context) -> pb.ListTicketMessagesResponse:
         ticket = Ticket.get(uid(request.parent))
@@ -152,6 +159,9 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
 
     def GetTicketMessage(self, request: pb.GetTicketMessageRequest, _: Context) -> ticket_pb2.TicketMessage:
         return answers.ticket_message(messages.named(request.name))
+
+    def UpdateTicketMessage(self, request: pb.UpdateTicketMessageRequest, _: Context) -> ticket_pb2.TicketMessage:
+        return answers.ticket_message(messages.update(request.ticket_message, request.update_mask))
 
     def DownloadAttachment(self, request: pb.DownloadAttachmentRequest, _: Context) -> HttpBody:
         return answers.file(*attachments.content_of(request.name, self._files))
@@ -250,11 +260,18 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
     def DeleteSlaPolicy(self, request: pb.DeleteSlaPolicyRequest, _: Context) -> Empty:
         return sla_policies.delete(uid(request.name), request.etag)
 
-    # Intents
+    # What is learned
 
     def GetIntentModel(self, _: pb.GetIntentModelRequest, __: Context) -> intent_model_pb2.IntentModel:
-        return answers.intent_model(intent_models.current())
+        return cast(intent_model_pb2.IntentModel, _text_model(INTENTS))
+
+    def GetSentimentModel(self, _: pb.GetSentimentModelRequest, __: Context) -> sentiment_model_pb2.SentimentModel:
+        return cast(sentiment_model_pb2.SentimentModel, _text_model(MOODS))
 
 
 def _agent(document: Agent) -> agent_pb2.Agent:
     return answers.agent(document, tickets.loads([document.uid])[document.uid])
+
+
+def _text_model(learnable: Learnable) -> Message:
+    return answers.text_model(learnable, text_models.current(learnable.uid))

@@ -105,8 +105,8 @@ def show_ticket(ticket: ticketing.TicketState, envelope: Envelope) -> None:
     _put_or_forget(Kind.TICKET, ticket.ticket, ticket.customer, values)
 
 
-def show_statement(posted: ticketing.TicketMessagePosted, envelope: Envelope) -> None:
-    """Keep how something sounds that the customer said; what was said stays in ticketing."""
+def show_statement(posted: ticketing.TicketMessagePosted | ticketing.TicketMessageUpdated, envelope: Envelope) -> None:
+    """Keep how something sounds that the customer said, as told last; what was said stays in ticketing."""
     if posted.author != ticket_pb2.TicketMessage.AUTHOR_CUSTOMER or not posted.customer:
         return
     label = posted.sentiment.label
@@ -117,8 +117,9 @@ def show_statement(posted: ticketing.TicketMessagePosted, envelope: Envelope) ->
         "category": posted.channel,
         "score": round(posted.sentiment.score * SCALE) if label in _TOLD_SENTIMENTS else None,
         "details": {"ticket_message": posted.ticket_message},
+        "version": envelope.id,
     }
-    agent_view.put(Kind.STATEMENT, posted.ticket_message, values)
+    agent_view.put_newer(Kind.STATEMENT, [(posted.ticket_message, values)])
 
 
 def show_sent_message(event: campaigns.MessageSent, envelope: Envelope) -> None:

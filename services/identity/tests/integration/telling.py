@@ -95,7 +95,17 @@ def promise(customer, name, version=1, *, state="STATE_OPEN", due=1, kind=sales.
     return Told(kind(promise=about), "sales", about.promise, version, version)
 
 
-def ticket(customer, name, version=1, *, state=TICKET.STATE_NEW, about=TICKET.KIND_QUESTION, kind=None, days=2):
+def ticket(
+    customer,
+    name,
+    version=1,
+    *,
+    state=TICKET.STATE_NEW,
+    about=TICKET.KIND_QUESTION,
+    kind=None,
+    days=2,
+    label=LABELS.LABEL_NEGATIVE,
+):
     resolved = state == TICKET.STATE_RESOLVED
     told = ticketing.TicketState(
         ticket=f"tickets/{name}",
@@ -106,7 +116,7 @@ def ticket(customer, name, version=1, *, state=TICKET.STATE_NEW, about=TICKET.KI
         kind=about,
         channel=TICKET.CHANNEL_PHONE,
         agent="agents/a",
-        sentiment={"label": LABELS.LABEL_NEGATIVE, "score": -0.5},
+        sentiment={"label": label, "score": -0.5},
         create_time=ago(days=days),
         resolve_time=ago(hours=1) if resolved else None,
     )
@@ -114,8 +124,18 @@ def ticket(customer, name, version=1, *, state=TICKET.STATE_NEW, about=TICKET.KI
     return Told(kind(ticket=told), "ticketing", told.ticket, version, version)
 
 
-def posted(customer, name, label, score, *, days=1, author=AUTHORS.AUTHOR_CUSTOMER, channel=TICKET.CHANNEL_PHONE):
-    message = ticketing.TicketMessagePosted(
+def posted(
+    customer,
+    name,
+    label,
+    score,
+    *,
+    days=1,
+    author=AUTHORS.AUTHOR_CUSTOMER,
+    channel=TICKET.CHANNEL_PHONE,
+    kind=ticketing.TicketMessagePosted,
+):
+    message = kind(
         ticket_message=f"tickets/t/messages/{name}",
         ticket="tickets/t",
         customer=customer,

@@ -182,6 +182,26 @@ def test_a_ticket_that_moves_to_another_customer_leaves_the_first(client, teller
     assert view(client, other).tickets.open_count == 0
 
 
+def test_how_something_sounds_is_shown_as_somebody_said_last(client, teller):
+    customer = client.create().name
+    first, said = (
+        teller.envelope(posted(customer, "1", label, score, kind=kind))
+        for label, score, kind in (
+            (LABELS.LABEL_NEGATIVE, -0.8, ticketing.TicketMessagePosted),
+            (LABELS.LABEL_POSITIVE, 1.0, ticketing.TicketMessageUpdated),
+        )
+    )
+    teller.hear(ticket(customer, "t"), first)
+    assert view(client, customer).sentiment.label == LABELS.LABEL_NEGATIVE
+    # What was told first may come again, and last.
+    teller.hear(said, first, ticket(customer, "t", 2, label=LABELS.LABEL_POSITIVE))
+    seen = view(client, customer)
+    assert (seen.sentiment.label, seen.sentiment.score, len(seen.sentiment.sources)) == (LABELS.LABEL_POSITIVE, 1.0, 1)
+    assert [each.sentiment for each in seen.tickets.recent_tickets] == [LABELS.LABEL_POSITIVE]
+    events = [each.event.rpartition(".")[2] for each in client.ListTimelineEntries(parent=customer).timeline_entries]
+    assert sorted(events) == ["TicketMessagePosted", "TicketOpened"]
+
+
 def test_what_sources_tracked_is_told_once_and_summaries_stay(client, applier, teller):
     client.apply(track("m1", "u1", properties={"revenue": 5, "currency": "EUR"}))
     customer = client.lookup("KIND_USER_ID", "u1", "shop").name

@@ -1,7 +1,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -14,14 +14,21 @@ from rapport.ticketing.v1 import ticketing_service_pb2, ticketing_service_pb2_gr
 import docstore
 from chassis import server, tenancy
 from chassis.keys import keyring
+from chassis.lifecycle import Stopping
 from contracts import descriptors
+from docstore import blobs
 from localrun.ports import free_port
 from testkit.roles import RoleProcess
 from testkit.telling import enveloped, handle
+from textmodel import process
 from ticketing.handlers import Handlers
 from ticketing.servicer import TicketingServicer
 from ticketing.settings import TicketingSettings
-from ticketing.usecases import routing, timekeeping
+from ticketing.store import TextModelState
+from ticketing.usecases import learning, routing, timekeeping
+from ticketing.usecases.learned_models import Learnable
+
+from .learning_here import learned_here
 
 WEEKDAYS = [
     {"day_of_week": day, "start": {"hours": 9}, "end": {"hours": 17}}
@@ -176,3 +183,19 @@ def runner(role, settings: TicketingSettings, amqp: str):
         return role(settings.model_copy(update=changes))
 
     return make
+
+
+@pytest.fixture
+def learn_one(settings, client, monkeypatch) -> Callable[[Learnable], None]:
+    """Does in this process what `run` does, once, for one model of this tenant."""
+    monkeypatch.setattr(process, "learn_apart", learned_here)
+
+    def once(learnable: Learnable) -> None:
+        with client.context():
+            long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+            TextModelState.rows().update_one({"uid": learnable.uid}, {"$set": {"due": long_ago}})
+        learning.learn_due(settings, blobs.store(settings), Stopping())
+        with client.context():
+            learnable.placed.forget()
+
+    return once

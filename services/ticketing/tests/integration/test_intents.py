@@ -3,6 +3,7 @@
 import random
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,17 +13,18 @@ import pytest
 
 import docstore
 import textmodel
-from chassis.lifecycle import Stopping
 from docstore import blobs
 from docstore.explain import assert_indexed
 from testkit import eventually
-from textmodel import challenge, process
-from textmodel.challenge import Lessons
+from textmodel import process
 from textmodel.process import Learned
-from ticketing.store import IntentModel, Ticket, lessons
-from ticketing.usecases import intents, learning, tickets
+from ticketing.store import TextModelState, Ticket, lessons
+from ticketing.usecases import learned_models, learning, tickets
 from ticketing.usecases.erasing import erase
+from ticketing.usecases.learned_models import INTENTS
 from ticketing.usecases.opening import Opening, Said
+
+from .learning_here import learned_here
 
 SERVICE = "ticketing"
 AGENT, MODEL = 1, 2
@@ -50,28 +52,12 @@ def resolved(client, count: int, seed: int = 1, extra: str = "", customer: str =
             client.ResolveTicket(name=made.name)
 
 
-def learned_here(taught, in_place, *, precision, going_on) -> Learned:
-    """What `learn_apart` returns, without its process."""
-    del going_on  # It takes no time.
-    lessons = Lessons(*([getattr(each, name) for each in taught] for name in ("text", "label", "author")))
-    found = challenge.learn(lessons, in_place, precision=precision)
-    judged = found.evaluation
-    figures = judged.texts, judged.accuracy, judged.coverage, judged.precision, judged.calibration_error
-    return Learned(found.artefact, found.labels, *figures, found.threshold, found.messages)
-
-
 @pytest.fixture
-def learn(settings, client, monkeypatch):
-    """Does in this process what `run` does, once, for this tenant."""
-    monkeypatch.setattr(process, "learn_apart", learned_here)
+def learn(client, learn_one) -> Callable[[], Any]:
+    """Learns intents, once."""
 
     def once() -> Any:
-        with client.context():
-            long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-            IntentModel.rows().update_one({"uid": "default"}, {"$set": {"due": long_ago}})
-        learning.learn_due(settings, blobs.store(settings), Stopping())
-        with client.context():
-            intents.placed.forget()
+        learn_one(INTENTS)
         return client.GetIntentModel()
 
     return once
@@ -83,7 +69,7 @@ def artefacts(settings, client):
 
     def names() -> list[str]:
         with client.context():
-            return blobs.store(settings).list(intents.SUBJECT)
+            return blobs.store(settings).list(INTENTS.subject)
 
     return names
 
@@ -102,8 +88,8 @@ def test_planted_intents_are_learned_and_route_what_comes_next(client, settings,
     assert model.threshold <= 1
     with client.context():
         # What one person wrote, however often, is nowhere in it.
-        (name,) = blobs.store(settings).list(intents.SUBJECT)
-        terms = "\n".join(textmodel.load(blobs.store(settings).get(intents.SUBJECT, name)).vocabulary.terms)
+        (name,) = blobs.store(settings).list(INTENTS.subject)
+        terms = "\n".join(textmodel.load(blobs.store(settings).get(INTENTS.subject, name)).vocabulary.terms)
     assert "refund" in terms
     assert "uellerhu" not in terms
 
@@ -192,7 +178,7 @@ def test_whoever_is_erased_teaches_no_longer(client, settings, learn, artefacts,
             learn()
     assert before in artefacts()
     with client.context():
-        IntentModel.rows().update_one({"uid": "default"}, {"$unset": {"lease": ""}})
+        TextModelState.rows().update_one({"uid": "default"}, {"$unset": {"lease": ""}})
     assert learn().version == 6
     assert (before in artefacts(), len(artefacts())) == (False, 1)
 
@@ -207,8 +193,8 @@ def fails(*_: Any, **__: Any) -> Any:
 
 def test_a_model_that_cannot_be_learned_anew_goes_all_the_same(client, settings, learn, artefacts, monkeypatch, caplog):
     with client.context():
-        blobs.store(settings).put(intents.SUBJECT, "f" * 64, b"of them")
-        IntentModel.new(uid="default", version=1, artefact="f" * 64, forget="somebody").insert()
+        blobs.store(settings).put(INTENTS.subject, "f" * 64, b"of them")
+        TextModelState.new(uid="default", version=1, artefact="f" * 64, forget="somebody").insert()
     resolved(client, 46)
     monkeypatch.setattr(process, "learn_apart", fails)
     model = learn()
@@ -242,18 +228,18 @@ def test_lessons_hold_the_first_words_and_tell_people_apart(client) -> None:
     client.say(made[3], "more words")
     client.ResolveTicket(name=made[3].name)
     with client.context():
-        found = lessons.newest(10, 4_000, 10_000)
-    assert [(each.subject, each.text, each.intent, each.author) for each in found] == [
-        ("By mail", "Words by mail", "a", one),
-        ("Where is it?", "x" * 4_000, "b", one),
-        ("Where is it?", "ä" * 10, "b", one),
-        ("Where is it?", "", "c", lessons.NOBODY_KNOWN),
+        found = lessons.newest_intents(10, 4_000, 10_000)
+    assert [(each.text, each.label, each.author) for each in found] == [
+        ("By mail\nWords by mail", "a", one),
+        ("Where is it?\n" + "x" * 4_000, "b", one),
+        ("Where is it?\n" + "ä" * 10, "b", one),
+        ("Where is it?\n", "c", lessons.NOBODY_KNOWN),
     ]
     with client.context():
-        assert [each.intent for each in lessons.newest(2, 4_000, 10_000)] == ["b", "c"]
-        # "Where is it?" three times, and the ten letters of one of them.
-        assert [each.intent for each in lessons.newest(10, 10, 56)] == ["b", "b", "c"]
-        assert [each.intent for each in lessons.newest(10, 10, 55)] == ["b", "c"]
+        assert [each.label for each in lessons.newest_intents(2, 4_000, 10_000)] == ["b", "c"]
+        # "Where is it?" and an end of line three times, and ten letters of two of them.
+        assert [each.label for each in lessons.newest_intents(10, 10, 59)] == ["b", "b", "c"]
+        assert [each.label for each in lessons.newest_intents(10, 10, 58)] == ["b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -274,11 +260,11 @@ def test_is_learned_anew_after_enough_tickets_or_a_day(client, more, taught, aft
     now = datetime.now(UTC)
     row = {"taught": taught, "attempt_time": now - after if after else None, "version": 1}
     with client.context():
-        assert learning.wanted(row, now) == wanted
-        assert learning.wanted(row | {"taught_until": now + timedelta(hours=1)}, now) is False
-        assert learning.wanted(row | {"forget": "somebody"}, now) is True
+        assert learning.wanted(INTENTS, row, now) == wanted
+        assert learning.wanted(INTENTS, row | {"taught_until": now + timedelta(hours=1)}, now) is False
+        assert learning.wanted(INTENTS, row | {"forget": "somebody"}, now) is True
         # Without a model nobody needs to wait for the next look.
-        assert learning.wanted(row | {"version": 0}, now) == (wanted or after == timedelta(minutes=9))
+        assert learning.wanted(INTENTS, row | {"version": 0}, now) == (wanted or after == timedelta(minutes=9))
 
 
 def test_with_too_little_there_is_no_model_and_it_says_what_is_missing(client, learn) -> None:
@@ -318,8 +304,8 @@ def test_an_intent_can_be_taken_away_for_good(client) -> None:
 
 def test_a_model_that_cannot_be_read_keeps_no_ticket_from_being_opened(client, caplog) -> None:
     with client.context():
-        IntentModel.new(uid="default", version=1, artefact="f" * 64).insert()
-        intents.placed.forget()
+        TextModelState.new(uid="default", version=1, artefact="f" * 64).insert()
+        INTENTS.placed.forget()
     assert client.ticket(text="a refund please").intent == ""
     assert "cannot be read (NotFound)" in caplog.text
 
@@ -335,7 +321,7 @@ def test_no_ticket_waits_long_for_a_blob_store_that_hangs(client, settings, lear
         return get(*named)
 
     monkeypatch.setattr(blobs.BlobStore, "get", slow)
-    monkeypatch.setattr(intents, "WAIT_S", 0.05)
+    monkeypatch.setattr(learned_models, "WAIT_S", 0.05)
     try:
         assert [client.ticket(text="a refund please").intent_suggestion.intent for _ in range(3)] == ["", "", ""]
     finally:

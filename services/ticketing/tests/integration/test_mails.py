@@ -33,6 +33,9 @@ from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, OutgoingMail, RawMail, TicketMessage, inbound_mails
 from ticketing.usecases import inbound, outgoing
 from ticketing.usecases.erasing import erase
+from ticketing.usecases.learned_models import MOODS
+
+from . import planted_moods
 
 SERVICE = "ticketing"
 
@@ -152,6 +155,23 @@ class TestInbound:
         assert message_said.message_id == str(message["Message-ID"])
         (attachment,) = message_said.attachments
         assert (attachment.filename, attachment.size_bytes, attachment.refusal) == ("bill.pdf", 8, "")
+
+    def test_mails_sound_as_the_people_of_the_tenant_say(self, client, answered, deliver, learn_one) -> None:
+        planted_moods.taught(client, 46)
+        learn_one(MOODS)
+        taken = take_in(client, mail("hello please, an awful and terrible drop", Content_Language="en"))
+        ticket, answer = answered
+        take_in(client, reply_to(answer, "today a great and wonderful board", From=str(answer["To"])))
+        deliver()
+        opened = client.GetTicket(name=client.GetInboundMail(name=taken.name).ticket)
+        assert (opened.sentiment.label, opened.sentiment.source) == (planted_moods.POSITIVE, planted_moods.MODEL)
+        (message,) = said(client, opened.name)
+        assert message.sentiment == opened.sentiment
+        replied = client.now(ticket).sentiment
+        assert (replied.label, replied.source) == (planted_moods.NEGATIVE, planted_moods.MODEL)
+        # A mail is a message of its own, and people can say how it sounds all the same.
+        planted_moods.say_so(client, message.name, planted_moods.NEUTRAL)
+        assert client.now(opened).sentiment.source == planted_moods.AGENT
 
     def test_attachments_are_kept_by_ticket_and_bombs_are_not(self, client, deliver, settings) -> None:
         message = mail()

@@ -4,11 +4,11 @@ from docstore.aliases import CustomerAlias
 from ticketing.store.agents import Agent
 from ticketing.store.calendars import Calendar, DayHours
 from ticketing.store.inbound_mails import InboundMail, RawMail
-from ticketing.store.intent_models import IntentModel
 from ticketing.store.messages import TicketMessage
 from ticketing.store.outgoing_mails import OutgoingMail, TenantProfile
 from ticketing.store.queues import Queue
 from ticketing.store.sla_policies import SlaPolicy, Target
+from ticketing.store.text_models import TextModelState
 from ticketing.store.tickets import Ticket
 
 DOCUMENTS = (
@@ -22,7 +22,7 @@ DOCUMENTS = (
     RawMail,
     OutgoingMail,
     TenantProfile,
-    IntentModel,
+    TextModelState,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -34,13 +34,13 @@ __all__ = [
     "CustomerAlias",
     "DayHours",
     "InboundMail",
-    "IntentModel",
     "OutgoingMail",
     "Queue",
     "RawMail",
     "SlaPolicy",
     "Target",
     "TenantProfile",
+    "TextModelState",
     "Ticket",
     "TicketMessage",
 ]

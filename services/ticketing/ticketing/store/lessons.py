@@ -1,6 +1,7 @@
-"""Resolved tickets with an intent that somebody gave: what the intent model learns from."""
+"""What people said of tickets and of what customers wrote: text models learn from it."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,48 +16,98 @@ NOBODY_KNOWN = ""
 """Who wrote tickets of which nobody knows who did: all of them count as one person, since they may be."""
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH = 1_000
+_ASKED = dict.fromkeys(("uid", "customer", "requester_email", "language_code"), 1)
 
 
 @dataclass(frozen=True)
 class Taught:
-    """A lesson: what was asked first, what it was about, and who asked."""
+    """A lesson: what a customer wrote, what somebody said of it, and who wrote it."""
 
-    subject: str
     text: str
-    intent: str
+    label: str
     author: str
     since: datetime
+    language_code: str = ""
 
 
-def count_since(since: datetime | None, most: int) -> int:
-    """How many lessons came after an instant, or ever; at most `most`."""
+def asked_text(subject: str, text: str) -> str:
+    """What the intent model reads of a request."""
+    return f"{subject}\n{text}"
+
+
+def count_intents(since: datetime | None, most: int) -> int:
+    """How many lessons about intents came after an instant, or ever; at most `most`."""
     return Ticket.rows().count({"lesson": {"$gt": since or _EVER}}, limit=most)
 
 
-def newest(most: int, text_max: int, characters_most: int) -> list[Taught]:
-    """The newest lessons, the oldest of them first; `text_max` characters of each one's first words.
+def count_moods(since: datetime | None, most: int) -> int:
+    """How many lessons about moods came after an instant, or ever; at most `most`."""
+    wanted = {"$gt": since or _EVER}
+    count = TicketMessage.rows().count({"lesson": wanted}, limit=most)
+    return min(most, count + Ticket.rows().count({"first.lesson": wanted}, limit=most))
 
-    characters_most: of all subjects and texts together; no more are held in memory but those of one batch.
+
+def newest_intents(most: int, text_max: int, characters_most: int) -> list[Taught]:
+    """Resolved tickets with an intent that somebody gave, the newest, the oldest of them first.
+
+    text_max: characters of each one's first words. characters_most: of all subjects and texts together; no more are
+    held in memory but those of one batch.
     """
     asked: Row = {
-        **dict.fromkeys(("uid", "subject", "intent", "customer", "requester_email", "lesson"), 1),
+        **dict.fromkeys((*_ASKED, "subject", "lesson"), 1),
+        "label": "$intent",
         "text": {"$substrCP": [{"$ifNull": ["$first.text", ""]}, 0, text_max]},
     }
     order = [("lesson", -1), ("_id", -1)]
-    found = iter(Ticket.rows().find({"lesson": {"$gt": _EVER}}, asked, sort=order, limit=most))
-    rows: list[Row] = []
-    room = characters_most
-    while room >= 0 and (some := list(islice(found, _BATCH))):
-        by_mail = _by_mail([row["uid"] for row in some if not row["text"]], text_max)
+    found = Ticket.rows().find({"lesson": {"$gt": _EVER}}, asked, sort=order, limit=most)
+
+    def complete(rows: list[Row]) -> None:
+        by_mail = _by_mail([row["uid"] for row in rows if not row["text"]], text_max)
+        for row in rows:
+            row["text"] = asked_text(row["subject"], row["text"] or by_mail.get(row["uid"], ""))
+
+    return _taught(found, characters_most, complete)
+
+
+def newest_moods(most: int, text_max: int, characters_most: int) -> list[Taught]:
+    """What customers said where somebody said how it sounds, the newest, the oldest of them first; else as above."""
+    said: Row = {"ticket": 1, "lesson": 1, "label": "$sentiment.label", "text": {"$substrCP": ["$text", 0, text_max]}}
+    first: Row = {
+        **_ASKED,
+        "lesson": "$first.lesson",
+        "label": "$first.sentiment.label",
+        "text": {"$substrCP": ["$first.text", 0, text_max]},
+    }
+    ever = {"$gt": _EVER}
+    found = (
+        TicketMessage.rows().find({"lesson": ever}, said, sort=[("lesson", -1), ("_id", -1)], limit=most),
+        Ticket.rows().find({"first.lesson": ever}, first, sort=[("first.lesson", -1), ("_id", -1)], limit=most),
+    )
+    merged = heapq.merge(*found, key=lambda row: row["lesson"], reverse=True)
+
+    def complete(rows: list[Row]) -> None:
+        named = {row["ticket"] for row in rows if "ticket" in row}
+        tickets = {each["uid"]: each for each in Ticket.rows().find({"uid": {"$in": sorted(named)}}, _ASKED)}
+        for row in rows:
+            if "ticket" in row:
+                row.update(tickets[row["ticket"]])
+
+    return _taught(islice(merged, most), characters_most, complete)
+
+
+def _taught(found: Iterable[Row], characters_most: int, complete: Callable[[list[Row]], None]) -> list[Taught]:
+    """Lessons of rows that come newest first. complete: adds to those of a batch what another collection holds."""
+    coming, rows, room = iter(found), list[Row](), characters_most
+    while room >= 0 and (some := list(islice(coming, _BATCH))):
+        complete(some)
         for row in some:
-            row["text"] = row["text"] or by_mail.get(row["uid"], "")
-            room -= len(row["subject"]) + len(row["text"])
+            room -= len(row["text"])
             if room < 0:
                 break
             rows.append(row)
     authors = _authors(rows)
     return [
-        Taught(row["subject"], row["text"], row["intent"], author, row["lesson"])
+        Taught(row["text"], row["label"], author, row["lesson"], row.get("language_code") or "")
         for row, author in zip(reversed(rows), reversed(authors), strict=True)
     ]
 

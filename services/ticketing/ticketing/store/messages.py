@@ -1,5 +1,6 @@
 """What was said in tickets."""
 
+import hashlib
 from typing import Any, ClassVar
 
 import mongoengine as me
@@ -22,7 +23,10 @@ class Attachment(me.EmbeddedDocument):
 
 
 class TicketMessage(Record):
-    """One thing said in a ticket. `ticket` is its uid."""
+    """One thing said in a ticket. `ticket` is its uid.
+
+    lesson: since when it teaches the model of moods, if it does: somebody said how it sounds.
+    """
 
     meta: ClassVar[dict[str, Any]] = {
         "collection": "messages",
@@ -32,6 +36,7 @@ class TicketMessage(Record):
                 "fields": ["tenant", "message_id"],
                 "partialFilterExpression": {"message_id": {"$exists": True}},
             },
+            {"fields": ["tenant", "lesson", "id"], "partialFilterExpression": {"lesson": {"$exists": True}}},
         ],
     }
     ticket: Any = me.StringField(required=True)
@@ -45,8 +50,16 @@ class TicketMessage(Record):
     """The Message-ID (RFC 5322) of a message that came or went by e-mail."""
     send_time: Any = InstantField()
     create_time: Any = InstantField(required=True)
+    lesson: Any = InstantField()
 
     @property
     def name(self) -> str:
         """The resource name."""
         return f"tickets/{self.ticket}/messages/{self.uid}"
+
+    @property
+    def etag(self) -> str:
+        """Tells what may change of it apart (AIP-154); quoted as in HTTP."""
+        told = self.sentiment.message().SerializeToString(deterministic=True) if self.sentiment else b""
+        sent = self.send_time.isoformat() if self.send_time else ""
+        return f'"{hashlib.sha256(told + sent.encode()).hexdigest()[:16]}"'

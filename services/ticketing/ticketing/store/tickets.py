@@ -33,6 +33,7 @@ _WITH_AGENT: Row = {"agent": {"$exists": True}}
 _WITH_EMAIL: Row = {"requester_email": {"$exists": True}}
 _WITH_INTENT: Row = {"intent": {"$exists": True}}
 _LESSONS: Row = {"lesson": {"$exists": True}}
+_FIRST_LESSONS: Row = {"first.lesson": {"$exists": True}}
 
 
 class StoredClock(me.EmbeddedDocument):
@@ -98,6 +99,7 @@ class Ticket(Aggregate):
     else when a clock has something to tell. `run` claims it.
     complaint: the customer whose complaint has been told as open.
     lesson: since when the ticket teaches the intent model, if it does: resolved, with an intent that somebody gave.
+    mood_said: somebody said how something in it sounds: it teaches, or taught, the model of moods.
     first (stored only): the row of the first message, unless that is kept with the others; so a ticket is one insert.
     """
 
@@ -113,6 +115,10 @@ class Ticket(Aggregate):
             ["tenant", "kind", "create_time", "id"],
             {"fields": ["tenant", "intent", "create_time", "id"], "partialFilterExpression": _WITH_INTENT},
             {"fields": ["tenant", "lesson", "id"], "partialFilterExpression": _LESSONS},
+            {
+                "fields": [("tenant", 1), ("first.lesson", 1), ("_id", 1)],
+                "partialFilterExpression": _FIRST_LESSONS,
+            },
             ["tenant", "queue", "create_time", "id"],
             {"fields": ["tenant", "agent", "create_time", "id"], "partialFilterExpression": _WITH_AGENT},
             {"fields": ["tenant", "agent", "state"], "partialFilterExpression": _WITH_AGENT},
@@ -143,6 +149,7 @@ class Ticket(Aggregate):
     intent_source: Any = me.StringField(choices=[BY_AGENT, BY_MODEL])
     suggestion: Any = me.EmbeddedDocumentField(IntentSuggestion)
     lesson: Any = InstantField()
+    mood_said: Any = me.BooleanField()
     channel: Any = me.StringField(required=True, choices=ticket_pb2.Ticket.Channel.keys()[1:])
     language_code: Any = me.StringField()
     sentiment: Any = me.EmbeddedDocumentField(Sentiment)
@@ -217,6 +224,29 @@ def first_messages(uid: str) -> list[Row]:
     """The row of the message that is kept within a ticket, if there is one."""
     found = Ticket.rows().find_one({"uid": uid}, {"first": 1}) or {}
     return [found["first"]] if "first" in found else []
+
+
+def language_code(uid: str) -> str:
+    """The language a ticket is written in; empty: not known."""
+    found = Ticket.rows().find_one({"uid": uid}, {"language_code": 1}) or {}
+    return found.get("language_code") or ""
+
+
+def keep_mood(message: TicketMessage) -> None:
+    """Stores how a message sounds and since when it teaches, wherever it is kept."""
+    kept: Row = {"sentiment": message.sentiment.to_mongo().to_dict(), "lesson": message.lesson}
+    if TicketMessage.rows().update_one({"uid": message.uid}, {"$set": kept}).matched_count:
+        return
+    within = {f"first.{name}": value for name, value in kept.items()}
+    Ticket.rows().update_one({"uid": message.ticket, "first.uid": message.uid}, {"$set": within})
+
+
+def is_last_word(message: TicketMessage) -> bool:
+    """Whether nothing that sounds like anything came after it in its ticket."""
+    wanted = {"ticket": message.ticket, "sentiment": {"$exists": True}}
+    order = [("create_time", -1), ("_id", -1)]
+    last = TicketMessage.rows().find_one(wanted, {"create_time": 1}, sort=order)
+    return last is None or (last["create_time"], last["_id"]) <= (message.create_time, message.id)
 
 
 def forget_first_messages(uids: Collection[str]) -> int:

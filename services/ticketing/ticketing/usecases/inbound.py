@@ -15,7 +15,7 @@ from chassis import clock, metric_names, telemetry, tenancy, validation
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from chassis.keys import InvalidToken
 from docstore import Row, blobs, due, leases, tracing, whole_milliseconds
-from sentiment import language_of, sentiment_of, words_of
+from sentiment import language_of, words_of
 from ticketing import knowing, mail_parsing, sending
 from ticketing.domain.classification import classify
 from ticketing.domain.mail_limits import MailRefused
@@ -25,8 +25,8 @@ from ticketing.settings import TicketingSettings
 from ticketing.store import InboundMail, Ticket, inbound_mails, outgoing_mails
 from ticketing.store.inbound_mails import FAILED, IGNORED, PROCESSED
 from ticketing.store.messages import CUSTOMER
-from ticketing.usecases import intents, messages, tickets
-from ticketing.usecases.intents import Suggested
+from ticketing.usecases import hearing, messages, tickets
+from ticketing.usecases.hearing import Suggested
 from ticketing.usecases.opening import Opening, Said
 from ticketing.usecases.receiving import address_of, attachments_of
 
@@ -103,12 +103,24 @@ def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender
     customer = thread.customer if thread else _customer(settings, row, mail, sender)
     ticket = thread.uid if thread else str(row["uid"])
     store = blobs.store(settings)
-    suggested = None if thread else intents.suggest(_subject(mail), mail.text or _NO_TEXT, store)
+    said = Said(
+        text=mail.text or _NO_TEXT,
+        author=CUSTOMER,
+        channel=EMAIL,
+        uid=row["uid"],
+        message_id=mail.message_id,
+        attachments=attachments_of(mail),
+        automatic=bool(mail.automatic),
+    )
+    if thread:
+        suggested, said = None, hearing.words(said, thread.language_code or "", store)
+    else:
+        suggested, said = hearing.first_words(_subject(mail), said, _language_of(mail), store)
     if kept := [each for each in mail.attachments if each.content]:
         for each in kept:
             store.put(f"tickets/{ticket}", each.sha256, each.content)
     try:
-        _write(row, mail, sender, customer or "", ticket if thread else "", suggested)
+        _write(row, mail, said, sender, customer or "", ticket if thread else "", suggested)
     except (FailedPrecondition, NotFound) as error:
         # The person was erased, or the ticket deleted, since it was looked up: looked up again, it is another one.
         if not thread and kept:
@@ -123,7 +135,7 @@ def _into_ticket(settings: TicketingSettings, row: Row, mail: ParsedMail, sender
 
 @docstore.command(None)
 def _write(
-    row: Row, mail: ParsedMail, sender: str, customer: str, thread: str, suggested: Suggested | None
+    row: Row, mail: ParsedMail, said: Said, sender: str, customer: str, thread: str, suggested: Suggested | None
 ) -> InboundMail:
     """Ticket or message, and the note, in one transaction."""
     held = InboundMail.rows().find_one(leases.held(row), {"outbox": 0})
@@ -131,19 +143,10 @@ def _write(
     if held is None:  # Somebody else has claimed it: they do it.
         return note
     now = whole_milliseconds(clock.now())
-    said = Said(
-        text=mail.text or _NO_TEXT,
-        author=CUSTOMER,
-        channel=EMAIL,
-        uid=note.uid,
-        message_id=mail.message_id,
-        attachments=attachments_of(mail),
-        automatic=bool(mail.automatic),
-    )
     if thread:
         note.message, note.ticket = messages.post(thread, said).name, f"tickets/{thread}"
     else:
-        ticket = tickets.create(_opening(note.uid, mail, sender, customer), said, suggested)
+        ticket = tickets.create(_opening(mail, said, sender, customer), said, suggested)
         note.ticket, note.message = ticket.name, f"{ticket.name}/messages/{note.uid}"
     note.customer = customer or None
     note.end(PROCESSED, now)
@@ -151,13 +154,10 @@ def _write(
     return note.save()
 
 
-def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening:
-    words = words_of(mail.text)
-    language = _language(mail.language_code or language_of(words))
-    score = sentiment_of(mail.text, language).score
-    found = classify(mail.subject, mail.text, score)
+def _opening(mail: ParsedMail, said: Said, sender: str, customer: str) -> Opening:
+    found = classify(mail.subject, mail.text, said.mood.score if said.mood else 0.0)
     return Opening(
-        uid=note,
+        uid=said.uid,
         subject=_subject(mail),
         channel=EMAIL,
         kind=found.kind,
@@ -165,7 +165,7 @@ def _opening(note: str, mail: ParsedMail, sender: str, customer: str) -> Opening
         priority=found.priority,
         customer=customer,
         requester_email=sender,
-        language_code=language,
+        language_code=_language_of(mail),
     )
 
 
@@ -174,8 +174,7 @@ def _subject(mail: ParsedMail) -> str:
 
 
 def _customer(settings: TicketingSettings, row: Row, mail: ParsedMail, sender: str) -> str:
-    language = _language(mail.language_code or language_of(words_of(mail.text)))
-    writer = Writer(sender, mail.sender_name, language, row["create_time"], row["uid"])
+    writer = Writer(sender, mail.sender_name, _language_of(mail), row["create_time"], row["uid"])
     return knowing.customer_of(settings, writer)
 
 
@@ -242,7 +241,8 @@ def _is_new(row: Row) -> bool:
     return bool(clock.now() - row["create_time"] < _LATER_MAIL_AWAITED)
 
 
-def _language(code: str) -> str:
+def _language_of(mail: ParsedMail) -> str:
+    code = mail.language_code or language_of(words_of(mail.text))
     try:
         return validation.language(code) if code else ""
     except validation.Invalid:

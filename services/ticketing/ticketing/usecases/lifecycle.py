@@ -6,10 +6,9 @@ from datetime import datetime
 from google.protobuf.message import Message
 from rapport.ticketing.v1 import events_pb2, ticket_pb2
 
-from chassis.tenant_cache import TenantCache
 from ticketing.domain.business_time import OpenHours
 from ticketing.domain.sla_clock import Clock
-from ticketing.store import Ticket, intent_models
+from ticketing.store import Ticket
 from ticketing.store.tickets import (
     BY_AGENT,
     COMPLAINT,
@@ -22,6 +21,7 @@ from ticketing.store.tickets import (
     StoredClock,
 )
 from ticketing.usecases import routing
+from ticketing.usecases.learned_models import INTENTS
 
 _TARGETS = {
     "first_response": ticket_pb2.Sla.TARGET_FIRST_RESPONSE,
@@ -29,9 +29,6 @@ _TARGETS = {
 }
 
 Change = Callable[[Clock, OpenHours], Clock]
-
-_expected = TenantCache(intent_models.expect, 3600.0)
-"""Whether learning is expected of the current tenant, noted once an hour."""
 
 
 def answered(ticket: Ticket, now: datetime) -> None:
@@ -143,7 +140,7 @@ def _teach(ticket: Ticket, now: datetime) -> None:
         ticket.lesson = None
     elif ticket.lesson is None:
         ticket.lesson = now
-        _expected.get()
+        INTENTS.expected.get()
 
 
 def _tell_complaint(ticket: Ticket) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticketing.store.messages import Attachment
+from ticketing.store.sentiments import Sentiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,18 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Mood:
+    """How a customer sounds. score: what kind and priority are found by: -1 is as bad as can be."""
+
+    sentiment: Sentiment
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """Something to say in a ticket. author, channel: names of the contract's enums; principal: who wrote it, empty for
     the customer; uid, message_id, attachments: of what came by e-mail; automatic: no person wrote it, so
-    it reopens nothing.
+    it reopens nothing; mood: how the customer sounds in it, None where nobody does.
     """
 
     text: str
@@ -41,3 +50,4 @@ class Said:
     message_id: str = ""
     attachments: Sequence[Attachment] = ()
     automatic: bool = False
+    mood: Mood | None = None

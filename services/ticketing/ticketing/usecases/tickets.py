@@ -16,10 +16,9 @@ from eventing import erasing
 from ticketing import answers, inputs
 from ticketing.domain.classification import classify
 from ticketing.store import Ticket
-from ticketing.store.sentiments import Sentiment
 from ticketing.store.tickets import BY_AGENT, BY_MODEL, NEW, PENDING, RESOLVED
 from ticketing.usecases import assigning, lifecycle, messages, routing
-from ticketing.usecases.intents import Suggested
+from ticketing.usecases.hearing import Suggested
 from ticketing.usecases.opening import Opening, Said
 
 
@@ -32,10 +31,9 @@ def create(opening: Opening, said: Said | None = None, suggested: Suggested | No
     What came by mail (it has a uid of its own) is kept with the other messages, for answers to find it: that takes the
     caller's transaction. Raises FailedPrecondition CUSTOMER_ERASED.
     """
-    sentiment = messages.mood(said, opening.language_code) if said else None
-    ticket = _opened(opening, said.text if said else "", sentiment, suggested)
+    ticket = _opened(opening, said, suggested)
     if said is not None:
-        message = messages.said_in(ticket, said, sentiment)
+        message = messages.said_in(ticket, said)
         if said.uid:
             message.insert()
         else:
@@ -44,10 +42,10 @@ def create(opening: Opening, said: Said | None = None, suggested: Suggested | No
     return ticket.insert()
 
 
-def _opened(opening: Opening, text: str, sentiment: Sentiment | None, suggested: Suggested | None) -> Ticket:
+def _opened(opening: Opening, said: Said | None, suggested: Suggested | None) -> Ticket:
     if opening.customer:
         erasing.require_not_erased(opening.customer)
-    now = whole_milliseconds(clock.now())
+    now, mood = whole_milliseconds(clock.now()), said.mood if said else None
     ticket = Ticket.new(
         uid=opening.uid,
         subject=opening.subject,
@@ -60,11 +58,11 @@ def _opened(opening: Opening, text: str, sentiment: Sentiment | None, suggested:
         channel=opening.channel,
         language_code=opening.language_code or None,
         skills=list(opening.skills),
-        sentiment=sentiment,
+        sentiment=mood.sentiment if mood else None,
         create_time=now,
     )
     if not ticket.kind:
-        found = classify(opening.subject, text, sentiment.score if sentiment else 0.0)
+        found = classify(opening.subject, said.text if said else "", mood.score if mood else 0.0)
         ticket.kind, ticket.kind_reason = found.kind, found.kind_reason
     if suggested is not None:
         ticket.suggestion = suggested.suggestion

@@ -1,27 +1,35 @@
-"""The model of a tenant that tells what tickets are about: which one is in place, and when to learn anew."""
+"""The models of a tenant that tell what texts are about and how they sound: which are in place, when to learn anew."""
 
 from datetime import datetime
 from typing import Any, ClassVar
 
 import mongoengine as me
-from rapport.ticketing.v1 import intent_model_pb2
 
 from chassis import clock, ids
 from docstore import Row, due, leases
 from docstore.documents import InstantField
 from docstore.records import Record
 
-UID = "default"
-FIGURES = ("held_out_texts", "accuracy", "coverage", "reached_precision", "calibration_error", "threshold")
+INTENTS, MOODS = "default", "moods"
+"""Uids of the models. That of intents was alone once."""
+FIGURES = (
+    "held_out_texts",
+    "accuracy",
+    "coverage",
+    "reached_precision",
+    "calibration_error",
+    "threshold",
+    "lexicon_accuracy",
+)
 
 
-class IntentModel(Record):
-    """The one of a tenant.
+class TextModelState(Record):
+    """One model of a tenant, of intents or of moods.
 
     due: when `run` looks next whether there is enough to learn anew. taught_until, taught: of the lessons when it
     last learned: the newest, and how many. version: of the model in place, or of the last one; artefact: its name in
-    the blob store; without it there is none. labels and figures: of the model in place. forget: a mark that each
-    erasure of somebody whose tickets taught sets anew: the model is to be learned without them.
+    the blob store; without it there is none. labels (as the contract has them) and figures: of the model in place.
+    forget: a mark that each erasure of somebody who taught sets anew: the model is to be learned without them.
     """
 
     meta: ClassVar[dict[str, Any]] = {"collection": "intent_models", "indexes": [due.INDEX]}
@@ -43,39 +51,23 @@ class IntentModel(Record):
     reached_precision: Any = me.FloatField()
     calibration_error: Any = me.FloatField()
     threshold: Any = me.FloatField()
-
-    def message(self, stated_precision: float) -> intent_model_pb2.IntentModel:
-        """The model as the contract has it."""
-        told = intent_model_pb2.IntentModel(
-            name="intentModel",
-            messages=self.messages,
-            attempt_time=self.attempt_time,
-            stated_precision=stated_precision,
-        )
-        if self.artefact:
-            told.version, told.texts = self.version, self.texts
-            told.labels.extend(intent_model_pb2.IntentModel.Label(**each) for each in self.labels)
-            told.learn_time.FromDatetime(self.learn_time)
-            for name in FIGURES:
-                if (value := getattr(self, name)) is not None:
-                    setattr(told, name, value)
-        return told
+    lexicon_accuracy: Any = me.FloatField()
 
 
-def current() -> IntentModel | None:
+def current(uid: str) -> TextModelState | None:
     """That of the current tenant; None where nothing has been there to learn from."""
-    return IntentModel.get_many([UID]).get(UID)
+    return TextModelState.get_many([uid]).get(uid)
 
 
-def expect() -> bool:
+def expect(uid: str) -> bool:
     """Lets `run` look from now on whether there is something to learn from; False if it did before."""
     begun = {"due": clock.now(), "version": 0}
-    return IntentModel.rows().update_one({"uid": UID}, {"$setOnInsert": begun}, upsert=True).upserted_id is not None
+    return TextModelState.rows().update_one({"uid": uid}, {"$setOnInsert": begun}, upsert=True).upserted_id is not None
 
 
-def forget_lessons() -> None:
+def forget_lessons(uid: str) -> None:
     """Lets the model be learned anew without what it was taught so far by somebody who is erased."""
-    IntentModel.rows().update_one({"uid": UID}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
+    TextModelState.rows().update_one({"uid": uid}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
 
 
 def change(row: Row, changes: Row) -> Row | None:
@@ -85,7 +77,7 @@ def change(row: Row, changes: Row) -> Row | None:
         "$unset": {name: "" for name, value in changes.items() if value is None},
     }
     held = {**leases.held(row), "forget": row.get("forget")}
-    return IntentModel.rows().find_one_and_update(held, {name: part for name, part in update.items() if part})
+    return TextModelState.rows().find_one_and_update(held, {name: part for name, part in update.items() if part})
 
 
 def settle(row: Row, due: datetime, *, forgotten: bool = False) -> None:
@@ -94,4 +86,4 @@ def settle(row: Row, due: datetime, *, forgotten: bool = False) -> None:
     forgotten: whoever was erased before is in no model any more.
     """
     if change(row, {"due": due, "lease": None, **({"forget": None} if forgotten else {})}) is None:
-        leases.release(IntentModel.rows(), row)
+        leases.release(TextModelState.rows(), row)
