@@ -37,7 +37,7 @@ class Histogram:
 
     @classmethod
     def of(cls, values: Floats | Ints, counts: Ints) -> "Histogram":
-        """In tenths of the values, fewer where many are equal; NaN is missing."""
+        """In tenths of the values, other bins where many are equal; NaN is missing."""
         whole = cls((), (0,)).counted(values, counts)
         there = ~np.isnan(values)
         values, counts = values[there], counts[there]
@@ -46,9 +46,12 @@ class Histogram:
         order = np.argsort(values, kind="stable")
         reached = np.cumsum(counts[order])
         places = np.searchsorted(BINS * reached, np.arange(1, BINS) * reached[-1], side="left")
-        edges = np.unique(np.asarray(values, dtype=np.float64)[order][places])
-        # A first edge at the least value would leave nobody below it.
-        edges = edges[edges > float(values.min())]
+        tenths, often = np.unique(np.asarray(values, dtype=np.float64)[order][places], return_counts=True)
+        # A value that many share has a bin of its own: what is nearly always 0 would have but one bin, and never drift.
+        shared = tenths[often > 1]
+        edges = np.unique(np.concatenate([tenths, np.nextafter(shared, np.inf)]))
+        # A first edge at the least value would leave nobody below it; at one that many share it shows who comes there.
+        edges = edges[(edges > float(values.min())) | np.isin(edges, shared)]
         found = cls(tuple(float(edge) for edge in edges), ()).counted(values, counts)
         return replace(found, missing=whole.missing)
 

@@ -43,11 +43,19 @@ def test_the_interval_narrows_with_the_customers() -> None:
 def test_equal_values_share_a_bin_and_nothing_is_no_drift() -> None:
     values = np.array([0] * 95 + [1, 2, 3, 4, 5])
     histogram = Histogram.of(values, np.ones(100, dtype=np.int64))
-    assert sum(histogram.counts) == 100
-    assert histogram.counts[0] == 95 or len(histogram.counts) == 1
-    assert Histogram.of(np.zeros(5), np.ones(5, dtype=np.int64)).counts == (5,)
+    assert histogram.counts == (0, 95, 5)
+    assert Histogram.of(np.zeros(5), np.ones(5, dtype=np.int64)).counts == (0, 5, 0)
     assert Histogram.of(np.zeros(0), np.zeros(0, dtype=np.int64)).counts == (0,)
     assert drift.between(Histogram((), (0,)), Histogram((), (5,))) == drift.Drift(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.0, 1.0), (0.05, 0.6), (0.95, 0.4)])
+def test_what_was_nearly_always_the_same_drifts_when_it_is_not_any_more(before: float, now: float) -> None:
+    rng = np.random.default_rng(3)
+    old, alike, new = (np.where(rng.random(500) < share, 7.0, 0.0) for share in (before, before, now))
+    assert moved(old, alike).low < 0.05
+    assert moved(old, new).low > 0.2
+    assert moved(old, -new).low > 0.2
 
 
 def test_weights_count_as_that_many_customers() -> None:
