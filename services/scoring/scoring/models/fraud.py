@@ -118,12 +118,15 @@ def features_of(payments: Sequence[Payment]) -> list[Features]:
 def kept(payments: Sequence[Payment], now: int) -> list[Payment]:
     """Which of an account's payments, in order, later ones may need: the newest of the 24 hours before the last.
 
-    now: milliseconds, as their times. Of payments that claim to be of the future the 24 hours before now stay, too.
+    now: milliseconds, as their times. Payments that claim to be of the future push out nothing of the 24 hours before
+    now: clocks of shops may go ahead by a day.
     """
     if not payments:
         return []
     since = min(payments[-1].at, now) - _LONGEST
-    return [payment for payment in payments if payment.at > since][-MOST_PAYMENTS:]
+    recent = [payment for payment in payments if payment.at > since]
+    come = [payment for payment in recent if payment.at <= now][-MOST_PAYMENTS:]
+    return [*come, *(payment for payment in recent if payment.at > now)][:MOST_PAYMENTS]
 
 
 def without_amounts(features: Features) -> Features:

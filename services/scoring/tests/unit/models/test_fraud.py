@@ -70,7 +70,9 @@ def test_one_pass_equals_a_recompute_of_what_is_kept(listed, random, most):
             assert features_of(known) == [recompute(known, payment) for payment in known]
             stored = kept(known, now)
             since = min(known[-1].at, now) - DAY
-            assert stored == [each for each in known if each.at > since][-most:]
+            wanted = [each for each in known if each.at > since]
+            come = [each for each in wanted if each.at <= now][-most:]
+            assert stored == (come + [each for each in wanted if each.at > now])[:most]
 
 
 def test_features_by_hand():
@@ -97,6 +99,8 @@ def test_what_is_kept_is_bounded_and_the_future_pushes_nothing_out():
     assert kept([many[10], future], 600) == [many[10], future]
     assert kept([many[10], future], DAY + 600) == [future]
     assert kept([], 600) == []
+    ahead = [Payment(DAY - 1_000 + number, f"f{number:04}", 1, EUR, "a", "x") for number in range(600)]
+    assert kept([*many[:10], *ahead], 600) == [*many[:10], *ahead[: fraud.MOST_PAYMENTS - 10]]
 
 
 def test_honest_payments_alarm_at_the_stated_rate(model):
