@@ -84,7 +84,9 @@ def fit_purchases(
     if model.customers < customers:
         messages.append(f"the purchase model was fitted to {model.customers} of {customers} customers, evenly chosen")
     if model.at_bound:
-        messages.append("customers hardly differ in how often they buy or when they leave: parameters are extreme")
+        messages.append(
+            "customers hardly differ in how often they buy or when they leave, or none leaves: parameters are extreme"
+        )
     return model, tuple(messages)
 
 

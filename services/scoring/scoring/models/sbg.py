@@ -177,7 +177,9 @@ def fit_churn(tenures: Tenures) -> tuple[Sbg | MeanChurn, tuple[str, ...]]:
     if not model.converged:
         return baseline, ("the churn model could not be fitted to these renewals: one rate for all stands in",)
     if model.at_bound:
-        return model, ("customers hardly differ in how likely they are to leave: parameters are extreme",)
+        # Small parameters are probabilities near 0 and 1, large ones a probability that all share.
+        differ = "differ as much as can be" if model.alpha + model.beta < 1 else "hardly differ"
+        return model, (f"customers {differ} in how likely they are to leave: parameters are extreme",)
     return model, ()
 
 

@@ -117,3 +117,10 @@ def test_impossible_customers_are_refused():
         Tenures.of_cohorts([(10, 11)])
     with pytest.raises(ValueError, match="nothing to fit"):
         sbg.fit(Tenures.of_cohorts([(10, 10, 10)]))
+
+
+def test_extreme_parameters_are_told_in_the_right_direction():
+    _, (apart,) = sbg.fit_churn(Tenures.of_cohorts([(1_000, *[500] * 30)]))
+    assert "differ as much as can be" in apart
+    _, (alike,) = sbg.fit_churn(Tenures.of_cohorts([(1_000, 990, 960, 900, 750)]))
+    assert "hardly differ" in alike
