@@ -11,6 +11,8 @@ from scoring.domain.person_forms import FORM
 
 Row = dict[str, Any]
 
+ROWS = 100
+"""Customers that are read at a time."""
 _FORM = b"rapport.form"
 
 
@@ -41,15 +43,16 @@ def _schema() -> Any:
 
 
 class Writer:
-    """One file in the making, in memory. rows: so far."""
+    """One file in the making, in memory. rows: so far. chunk_bytes: of the persons of the largest chunk."""
 
     def __init__(self) -> None:
         import pyarrow.parquet as pq
 
-        self.rows = 0
+        self.rows = self.chunk_bytes = 0
         self._out = io.BytesIO()
         self._schema = _schema()
-        self._writer = pq.ParquetWriter(self._out, self._schema, compression="zstd")
+        # Else a page, which is read as a whole, may hold a thousand customers.
+        self._writer = pq.ParquetWriter(self._out, self._schema, compression="zstd", write_batch_size=ROWS)
 
     @property
     def size(self) -> int:
@@ -57,12 +60,13 @@ class Writer:
         return self._out.tell()
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Adds customers, who are read together again."""
+        """Adds a chunk of customers, who are read together again."""
         import pyarrow as pa
 
         if rows:
             self._writer.write_table(pa.Table.from_pylist(list(rows), self._schema))
             self.rows += len(rows)
+            self.chunk_bytes = max(self.chunk_bytes, sum(len(row["person"] or b"") for row in rows))
 
     def content(self) -> bytes:
         """The whole file; it takes no more rows."""
@@ -71,11 +75,11 @@ class Writer:
 
 
 def chunks(file: BinaryIO) -> Iterator[list[Row]]:
-    """The customers of a file, as many at a time as were added together. Raises OtherFormError."""
+    """The customers of a file, `ROWS` at a time. Raises OtherFormError."""
     import pyarrow.parquet as pq
 
-    opened = pq.ParquetFile(file)
+    opened = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     if (opened.schema_arrow.metadata or {}).get(_FORM) != str(FORM).encode():
         raise OtherFormError
-    for place in range(opened.num_row_groups):
-        yield opened.read_row_group(place, use_threads=False).to_pylist()
+    for batch in opened.iter_batches(ROWS, use_threads=False):
+        yield batch.to_pylist()

@@ -23,6 +23,7 @@ class PeopleFile(BaseModel):
 
     name: str = Field(min_length=1)
     rows: int = Field(ge=0, description="Customers in it.")
+    chunk_bytes: int = Field(ge=0, description="Of what is known of those that are read at once, at most.")
 
 
 class SegmentJobSpec(ProgramSpec):

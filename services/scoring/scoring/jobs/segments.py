@@ -11,14 +11,14 @@ import sys
 from scoring.jobs import program, segment_tasks
 from scoring.jobs.executor import chosen
 from scoring.jobs.files import Folder, fingerprint
-from scoring.jobs.memory import widest_of
+from scoring.jobs.memory import BYTES_PER_TASK, widest_of
 from scoring.jobs.program import SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.segment_spec import SegmentJobSpec
 from scoring.jobs.segment_tasks import Judged, Piece
 
-_BYTES_AT_ONCE = 50_000_000
-"""At the peak of a task, as measured: some hundred customers are held at a time."""
+_COPIES = 2
+"""Of what is read at once, at the peak of a task, as measured."""
 _STEPS = (("judge", 100.0),)
 
 
@@ -42,7 +42,14 @@ def _run(spec: SegmentJobSpec, output: Folder, reporter: Reporter) -> None:
         Piece(spec.output, spec.people, part.name, number, asked, following) for number, part in enumerate(spec.parts)
     ]
     customers = sum(part.rows for part in spec.parts)
-    with chosen(spec.executor, customers, spec.ray_from_customers, lambda: _width(spec)) as executor:
+    largest = _COPIES * max((part.chunk_bytes for part in spec.parts), default=0)
+
+    def width() -> int:
+        # Rules are Python, which runs in one thread of a process at a time: only Ray's workers are faster together.
+        return widest_of(largest, 1, spec.memory_mb, "A file of customers")
+
+    needed = BYTES_PER_TASK + largest
+    with chosen(spec.executor, customers, spec.ray_from_customers, width, needed) as executor:
         reporter.place = executor.place
         counter = reporter.counter("judge", len(pieces), rows=lambda judged: judged.rows)
         found: list[Judged] = executor.run(segment_tasks.judge, pieces, counter)
@@ -51,11 +58,6 @@ def _run(spec: SegmentJobSpec, output: Folder, reporter: Reporter) -> None:
     told = {"customers": customers, "differing": differing, "place": reporter.place}
     output.write_json(SUCCESS, {"fingerprint": key, **told})
     reporter.end(State.SUCCEEDED, f"{customers} customers are judged, {differing} are to be looked at again")
-
-
-def _width(spec: SegmentJobSpec) -> int:
-    # Rules are Python, which runs in one thread of a process at a time: only Ray's workers are faster together.
-    return widest_of(_BYTES_AT_ONCE, 1, spec.memory_mb, "A file of customers")
 
 
 if __name__ == "__main__":

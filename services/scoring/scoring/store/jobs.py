@@ -119,7 +119,7 @@ class ScoringJob(docstore.Batch):
     changes: Any = me.IntField(default=0)
     compute_begin_time: Any = docstore.InstantField()
     told: Any = me.DictField()
-    """What the task came to, as far as it is: see `usecases.feature_tables` and `usecases.recomputing`."""
+    """What the task came to, as far as it is: see `usecases.feature_tables` and `usecases.recompute_inputs`."""
 
     def write_guard(self) -> Row:
         """A job is written in the phase it was read in: it cannot be cancelled while it begins to store."""

@@ -49,7 +49,8 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
         # Under a name of its own: a runner that lost the job to another must not write into that one's files.
         name = f"people-{ids.uuid7()}.parquet"
         blobs.put(job.subject, name, file.content())
-        told["parts"] = [*told["parts"], {"name": name, "rows": file.rows}]
+        part = {"name": name, "rows": file.rows, "chunk_bytes": file.chunk_bytes}
+        told["parts"] = [*told["parts"], part]
     percent = preparing.PREPARED_PERCENT * told["customers"] // max(told["total"], told["customers"], 1)
     message = f"Writes what is known of customers into files: {told['customers']} of about {told['total']}."
     note(job, told=told, percent=percent, message=message)

@@ -43,7 +43,7 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
         for place, names in _differing(job, blobs):
             _step(job, settings.instance, stopping, place, names)
             percent = low + (high - low) * place[0] // len(job.spec["parts"])
-            note(job, percent=percent, message="Looks again at whom something else was found of.")
+            note(job, percent=percent, message="Looks again at those of whom something else is stored.")
         _step(job, settings.instance, stopping, None, ())
     told = job.told
     looked = f"{told['customers']} customers were looked at for {told['segments']} segments"

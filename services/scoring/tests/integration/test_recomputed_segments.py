@@ -13,6 +13,7 @@ from rapport.identity.v1 import events_pb2
 import docstore
 from chassis import clock
 from chassis.errors import Unavailable
+from docstore import batches
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring import people_files
@@ -191,6 +192,22 @@ def test_killed_it_goes_on_from_the_finished_files(client, settings, store, memb
         assert (len(now), now.items() >= finished.items()) == (3, True), "what was finished is not written again"
         finish(again, settings, store)
     assert client.GetScoringJob(name=job.name).segment_recount.difference_count == 2
+
+
+def test_one_that_was_given_up_begins_anew_after_an_erasure(client, settings, store, members, few) -> None:
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        recompute_inputs.prepare(job, settings, store)
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$set": {"state": batches.FAILED}})
+        erase(members[:1], settings, store)
+        assert store.list(job.subject) == []
+        batches.retry(ScoringJob, job.uid)
+        ScoringJob.rows().update_one({"uid": job.uid}, {"$unset": {"lease": ""}})
+        compute(again := claimed(client), settings, store)
+        finish(again, settings, store)
+    found = client.GetScoringJob(name=job.name).segment_recount
+    assert (found.customer_count, found.difference_count) == (4, 0)
 
 
 def test_a_runner_that_stops_leaves_the_files_it_wrote(client, settings, store, members, few) -> None:

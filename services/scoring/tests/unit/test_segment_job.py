@@ -46,7 +46,7 @@ def told(folder: Path, *files: list[dict[str, Any]], **values: Any) -> SegmentJo
         file.add(rows)
         name = f"people-{number}.parquet"
         (folder / name).write_bytes(file.content())
-        parts.append({"name": name, "rows": len(rows)})
+        parts.append({"name": name, "rows": len(rows), "chunk_bytes": file.chunk_bytes})
     asked = [{"uid": uid, "expression": text} for uid, text in SEGMENTS.items()]
     given = {"tenant": "acme", "people": str(folder), "parts": parts, "segments": asked, "executor": "in_process"}
     return SegmentJobSpec.model_validate({**given, "output": str(folder / "result"), **values})
