@@ -18,7 +18,6 @@ import numpy as np
 
 from scoring.domain import churn_rules
 from scoring.features.loading import LEFT_OUT
-from scoring.features.rates import RatesUnusableError
 from scoring.jobs import (
     buyers,
     churn_tasks,
@@ -37,7 +36,6 @@ from scoring.jobs.churn_tasks import SCHEMA, Part
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.propensity_scores import FIT
@@ -65,14 +63,8 @@ def main() -> int:
 
 def whole(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:
     """`run`, but what cannot be used is told as programs tell it. Raises UnusableError."""
-    try:
+    with program.tidied(output, LooksAheadError):
         run(spec, output, reporter)
-    except (tasks.UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError) as error:
-        raise program.UnusableError(str(error)) from error
-    except Exception:
-        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
-        output.delete(tasks.WORK)
-        raise
 
 
 def run(spec: ChurnJobSpec, output: Folder, reporter: Reporter) -> None:

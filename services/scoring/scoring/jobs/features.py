@@ -16,16 +16,15 @@ from typing import Any
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import CLICKED, FEATURES, LONGEST, OTHER, PURCHASE, REFUND, SENT, Feature
 from scoring.features.loading import ACTIVITY, LEFT_OUT, PURCHASES
-from scoring.features.rates import RatesUnusableError
 from scoring.jobs import day_rates, feature_tasks, people, program
 from scoring.jobs.executor import InProcess, chosen, cpus
 from scoring.jobs.feature_tasks import Bucket, Plan
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import BYTES_PER_TASK, TooLargeError, widest_of
+from scoring.jobs.memory import BYTES_PER_TASK, widest_of
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, FeatureJobSpec, FeaturesSpec
-from scoring.jobs.tasks import WORK, UnusableInputError
+from scoring.jobs.tasks import WORK
 
 VERSION = "1"
 """Part of every fingerprint: raise it when the same events would give other features."""
@@ -55,14 +54,8 @@ def run(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, report
 
 def write(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, reporter: Reporter) -> str:
     """The same as the first STEPS of another job, which are told of; returns what is to be known of it, in words."""
-    try:
+    with program.tidied(output):
         return _write(spec, instants, output, reporter)
-    except (UnusableInputError, TooLargeError, RatesUnusableError) as error:
-        raise program.UnusableError(str(error)) from error
-    except Exception:
-        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
-        output.delete(WORK)
-        raise
 
 
 @dataclass(frozen=True)

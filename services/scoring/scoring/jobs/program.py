@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from scoring.features.rates import RatesUnusableError
 from scoring.jobs.executor import ONE_THREAD
 from scoring.jobs.files import Folder, opened
 from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import ProgramSpec
-from scoring.jobs.tasks import UnusableInputError
+from scoring.jobs.tasks import WORK, UnusableInputError
 
 _UNUSABLE, _CANCELLED = 2, 143
 
@@ -47,6 +48,22 @@ def usable(what: str) -> Iterator[None]:
         raise UnusableError(f"{what} cannot be used: {error}") from error
     except TooLargeError as error:
         raise UnusableError(str(error)) from error
+
+
+@contextmanager
+def tidied(output: Folder, *unusable: type[Exception]) -> Iterator[None]:
+    """Makes an UnusableError of inputs that cannot be used or do not fit into the memory, and of `unusable`; when
+    anything else fails, what passes between steps is taken away.
+    """
+    told: tuple[type[Exception], ...] = (UnusableInputError, TooLargeError, RatesUnusableError, *unusable)
+    try:
+        yield
+    except told as error:
+        raise UnusableError(str(error)) from error
+    except Exception:
+        # It is not synced to disk: after a crash of the machine it may be what is broken.
+        output.delete(WORK)
+        raise
 
 
 def done(output: Folder, key: str, reporter: Reporter) -> bool:

@@ -16,7 +16,6 @@ import numpy as np
 
 from scoring.domain import response_rules
 from scoring.features.loading import LEFT_OUT
-from scoring.features.rates import RatesUnusableError
 from scoring.jobs import (
     feature_tasks,
     features,
@@ -30,14 +29,13 @@ from scoring.jobs import (
 from scoring.jobs.executor import Executor, chosen
 from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import TooLargeError
 from scoring.jobs.progress import Reporter
 from scoring.jobs.propensity import Material, Purpose
 from scoring.jobs.propensity_scores import FIT
 from scoring.jobs.propensity_watch import Current
 from scoring.jobs.response_tasks import SCHEMA, Part
 from scoring.jobs.spec import ResponseJobSpec
-from scoring.jobs.tasks import WORK, UnusableInputError
+from scoring.jobs.tasks import WORK
 from scoring.models import classifier, response
 from scoring.models import propensity as propensity_models
 from scoring.models.past_customers import LooksAheadError
@@ -67,14 +65,8 @@ def main() -> int:
 
 def run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
     """The whole job. Raises UnusableError, telling how to mend it."""
-    try:
+    with program.tidied(output, LooksAheadError):
         _run(spec, output, reporter)
-    except (UnusableInputError, TooLargeError, LooksAheadError, RatesUnusableError) as error:
-        raise program.UnusableError(str(error)) from error
-    except Exception:
-        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
-        output.delete(WORK)
-        raise
 
 
 def _run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:

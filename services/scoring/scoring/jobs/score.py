@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from scoring.features.rates import RatesUnusableError
 from scoring.jobs import day_rates, dividing, judge, layout, people, program, refunds, scores, tasks
 from scoring.jobs import fit as fitting
 from scoring.jobs.executor import Executor, InProcess, chosen, cpus
@@ -20,7 +19,7 @@ from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import Fitted
 from scoring.jobs.holdout import HOLDOUT_WEEKS
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import TooLargeError, check, check_fit, widest
+from scoring.jobs.memory import check, check_fit, widest
 from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
@@ -39,14 +38,8 @@ def main() -> int:
 
 
 def _whole(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
-    try:
+    with program.tidied(output):
         run(spec, output, reporter)
-    except (tasks.UnusableInputError, TooLargeError, RatesUnusableError) as error:
-        raise program.UnusableError(str(error)) from error
-    except Exception:
-        # What passes between steps is not synced to disk: after a crash of the machine it may be what is broken.
-        output.delete(tasks.WORK)
-        raise
 
 
 def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
