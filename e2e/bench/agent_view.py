@@ -33,6 +33,10 @@ ENTRIES = 100
 """Of the timeline: TRACKED events, ORDERS from elsewhere, CONSENTS, a promise, and TICKETS with a message each."""
 
 
+LIKELY = {"scores", "churnRisk", "cluster", "usage", "renewal", "response", "sendTime"}
+"""What scoring tells, as the view shows it."""
+
+
 def measure(platform: Platform) -> None:
     """Tells agent_view_p95 (ms), against the raw finds of the same documents in the same run."""
     tenant = tenants.create(platform.gateway, platform.bootstrap_key, f"bench-{uuid.uuid4().hex[:8]}")
@@ -100,7 +104,7 @@ def _tracked(number: int, place: int) -> Json:
 def _complete(tenant: Tenant, customer: str) -> bool:
     view = tenant.api.get(f"/v1/{customer}:agentView")
     entries = tenant.api.get(f"/v1/{customer}/timelineEntries", pageSize=1000)["timelineEntries"]
-    return len(entries) >= ENTRIES and len(view["consents"]) == CONSENTS and {"scores", "churnRisk"} <= view.keys()
+    return len(entries) >= ENTRIES and len(view["consents"]) == CONSENTS and view.keys() >= LIKELY
 
 
 def _told(tenant: str, customer: str) -> Iterator[Envelope]:
@@ -185,6 +189,18 @@ def _told(tenant: str, customer: str) -> Iterator[Envelope]:
         decision="decisions/bench",
     )
     yield event(scoring.ScoresUpdated(as_of=now, churn_risks=[risk]), f"scoreChanges/{uuid7()}")
+    named = {"customer": customer, "reasons": ["As usual."], "model": "models/bench", "decision": "decisions/bench"}
+    likely = {"probability": 0.3, **named}
+    others = scoring.ScoresUpdated(
+        as_of=now,
+        clusters=[{"display_name": "buy often, spend much", **named}],
+        usages=[{"state": "STATE_USUAL", "begin_time": now, "used_count": 9, "expected_count": 9.5, **named}],
+        renewals=[{"renewal_due_time": now, **likely}],
+        responses=[{"horizon_days": 14, **likely}],
+    )
+    yield event(others, f"scoreChanges/{uuid7()}")
+    hours = scoring.CustomerSendTimeState(customer=customer, hours_of_week=range(168), time_zone="Europe/Berlin")
+    yield event(scoring.SendTimesUpdated(change_time=now, send_times=[hours]), f"scoreChanges/{uuid7()}")
 
 
 def _raw_finds(platform: Platform, tenant: str, customers: Sequence[str]) -> float:

@@ -3,11 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 from rapport.consent.v1 import consent_pb2, purpose_pb2
-from rapport.identity.v1 import agent_view_pb2
+from rapport.identity.v1 import agent_view_pb2, present_scores_pb2
 from rapport.ticketing.v1 import ticket_pb2
 
 from chassis import money
@@ -15,15 +16,17 @@ from docstore.connection import Row
 from identity.domain import agent_view as rules
 from identity.domain.agent_view import SCALE, Agreement, Mean, Statement, Use
 from identity.store import Customer
-from identity.store.agent_view import CLICKED, LOST, WON, Kind
+from identity.store.agent_view import CLICKED, LIKELY, LOST, WON, Kind
 
 _SOURCES = {
     "services/campaigns": {Kind.MESSAGE},
     "services/consent": {Kind.CONSENT},
     "services/sales": {Kind.ORDER, Kind.PROMISE, Kind.DEAL},
-    "services/scoring": {Kind.SCORES, Kind.CHURN_RISK, Kind.SEGMENT},
+    "services/scoring": {*LIKELY, Kind.SEGMENT},
     "services/ticketing": {Kind.TICKET, Kind.STATEMENT},
 }
+P = TypeVar("P", bound=Message)
+_OF_THE_ROW = ("customer", "as_of")
 _RESOLVED = ticket_pb2.Ticket.STATE_RESOLVED
 _COMPLAINT = ticket_pb2.Ticket.KIND_COMPLAINT
 
@@ -43,7 +46,12 @@ def agent_view(
         messages=map(_sent_message, rows[Kind.MESSAGE]),
         consents=map(_consent, consents),
         scores=_scores(canonical, rows[Kind.SCORES]),
-        churn_risk=_churn_risk(canonical, rows[Kind.CHURN_RISK]),
+        churn_risk=_present(agent_view_pb2.PresentChurnRisk, canonical, rows[Kind.CHURN_RISK]),
+        cluster=_present(present_scores_pb2.PresentCluster, canonical, rows[Kind.CLUSTER]),
+        usage=_present(present_scores_pb2.PresentUsage, canonical, rows[Kind.USAGE]),
+        renewal=_present(present_scores_pb2.PresentRenewal, canonical, rows[Kind.RENEWAL]),
+        response=_present(present_scores_pb2.PresentResponsePropensity, canonical, rows[Kind.RESPONSE]),
+        send_time=_send_time(canonical, rows[Kind.SEND_TIME]),
         segments=sorted({row["details"]["segment"] for row in rows[Kind.SEGMENT]}),
         promises=map(_promise, *_with_overdue(rows[Kind.PROMISE], now)),
         deals=_deals(of_kind[Kind.DEAL]),
@@ -191,14 +199,26 @@ def _scores(canonical: str, rows: Sequence[Row]) -> agent_view_pb2.PresentScores
     )
 
 
-def _churn_risk(canonical: str, rows: Sequence[Row]) -> agent_view_pb2.PresentChurnRisk | None:
+def _present(told: type[P], canonical: str, rows: Sequence[Row]) -> P | None:
+    """What a job told, whose row keeps the fields of the message by their names."""
     row = _of_profile(canonical, rows)
     if row is None:
         return None
-    return agent_view_pb2.PresentChurnRisk(
-        **_details(row, "probability", "low", "high", "percentile", "horizon_weeks", "reasons", "model", "decision"),
+    kept = (field.name for field in told.DESCRIPTOR.fields if field.name not in _OF_THE_ROW)
+    return told(**_details(row, *kept), customer=Customer.described(row["customer"]), as_of=row["time"])
+
+
+def _send_time(canonical: str, rows: Sequence[Row]) -> present_scores_pb2.PresentSendTime | None:
+    row = _of_profile(canonical, rows)
+    if row is None:
+        return None
+    days = [divmod(hour, 24) for hour in row["details"]["hours_of_week"]]
+    return present_scores_pb2.PresentSendTime(
+        **_details(row, "time_zone", "fallback", "model", "decision"),
         customer=Customer.described(row["customer"]),
-        as_of=row["time"],
+        # DayOfWeek begins with Monday, too, at 1.
+        best_hours=[present_scores_pb2.HourOfWeek(day_of_week=day + 1, hour=hour) for day, hour in days],
+        change_time=row["time"],
     )
 
 

@@ -28,10 +28,21 @@ class Kind(StrEnum):
     CONSENT = "CONSENT"
     SCORES = "SCORES"
     CHURN_RISK = "CHURN_RISK"
+    CLUSTER = "CLUSTER"
+    USAGE = "USAGE"
+    RENEWAL = "RENEWAL"
+    RESPONSE = "RESPONSE"
+    SEND_TIME = "SEND_TIME"
     SEGMENT = "SEGMENT"
     PROMISE = "PROMISE"
     DEAL = "DEAL"
 
+
+LIKELY: tuple[Kind, ...] = (
+    *(Kind.SCORES, Kind.CHURN_RISK, Kind.CLUSTER, Kind.USAGE),
+    *(Kind.RENEWAL, Kind.RESPONSE, Kind.SEND_TIME),
+)
+"""What scoring tells once of a customer, of each kind one row."""
 
 SENT, OPENED, CLICKED = 1, 2, 3
 """How far a message got: the states of its row."""
@@ -47,7 +58,7 @@ class Facet(docstore.Record):
     """Uid of the customer it was told of."""
     kind: Any = StringField(required=True)
     shown: Any = BooleanField()
-    """Whether lists name it: promises kept, segments left, scores and risks removed stay as rows that are not shown."""
+    """Whether lists name it: promises kept, segments left, what scoring removed stay as rows that are not shown."""
     time: Any = docstore.InstantField()
     """What lists of its kind are ordered by."""
     state: Any = IntField()
@@ -94,6 +105,8 @@ PROMISES = 20
 SEGMENTS = 100
 CONSENTS = 1000
 """Rows of all members; what shows is one for each purpose and channel."""
+LIKELY_MOST = 500
+"""Rows of all members, those of the oldest first, which stands for them; what shows is one of each kind."""
 
 
 def put(kind: Kind, name: str, values: Mapping[str, Any]) -> None:
@@ -164,8 +177,7 @@ def pipelines(customers: Collection[str], recent_from: datetime) -> list[list[Ro
         listed(Kind.PROMISE, PROMISES, 1),
         listed(Kind.CONSENT, CONSENTS),
         listed(Kind.SEGMENT, SEGMENTS),
-        listed(Kind.SCORES, RECENT),
-        listed(Kind.CHURN_RISK, RECENT),
+        [{"$match": {**whose, "kind": {"$in": LIKELY}, "shown": True}}, {"$limit": LIKELY_MOST}],
     ]
 
 

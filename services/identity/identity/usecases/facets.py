@@ -1,17 +1,20 @@
 """What other services tell, kept for the agent view.
 
 STATE events come here guarded by their sequence. FACT events about things that change carry something that orders
-them: orders their revision, scores, segments and deals the id of the event, which grows with time (UUIDv7).
+them: orders their revision, send times the instant of their change, scores, segments and deals the id of the event,
+which grows with time (UUIDv7).
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 from rapport.campaigns.v1 import events_pb2 as campaigns
 from rapport.consent.v1 import events_pb2 as consent
+from rapport.identity.v1 import agent_view_pb2, present_scores_pb2
 from rapport.sales.v1 import events_pb2 as sales
 from rapport.sales.v1.promise_pb2 import Promise
 from rapport.scoring.v1 import events_pb2 as scoring
@@ -32,6 +35,14 @@ _TOLD_SENTIMENTS = (
     ticket_pb2.Sentiment.LABEL_NEUTRAL,
     ticket_pb2.Sentiment.LABEL_NEGATIVE,
 )
+BEST_HOURS = 10
+"""Hours of the week that are kept of the 168 that are told."""
+_OF_THE_ROW = {"customer", "as_of", "lifetime_value"}
+
+
+def _fields_of(shown: type[Message]) -> tuple[str, ...]:
+    """The fields of a message of the view that are kept as details."""
+    return tuple(field.name for field in shown.DESCRIPTOR.fields if field.name not in _OF_THE_ROW)
 
 
 def show_orders(orders: Iterable[sales.OrderState], envelope: Envelope) -> None:
@@ -164,50 +175,92 @@ def show_consent(state: consent.ConsentState, envelope: Envelope) -> None:
     agent_view.put(Kind.CONSENT, state.consent, values)
 
 
+class _Likely(NamedTuple):
+    """What ScoresUpdated tells of customers in one field, and in another of whom it is told no more.
+
+    fields: of the message there that are shown as they are, by their names.
+    """
+
+    kind: Kind
+    field: str
+    removed: str
+    fields: tuple[str, ...]
+
+
+_LIKELY = (
+    _Likely(Kind.SCORES, "scores", "removed_value_customers", _fields_of(agent_view_pb2.PresentScores)),
+    _Likely(Kind.CHURN_RISK, "churn_risks", "removed_churn_customers", _fields_of(agent_view_pb2.PresentChurnRisk)),
+    _Likely(Kind.CLUSTER, "clusters", "removed_cluster_customers", _fields_of(present_scores_pb2.PresentCluster)),
+    _Likely(Kind.USAGE, "usages", "removed_usage_customers", _fields_of(present_scores_pb2.PresentUsage)),
+    _Likely(Kind.RENEWAL, "renewals", "removed_renewal_customers", _fields_of(present_scores_pb2.PresentRenewal)),
+    _Likely(
+        Kind.RESPONSE,
+        "responses",
+        "removed_response_customers",
+        _fields_of(present_scores_pb2.PresentResponsePropensity),
+    ),
+)
+
+
 def show_scores(event: scoring.ScoresUpdated, envelope: Envelope) -> None:
-    """Keep the newest scores and risks of leaving; removed ones leave nothing but a mark of when."""
-    scores = {each.customer: _scores(each, event, envelope) for each in event.scores}
-    risks = {each.customer: _churn_risk(each, event, envelope) for each in event.churn_risks}
-    # Who loses the scores loses the risk with them.
-    without_risk = (*event.removed_customers, *event.removed_churn_customers)
-    for kind, put, removed in (
-        (Kind.SCORES, scores, (*event.removed_customers, *event.removed_value_customers)),
-        (Kind.CHURN_RISK, risks, without_risk),
-    ):
-        nothing = {"shown": False, **_amount(None), "details": None}
-        rows = put | {customer: {**_row(customer, envelope), **nothing} for customer in removed}
-        agent_view.put_newer(
-            kind,
-            [(name, {**row, "version": envelope.id}) for name, row in rows.items() if name not in envelope.erased],
-        )
+    """Keep the newest of what jobs tell; what is removed leaves nothing but a mark of when."""
+    for each in _LIKELY:
+        told = {
+            state.customer: {
+                **_row(state.customer, envelope, event.as_of),
+                **_worth(state),
+                "details": {field: _copied(state, field) for field in each.fields},
+            }
+            for state in getattr(event, each.field)
+        }
+        # Who loses the scores loses all that is told with them.
+        removed = (*event.removed_customers, *getattr(event, each.removed))
+        _show_newest(each.kind, told, removed, envelope, envelope.id)
 
 
-def _scores(snapshot: scoring.ScoreSnapshot, event: scoring.ScoresUpdated, envelope: Envelope) -> dict[str, Any]:
-    details = {
-        **_strings(snapshot, "rfm_segment", "model", "decision"),
-        "p_alive": snapshot.p_alive,
-        "expected_purchases": snapshot.expected_purchases,
-        "reasons": list(snapshot.reasons),
+def show_send_times(event: scoring.SendTimesUpdated, envelope: Envelope) -> None:
+    """Keep when customers are best reached, as was told last."""
+    changed = _instant(event.change_time)
+    told = {
+        state.customer: {
+            **_row(state.customer, envelope, event.change_time),
+            "details": {
+                **_strings(state, "time_zone", "model", "decision"),
+                "hours_of_week": list(state.hours_of_week[:BEST_HOURS]),
+                "fallback": state.fallback,
+            },
+        }
+        for state in event.send_times
     }
-    return {
-        **_row(snapshot.customer, envelope, event.as_of),
-        "shown": True,
-        **_amount(snapshot.lifetime_value if snapshot.HasField("lifetime_value") else None),
-        "details": details,
-    }
+    _show_newest(Kind.SEND_TIME, told, event.removed_customers, envelope, changed)
 
 
-def _churn_risk(risk: scoring.ChurnRiskState, event: scoring.ScoresUpdated, envelope: Envelope) -> dict[str, Any]:
-    details = {
-        **_strings(risk, "model", "decision"),
-        "probability": risk.probability,
-        "low": risk.low,
-        "high": risk.high,
-        "percentile": risk.percentile,
-        "horizon_weeks": risk.horizon_weeks,
-        "reasons": list(risk.reasons),
-    }
-    return {**_row(risk.customer, envelope, event.as_of), "shown": True, "details": details}
+def _show_newest(
+    kind: Kind, told: Mapping[str, dict[str, Any]], removed: Iterable[str], envelope: Envelope, version: Any
+) -> None:
+    """Keep what is told, and of whom nothing is any more, each unless something newer is kept."""
+    nothing = {"shown": False, **_amount(None), "details": None}
+    rows = {name: {**row, "shown": True} for name, row in told.items()}
+    rows |= {name: {**_row(name, envelope), **nothing} for name in removed}
+    put = [(name, {**row, "version": version}) for name, row in rows.items() if name not in envelope.erased]
+    agent_view.put_newer(kind, put)
+
+
+def _worth(state: Message) -> dict[str, Any]:
+    """The amount of scores; nothing else has one."""
+    if not isinstance(state, scoring.ScoreSnapshot):
+        return {}
+    return _amount(state.lifetime_value if state.HasField("lifetime_value") else None)
+
+
+def _copied(state: Message, name: str) -> Any:
+    """A field as it is kept, None where it is not set."""
+    field, value = state.DESCRIPTOR.fields_by_name[name], getattr(state, name)
+    if field.is_repeated:
+        return list(value)
+    if field.has_presence and not state.HasField(name):
+        return None
+    return _instant(value) if isinstance(value, Timestamp) else value
 
 
 def show_segment(segment: str, customers: Iterable[scoring.ScoreSnapshot], *, member: bool, envelope: Envelope) -> None:

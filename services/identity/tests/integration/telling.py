@@ -10,6 +10,8 @@ from rapport.consent.v1 import events_pb2 as consent
 from rapport.consent.v1 import purpose_pb2
 from rapport.sales.v1 import events_pb2 as sales
 from rapport.scoring.v1 import events_pb2 as scoring
+from rapport.scoring.v1.customer_renewal_pb2 import CustomerRenewalState
+from rapport.scoring.v1.response_propensity_pb2 import ResponsePropensityState
 from rapport.ticketing.v1 import events_pb2 as ticketing
 from rapport.ticketing.v1 import ticket_pb2
 
@@ -201,6 +203,50 @@ def leaving(customer, probability, *, minute=0, removed=()):
         as_of=ago(days=2), churn_risks=[] if removed else [risk], removed_churn_customers=removed
     )
     return Told(event, "scoring", "scoreChanges/r", 1, minute)
+
+
+PARTS = {
+    "clusters": (
+        scoring.CustomerClusterState,
+        "removed_cluster_customers",
+        {"display_name": "buy often, spend much", "reasons": ["far above usual in number of purchases"]},
+    ),
+    "usages": (
+        scoring.CustomerUsageState,
+        "removed_usage_customers",
+        {"state": "STATE_DROP", "used_count": 1, "expected_count": 9.5, "low_count": 6, "reasons": ["Used 1, not 9.5"]},
+    ),
+    "renewals": (
+        CustomerRenewalState,
+        "removed_renewal_customers",
+        {"probability": 0.7, "probability_low": 0.6, "probability_high": 0.8, "renewal_count": 5, "reasons": ["Five"]},
+    ),
+    "responses": (
+        ResponsePropensityState,
+        "removed_response_customers",
+        {"probability": 0.2, "low": 0.1, "high": 0.3, "percentile": 80, "horizon_days": 14, "reasons": ["Clicked"]},
+    ),
+}
+"""What else scoring tells: by its field of ScoresUpdated its message, where it is told no more, and of what."""
+
+
+def likely(customer, part, *, minute=0, removed=(), **values):
+    """What a job told of a customer, or that those who are removed have that no more."""
+    state, gone, told = PARTS[part]
+    if removed:
+        return Told(scoring.ScoresUpdated(**{gone: removed}), "scoring", "scoreChanges/p", 1, minute)
+    whole = state(customer=customer, model="models/p", decision="decisions/d", **(told | values))
+    return Told(scoring.ScoresUpdated(as_of=ago(days=3), **{part: [whole]}), "scoring", "scoreChanges/p", 1, minute)
+
+
+def reached(customer, hours=(26, 27, 0), *, minute=0, removed=()):
+    """When somebody is best reached, as of a minute."""
+    event = scoring.SendTimesUpdated(removed_customers=removed, change_time=ago(days=1) + timedelta(minutes=minute))
+    if not removed:
+        ranking = [*hours, *(hour for hour in range(168) if hour not in hours)]
+        named = {"time_zone": "Europe/Berlin", "model": "models/s", "decision": "decisions/d"}
+        event.send_times.add(customer=customer, hours_of_week=ranking, **named)
+    return Told(event, "scoring", "scoreChanges/s", 1, minute)
 
 
 def mailed(customer, name, kind=campaigns.MessageSent, *, days=1):

@@ -1,33 +1,44 @@
 """The agent view: what services tell, in any order and however often, in one bounded read."""
 
+import pytest
+from google.type import dayofweek_pb2
 from google.type.money_pb2 import Money
 from rapport.campaigns.v1 import events_pb2 as campaigns
 from rapport.consent.v1 import consent_pb2
 from rapport.identity.v1 import agent_view_pb2
 from rapport.sales.v1 import events_pb2 as sales
 from rapport.scoring.v1 import events_pb2 as scoring
+from rapport.scoring.v1.customer_usage_pb2 import CustomerUsage
 from rapport.ticketing.v1 import events_pb2 as ticketing
+
+from identity.store import Facet
 
 from .conftest import merged, track
 from .telling import (
     AUTHORS,
     EUR,
     LABELS,
+    PARTS,
     TICKET,
     Told,
     ago,
     consented,
     deal,
     leaving,
+    likely,
     mailed,
     order,
     posted,
     promise,
+    reached,
     scored,
     ticket,
 )
 
 SERVICE = "identity"
+
+
+LIKELY = ("scores", "churn_risk", "cluster", "usage", "renewal", "response", "send_time")
 
 
 def view(client, name):
@@ -52,6 +63,8 @@ def test_one_read_shows_everything(client, teller):
         consented(customer, "c", "STATE_GRANTED"),
         scored(customer, 0.9),
         leaving(customer, 0.5),
+        *(likely(customer, part) for part in PARTS),
+        reached(customer),
         Told(
             scoring.SegmentEntered(segment="segments/best", customers=[{"customer": customer}]), "scoring", "changes/1"
         ),
@@ -115,6 +128,22 @@ def test_one_read_shows_everything(client, teller):
     assert (risk.probability, risk.low, risk.high, risk.percentile, risk.horizon_weeks) == (0.5, 0.4, 0.6, 90, 13)
     assert list(risk.reasons) == ["Bought long ago"]
     assert risk.as_of.ToDatetime() < seen.scores.as_of.ToDatetime()
+    assert (seen.cluster.display_name, seen.cluster.fallback) == ("buy often, spend much", False)
+    assert (seen.usage.state, seen.usage.used_count, seen.usage.expected_count) == (CustomerUsage.STATE_DROP, 1, 9.5)
+    assert (seen.usage.low_count, seen.usage.HasField("high_count")) == (6, False)
+    assert (seen.renewal.probability, seen.renewal.probability_high, seen.renewal.renewal_count) == (0.7, 0.8, 5)
+    assert (seen.response.probability, seen.response.percentile, seen.response.horizon_days) == (0.2, 80, 14)
+    for part in (seen.cluster, seen.usage, seen.renewal, seen.response):
+        assert (part.customer, part.model, part.decision, len(part.reasons)) == (
+            *(customer, "models/p", "decisions/d"),
+            1,
+        )
+        assert part.as_of.ToDatetime() < risk.as_of.ToDatetime()
+    hours = [(one.day_of_week, one.hour) for one in seen.send_time.best_hours]
+    assert hours[:3] == [(dayofweek_pb2.TUESDAY, 2), (dayofweek_pb2.TUESDAY, 3), (dayofweek_pb2.MONDAY, 0)]
+    assert (len(hours), seen.send_time.time_zone, seen.send_time.customer) == (10, "Europe/Berlin", customer)
+    assert (seen.send_time.model, seen.send_time.decision) == ("models/s", "decisions/d")
+    assert seen.send_time.HasField("change_time")
     assert list(seen.segments) == ["segments/best"]
     assert [(one.text, one.overdue) for one in seen.promises] == [
         ("Call about late", True),
@@ -138,8 +167,7 @@ def test_one_read_shows_everything(client, teller):
 def test_of_a_stranger_everything_is_empty_and_nothing_is_guessed(client):
     seen = view(client, client.create().name)
     assert (seen.purchases, seen.tickets) == (agent_view_pb2.Purchases(), agent_view_pb2.Tickets())
-    assert not seen.HasField("scores")
-    assert not seen.HasField("churn_risk")
+    assert not [part for part in LIKELY if seen.HasField(part)]
     assert seen.preferred_channel.channel == agent_view_pb2.PreferredChannel.CHANNEL_UNSPECIFIED
     assert seen.preferred_channel.reason.startswith("Not known")
     assert not any(source.HasField("as_of") for source in seen.sources)
@@ -294,6 +322,51 @@ def test_a_risk_goes_alone_or_with_the_scores_and_comes_alone(client, teller):
     assert (seen.HasField("scores"), seen.churn_risk.probability) == (False, 0.6)
 
 
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [("clusters", "cluster"), ("usages", "usage"), ("renewals", "renewal"), ("responses", "response")],
+)
+def test_what_else_is_likely_goes_alone_or_with_the_scores_and_comes_alone(client, teller, part, shown):
+    customer = client.create().name
+    first = teller.envelope(likely(customer, part))
+    without = teller.envelope(likely(customer, part, removed=[customer], minute=1))
+    teller.hear(scored(customer, 0.7), leaving(customer, 0.5), without, first)
+    seen = view(client, customer)
+    assert [each for each in LIKELY if seen.HasField(each)] == ["scores", "churn_risk"], "late, and removed"
+    later = teller.envelope(likely(customer, part, minute=2))
+    teller.hear(later, scored(customer, 0, removed=[customer], alone=True, minute=3))
+    seen = view(client, customer)
+    assert [each for each in LIKELY if seen.HasField(each)] == ["churn_risk", shown], "values alone were removed"
+    teller.hear(scored(customer, 0, removed=[customer], minute=4), later)
+    seen = view(client, customer)
+    assert not [each for each in LIKELY if seen.HasField(each)], "as after an objection"
+    with client.context():
+        kept = list(Facet.rows().find({"customer": customer.rpartition("/")[2]}))
+    assert {str(row.get("details")) for row in kept} == {"None"}, "nothing but marks of when"
+    teller.hear(likely(customer, part, minute=5))
+    seen = view(client, customer)
+    assert [each for each in LIKELY if seen.HasField(each)] == [shown]
+
+
+def test_of_hours_the_last_that_were_told_count_until_they_are_taken_back(client, teller):
+    customer = client.create().name
+    first, second = (teller.envelope(reached(customer, hours, minute=n)) for n, hours in enumerate(((5,), (30,))))
+    teller.hear(second, first)
+    assert view(client, customer).send_time.best_hours[0].day_of_week == dayofweek_pb2.TUESDAY
+    # Scoring tells of hours by events of their own: scores that are removed say nothing of them.
+    teller.hear(scored(customer, 0, removed=[customer], minute=9))
+    assert view(client, customer).HasField("send_time")
+    teller.hear(reached(customer, removed=[customer], minute=2), second)
+    assert not view(client, customer).HasField("send_time")
+
+
+def test_usage_that_is_not_judged_has_no_expectation(client, teller):
+    customer = client.create().name
+    teller.hear(likely(customer, "usages", state="STATE_NOT_JUDGED", expected_count=None))
+    usage = view(client, customer).usage
+    assert (usage.state, usage.HasField("expected_count")) == (CustomerUsage.STATE_NOT_JUDGED, False)
+
+
 def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, applier, teller):
     one, other, merge = merged(client)
     teller.hear(
@@ -305,6 +378,10 @@ def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, ap
         scored(one, 0.9),
         leaving(one, 0.3),
         leaving(other, 0.6),
+        likely(one, "responses", probability=0.3),
+        likely(other, "responses", probability=0.6),
+        likely(other, "clusters"),
+        reached(other),
         promise(other, "p"),
     )
     whole = view(client, other)
@@ -314,6 +391,8 @@ def test_a_merged_person_is_seen_whole_and_apart_again_after_the_undo(client, ap
     assert (stands.customer, stands.state) == (one, consent_pb2.Consent.STATE_WITHDRAWN)
     assert whole.scores.customer == one
     assert (whole.churn_risk.customer, whole.churn_risk.probability) == (one, 0.3)
+    assert (whole.response.customer, whole.response.probability) == (one, 0.3)
+    assert (whole.cluster.customer, whole.send_time.customer) == (other, other), "until scoring tells it of the whole"
     assert len(whole.promises) == 1
     teller.hear(consented(other, "c2", "STATE_GRANTED", 2, days=0, answered=["consentRecords/c1-1"]))
     assert view(client, one).consents[0].state == consent_pb2.Consent.STATE_GRANTED

@@ -22,10 +22,12 @@ from .telling import (
     Told,
     consented,
     deal,
+    likely,
     mailed,
     order,
     posted,
     promise,
+    reached,
     scored,
     ticket,
 )
@@ -56,8 +58,15 @@ def history(customer, other):
         consented(customer, "c", "STATE_WITHDRAWN", 2),
         consented(customer, "c", "STATE_PENDING", 3),
         scored(customer, 0.4, minute=1),
+        likely(customer, "usages", minute=1),
+        likely(customer, "clusters", minute=1),
         scored(customer, 0, removed=[customer], minute=2),
         scored(customer, 0.6, minute=3),
+        likely(customer, "clusters", display_name="bought once", minute=4),
+        likely(customer, "responses", minute=4),
+        likely(customer, "responses", removed=[customer], minute=5),
+        reached(customer),
+        reached(customer, (9,), minute=1),
         Told(scoring.SegmentEntered(segment="segments/s", customers=[{"customer": customer}]), "scoring", "changes/1"),
         Told(scoring.SegmentLeft(segment="segments/s", customers=[{"customer": customer}]), "scoring", "changes/2"),
         promise(customer, "p"),
@@ -91,6 +100,9 @@ def test_neither_order_nor_repeats_change_the_view(client, teller):
     wanted, elsewhere = shown(client, customer), shown(client, other)
     assert (wanted.tickets.open_count, elsewhere.tickets.open_count) == (1, 1)
     assert (wanted.scores.p_alive, wanted.deals.won_count, list(wanted.segments)) == (0.6, 1, [])
+    assert (wanted.cluster.display_name, wanted.send_time.best_hours[0].hour) == ("bought once", 9)
+    assert not wanted.HasField("usage"), "the scores were removed, and all with them"
+    assert not wanted.HasField("response")
 
     @settings(max_examples=6)
     @given(st.permutations(envelopes), st.lists(st.sampled_from(envelopes), max_size=8))

@@ -124,10 +124,19 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
     names = [person.name, other.name]
 
     def at_risk(probability: float) -> scoring_events_pb2.ScoresUpdated:
-        risks = [{"customer": name, "probability": probability} for name in names]
-        return scoring_events_pb2.ScoresUpdated(churn_risks=risks)
+        each = [{"customer": name, "probability": probability} for name in names]
+        clusters = [{"customer": name, "display_name": "planted-group"} for name in names]
+        return scoring_events_pb2.ScoresUpdated(churn_risks=each, clusters=clusters, responses=each, renewals=each)
+
+    def reached() -> scoring_events_pb2.SendTimesUpdated:
+        told = scoring_events_pb2.SendTimesUpdated(
+            send_times=[{"customer": name, "hours_of_week": range(168)} for name in names]
+        )
+        told.change_time.GetCurrentTime()
+        return told
 
     hear(at_risk(0.3), *names)
+    hear(reached(), *names)
     bad = {"properties": {"revenue": "much"}, "event": "Order Completed"}
     client.send(track("q1", "planted-1", **bad), track("q2", "other-1", **bad))
     client.IngestEvents(
@@ -163,7 +172,7 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
         "merges": 3,
         "mergeConflicts": 1,
         "timelineEntries": 7,
-        "facets": 2,
+        "facets": 6,
         "quarantinedEvents": 3,
         "ingestedEvents": 2,
     }
@@ -174,7 +183,9 @@ def test_nothing_of_a_person_is_left_and_everything_of_the_others_is(
     assert erased(by_hand.name) == {}, "again: nothing is left to do"
     apply()
     hear(at_risk(0.4), *names)  # as scoring told it of both, late
-    assert client.ViewCustomer(name=other.name).churn_risk.probability == 0.4
+    hear(reached(), *names)
+    kept = client.ViewCustomer(name=other.name)
+    assert (kept.churn_risk.probability, kept.response.probability, kept.HasField("send_time")) == (0.4, 0.4, True)
     assert {text: places for text in mine if (places := holding(text))} == {}
     assert client.applied(waiting.ingestion_batch).duplicate_count == 0
     assert client.lookup("KIND_EMAIL", "other.ben@example.com").name == other.name
