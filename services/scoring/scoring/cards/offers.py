@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+_NEWCOMERS = "Products that came after it had learned are offered by how many buy them; this test had none."
+
 
 def tested(values: Mapping[str, Any]) -> str:
     """The hit rates of its test, beside what is popular and the champion of then."""
@@ -14,7 +16,8 @@ def tested(values: Mapping[str, Any]) -> str:
         usual += f" ({interval[0]:.1%} to {interval[1]:.1%})"
     told = (
         f"{_rate(metrics['hit_rate_at_10'])} of {test['customers']} customers bought one of the ten products it ranked "
-        f"first, within {test['days']} days that it was not fitted to; of the ten most popular ones {usual}."
+        f"first, within {test['days']} days that it was not fitted to; of the ten most popular ones {usual}. "
+        f"{_NEWCOMERS}"
     )
     beside = test.get("beside")
     if not beside or not beside["tested"]:

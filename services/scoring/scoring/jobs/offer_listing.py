@@ -21,8 +21,9 @@ from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import KnownModel
 from scoring.models import offers
 from scoring.models.fitting import Floats
-from scoring.models.offers import Listing, OfferModel, Purchases
+from scoring.models.offers import Listing, OfferModel, Purchases, newcomers
 from scoring.models.offers.explaining import Together, together
+from scoring.models.offers.newcomers import Newcomers
 from scoring.models.offers.ranking import Bools
 from scoring.models.offers.wording import LEAST_BUYERS
 
@@ -69,6 +70,8 @@ def write(making: Making, output: Folder, reporter: Reporter) -> None:
     columns = np.array(counts, dtype=np.int64).reshape(-1, 4)
     blocked = making.blocked if making.blocked is not None else np.zeros(0, dtype=np.bool_)
     given: dict[str, Any] = {"sells": making.sells, "blocked": blocked, "counts": columns, "end": np.array(making.end)}
+    # The stored model does not know them.
+    given |= newcomers.stored(Newcomers.among(making.model))
     output.write(OFFERED, lambda file: np.savez(file, **given))
 
 
@@ -78,6 +81,8 @@ def again(result: Folder, row: Mapping[str, Any], scored_with: Mapping[str, Any]
     model = offer_models.load(told).model
     with result.open(OFFERED) as file, np.load(file, allow_pickle=False) as stored:
         found = {name: stored[name] for name in stored.files}
+    if (came := newcomers.loaded(found)) is not None:
+        model = newcomers.joined(model, came)
     counts = {(offered, bought): (both, of) for offered, bought, both, of in found["counts"].tolist()}
     history = model.history(*(row[name] for name in HISTORY))
     blocked = found["blocked"] if len(found["blocked"]) else None

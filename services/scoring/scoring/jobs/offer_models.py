@@ -13,8 +13,9 @@ from scoring.jobs.tasks import UnusableInputError
 from scoring.models.baskets.significance import share
 from scoring.models.drift import Histogram
 from scoring.models.fitting import Floats
-from scoring.models.offers import artefact
+from scoring.models.offers import OfferModel, Purchases, artefact
 from scoring.models.offers.artefact import StoredOffers
+from scoring.models.offers.newcomers import Newcomers, joined
 from scoring.models.rounding import shortened
 
 
@@ -53,6 +54,15 @@ def load(told: KnownModel) -> StoredOffers:
         return artefact.load(io.BytesIO(known_models.body(told)))
     except ValueError as error:
         raise UnusableInputError(f"{told.name}: {error}") from error
+
+
+def offering(told: KnownModel, purchases: Purchases, day: int) -> OfferModel:
+    """What it offers by on a day: beside all that it learned, products that came into the shop since (`newcomers`).
+
+    Raises UnusableInputError when it is not what was stored.
+    """
+    stored = load(told)
+    return joined(stored.model, Newcomers.of(stored.model, purchases, stored.end, day))
 
 
 def rate(hits: Floats) -> Interval:

@@ -85,7 +85,9 @@ def _beside(model: OfferModel, cut: int, purchases: Purchases, end: int, champio
         bought = Bought.of(purchases, begin, end)
         customers = some(bought.customers)
         mine = bought.hits(firsts(model, purchases, begin, customers))
-        theirs = bought.hits(firsts(offer_models.load(champion.told).model, purchases, begin, customers))
+        theirs = bought.hits(
+            firsts(offer_models.offering(champion.told, purchases, begin), purchases, begin, customers)
+        )
     return Beside(
         champion=champion.name,
         tested=len(mine),

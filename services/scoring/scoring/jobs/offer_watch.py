@@ -78,7 +78,8 @@ def _passed(known: Known, begin: int, end: int) -> int:
 
 def _told(known: Known, purchases: Purchases, begin: int, days: int) -> tuple[Firsts, Bought]:
     bought = Bought.of(purchases, begin, begin + days)
-    return firsts(offer_models.load(known.told).model, purchases, begin, some(bought.customers)), bought
+    model = offer_models.offering(known.told, purchases, begin)
+    return firsts(model, purchases, begin, some(bought.customers)), bought
 
 
 def _outcome(known: Known, purchases: Purchases, end: int) -> dict[str, Any] | None:

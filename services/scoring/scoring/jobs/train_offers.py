@@ -2,8 +2,9 @@
 
 A model is fitted to what was bought before the last 90 days (a third of all time, where that is less) and tested on
 these, beside what is popular and the champion (`jobs.offer_trial`, `domain.offer_gates`). What customers are offered
-comes from a model of all purchases when the test was passed, else from the champion, or without one from what is
-popular. Models that were released earlier are held against what happened since (`jobs.offer_watch`).
+comes from a model of all purchases when the test was passed, else from the champion, of products that came after it had
+learned by how many buy them, or without one from what is popular. Models that were released earlier are held against
+what happened since (`jobs.offer_watch`).
 
 The output folder then holds `model.json`, models whole, `progress.json` and last `_SUCCESS`, and where offers are made
 these (`jobs.offer_listing`) and `associations.json`; run again with equal lines it ends with equal offers. Exit codes:
@@ -44,10 +45,11 @@ from scoring.jobs.progress import Reporter
 from scoring.models import offers
 from scoring.models.offers import OfferModel, Purchases, artefact
 from scoring.models.offers.artefact import StoredOffers
+from scoring.models.offers.newcomers import Newcomers
 from scoring.models.offers.training import MOST_ITEMS
 from scoring.models.rounding import shortened
 
-VERSION = "6"
+VERSION = "7"
 """Part of every fingerprint: raise it when the same lines would give other offers."""
 ASSOCIATIONS = "associations.json"
 OFFERS = offer_listing.OFFERS
@@ -92,8 +94,10 @@ def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, 
     known = [offer_models.known(each) for each in spec.models]
     if spec.task == "score":
         champion = next(each for each in known if each.role == "champion")
-        scored = _offered(spec, output, reporter, lines, purchases, offer_models.load(champion.told).model)
-        return {"message": "", "customers": len(lines.customers), **scored, "scored_with": _scored_with(champion)}
+        by = offer_models.offering(champion.told, purchases, end)
+        scored = _offered(spec, output, reporter, lines, purchases, by)
+        told = {"message": "", "customers": len(lines.customers), **scored, "scored_with": _scored_with(champion)}
+        return {**told, "newcomers": len(Newcomers.among(by))}
     watched = offer_watch.watch(purchases, end, known)
     reporter.done("watch", 1, 1)
     if spec.task == "evaluate":
@@ -109,7 +113,7 @@ def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, 
         scored_with = _own(spec, output, _WHOLE)
     elif standing is not None and not standing.fallback:
         scored_with = _scored_with(standing)
-        by = offer_models.load(standing.told).model
+        by = offer_models.offering(standing.told, purchases, end)
     else:
         by = learned.model.by_popularity()
         _keep(output, _STAND_IN, by, learned.tried.popular_promised, purchases, end)
@@ -118,6 +122,7 @@ def _made(spec: OfferJobSpec, output: Folder, reporter: Reporter, lines: Lines, 
     if spec.task != "train":
         scored = _offered(spec, output, reporter, lines, purchases, by)
         described["metrics"] |= scored
+        described["newcomers"] = len(Newcomers.among(by))
         described["scored_with"] = scored_with
     return described
 

@@ -148,6 +148,7 @@ def test_a_customer_is_offered_what_goes_with_what_they_have_and_told_why(client
     for format in ("html", "markdown"):
         card = client.GetModelCard(name=model.name, format=format).data.decode()
         assert "customers bought one of the ten products it ranked first, within " in card
+        assert "Products that came after it had learned are offered by how many buy them" in card
         assert "half_life_days" in card.replace("\\", "")
         assert ("Calibration by tenths of the offers" in card) == (format == "html")
         assert "so it tells no probabilities" in card, "the shop is bought from less and less"
@@ -304,6 +305,12 @@ def test_models_are_promoted_and_taken_back_by_hand_and_tasks_go_by_the_released
     found = reproduce.reproduce(Folder(address), name)
     assert found.equal
     assert set(store_of.offers(name)) <= set(found.computed["products"])
+    came = [purchase(customer(), (NOON - START).days + 2, products=[{"product_id": "n01"}]) for _ in range(6)]
+    assert client.stage(came) == 6
+    job = make(client, task="TASK_SCORE", as_of=NOON + timedelta(days=4))
+    assert f", products that came after {older.name} had learned (1) are offered by how many buy" in job.message
+    (new,) = client.GetCustomerOffers(name=f"{name}/offers", product_ids=["n01"]).offers
+    assert new.reason.startswith("because it is new and many buy it: "), new.reason
     assert client.RollBackModel(name=older.name).name == newer.name
     evaluated = make(client, task="TASK_EVALUATE", as_of=NOON)
     assert evaluated.message.startswith(f"Too little has happened since {newer.name} was made to hold it against.")

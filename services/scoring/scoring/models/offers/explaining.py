@@ -67,7 +67,8 @@ def reasons(
         whys = []
         for code, made_of in zip(codes.tolist(), parts, strict=False):
             told = partial(also, code) if also is not None else None
-            whys.append(reason(made_of, titles, float(model.buyers[code]), told))
+            newcomer = model.newcomers is not None and bool(model.newcomers[code])
+            whys.append(reason(made_of, titles, float(model.buyers[code]), told, newcomer=newcomer))
         found.append(whys)
     return found
 

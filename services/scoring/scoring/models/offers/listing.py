@@ -13,8 +13,10 @@ from scoring.models.offers.model import OfferModel, days_ago
 from scoring.models.offers.ranking import Bools, top
 from scoring.models.summary import Ints
 
-NEW, BOUGHT = 20, 10
-"""Items that are kept of a customer, at most: ones never bought, and ones bought before; of what is blocked, too."""
+NEW, BOUGHT, NEWCOMERS = 20, 10, 5
+"""Items that are kept of a customer, at most: ones never bought, and ones bought before; of those that came after the
+model had learned so many beside these; of what is blocked, too.
+"""
 _CUSTOMERS = 500
 
 
@@ -53,7 +55,8 @@ def listings(
     if not len(model.names):
         return
     rounds = [~sells] if blocked is None or not blocked.any() else [~sells, ~sells | blocked]
-    width = len(rounds) * (NEW + BOUGHT)
+    newcomers = model.newcomers
+    width = len(rounds) * (NEW + BOUGHT + (NEWCOMERS if newcomers is not None else 0))
     if also is None and not model.fallback:
         also = Together(together(purchases))
     first = 0
@@ -65,6 +68,8 @@ def listings(
             for barred, most in ((owned | unlisted, NEW), (~owned | unlisted, BOUGHT)):
                 # -1: the column beyond all items
                 np.put_along_axis(chosen, top(scores, barred, most), values=True, axis=1)
+            if newcomers is not None:
+                np.put_along_axis(chosen, top(scores, owned | unlisted | ~newcomers, NEWCOMERS), values=True, axis=1)
         item = top(scores, ~chosen[:, :-1], width)
         there = np.maximum(item, 0)
         score, probability, low, high = (

@@ -84,6 +84,8 @@ class OfferModel:
     """Probability of an item not bought before, by its score."""
     of_owned: Calibration | None = None
     """Probability of an item bought before."""
+    newcomers: Bools | None = None
+    """By item, whether it came after the model had learned (`newcomers`); None where none did."""
     messages: tuple[str, ...] = ()
     """Why popularity stands in, which items are left out, and what else to know; empty if all is well."""
 

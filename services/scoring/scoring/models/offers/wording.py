@@ -34,23 +34,26 @@ class Parts:
     """How many days ago the item itself was bought, the longest ago first."""
 
 
-def reason(parts: Parts, names: NDArray[np.str_], buyers: float, also: Also | None = None) -> str:
+def reason(
+    parts: Parts, names: NDArray[np.str_], buyers: float, also: Also | None = None, *, newcomer: bool = False
+) -> str:
     """`because you bought X and Y: 31 % of those who bought X bought it, too`, and the like.
 
     buyers: share of customers who bought the item lately, 0 where they are too few to tell. also: of the item whose
-    reason it is; without it no share of others' buyers is told.
+    reason it is; without it no share of others' buyers is told. newcomer: it came after the model had learned.
     """
     strongest = parts.shares[0] if parts.shares else 0.0
-    if parts.days and parts.repeat >= max(parts.from_others, parts.popular):
+    if parts.days and (newcomer or parts.repeat >= max(parts.from_others, parts.popular)):
         return f"because you bought it {_times(len(parts.days))}, {_ago(parts.days[-1])}"
-    if strongest > 0 and parts.from_others >= parts.popular:
+    if not newcomer and strongest > 0 and parts.from_others >= parts.popular:
         shares = zip(parts.others, parts.shares, strict=True)
         named = [str(names[code]) for code, share in shares if share >= _LEAST_SHARE * strongest]
         both, of = also(parts.others[0]) if also else (0, 0)
         told = f": {percent(both, of)} of those who bought {named[0]} bought it, too" if both >= LEAST_BUYERS else ""
         return f"because you bought {' and '.join(named)}{told}"
     share = f"{100 * buyers:.0f} %" if buyers >= 0.1 else f"{100 * buyers:.1f} %"
-    return f"because many buy it: {share} of customers lately" if buyers >= 0.001 else "because others buy it"
+    who = f"many buy it: {share} of customers lately" if buyers >= 0.001 else "others buy it"
+    return f"because it is new and {who}" if newcomer else f"because {who}"
 
 
 def _times(count: int) -> str:

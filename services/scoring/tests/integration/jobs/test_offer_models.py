@@ -19,7 +19,7 @@ from scoring.jobs.spec import KnownModel
 from scoring.models.offers import artefact
 from scoring.models.offers.calibration import Calibration
 
-from .test_train_offers import NOON, made, shop
+from .test_train_offers import NOON, lines, made, shop
 
 BEFORE = NOON - timedelta(days=100)
 WHOLE = "offer_model.npz"
@@ -221,3 +221,29 @@ def test_tenths_of_told_probabilities_come_once_the_horizon_has_passed(first: Pa
     assert len(expected) > 2
     assert sum(tenth["customers"] for tenth in outcome["deciles"]) % 10 == 0, "ten offers of each customer"
     assert outcome["deciles"][-1]["actual"] > outcome["deciles"][0]["actual"]
+
+
+def test_a_champion_offers_what_came_after_it_had_learned_and_so_made_is_made_again(
+    first: Path, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    came = [line for who in range(0, 300, 5) for line in lines(who, "new", 5 + who % 40, "n01")]
+    folder = tmp_path / "job"
+    found = made(folder, rows + came, models=(known(first, "champion"),))
+    assert (found["scored_with"]["model"], found["newcomers"]) == ("models/first", 1)
+    offered_to = 0
+    for name, row in found["offers"].items():
+        why = dict(zip(row["products"], row["reasons"], strict=True))
+        place = row["products"].index("n01")
+        if row["bought_day"][place] < 0:
+            offered_to += 1
+            assert why["n01"].startswith("because it is new and many buy it: "), why["n01"]
+            assert row["probability"][place] is not None or row["probability"][0] is None
+        if name.endswith("7"):
+            again = reproduce.reproduce(Folder(str(folder / "result")), name)
+            assert again is not None
+            assert again.equal, name
+    assert offered_to > 200
+    scored = offered(tmp_path / "scored", folder / "0.parquet", task="score", models=(known(first, "champion"),))
+    assert scored == found["offers"]
+    with (folder / "result" / WHOLE).open("rb") as file:
+        assert "n01" in artefact.load(file).model.names, "the challenger has learned it"
