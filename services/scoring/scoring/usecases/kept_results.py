@@ -101,7 +101,7 @@ def begin_parked_anew(blobs: BlobStore) -> None:
     """Deletes what jobs made that were given up; should somebody give one new attempts, it begins anew."""
     parked = {"state": batches.FAILED, "files": True, "outcome": None}
     for job in ScoringJob.find(parked, limit=_PARKED_AT_ONCE):
-        anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": "", "told": ""}}
+        anew = {"$set": {"phase": PREPARING, "stored": 0, "scored": 0}, "$unset": {"files": "", "spec": ""}}
         if ScoringJob.rows().update_one({"uid": job.uid, **parked}, anew | {"$inc": {"version": 1}}).matched_count:
             blobs.delete_subject(job.subject)
 

@@ -29,6 +29,10 @@ _PURCHASES_PER_CUSTOMER = 20
 """So many fewer customers than purchases make starting a Ray worth while: with each there is more to do."""
 _READ = {"series.i": 0, "series.o": 0, "traits_sequence": 0, "spread": 0}
 """What is not read of profiles."""
+_FAR = ("after", "total")
+"""How far it is: the uid of the last customer that is in a file, and about how many there are. Beside the program's
+instructions, as it goes with these when the job ends.
+"""
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
@@ -36,24 +40,26 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
 
     Raises Cancelled, and Conflict when somebody else holds the job.
     """
-    if not job.told:
+    if not job.spec:
         _begin(job, settings)
-    told = dict(job.told)
-    if told["after"] is None:
-        _end(job)
+    spec = dict(job.spec)
+    if spec["after"] is None:
+        given = {name: spec[name] for name in spec if name not in _FAR}
+        note(job, phase=COMPUTING, spec=given, percent=preparing.PREPARED_PERCENT, message="Starts the computation.")
         return
-    book = rulebook(frozenset((segment["uid"], segment["expression"]) for segment in job.spec["segments"]))
+    book = rulebook(frozenset((segment["uid"], segment["expression"]) for segment in spec["segments"]))
     file = people_files.Writer()
-    told = _fill(file, told, book)
+    read, spec["after"] = _fill(file, spec["after"], book)
     if file.rows:
         # Under a name of its own: a runner that lost the job to another must not write into that one's files.
         name = f"people-{ids.uuid7()}.parquet"
         blobs.put(job.subject, name, file.content())
         part = {"name": name, "rows": file.rows, "chunk_bytes": file.chunk_bytes}
-        told["parts"] = [*told["parts"], part]
-    percent = preparing.PREPARED_PERCENT * told["customers"] // max(told["total"], told["customers"], 1)
-    message = f"Writes what is known of customers into files: {told['customers']} of about {told['total']}."
-    note(job, told=told, percent=percent, message=message)
+        spec["parts"] = [*spec["parts"], part]
+    told = {**job.told, "customers": job.told["customers"] + read}
+    percent = preparing.PREPARED_PERCENT * told["customers"] // max(spec["total"], told["customers"], 1)
+    message = f"Writes what is known of customers into files: {told['customers']} of about {spec['total']}."
+    note(job, spec=spec, told=told, percent=percent, message=message)
 
 
 def _begin(job: ScoringJob, settings: ScoringSettings) -> None:
@@ -66,37 +72,29 @@ def _begin(job: ScoringJob, settings: ScoringSettings) -> None:
         "segments": segments,
         "following": sorted(asked.following),
         "ray_from_customers": settings.ray_from_purchases // _PURCHASES_PER_CUSTOMER,
-    }
-    told = {
-        "customers": 0,
-        "segments": len(segments),
-        "differences": 0,
-        "miscounted": 0,
+        "parts": [],
         "after": "",
         "total": Profile.rows().count({}),
-        "parts": [],
     }
+    told = {"customers": 0, "segments": len(segments), "differences": 0, "miscounted": 0}
     note(job, files=True, spec=spec, told=told, percent=0, message="Writes what is known of customers into files.")
 
 
-def _end(job: ScoringJob) -> None:
-    told = {name: job.told[name] for name in ("customers", "segments", "differences", "miscounted")}
-    spec = {**job.spec, "parts": job.told["parts"]}
-    percent = preparing.PREPARED_PERCENT
-    note(job, phase=COMPUTING, spec=spec, told=told, percent=percent, message="Starts the computation.")
-
-
-def _fill(file: people_files.Writer, told: Row, book: Rulebook) -> Row:
-    """Puts the customers after the last one into a file, as many as one holds; returns what is told then."""
+def _fill(file: people_files.Writer, after: str, book: Rulebook) -> tuple[int, str | None]:
+    """Puts the customers after one (uid) into a file, as many as it holds; returns how many it looked at, and the uid
+    of the last, None at the end.
+    """
     needs = Needs.of(book.conditions.values())
-    read, after = 0, told["after"]
-    while after is not None and read < FILE_ROWS and file.size < _FILE_BYTES:
-        place = {"_id": {"$gt": Profile.key(after), "$lt": f"{tenancy.tenant()}0"}}
+    read, last = 0, after
+    while read < FILE_ROWS and file.size < _FILE_BYTES:
+        place = {"_id": {"$gt": Profile.key(last), "$lt": f"{tenancy.tenant()}0"}}
         rows = list(Profile.rows().find(place, _READ, sort=[("_id", 1)], limit=CHUNK))
         file.add(_looked_at(rows, needs))
         read += len(rows)
-        after = rows[-1]["uid"] if len(rows) == CHUNK else None
-    return {**told, "customers": told["customers"] + read, "after": after}
+        if len(rows) < CHUNK:
+            return read, None
+        last = rows[-1]["uid"]
+    return read, last
 
 
 def _looked_at(rows: list[Row], needs: Needs) -> list[Row]:

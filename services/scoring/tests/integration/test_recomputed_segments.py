@@ -81,6 +81,13 @@ def inputs(store: BlobStore, job: ScoringJob) -> dict[str, dict[str, Any]]:
     return found
 
 
+def read_anew(job: ScoringJob) -> ScoringJob:
+    """The job as another runner finds it."""
+    again: ScoringJob = ScoringJob.get(job.uid)
+    again.lease = job.lease
+    return again
+
+
 def outputs(settings: Any, job: ScoringJob, tenant: str) -> dict[str, int]:
     """Files that the program wrote, and when each was written."""
     folder = Path(urlsplit(settings.blob_url).path) / tenant / job.result_subject
@@ -170,8 +177,7 @@ def test_killed_it_goes_on_from_the_finished_files(client, settings, store, memb
         recompute_inputs.prepare(job, settings, store)
         written = store.list(job.subject)
         assert (len(written), job.phase, job.told["customers"]) == (1, PREPARING, 2)
-        again = ScoringJob.get(job.uid)
-        again.lease = job.lease
+        again = read_anew(job)
         judge = segment_tasks._write
 
         def dies(*given: Any) -> None:
@@ -208,6 +214,9 @@ def test_one_that_was_given_up_begins_anew_after_an_erasure(client, settings, st
         finish(again, settings, store)
     found = client.GetScoringJob(name=job.name).segment_recount
     assert (found.customer_count, found.difference_count) == (4, 0)
+    with client.context():
+        row = repr(ScoringJob.rows().find_one({"uid": job.uid}))
+        assert not [name for name in members if name.rpartition("/")[2] in row], "a job names nobody"
 
 
 def test_a_runner_that_stops_leaves_the_files_it_wrote(client, settings, store, members, few) -> None:
@@ -236,6 +245,8 @@ def test_who_is_erased_while_it_runs_is_in_none_of_its_files_afterwards(client, 
         client.CreateScoringJob(scoring_job=RECOMPUTE)
         job = claimed(client)
         recompute_inputs.prepare(job, settings, store)
+        assert (len(store.list(job.subject)), job.phase) == (1, PREPARING), "all are in one file"
+        job = read_anew(job)
         for name in (gone, merged):
             with pytest.raises(Unavailable, match="still reads"):
                 erase([name], settings, store)

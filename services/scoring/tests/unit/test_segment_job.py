@@ -1,5 +1,6 @@
 """The program that recomputes segments: what it writes, what it leaves as it is, and what it refuses."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from scoring.jobs import program, segments
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Progress, Reporter
 from scoring.jobs.segment_spec import SegmentJobSpec
+from scoring.rewritten_parquet import names_any
 from scoring.rulebook import rulebook
 
 NOW = 1_780_000_000_000
@@ -106,6 +108,14 @@ def test_what_is_finished_stays_unless_something_else_is_asked(tmp_path) -> None
     assert [path.read_bytes() for path in paths] == content, "equal files of equal ones"
     carried_out(told(tmp_path, *rows, following=["some"]))
     assert [path.read_bytes() == was for path, was in zip(paths, content, strict=True)] == [False, False]
+
+
+def test_a_row_names_all_whose_data_are_in_it() -> None:
+    file = people_files.Writer()
+    file.add([row(1, members=["customers/2", "customers/3"]), row(4)])
+    content = file.content()
+    named = {name for name in map("customers/{}".format, range(6)) if names_any(io.BytesIO(content), [name])}
+    assert named == {f"customers/{number}" for number in (1, 2, 3, 4)}
 
 
 def test_lost_files_files_of_another_version_and_too_little_memory_are_told(tmp_path, monkeypatch) -> None:
