@@ -60,12 +60,15 @@ class Difference:
 
 
 def of_means(strata: Sequence[Stratum]) -> Difference:
-    """The difference of an average, such as revenue; Welch's standard error.
+    """The difference of an average, such as revenue; the larger one of Welch's and the pooled standard error.
+
+    What few spend is skewed: of a small group that has none of the large sums both its average and its variance are too
+    low, and Welch's intervals of 95 percent, at 100 held out of 1,000 of whom a tenth buys, hold but 83 to 88.
 
     strata: whoever was drawn at other odds is compared apart, and strata count by their customers: else a time of
     many purchases that held out few would look like an effect. All must hold two of each group at least.
     """
-    return _combined(strata, lambda sample: sample.variance / sample.customers)
+    return _combined(strata, _of_means)
 
 
 def of_shares(strata: Sequence[Stratum]) -> Difference:
@@ -79,7 +82,7 @@ def of_shares(strata: Sequence[Stratum]) -> Difference:
         smoothed = (sample.total + 1) / (sample.customers + 2)
         return smoothed * (1 - smoothed) / (sample.customers + 2)
 
-    return _combined(strata, variance)
+    return _combined(strata, lambda treated, held_out: variance(treated) + variance(held_out))
 
 
 def drawn_p(strata: Iterable[tuple[int, int, float]]) -> float:
@@ -95,13 +98,21 @@ def drawn_p(strata: Iterable[tuple[int, int, float]]) -> float:
     return _two_sided(beyond / math.sqrt(variance)) if variance else 1.0
 
 
-def _combined(strata: Sequence[Stratum], variance_of: Callable[[Sample], float]) -> Difference:
+def _of_means(treated: Sample, held_out: Sample) -> float:
+    samples = (treated, held_out)
+    welch = sum(sample.variance / sample.customers for sample in samples)
+    strays = sum(sample.variance * (sample.customers - 1) for sample in samples)
+    freedom = sum(sample.customers - 1 for sample in samples)
+    return max(welch, strays / freedom * sum(1 / sample.customers for sample in samples))
+
+
+def _combined(strata: Sequence[Stratum], variance_of: Callable[[Sample, Sample], float]) -> Difference:
     everybody = sum(treated.customers + held_out.customers for treated, held_out in strata)
     value = variance = 0.0
     for treated, held_out in strata:
         weight = (treated.customers + held_out.customers) / everybody
         value += weight * (treated.mean - held_out.mean)
-        variance += weight**2 * (variance_of(treated) + variance_of(held_out))
+        variance += weight**2 * variance_of(treated, held_out)
     error = math.sqrt(variance)
     p_value = _two_sided(value / error) if error else float(value == 0)
     ends = [value + sign * z * error for z in (_Z_90, _Z_95) for sign in (-1, 1)]
