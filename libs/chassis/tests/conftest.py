@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -108,3 +109,8 @@ def bearer(
         **{"tenant": "acme", "principal": "principals/ada", **more}, permissions=permissions, audience=audience
     )
     return [("authorization", f"Bearer {token}")]
+
+
+def unpacked(status, kind: type[Message]):
+    message = kind()
+    return next((message for detail in status.details if detail.Unpack(message)), None)

@@ -107,6 +107,10 @@ def track(message_id: str, user_id: str = "", event: str = "Order Completed", **
     return {"message_id": message_id, "kind": "KIND_TRACK", "user_id": user_id, "event": event, **fields}
 
 
+def order(message_id, user_id, revenue=10.5, **properties):
+    return track(message_id, user_id, properties={"revenue": revenue, "order_id": f"o-{message_id}", **properties})
+
+
 def identify(message_id: str, user_id: str = "", traits: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     """An identify call."""
     return {"message_id": message_id, "kind": "KIND_IDENTIFY", "user_id": user_id, "traits": traits or {}, **fields}
