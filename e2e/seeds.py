@@ -117,6 +117,7 @@ def _score(api: Api) -> dict[str, str]:
     # It takes orders with products, and weeks of activity, to have one: the names stand for a customer who has none.
     offers = {f"customers/{what}": f"{scores['customer']}/{what}" for what in ("offers", "sendTime")}
     made = {"scoringJobs": job, "segments": segment, "models": scores["model"], "customers/scores": scores["name"]}
+    made["customers/features"] = f"{scores['customer']}/features"
     return made | offers | {"segments#2": spare, "offerRules": rule, "jobSchedules": schedule}
 
 

@@ -126,7 +126,7 @@ def state_of(tenant: Tenant, names: dict[str, str]) -> dict[str, Json]:
     readable = {method.name.removeprefix("Get") for method in calls.routed_methods() if method.name.startswith("Get")}
     assert {"Customer", "Merge", "Purpose", "Consent", "Decision", "Role", "Key"} <= readable
     unread = ("customers#2", "consentRecords", "quarantinedEvents", "suppressions", "erasureRequests", "leads/score")
-    unread += (ATTACHMENTS, "journeys/effect", "customers/offers", "customers/sendTime")
+    unread += (ATTACHMENTS, "journeys/effect", "customers/offers", "customers/sendTime", "customers/features")
     found = {name: tenant.api.get(f"/v1/{name}") for collection, name in names.items() if collection not in unread}
     # What goes on by itself: clocks, and how old scores are.
     del found[names["tickets"]]["sla"], found[names["customers/scores"]]["age"]

@@ -23,6 +23,7 @@ from scoring.store import FeatureManifest, Objection, ScoreChange, ScoringJob
 from scoring.store.models import LEAD_CONVERSION
 from scoring.usecases import (
     activity,
+    customer_features,
     earlier_refunds,
     evaluating,
     evaluations,
@@ -58,8 +59,12 @@ TIDIED: tuple[tuple[type[TenantDocument], Row], ...] = (
     (Objection, {"results_due": True}),
 )
 """Collections, and the rows in them whose tenants are tidied."""
-ANSWERS: dict[str, evaluations.Answers] = {LEAD_CONVERSION: lead_what_if.answers, **propensity_what_if.ANSWERS}
-"""Who answers what-if questions, by the kind of the model."""
+ANSWERS: dict[str, evaluations.Answers] = {
+    LEAD_CONVERSION: lead_what_if.answers,
+    customer_features.FEATURES: customer_features.answers,
+    **propensity_what_if.ANSWERS,
+}
+"""Who answers questions: what-if ones by the kind of the model, and what features customers have."""
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from rapport.scoring.v1 import (
+    customer_features_pb2,
     customer_offers_pb2,
     customer_scores_pb2,
     customer_send_time_pb2,
@@ -29,6 +30,7 @@ from chassis.errors import NotFound
 from docstore import filters, paging
 from docstore.filters import FilterField
 from scoring import (
+    feature_messages,
     fraud_messages,
     job_messages,
     journey_messages,
@@ -60,6 +62,7 @@ from scoring.store.offer_rules import OFFER_RULES_PAGE_MOST
 from scoring.store.scores import scores_by_any_name, scores_of, totals, with_segments
 from scoring.usecases import (
     cards,
+    customer_features,
     customer_offers,
     customer_send_times,
     exploring,
@@ -197,6 +200,11 @@ class ScoringServicer(scoring_service_pb2_grpc.ScoringServiceServicer):
         self, request: pb.GetCustomerSendTimeRequest, _: Context
     ) -> customer_send_time_pb2.CustomerSendTime:
         return send_time_messages.customer_send_time(customer_send_times.found(request.name), next_scorings.get())
+
+    def GetCustomerFeatures(
+        self, request: pb.GetCustomerFeaturesRequest, _: Context
+    ) -> customer_features_pb2.CustomerFeatures:
+        return feature_messages.customer_features(customer_features.found(request.name))
 
     def ListItemAssociations(
         self, request: pb.ListItemAssociationsRequest, _: Context
