@@ -215,4 +215,20 @@ BREAKAGES = (
         "",
         "services/scoring/tests/integration/test_journey_effects.py::test_scores_are_kept_as_they_stood_at_the_entry",
     ),
+    Breakage(
+        "What was known before does not take the place of scores that look from later",
+        "services/scoring/scoring/usecases/older_results.py",
+        "    if newest is None or newest <= as_of:",
+        "    if True:",
+        "services/scoring/tests/integration/test_older_results.py::"
+        "test_a_job_that_looks_from_earlier_leaves_what_stands",
+    ),
+    Breakage(
+        "Who loses the scores shows agents nothing of what is likely",
+        "services/identity/identity/usecases/facets.py",
+        "removed = (*event.removed_customers, *getattr(event, each.removed))",
+        "removed = getattr(event, each.removed)",
+        "services/identity/tests/integration/test_agent_view.py::"
+        "test_what_else_is_likely_goes_alone_or_with_the_scores_and_comes_alone",
+    ),
 )
