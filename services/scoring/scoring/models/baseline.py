@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv  # type: ignore[import-untyped]
 
-from scoring.models.fitting import Floats, total
+from scoring.models.fitting import Floats, significant, total
 from scoring.models.outlook import Outlook, discount_factors
 from scoring.models.summary import DAYS_PER_WEEK, Ints
 
 _INTERVAL = 0.90
+_WIDEST = 2.0
+"""Largest standard error of a logarithm."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,20 @@ class MeanRate:
     recent: int
     """Customers who bought within the horizon before `as_of`."""
     customers: int
+    log_deviation: float = 0.0
+    """Standard error of the rate's logarithm as customers differ; that of chance purchases at one rate is the least."""
 
     @classmethod
     def of(cls, x: Ints, recency_days: Ints, age_days: Ints, counts: Ints, horizon_weeks: int) -> "MeanRate":
-        """From groups of customers and how many are in each."""
+        """From groups of customers and how many are in each; the standard error is that of a ratio."""
         customers = int(counts.sum())
         recent = int(counts @ (age_days - recency_days <= horizon_weeks * DAYS_PER_WEEK))
         weeks = max(int(counts @ age_days) / DAYS_PER_WEEK, float(max(customers, 1)))
-        return cls(int(counts @ x), weeks, recent, customers)
+        repeats = int(counts @ x)
+        # Whoever buys often does so again and again: their purchases tell less of others than as many of many would.
+        strays = total(counts, (x - (repeats + 0.5) / weeks * age_days / DAYS_PER_WEEK) ** 2)
+        spread = np.sqrt(strays * customers / max(customers - 1, 1)) / (repeats + 0.5)
+        return cls(repeats, weeks, recent, customers, significant(min(float(spread), _WIDEST)))
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -49,7 +57,7 @@ class MeanRate:
         low, high = betaincinv(self.recent + 0.5, self.customers - self.recent + 0.5, np.array([tail, 1 - tail]))
         discounted = self.rate * float(discount_factors(horizon_weeks, annual).sum())
         everybody = np.ones(len(x))
-        deviation = everybody / np.sqrt(self.repeats + 0.5)
+        deviation = everybody * max(self.log_deviation, float(1 / np.sqrt(self.repeats + 0.5)))
         return Outlook(
             alive=alive * everybody,
             alive_low=float(low) * everybody,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scoring.models import bg_nbd, lifetime_value, selection
 from scoring.models.baseline import MeanRate, MeanSpend
 from scoring.models.bg_nbd import BgNbd
+from scoring.models.fitting import Z
 from scoring.models.gamma_gamma import GammaGamma
 from scoring.models.outlook import WEEKS_PER_YEAR
 from scoring.models.summary import grouped
@@ -193,3 +194,15 @@ def test_large_fits_start_from_a_sample_and_end_at_the_same_place(cdnow, monkeyp
     monkeypatch.setattr(bg_nbd, "_SAMPLE", 200)
     sampled = bg_nbd.fit(cdnow.x, cdnow.recency_days, cdnow.age_days)
     assert list(sampled.parameters.values()) == pytest.approx(list(whole.parameters.values()), rel=1e-7)
+
+
+def test_intervals_of_mean_rates_hold_although_customers_differ():
+    rng = np.random.default_rng(2)
+    held = 0
+    for _ in range(200):
+        rate = rng.gamma(0.25, 0.2, 60)
+        age = rng.integers(140, 281, 60)
+        x = rng.poisson(rate * age / 7)
+        seen = MeanRate.of(x, np.minimum(age, 100), age, np.ones(60, dtype=np.int64), 52).outlook(x, age, age, 52, 0.1)
+        held += abs(np.log(seen.purchases[0] / (0.05 * 52))) <= Z * seen.purchases_deviation[0]
+    assert held >= 155  # 180 of a true 90 percent; 82 if customers did not differ
