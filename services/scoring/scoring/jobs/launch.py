@@ -144,7 +144,8 @@ def _remembered(workdir: Path) -> psutil.Process | None:
         noted = json.loads((workdir / _PROCESS).read_text())
         process = psutil.Process(noted["pid"])
         same = abs(process.create_time() - noted["create_time"]) < 0.01
-    except (FileNotFoundError, psutil.NoSuchProcess):
+    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+        # Nothing of it is synced to disk: after a crash of the machine it may be empty, and no process is left.
         return None
     return process if same and _alive(process) else None
 
@@ -172,7 +173,7 @@ def _end_group(workdir: Path) -> None:
     """Kills what is left of the noted process's group, such as agents of a Ray whose job was killed."""
     try:
         noted = json.loads((workdir / _PROCESS).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, json.JSONDecodeError):
         return
     for process in psutil.process_iter(["create_time"]):
         with suppress(ProcessLookupError, psutil.NoSuchProcess):

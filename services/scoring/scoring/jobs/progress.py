@@ -1,5 +1,6 @@
 """How far a job is: `progress.json` in its output folder, and a line on stderr for each step forward."""
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -39,7 +40,11 @@ class Progress:
     @classmethod
     def read(cls, output: Folder) -> "Progress | None":
         """What the job last told; None if nothing yet."""
-        found = output.read_json(FILE)
+        try:
+            found = output.read_json(FILE)
+        except json.JSONDecodeError:
+            # It is not synced to disk while the job runs: after a crash of the machine it may be empty.
+            return None
         return cls(**{**found, "state": State(found["state"])}) if found else None
 
     def show(self) -> None:

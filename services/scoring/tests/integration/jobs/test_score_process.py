@@ -143,6 +143,18 @@ def test_a_foreign_process_with_the_noted_pid_is_not_taken_for_the_job(shop: Sho
 
 
 @pytest.mark.usefixtures("warm")
+def test_what_a_crash_of_the_machine_left_empty_does_not_stay_in_the_way(shop: Shop, tmp_path: Path):
+    spec = shop.spec("out", inputs=("file:///nowhere/p.parquet",))
+    (tmp_path / "job").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "job" / "spec.json").write_text(spec.model_dump_json())
+    for name in ("job/process.json", "out/progress.json"):
+        (tmp_path / name).touch()
+    handle = launch(spec, tmp_path / "job")
+    assert eventually(lambda: ended(handle), timeout=60).state is State.FAILED
+
+
+@pytest.mark.usefixtures("warm")
 def test_an_unusable_input_ends_the_job_with_the_reason(shop: Shop, tmp_path: Path):
     spec = shop.spec("out", inputs=("file:///nowhere/p.parquet",))
     handle = launch(spec, tmp_path / "job")
