@@ -24,9 +24,9 @@ SPEC = "spec.json"
 def write(settings: ScoringSettings, store: BlobStore, output: str, instants: Sequence[datetime]) -> dict[str, Any]:
     """Writes the spec (`jobs.spec.BackfillSpec`) of the current tenant into the output folder, and returns it.
 
-    Raises JobFailed without purchases, Unavailable while files or decisions cannot be had.
+    Raises JobFailed without events, Unavailable while files or decisions cannot be had.
     """
-    given, columns, _ = feature_tables.known(settings, store, max(instants), lambda *_: None)
+    given, columns, _ = feature_tables.known(settings, store, max(instants), lambda *_: None, purchases_needed=False)
     folder = Folder(output)
     for name, content in columns.items():
         body = parquet.strings(content)

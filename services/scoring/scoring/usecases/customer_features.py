@@ -49,7 +49,7 @@ def answers(settings: ScoringSettings, _blobs: BlobStore, questions: Sequence[Ro
         decided = decisions.decide(settings, names)
     except RapportError as error:
         return [error] * len(questions)
-    purchases = {code: number for code, (number, _) in summaries.known_purchases().items() if number}
+    purchases = {code: number for code, (number, _) in summaries.known_purchases().items()}
     currency = main_currency(purchases) if purchases else NO_CURRENCY
     convert = current_rates.to(currency, settings.day_rates_url, currency)
     told: dict[str, Row | RapportError] = {}

@@ -83,8 +83,11 @@ def whole_from(settings: ScoringSettings) -> dict[str, str]:
 
 
 def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> None:
-    """Makes the job program's instructions and brings the job to its next phase. Raises as `known` does."""
-    given, _ = told_of(job, settings, blobs)
+    """Makes the job program's instructions and brings the job to its next phase; who sells nothing has features, too.
+
+    Raises as `known` does.
+    """
+    given, _ = told_of(job, settings, blobs, purchases_needed=False)
     several = job.task == BACKFILL
     spec = {
         **given,

@@ -11,12 +11,12 @@ import docstore
 from chassis import clock
 from docstore import aliases
 from docstore.aliases import AliasChange
-from scoring import parquet
+from scoring import feature_specs, parquet
 from scoring.features.declared import FEATURES
 from scoring.jobs import features
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
-from scoring.jobs.spec import FeatureJobSpec
+from scoring.jobs.spec import BackfillSpec, FeatureJobSpec
 from scoring.usecases import feature_tables, people
 
 from .conftest import START, Client, customer
@@ -85,6 +85,20 @@ def test_what_is_told_of_one_is_what_a_job_writes_of_everybody(client, settings,
         assert values.keys() == wanted.keys()
         assert all(values[name] is wanted[name] is None or math.isclose(values[name], wanted[name]) for name in wanted)
     assert told(elsewhere, refused=True)[0] == "FEATURES_NOT_KNOWN"
+
+
+def test_who_only_looked_around_has_features_too(client, settings, store, told, tmp_path: Path) -> None:
+    client.profiling()
+    anna = customer()
+    heard(client, event(anna, "Page Viewed", NOW - DAY, "m1"))
+    client.keep()
+    answer = told(anna)
+    assert (answer.currency, {each.value for each in answer.features if each.name == "events_30d"}) == ("", {1})
+    with client.context():
+        feature_specs.write(settings, store, str(tmp_path), [NOW])
+    spec = BackfillSpec.model_validate_json((tmp_path / feature_specs.SPEC).read_text())
+    features.run(spec, spec.instants, Folder(spec.output), Reporter(Folder(spec.output)))
+    assert {name: row["events_30d"] for name, row in rows(spec.output).items()} == {anna: 1}
 
 
 def test_of_who_may_not_be_profiled_nothing_is_told(client, told) -> None:
