@@ -80,6 +80,9 @@ def fit_purchases(
     if model is None:
         return baseline, ("the purchase model could not be fitted to these purchases: mean rates stand in",)
     messages = []
+    if name != model.NAME:
+        wanted, taken = (selection.CANDIDATES[each].title for each in (name, model.NAME))
+        messages.append(f"{wanted} could not be fitted to these purchases: {taken} stands in")
     customers = int(counts.sum())
     if model.customers < customers:
         messages.append(f"the purchase model was fitted to {model.customers} of {customers} customers, evenly chosen")

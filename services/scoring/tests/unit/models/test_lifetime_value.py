@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -206,3 +208,28 @@ def test_intervals_of_mean_rates_hold_although_customers_differ():
         seen = MeanRate.of(x, np.minimum(age, 100), age, np.ones(60, dtype=np.int64), 52).outlook(x, age, age, 52, 0.1)
         held += abs(np.log(seen.purchases[0] / (0.05 * 52))) <= Z * seen.purchases_deviation[0]
     assert held >= 155  # 180 of a true 90 percent; 82 if customers did not differ
+
+
+def test_equal_amounts_and_spend_that_grows_with_frequency_are_told():
+    x, counts = np.arange(1, 61), np.ones(60, dtype=np.int64)
+    spend, (message,) = lifetime_value.fit_spend(x, 500 * x, x + 1, 500 * (x + 1), counts)
+    assert isinstance(spend, MeanSpend)
+    assert spend.mean == 500
+    assert "their mean stands in" in message
+    amounts = np.random.default_rng(1).gamma(5, 20 * x) * x
+    spend, (message,) = lifetime_value.fit_spend(
+        x, amounts.astype(np.int64), x + 1, 2 * amounts.astype(np.int64), counts
+    )
+    assert isinstance(spend, GammaGamma)
+    assert "spend and frequency are correlated" in message
+
+
+def test_another_model_that_stands_in_is_told(monkeypatch):
+    fails = replace(selection.CANDIDATES["bg_nbd"], fit=lambda found: replace(fit(found), converged=False))
+    fit = selection.CANDIDATES["bg_nbd"].fit
+    monkeypatch.setitem(selection.CANDIDATES, "bg_nbd", fails)
+    x, age = np.random.default_rng(1).poisson(1.5, 300), np.full(300, 280)
+    recency = np.where(x > 0, 150, 0)
+    model, messages = lifetime_value.fit_purchases(x, recency, age, np.ones(300, dtype=np.int64), 26)
+    assert model.NAME == "mbg_nbd"
+    assert messages[0] == "BG/NBD could not be fitted to these purchases: MBG/NBD stands in"
