@@ -175,6 +175,13 @@ class Client:
             state = {"customer": customer, "email": self.address(customer), "given_name": "Ann"} | fields
             self.tell(identity_events_pb2.CustomerUpdated(customer=state), customer)
 
+    def consenting(self) -> str:
+        """A customer who is known and agrees to news."""
+        customer = self.customer()
+        self.know(customer)
+        self.grant(customer)
+        return customer
+
     @staticmethod
     def address(customer: str) -> str:
         return f"{customer.rpartition('/')[2][:8]}@example.com"

@@ -137,9 +137,7 @@ def link(mail: Any, path: str) -> str:
 def test_links_in_mails_of_erased_people_lead_nowhere_and_an_unsubscription_is_true_anyway(
     ready, work, inbox, refused, erased
 ) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     work()
     (mail,) = inbox.to(ready.address(person))
@@ -153,9 +151,7 @@ def test_links_in_mails_of_erased_people_lead_nowhere_and_an_unsubscription_is_t
 
 
 def test_what_was_claimed_to_be_sent_is_not_sent_any_more(ready, settings, inbox, erased) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     while advancing.advance(settings):
         pass
@@ -170,9 +166,7 @@ def test_what_was_claimed_to_be_sent_is_not_sent_any_more(ready, settings, inbox
 
 
 def test_an_erasure_waits_for_the_mail_server_to_answer(ready, settings, inbox, erased) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     while advancing.advance(settings):
         pass
@@ -192,9 +186,7 @@ def test_an_erasure_waits_for_the_mail_server_to_answer(ready, settings, inbox, 
 
 
 def test_a_mail_that_a_dead_runner_was_handing_over_is_not_tried_again(ready, settings, inbox) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     while advancing.advance(settings):
         pass

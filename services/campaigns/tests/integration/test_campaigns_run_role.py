@@ -103,9 +103,7 @@ def test_a_mail_the_server_took_unseen_is_sent_again_as_it_was_or_never(
 
 
 def test_an_attempt_under_way_that_fails_is_not_tried_again_after_a_withdrawal(ready, runner, inbox, stored) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     inbox.answers[ready.address(person)] = "451 come back"
     inbox.hangs.set()
     process = runner().start()
@@ -172,9 +170,7 @@ def known(client, people: list[str]) -> bool:
 
 
 def test_a_withdrawal_overtakes_a_backlog(ready, publish, started, work, travel) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     travel.to(datetime(2026, 7, 1, 23, tzinfo=UTC))
     ready.UpdateSendingPolicy(sending_policy={"quiet_start": {"hours": 21}, "quiet_end": {"hours": 8}})
     ready.enter(person)
@@ -193,9 +189,7 @@ def test_a_withdrawal_overtakes_a_backlog(ready, publish, started, work, travel)
 
 def test_what_happened_is_told(ready, captured, started, work) -> None:
     told = captured("rapport.campaigns.v1.MessageSent")
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     work()
     (message,) = ready.messages()

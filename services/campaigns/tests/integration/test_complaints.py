@@ -26,17 +26,10 @@ def complaint(hear):
     return tell
 
 
-def person_in(ready) -> str:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
-    return person
-
-
 def test_nothing_is_sent_while_a_complaint_is_open_and_it_goes_on_when_it_is_closed(
     ready, work, inbox, complaint
 ) -> None:
-    person, other = person_in(ready), person_in(ready)
+    person, other = ready.consenting(), ready.consenting()
     complaint(person, is_open=True)
     ready.enter(person, other)
     work()
@@ -51,7 +44,7 @@ def test_nothing_is_sent_while_a_complaint_is_open_and_it_goes_on_when_it_is_clo
 def test_what_already_waits_is_paused_at_once_even_when_it_is_about_to_be_sent(
     ready, work, inbox, complaint, settings
 ) -> None:
-    person = person_in(ready)
+    person = ready.consenting()
     ready.enter(person)
     while advancing.advance(settings):
         pass
@@ -66,7 +59,7 @@ def test_what_already_waits_is_paused_at_once_even_when_it_is_about_to_be_sent(
 
 
 def test_a_person_who_merged_with_one_who_complained_gets_nothing(ready, work, inbox, complaint) -> None:
-    person, same = person_in(ready), person_in(ready)
+    person, same = ready.consenting(), ready.consenting()
     complaint(same, is_open=True)
     ready.merge(same, into=person)
     ready.enter(person)
@@ -78,7 +71,7 @@ def test_a_person_who_merged_with_one_who_complained_gets_nothing(ready, work, i
 
 
 def test_all_complaints_must_be_closed_and_one_may_be_somebody_elses_after_all(ready, work, complaint, travel) -> None:
-    person, other = person_in(ready), person_in(ready)
+    person, other = ready.consenting(), ready.consenting()
     complaint(person, is_open=True)
     complaint(person, is_open=True, ticket="tickets/2")
     ready.enter(person)
@@ -93,7 +86,7 @@ def test_all_complaints_must_be_closed_and_one_may_be_somebody_elses_after_all(r
 
 
 def test_a_message_is_given_up_when_the_complaint_outlasts_its_occasion(ready, work, inbox, complaint, travel) -> None:
-    person = person_in(ready)
+    person = ready.consenting()
     complaint(person, is_open=True)
     ready.enter(person)
     work()

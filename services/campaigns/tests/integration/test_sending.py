@@ -71,9 +71,7 @@ def test_the_mail_is_personal_tracked_and_can_be_unsubscribed_from(ready, work, 
 
 
 def test_an_event_that_comes_again_lets_nobody_enter_again(ready, work, inbox) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     event = ready.enter(person)
     ready.enter(person, event_id=event)
     work()
@@ -119,9 +117,7 @@ def test_a_withdrawal_while_it_waits_leaves_nothing_to_send(ready, work, inbox, 
 
 
 def test_a_withdrawal_for_another_purpose_or_channel_stops_nothing(ready, work, inbox, travel) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     with ready.context():
         assert ready.messages() == []
@@ -166,9 +162,7 @@ def test_quiet_hours_are_those_of_the_person(ready, work, inbox, travel, zone, h
 def test_the_cap_counts_what_was_sent_to_the_person_whoever_sent_it(ready, work, inbox, travel) -> None:
     ready.UpdateSendingPolicy(sending_policy={"cap_messages": 2, "cap_days": 3})
     ready.journey("second")
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     work()
     assert ready.states() == {"SENT": 2}
@@ -184,9 +178,7 @@ def test_the_cap_counts_what_was_sent_to_the_person_whoever_sent_it(ready, work,
 
 def test_what_was_not_sent_does_not_count(ready, work, inbox) -> None:
     ready.UpdateSendingPolicy(sending_policy={"cap_messages": 1, "cap_days": 7})
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     inbox.answers[ready.address(person)] = "554 not today"
     ready.enter(person)
     work()
@@ -231,9 +223,7 @@ def test_of_merged_people_the_most_restrictive_decides(ready, work, inbox) -> No
 
 
 def test_an_address_that_bounces_is_suppressed(ready, work, inbox) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     inbox.answers[ready.address(person)] = "550 no such user"
     ready.enter(person)
     work()
@@ -252,9 +242,7 @@ def test_an_address_that_bounces_is_suppressed(ready, work, inbox) -> None:
 
 
 def test_a_mail_server_that_is_busy_is_tried_again_with_the_same_mail(ready, work, inbox, travel, stored) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     inbox.answers[ready.address(person)] = "451 come back"
     ready.enter(person)
     work()
@@ -271,9 +259,7 @@ def test_a_mail_server_that_is_busy_is_tried_again_with_the_same_mail(ready, wor
 
 
 def test_nothing_is_sent_while_consent_does_not_answer(ready, work, inbox, settings, stored) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
 
     away = settings.model_copy(update={"upstreams": {"consent": "127.0.0.1:1"}})
@@ -289,9 +275,7 @@ def test_nothing_is_sent_while_consent_does_not_answer(ready, work, inbox, setti
 
 
 def test_a_deleted_customer_gets_nothing(ready, work, inbox) -> None:
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     state = {"customer": person, "delete_time": clock.now()}
     ready.tell(identity_events_pb2.CustomerDeleted(customer=state), person, sequence=2)

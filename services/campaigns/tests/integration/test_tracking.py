@@ -22,9 +22,7 @@ RPCS = {"l": "FollowLink", "o": "RecordOpen", "u": "ViewUnsubscribe"}
 @pytest.fixture
 def person(ready, work) -> str:
     """Somebody who got a mail."""
-    person = ready.customer()
-    ready.know(person)
-    ready.grant(person)
+    person = ready.consenting()
     ready.enter(person)
     work()
     return person

@@ -37,6 +37,12 @@ def compute(job: ScoringJob, settings: ScoringSettings, store: BlobStore) -> Non
     import_module(steps.program).run(PROGRAMS[steps.program].spec.model_validate(told), output, Reporter(output))
 
 
+def kept_of(client: Client, settings: ScoringSettings, name: str) -> Folder:
+    """What a job of the tenant left in its output folder."""
+    with client.context():
+        return Folder(preparing.url(settings, ScoringJob.get(name.rpartition("/")[2]).result_subject))
+
+
 def finish(job: ScoringJob, settings: ScoringSettings, store: BlobStore) -> None:
     """Goes on with a claimed job until it has ended; a program that has not run yet runs as a process of its own."""
     batches.finish(job, running.run_job(job, settings, store, threading.Event()))

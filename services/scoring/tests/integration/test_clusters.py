@@ -14,10 +14,9 @@ import docstore
 from docstore import explain
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
-from scoring.jobs.files import Folder
 from scoring.jobs.reproduce import reproduce
-from scoring.store import Model, Score, ScoringJob
-from scoring.usecases import people, preparing
+from scoring.store import Model, Score
+from scoring.usecases import people
 
 from . import carrying_out
 from .conftest import START, Client, customer, plant_earlier, purchase
@@ -133,8 +132,7 @@ def test_a_customer_is_told_the_cluster_the_next_one_why_and_on_what_ground(made
 def test_a_cluster_is_made_again_from_what_the_job_kept(made, settings, bought, objector) -> None:
     client, job = made
     name = max(bought)
-    with client.context():
-        kept = Folder(preparing.url(settings, ScoringJob.get(job.uid).result_subject))
+    kept = carrying_out.kept_of(client, settings, job.name)
     found = reproduce(kept, name)
     assert found is not None
     assert found.equal, (found.recorded, found.computed)

@@ -16,11 +16,10 @@ from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring.domain.happenings import id_of, order_of
 from scoring.domain.subscriptions import CANCELLED, RENEWED, STARTED
-from scoring.jobs.files import Folder
 from scoring.jobs.reproduce import reproduce
-from scoring.store import Score, ScoringJob, StagedActivity
+from scoring.store import Score, StagedActivity
 from scoring.store.activity import packed
-from scoring.usecases import people, preparing
+from scoring.usecases import people
 
 from . import carrying_out
 from .conftest import START, Client, claimed, customer, plant_earlier
@@ -128,8 +127,7 @@ def test_a_start_of_two_years_ago_counts_and_everything_told_names_its_ground(ma
 
 def test_it_is_made_again_from_what_the_job_kept(made, settings, loyal, objector) -> None:
     client, job = made
-    with client.context():
-        kept = Folder(preparing.url(settings, ScoringJob.get(job.uid).result_subject))
+    kept = carrying_out.kept_of(client, settings, job.name)
     found = reproduce(kept, loyal)
     assert found is not None
     assert found.equal, (found.recorded, found.computed)

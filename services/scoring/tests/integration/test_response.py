@@ -20,14 +20,13 @@ from docstore import explain
 from scoring.decisions import PURPOSE
 from scoring.domain.conditions import RESPONSE_PROBABILITY
 from scoring.domain.happenings import MESSAGE_CLICKED, MESSAGE_SENT, id_of
-from scoring.jobs.files import Folder
 from scoring.jobs.reproduce import reproduce
 from scoring.models.classifier import Table
 from scoring.models.response import COLUMNS, told
-from scoring.store import Evaluation, Model, ResponseScorer, Score, ScoringJob, activity
+from scoring.store import Evaluation, Model, ResponseScorer, Score, activity
 from scoring.store.activity import StagedActivity, packed
 from scoring.store.histories import CURRENT
-from scoring.usecases import loaded_models, preparing
+from scoring.usecases import loaded_models
 
 from . import carrying_out
 from .conftest import NONE, Client, customer, plant, plant_earlier, purchase, score_row
@@ -229,8 +228,7 @@ def test_it_is_made_again_from_what_the_job_kept_and_its_card_shows_how_it_was_t
 ) -> None:
     client, job = made
     name = list(happened)[3]
-    with client.context():
-        kept = Folder(preparing.url(settings, ScoringJob.get(job.uid).result_subject))
+    kept = carrying_out.kept_of(client, settings, job.name)
     found = reproduce(kept, name)
     assert found is not None
     assert found.equal, (found.recorded, found.computed)
