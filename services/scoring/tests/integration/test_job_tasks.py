@@ -7,12 +7,14 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from rapport.scoring.v1 import model_pb2, scoring_job_pb2
 
 import docstore
 from chassis import clock
+from docstore import blobs
 from scoring.domain.buckets import BUCKETS
 from scoring.features.declared import FEATURES
 from scoring.store import Profile, ScoringJob, Segment
@@ -101,6 +103,30 @@ def test_a_killed_backfill_goes_on_from_what_is_finished_beside_no_other_one(cli
     known = {row["days_since_last_event"] for path in written for row in pq.read_table(path).to_pylist()}
     assert len(known) == 2, known
     assert "activity is kept from " in job.message
+
+
+def test_a_job_is_cancelled_while_its_program_computes_and_makes_room_for_another(client, settings, failpoint) -> None:
+    client.profiling()
+    client.buys(customer(), 100, 290)
+    with failpoint("scoring.jobs.progress:Reporter.done", call=9, action="pause") as there:
+        created = client.CreateScoringJob(scoring_job={"task": "TASK_FEATURES", "as_of": AS_OF})
+        there.wait()
+    assert client.GetScoringJob(name=created.name).state == Job.STATE_RUNNING
+    assert _finished(settings, created, client), "it is in the middle"
+    client.CancelScoringJob(name=created.name)
+    job = client.ended(created.name)
+    assert (job.state, job.message) == (Job.STATE_CANCELLED, "Cancelled; what it had written is deleted.")
+    eventually(lambda: not _programs(created), 20, "the program is gone")
+    with client.context():
+        running.remove_files(blobs.store(settings))
+    assert not _finished(settings, created, client)
+    client.score(task="TASK_FEATURES", as_of=AS_OF)
+
+
+def _programs(job: Job) -> list[psutil.Process]:
+    """Processes that compute a job."""
+    commands = psutil.process_iter(["cmdline"])
+    return [process for process in commands if any(job.uid in part for part in process.info["cmdline"] or ())]
 
 
 def _finished(settings, job: Job, client: Client) -> dict[str, int]:
