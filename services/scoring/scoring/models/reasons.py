@@ -63,16 +63,13 @@ def explain(
     revenue: Ints,
 ) -> Reasons:
     """Reasons of each customer; `usual_discounted` is what is usual at the customer's age."""
+    silence, frequency = _ratio(seen.alive, usual.alive), _ratio(seen.discounted_if_alive, usual_discounted)
     # That one never came back is told once, by the frequency.
     back = x > 0
     parts = np.stack(
         [
-            np.where(back, _ratio(seen.alive, usual.alive), 0.0),
-            np.where(
-                back,
-                _ratio(seen.discounted_if_alive, usual_discounted),
-                _ratio(seen.discounted, usual.alive * usual_discounted),
-            ),
+            np.where(back, silence, 0.0),
+            np.where(back, frequency, silence + frequency).round(6),
             _ratio(usual_discounted, usual.discounted),
             _ratio(expected_spend, usual.spend),
         ]

@@ -1,6 +1,7 @@
 import numpy as np
 
 from scoring.models import lifetime_value, reasons
+from scoring.models.baseline import MeanRate
 from scoring.models.bg_nbd import BgNbd
 from scoring.models.pareto_nbd import ParetoNbd
 from scoring.models.reasons import Usual
@@ -71,3 +72,15 @@ def test_direction_and_size_follow_the_value():
         told = explained(9, 7 * 9, 7 * 10, 30_000, spend) + explained(0, 0, 7 * 60, 3_000, spend)
         spends = {text.partition(": ")[2] for text in told if text.startswith("spends")}
         assert spends == {effect}, spend
+
+
+def test_where_all_are_expected_to_do_the_same_nothing_raises_or_lowers_the_value():
+    once, often = np.array([0, 0, 0]), np.array([0, 4, 0])
+    for x in (once, often):
+        age = np.array([200, 200, 200])
+        model = MeanRate.of(x, 10 * x, age, np.ones(3, dtype=np.int64), 13)
+        seen = lifetime_value.outlook(model, x, 10 * x, age, 13, 0.1)
+        same = lifetime_value.usual_discounted(model, age, 13, 0.1)
+        usual = Usual(float(seen.alive[0]), float(same[0]), 3_000.0, 3_000.0)
+        found = reasons.explain(usual, seen, same, np.full(3, 3_000.0), x, 10 * x, age, 3_000 * (x + 1))
+        assert {str(text).partition(": ")[2] for text in found.texts} == {"hardly changes the value"}
