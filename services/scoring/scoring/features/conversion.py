@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from scoring.features.rates import DAY_US, STALE_DAYS, DayRates
+from scoring.features.rates import DAY_US, LARGEST, STALE_DAYS, DayRates
 from scoring.features.table import Flags, Ints
 from scoring.jobs.columns import numbers
 
@@ -28,6 +28,8 @@ def converted(
         day = times[rows] // DAY_US
         places = np.searchsorted(days, day, side="right") - 1
         fresh = (places >= 0) & (days[np.maximum(places, 0)] >= day - STALE_DAYS)
-        found[rows] = np.where(fresh, np.rint(found[rows] * factors[np.maximum(places, 0)]), 0).astype(np.int64)
+        told = np.rint(found[rows] * factors[np.maximum(places, 0)])
+        fresh &= np.abs(told) <= LARGEST
+        found[rows] = np.where(fresh, told, 0).astype(np.int64)
         known[rows] = fresh
     return found, known

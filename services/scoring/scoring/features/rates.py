@@ -15,6 +15,8 @@ from chassis import money
 BASE = "EUR"
 STALE_DAYS = 7
 """A day without a rate, such as a Sunday, has that of the last day before with one, at most so many days ago."""
+LARGEST = 2**53
+"""In minor units: no amount of anything is converted to more, whichever its sign, and floats are exact up to it."""
 DAY_US = 86_400_000_000
 _EPOCH = date(1970, 1, 1)
 
@@ -70,7 +72,7 @@ class DayRates:
 
     def convert(self, amount: int, currency: str, time: int) -> int | None:
         """An amount in minor units at a time (microseconds since 1970) in those of the main currency, rounded half to
-        even; None when there is no rate.
+        even; None when there is no rate, or more than LARGEST comes of it.
         """
         if currency == self.main:
             return amount
@@ -79,7 +81,8 @@ class DayRates:
         place = bisect_right(days, day) - 1
         if place < 0 or days[place] < day - STALE_DAYS:
             return None
-        return round(amount * factors[place])
+        found = round(amount * factors[place])
+        return found if abs(found) <= LARGEST else None
 
 
 def _number(text: str, line: int, currency: str) -> float:

@@ -32,6 +32,8 @@ def at(day: str) -> int:
         ("USD", "KWD", "2026-03-06", 1000, 312),  # 3.125 dollars, half to even
         ("EUR", "CHF", "2026-03-06", 1000, None),
         ("EUR", "USD", "2026-03-06", -500, -400),
+        ("KWD", "JPY", "2026-03-06", 9 * 10**18, None),  # more than anything can be summed up with
+        ("KWD", "JPY", "2026-03-06", -9 * 10**18, None),
     ],
 )
 def test_amounts_go_by_the_rate_of_their_day(
