@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from scoring.domain import gates, propensity_gates
 from scoring.jobs.description import Watched
-from scoring.models import comparison, drift
-from scoring.models.classifier import Categories, Classifier, Table, clusters, predict
+from scoring.models import comparison, drift, repeated_rows
+from scoring.models.classifier import Categories, Classifier, Table, predict
 from scoring.models.classifier.table import Values
 from scoring.models.comparison import Rows
 from scoring.models.drift import Histogram
@@ -154,7 +154,7 @@ def _drifts(model: Propensity, table: Table) -> list[dict[str, Any]]:
 def _rows(data: Labelled, horizon_days: int) -> Rows:
     """As `comparison` has rows of customers: in each one did nothing before, and had the event later or not."""
     none = np.zeros(len(data), dtype=np.int64)
-    weeks, owner = horizon_days / DAYS_PER_WEEK, clusters.codes(data.customers, len(data))
+    weeks, owner = horizon_days / DAYS_PER_WEEK, repeated_rows.codes(data.customers, len(data))
     return Rows(none, none, none, data.labels.astype(np.int64), _ones(none), weeks, owner=owner)
 
 

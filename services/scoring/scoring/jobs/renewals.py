@@ -36,7 +36,7 @@ from scoring.models.fitting import Floats
 from scoring.models.rounding import shortened
 from scoring.models.sbg import Sbg
 
-VERSION = "1"
+VERSION = "2"
 """Part of every fingerprint: raise it when the same events would tell something else."""
 FEATURES = {"renewals": 1, "period": 1}
 _ROWS = 20_000
@@ -122,8 +122,7 @@ def tested(events: Events, periods: Periods, fitted: list[Fitted], now: int) -> 
     if not len(happened):
         return Trial(losses, 0, 0, 0.0, 0.0, 0.0, 0.0, Interval(0.0, 0.0, 0.0))
     gains = np.concatenate(usual) - np.concatenate(mine)
-    # Codes without gaps, or sums over customers would be as long as all there are.
-    better = mean_gain(gains, np.unique(np.concatenate(customers), return_inverse=True)[1])
+    better = mean_gain(gains, np.concatenate(customers))
     chance = 2 * float(np.sqrt(sum(variance))) / max(lost, 1)
     loss, usual_loss = (shortened(float(np.concatenate(each).mean())) for each in (mine, usual))
     return Trial(losses, len(happened), lost, shortened(sum(expected)), shortened(chance), loss, usual_loss, better)

@@ -35,7 +35,7 @@ from scoring.models.rounding import shortened
 from scoring.models.send_time import HOURS, Activity, QuietHours, SendTime, Settings
 from scoring.models.summary import Ints
 
-VERSION = "3"
+VERSION = "4"
 """Part of every fingerprint: raise it when the same events would give other hours."""
 SEND_TIMES = "send-times-0.parquet"
 FEATURES = {"active_hours": 1, "time_zone": 1}

@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from scoring.models.classifier import clusters
-from scoring.models.classifier.clusters import Keys
+from scoring.models import repeated_rows
 from scoring.models.classifier.folds import Fold, stratified
 from scoring.models.fitting import Floats, significant
+from scoring.models.repeated_rows import Keys
 from scoring.models.summary import Ints
 
 Method = Literal["none", "platt", "isotonic"]
@@ -103,10 +103,10 @@ def simplest(losses: Floats, customers: Keys) -> int:
     It replaces the one held so far when its mean is less by more than one standard error of the paired difference.
     customers: whose each column is.
     """
-    held, cluster = 0, clusters.codes(customers, losses.shape[1])
+    held, cluster = 0, repeated_rows.codes(customers, losses.shape[1])
     for other in range(1, len(losses)):
         gain = losses[held] - losses[other]
-        if gain.mean() > clusters.standard_error(gain, cluster):
+        if gain.mean() > repeated_rows.standard_error(gain, cluster):
             held = other
     return held
 

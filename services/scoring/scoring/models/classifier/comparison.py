@@ -2,8 +2,8 @@
 
 AUC by the test of DeLong, DeLong, Clarke-Pearson (1988, Biometrics 44:3), computed from mid-ranks (Sun, Xu 2014, IEEE
 SPL 21:11), several rows of a customer taken as one cluster (Obuchowski 1997, Biometrics 53:2); Brier score and log loss
-by the paired differences of the rows, summed within customers (`clusters`). Both models are taken as they are: rows
-must be ones that neither was trained on.
+by the paired differences of the rows, summed within customers (`repeated_rows`). Both models are taken as they are:
+rows must be ones that neither was trained on.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr  # type: ignore[import-untyped]
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
-from scoring.models.classifier import clusters
+from scoring.models import repeated_rows
 from scoring.models.classifier.calibration import log_losses
-from scoring.models.classifier.clusters import Keys
 from scoring.models.classifier.table import TableError, checked_labels
 from scoring.models.fitting import Floats
+from scoring.models.repeated_rows import Keys
 from scoring.models.summary import Ints
 
 _Z95 = 1.959963984540054
@@ -59,7 +59,7 @@ def compare(labels: NDArray[Any], champion: Floats, challenger: Floats, customer
     events = int(truth.sum())
     if min(events, len(truth) - events) < 2:
         raise TableError("labels", "holds fewer than two rows of a class", "wait for more outcomes")
-    cluster = clusters.codes(customers, len(truth))
+    cluster = repeated_rows.codes(customers, len(truth))
     if min(len(np.unique(cluster[truth == value])) for value in (0, 1)) < 2:
         raise TableError("labels", "holds rows of one customer in a class", "wait for outcomes of others")
     both = np.stack([champion, challenger]).astype(np.float64)
@@ -99,7 +99,7 @@ def _auc_error(of_events: Floats, of_rest: Floats, truth: Floats, cluster: Ints)
 
 
 def _of_rows(losses: Floats, cluster: Ints) -> Difference:
-    deviation = clusters.standard_error(losses[1] - losses[0], cluster)
+    deviation = repeated_rows.standard_error(losses[1] - losses[0], cluster)
     return _difference(losses[0].mean(), losses[1].mean(), deviation)
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.models.classifier import clusters
-from scoring.models.classifier.clusters import Keys
+from scoring.models import repeated_rows
 from scoring.models.fitting import Floats
+from scoring.models.repeated_rows import Keys
 from scoring.models.summary import Ints
 
 FOLDS = 5
@@ -46,7 +46,7 @@ def stratified(labels: Floats, count: int = FOLDS, customers: Keys = None) -> li
     """Each row is predicted once, by what was trained on rows of others; each fold has its share of customers with an
     event. The order of rows must tell nothing.
     """
-    cluster = clusters.codes(customers, len(labels))
+    cluster = repeated_rows.codes(customers, len(labels))
     events, rows = np.bincount(cluster, weights=labels), np.bincount(cluster)
     of_customer = np.empty(len(rows), dtype=np.int64)
     for shift, chosen in ((0, events == 0), (count // 2, events > 0)):

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata  # type: ignore[import-untyped]
 
 from scoring.models.classifier import encoding, logistic
-from scoring.models.classifier.clusters import Keys
 from scoring.models.classifier.folds import stratified
 from scoring.models.classifier.table import Categories, Column, Kind, Table, TableError, Values
 from scoring.models.fitting import Floats
+from scoring.models.repeated_rows import Keys
 from scoring.models.summary import Ints
 
 LEAK_AUC = 0.9

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.models.classifier import clusters
+from scoring.models import repeated_rows
 from scoring.models.classifier.calibration import log_losses
-from scoring.models.classifier.clusters import Keys
 from scoring.models.fitting import Floats, Z
+from scoring.models.repeated_rows import Keys
 
 BINS = 15
 _SAMPLES = 200
@@ -120,7 +120,7 @@ class _Rows:
     def __init__(self, labels: Floats, probability: Floats, customers: Keys = None) -> None:
         order = np.argsort(-probability, kind="stable")
         self.labels, self.probability = labels[order], probability[order]
-        self._cluster = clusters.codes(None if customers is None else customers[order], len(order))
+        self._cluster = repeated_rows.codes(None if customers is None else customers[order], len(order))
         self._customers = int(self._cluster.max()) + 1
         # Rows of one probability are one step.
         self._step = np.cumsum(np.diff(-self.probability, prepend=-self.probability[0]) > 0)

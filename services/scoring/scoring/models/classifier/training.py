@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from scoring.models.classifier import boosting, calibration, clusters, encoding, guards, logistic, uncertainty
+from scoring.models import repeated_rows
+from scoring.models.classifier import boosting, calibration, encoding, guards, logistic, uncertainty
 from scoring.models.classifier.average import Average
 from scoring.models.classifier.classifier import (
     AVERAGE,
@@ -85,7 +86,7 @@ def train(
     if too_little:
         nothing = Classifier(table.columns, outcome, rate, Encoder(()), {}, BASE_RATE)
         return Training(nothing, (*findings, too_little), None)
-    whose = clusters.codes((table.ids if customers is None else customers)[order], len(order))
+    whose = repeated_rows.codes((table.ids if customers is None else customers)[order], len(order))
     with threadpool_limits(1):
         inner = slice(_MOST_INNER_ROWS)
         findings += guards.leaks(kept.take(inner), truth[inner], whose[inner])

@@ -3,17 +3,17 @@
 Two sources, on the scale of log odds, by bins of the raw score. That of the model: two models, each trained on a third
 of the rows, predict the last third; half their mean squared difference is the variance at a third of the data, a third
 of that the variance at all. That of the calibration: the binomial variance of the bin's share of events, times the
-design effect where customers have several rows (`clusters`).
+design effect where customers have several rows (`repeated_rows`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.models.classifier import clusters
+from scoring.models import repeated_rows
 from scoring.models.classifier.calibration import Calibration, sigmoid
-from scoring.models.classifier.clusters import Keys
 from scoring.models.fitting import Floats, Z, significant
+from scoring.models.repeated_rows import Keys
 from scoring.models.summary import Ints
 
 _BINS = 15
@@ -48,7 +48,7 @@ def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats, cu
     of_model = [float(((pairs[0][rows] - pairs[1][rows]) ** 2).mean() / 2 / THIRDS * worth**2) for rows in by_pair]
     knots, deviations = [], []
     by_raw = np.array_split(np.argsort(raw, kind="stable"), count)
-    effect = _effect(by_raw, labels, clusters.codes(customers, len(raw)))
+    effect = _effect(by_raw, labels, repeated_rows.codes(customers, len(raw)))
     for rows in by_raw:
         share = (labels[rows].sum() + 0.5) / (len(rows) + 1)
         centre = float(raw[rows].mean())
@@ -64,4 +64,4 @@ def _effect(bins: list[Ints], labels: Floats, cluster: Ints) -> float:
     for number, rows in enumerate(bins):
         strays[rows] = labels[rows] - labels[rows].mean()
         whose[rows] = cluster[rows] * len(bins) + number
-    return clusters.design_effect(strays, clusters.codes(whose, len(whose)))
+    return repeated_rows.design_effect(strays, repeated_rows.codes(whose, len(whose)))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scoring.models import comparison
-from scoring.models.classifier import Column, FindingKind, Kind, Table, clusters, compare, measure
+from scoring.models import comparison, repeated_rows
+from scoring.models.classifier import Column, FindingKind, Kind, Table, compare, measure
 from scoring.models.classifier.calibration import fit, sigmoid, simplest
 from scoring.models.classifier.folds import split, stratified
 from scoring.models.classifier.guards import leaks
@@ -163,6 +163,6 @@ def test_chance_of_tenths_counts_customers():
 
 
 def test_codes_go_by_who_comes_first():
-    assert clusters.codes(np.array(["b", "a", "b", "c"]), 4).tolist() == [0, 1, 0, 2]
-    assert clusters.codes(None, 3).tolist() == [0, 1, 2]
-    assert clusters.design_effect(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1])) == 2
+    assert repeated_rows.codes(np.array(["b", "a", "b", "c"]), 4).tolist() == [0, 1, 0, 2]
+    assert repeated_rows.codes(None, 3).tolist() == [0, 1, 2]
+    assert repeated_rows.design_effect(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1])) == 2
