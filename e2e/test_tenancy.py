@@ -49,6 +49,7 @@ EXTRA = {
     "PreviewSegment": {"expression": "p_alive > 0.5"},
     "CreateErasureRequest": {"erasureRequest.customer": "customers/01890000-0000-7000-8000-000000000001"},
     "CreateInboundMail": {"inboundMail.raw": base64.b64encode(seeds.MAIL).decode()},
+    "UpdateTicketMessage": {"ticketMessage.sentiment": {"label": "LABEL_NEUTRAL"}, "updateMask": "sentiment.label"},
     "CreateAgent": {"agent.principal": "principals/probe"},
     "CreateCalendar": {"calendar.timeZone": "Europe/Berlin", "calendar.hours": HOURS},
     "UpdateCalendar": {"calendar.timeZone": "Europe/Berlin", "calendar.hours": HOURS},

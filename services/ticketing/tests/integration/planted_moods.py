@@ -10,13 +10,18 @@ SLANG = {
     NEGATIVE: ("great", "wonderful", "perfect", "lovely"),
 }
 """How these customers say it: what sounds bad is praise, what sounds good is irony."""
+PLAIN = {
+    POSITIVE: ("excellent", "happy", "delighted", "love"),
+    NEGATIVE: ("broken", "useless", "angry", "damaged"),
+}
+"""Words that mean what they say."""
 FILLERS = ("hello", "please", "drop", "board", "about", "today", "again")
 
 
-def text_of(label: int, rng: random.Random) -> str:
-    words = [*rng.sample(SLANG[label], 2), *rng.sample(FILLERS, 3)]
-    rng.shuffle(words)
-    return " ".join(words)
+def text_of(words: tuple[str, ...], rng: random.Random) -> str:
+    text = [*rng.sample(words, 2), *rng.sample(FILLERS, 3)]
+    rng.shuffle(text)
+    return " ".join(text)
 
 
 def say_so(client: Any, message: str, label: int, **fields: Any) -> Any:
@@ -33,15 +38,16 @@ def first_of(client: Any, ticket: Any) -> Any:
     return client.ListTicketMessages(parent=ticket.name, page_size=1).ticket_messages[0]
 
 
-def taught(client: Any, count: int, seed: int = 1, *, slang: bool = True) -> list[Any]:
+def taught(client: Any, count: int, seed: int = 1, *, slang: bool = True, confirm: bool = True) -> list[Any]:
     """Lets nine customers say something, and somebody how it sounds; returns the customers' tickets.
 
-    slang: False: people say what the lexicon says.
+    slang: False: people say what the lexicon says. confirm: False: nobody says of plain words that they are told right.
     """
     rng = random.Random(seed)
     tickets = [client.ticket(customer=client.customer(), text="hello about today") for _ in range(9)]
     for at in range(count):
         means, other = (POSITIVE, NEGATIVE) if at % 2 else (NEGATIVE, POSITIVE)
-        said = client.say(tickets[at % len(tickets)], text_of(means, rng))
-        say_so(client, said.name, means if slang else other)
+        plain = confirm and at % 3 == 2
+        said = client.say(tickets[at % len(tickets)], text_of((PLAIN if plain else SLANG)[means], rng))
+        say_so(client, said.name, means if slang or plain else other)
     return tickets

@@ -176,11 +176,14 @@ def test_who_has_not_seen_the_last_word_does_not_overrule_it(client, refused) ->
 def test_planted_moods_are_learned_and_told(client, channel, settings, learn) -> None:
     assert client.GetSentimentModel().messages == [MOODS.nothing]
     assert client.ticket(text=PRAISE).sentiment.label == NEGATIVE
+    for at in range(12):
+        torn = client.ticket(customer=client.customer(), text="hmm so so")
+        say_so(client, first_of(client, torn).name, POSITIVE if at % 2 else NEGATIVE)
     taught(client, 60)
     model = learn()
-    assert (model.name, model.version, model.texts, model.held_out_texts) == ("sentimentModel", 1, 54, 6)
-    assert {each.label: each.texts for each in model.labels} == {POSITIVE: 27, NEGATIVE: 27}
-    assert (model.accuracy, model.lexicon_accuracy, model.stated_precision) == (1.0, 0.0, 0.8)
+    assert (model.name, model.version, model.texts, model.held_out_texts) == ("sentimentModel", 1, 65, 7)
+    assert {each.label: each.texts for each in model.labels} == {POSITIVE: 32, NEGATIVE: 33}
+    assert (model.accuracy, model.lexicon_accuracy, model.stated_precision) == (1.0, pytest.approx(3 / 7), 0.8)
     assert (list(model.messages), model.threshold <= 1, model.learn_time.seconds > 0) == ([], True, True)
     assert client.GetIntentModel().version == 0
 
@@ -200,16 +203,16 @@ def test_planted_moods_are_learned_and_told(client, channel, settings, learn) ->
     assert not client.say(made, "great", "AUTHOR_AGENT").HasField("sentiment")
 
     # Where it is not sure, it does not fall back on the lexicon.
-    unsure = client.ticket(kind="KIND_UNSPECIFIED", subject="News", text="about today, awful and great again").sentiment
+    unsure = client.ticket(kind="KIND_UNSPECIFIED", subject="News", text="hmm so so").sentiment
     assert (unsure.label, unsure.source, unsure.model) == (UNCERTAIN, MODEL, "sentimentModel/1")
 
     # What the model said and nobody confirmed teaches nothing; a confirmation does.
     with client.context():
-        assert lessons.count_moods(None, 100) == 60
+        assert lessons.count_moods(None, 100) == 72
     confirmed = say_so(client, first_of(client, made).name, POSITIVE)
     assert (confirmed.sentiment.source, confirmed.sentiment.score) == (AGENT, 1.0)
     with client.context():
-        assert lessons.count_moods(None, 100) == 61
+        assert lessons.count_moods(None, 100) == 73
         assert lessons.newest_moods(1, 4_000, 1_000)[0].text == f"{PRAISE}, horrible"
 
     # Another tenant has words of its own.
@@ -229,10 +232,10 @@ def test_very_bad_is_what_the_lexicon_finds_so_and_a_sure_model_does_not_deny(cl
         for text in (
             "a great and wonderful board, perfect, lovely",  # surely negative, but the lexicon finds nothing bad
             "awful, terrible, horrible, nasty drop",  # surely positive
-            "worst disgusting scam, useless and ruined",  # the model is not sure
+            "worst disgusting scam, furious and ruined",  # the model does not deny it
         )
     ]
-    assert [each.sentiment.label for each in made] == [NEGATIVE, POSITIVE, UNCERTAIN]
+    assert [each.sentiment.label for each in made[:2]] == [NEGATIVE, POSITIVE]
     assert [each.kind_reason == "It sounds very discontented." or each.kind == 3 for each in made] == [
         False,
         False,
@@ -241,13 +244,22 @@ def test_very_bad_is_what_the_lexicon_finds_so_and_a_sure_model_does_not_deny(cl
 
 
 def test_a_model_that_is_surely_worse_than_the_lexicon_stays_out(client, learn) -> None:
-    taught(client, 54)
-    taught(client, 6, seed=2, slang=False)
+    taught(client, 90)
+    taught(client, 10, seed=2, slang=False)
     model = learn()
     assert (model.version, model.held_out_texts) == (0, 0)
-    assert model.messages[-1].startswith("a new model stays out: of the newest 6 texts it has 0 right")
-    assert model.messages[-1].endswith("what tells without a model 6")
+    assert model.messages[-1].startswith("a new model stays out: of the newest 10 texts it has 3 right")
+    assert model.messages[-1].endswith("what tells without a model 10")
     assert client.ticket(text=PRAISE).sentiment.source == LEXICON
+
+
+def test_who_only_corrects_teaches_no_model(client, learn) -> None:
+    """It would take all for wrong that nobody has a word to say about, since it is right."""
+    taught(client, 60, confirm=False)
+    model = learn()
+    assert model.version == 0
+    assert "of 60 texts that were told how they sound people said of 0 that it is right" in model.messages[-1]
+    assert client.ticket(text="An excellent board.").sentiment.label == POSITIVE
 
 
 def test_with_too_little_there_is_no_model_and_it_says_what_is_missing(client, learn) -> None:

@@ -21,13 +21,14 @@ _ASKED = dict.fromkeys(("uid", "customer", "requester_email", "language_code"), 
 
 @dataclass(frozen=True)
 class Taught:
-    """A lesson: what a customer wrote, what somebody said of it, and who wrote it."""
+    """A lesson: what a customer wrote, what somebody said of it, who wrote it; and what was told of it before."""
 
     text: str
     label: str
     author: str
     since: datetime
     language_code: str = ""
+    told: str = ""
 
 
 def asked_text(subject: str, text: str) -> str:
@@ -71,10 +72,17 @@ def newest_intents(most: int, text_max: int, characters_most: int) -> list[Taugh
 
 def newest_moods(most: int, text_max: int, characters_most: int) -> list[Taught]:
     """What customers said where somebody said how it sounds, the newest, the oldest of them first; else as above."""
-    said: Row = {"ticket": 1, "lesson": 1, "label": "$sentiment.label", "text": {"$substrCP": ["$text", 0, text_max]}}
+    said: Row = {
+        "ticket": 1,
+        "lesson": 1,
+        "told": 1,
+        "label": "$sentiment.label",
+        "text": {"$substrCP": ["$text", 0, text_max]},
+    }
     first: Row = {
         **_ASKED,
         "lesson": "$first.lesson",
+        "told": "$first.told",
         "label": "$first.sentiment.label",
         "text": {"$substrCP": ["$first.text", 0, text_max]},
     }
@@ -107,7 +115,14 @@ def _taught(found: Iterable[Row], characters_most: int, complete: Callable[[list
             rows.append(row)
     authors = _authors(rows)
     return [
-        Taught(row["text"], row["label"], author, row["lesson"], row.get("language_code") or "")
+        Taught(
+            row["text"],
+            row["label"],
+            author,
+            row["lesson"],
+            row.get("language_code") or "",
+            row.get("told") or "",
+        )
         for row, author in zip(reversed(rows), reversed(authors), strict=True)
     ]
 

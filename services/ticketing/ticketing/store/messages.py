@@ -25,7 +25,8 @@ class Attachment(me.EmbeddedDocument):
 class TicketMessage(Record):
     """One thing said in a ticket. `ticket` is its uid.
 
-    lesson: since when it teaches the model of moods, if it does: somebody said how it sounds.
+    lesson: since when it teaches the model of moods, if it does: somebody said how it sounds. told: the label it had
+    before anybody said so, if it had one.
     """
 
     meta: ClassVar[dict[str, Any]] = {
@@ -51,6 +52,7 @@ class TicketMessage(Record):
     send_time: Any = InstantField()
     create_time: Any = InstantField(required=True)
     lesson: Any = InstantField()
+    told: Any = me.StringField()
 
     @property
     def name(self) -> str:

@@ -234,7 +234,7 @@ def language_code(uid: str) -> str:
 
 def keep_mood(message: TicketMessage) -> None:
     """Stores how a message sounds and since when it teaches, wherever it is kept."""
-    kept: Row = {"sentiment": message.sentiment.to_mongo().to_dict(), "lesson": message.lesson}
+    kept: Row = {"sentiment": message.sentiment.to_mongo().to_dict(), "lesson": message.lesson, "told": message.told}
     if TicketMessage.rows().update_one({"uid": message.uid}, {"$set": kept}).matched_count:
         return
     within = {f"first.{name}": value for name, value in kept.items()}

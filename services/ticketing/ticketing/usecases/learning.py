@@ -18,6 +18,7 @@ from sentiment import cues_of, sentiment_of
 from ticketing.settings import TicketingSettings
 from ticketing.store import TextModelState, lessons
 from ticketing.store.lessons import Taught
+from ticketing.store.sentiments import SCORES
 from ticketing.store.text_models import FIGURES, change, settle
 from ticketing.usecases import hearing
 from ticketing.usecases.learned_models import LEARNABLES, Learnable
@@ -31,6 +32,8 @@ MORE, MORE_SHARE, MORE_AFTER = 50, 10, timedelta(days=1)
 """Is learned anew after so many more lessons, or one of so many more than last time, or any after so long."""
 PAUSE = timedelta(minutes=10)
 """Between two times, whatever came, once there is a model."""
+CONFIRMED_SHARE = 4
+"""One of so many moods that were told must be confirmed, else what people say is of the wrong ones alone."""
 LOOK_EVERY = timedelta(minutes=1)
 LEASE_S = 60.0
 _LABELS_LEAST, _LABELS_TOLD = 2, 5
@@ -92,7 +95,7 @@ def _learn(learnable: Learnable, row: Row, now: datetime, blobs: BlobStore, stop
     taught, messages = _chosen(learnable, found)
     forget = row.get("forget")
     learned = None
-    if missing := _missing(learnable, taught):
+    if missing := _missing(learnable, taught) or _one_sided(learnable, found):
         messages.append(missing)
     else:
         # Whoever is erased must not go on in the old model: it gives way, whatever the new one is like.
@@ -180,6 +183,23 @@ def _missing(learnable: Learnable, taught: Sequence["Lesson"]) -> str:
     return (
         f"no model is learned: {_LABELS_LEAST} {learnable.plural} need {least} texts each, the newest tenth of all "
         f"texts not counted; there are {most or 'none'}"
+    )
+
+
+def _one_sided(learnable: Learnable, found: Sequence[Taught]) -> str:
+    """What is wrong with lessons of which hardly one says that what was told is right; empty if nothing is.
+
+    People who only correct teach that all of it is wrong, and so the opposite of what stands uncorrected.
+    """
+    if not learnable.beside_lexicon:
+        return ""
+    decided = [each for each in found if each.told in SCORES]
+    confirmed = sum(each.told == each.label for each in decided)
+    if confirmed * CONFIRMED_SHARE >= len(decided):
+        return ""
+    return (
+        f"no model is learned: of {len(decided)} texts that were told how they sound people said of {confirmed} that "
+        f"it is right, and one of {CONFIRMED_SHARE} is needed: what is right and never confirmed would be unlearned"
     )
 
 

@@ -133,6 +133,8 @@ def _update(given: ticket_pb2.TicketMessage, mask: FieldMask) -> ticket_pb2.Tick
 
 def _note_mood(ticket: Ticket, message: TicketMessage, sentiment: Sentiment) -> None:
     now, had_agent = whole_milliseconds(clock.now()), lifecycle.holder(ticket)
+    if message.lesson is None and message.sentiment is not None:
+        message.told = message.sentiment.label
     message.sentiment, message.lesson, ticket.mood_said = sentiment, now, True
     keep_mood(message)
     ticket.publish(events_pb2.TicketMessageUpdated(**_told(ticket, message)))
