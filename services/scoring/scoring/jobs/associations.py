@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from scoring.models import baskets
-from scoring.models.baskets import Baskets, Rules, TooManyItemsets
+from scoring.models.baskets import Baskets, Rules, TooManyItemsets, least_count
+from scoring.models.baskets.rules import LEAST_BASKETS
 from scoring.models.offers import Purchases
 from scoring.models.summary import Ints
 
@@ -25,13 +26,15 @@ _TRIES = 6
 
 
 def found(bought: Baskets, purchases: Purchases) -> dict[str, Any]:
-    """The rules as JSON holds them, the strongest first, counts exact; and the number of baskets they were found in.
+    """The rules as JSON holds them, the strongest first, counts exact; the number of baskets they were found in; and a
+    message where rules of many baskets are missing, because together with them there were too many to count.
 
     purchases: the same by customer, with the same products.
     """
-    rules = _rules(bought)
+    rules, support = _rules(bought)
     if rules is None:
-        return {"baskets": len(bought), "rules": []}
+        message = "so many products are bought together that no rules could be counted"
+        return {"baskets": len(bought), "rules": [], "message": message}
     q_value = rules.q_value
     surplus = rules.both * rules.baskets - rules.left_count * rules.right_count
     kept: list[dict[str, Any]] = []
@@ -56,18 +59,20 @@ def found(bought: Baskets, purchases: Purchases) -> dict[str, Any]:
                     "q_value": float(q_value[at]),
                 }
             )
-    return {"baskets": rules.baskets, "rules": kept}
+    least = max(least_count(support, len(bought)), LEAST_BASKETS)
+    message = f"only of products together in {least} purchases and more: there are too many others to count"
+    return {"baskets": rules.baskets, "rules": kept, "message": message if support > SUPPORT else ""}
 
 
-def _rules(bought: Baskets) -> Rules | None:
-    """With as little support as can be counted; None when even much support is too little."""
+def _rules(bought: Baskets) -> tuple[Rules | None, Fraction]:
+    """With as little support as can be counted, which is told; None when even much support is too little."""
     support = SUPPORT
     for _ in range(_TRIES):
         try:
-            return baskets.fit(bought, support, CONFIDENCE, LONGEST)[0]
+            return baskets.fit(bought, support, CONFIDENCE, LONGEST)[0], support
         except TooManyItemsets:
             support = min(4 * support, Fraction(1))
-    return None
+    return None, support
 
 
 def _buyers(customers: Ints, starts: Ints, products: list[int]) -> int:

@@ -87,6 +87,8 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
     rules = json.loads(blobs.get(job.result_subject, _ASSOCIATIONS))
     docstore.in_transaction(lambda: _replace_associations(job, rules))
     what = f"{job.scored} customers have new offers, {len(rules['rules'])} associations of products were found"
+    if limits := rules.get("message"):
+        what += f" ({limits})"
     # Programs of an earlier version offered no products that came after the model had learned.
     if newcomers := description.get("newcomers"):
         what += f", products that came after {by.name} had learned ({newcomers}) are offered by how many buy them"
