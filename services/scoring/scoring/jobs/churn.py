@@ -130,6 +130,7 @@ def _executor(spec: ChurnJobSpec, rows: int) -> AbstractContextManager[Executor]
         rows,
         spec.ray_from_purchases,
         lambda: memory.widest(spec, rows, most, memory.CHURN),
+        memory.task_bytes(spec, rows, memory.CHURN),
     )
 
 

@@ -91,6 +91,11 @@ def widest(spec: DividedSpec, rows: int, most: int, need: Need = VALUES) -> int:
     return 1
 
 
+def task_bytes(spec: DividedSpec, rows: int, need: Need = VALUES) -> int:
+    """What the largest partition needs, as `check` has it."""
+    return need.task + _SKEW * need.purchase * rows // spec.partitions
+
+
 def check(spec: DividedSpec, rows: int, width: int, need: Need = VALUES) -> None:
     """Raises TooLargeError when `width` partitions at a time do not fit."""
     free = _free(spec)
@@ -132,7 +137,8 @@ def check_nodes(task_bytes: int, nodes: Sequence[float]) -> None:
     if nodes and task_bytes > max(nodes):
         raise TooLargeError(
             f"A task needs about {task_bytes / 1e6:.0f} MB; no node of the Ray has more than {max(nodes) / 1e6:.0f} MB "
-            "for tasks. Give its nodes more memory."
+            "for tasks. Give its nodes more memory or, where purchases are divided, set more partitions "
+            "(RAPPORT_JOB_PARTITIONS)."
         )
 
 

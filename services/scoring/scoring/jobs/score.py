@@ -19,7 +19,7 @@ from scoring.jobs.files import Folder, fingerprint
 from scoring.jobs.fit import Fitted
 from scoring.jobs.holdout import HOLDOUT_WEEKS
 from scoring.jobs.instants import microseconds
-from scoring.jobs.memory import check, check_fit, widest
+from scoring.jobs.memory import check, check_fit, task_bytes, widest
 from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
@@ -123,6 +123,7 @@ def _executor(spec: JobSpec, rows: int) -> AbstractContextManager[Executor]:
         rows,
         spec.ray_from_purchases,
         lambda: widest(spec, rows, spec.threads or min(cpus(), MOST_THREADS)),
+        task_bytes(spec, rows),
     )
 
 
