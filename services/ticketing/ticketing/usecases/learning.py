@@ -24,7 +24,7 @@ from ticketing.usecases import hearing
 from ticketing.usecases.learned_models import LEARNABLES, Learnable
 
 if TYPE_CHECKING:
-    from textmodel.process import Learned, Lesson
+    from textmodel.process import Learned
 
 TEXTS_MOST, CHARACTERS_MOST, LABELS_MOST = 20_000, 10_000_000, 100
 """What a model learns from: the newest texts, together so long, of the most frequent labels."""
@@ -37,6 +37,7 @@ CONFIRMED_SHARE = 4
 LOOK_EVERY = timedelta(minutes=1)
 LEASE_S = 60.0
 _LABELS_LEAST, _LABELS_TOLD = 2, 5
+_HELD_EVERY = 1_000
 _AS_LEARNED = {"lexicon_accuracy": "baseline_accuracy"}
 _FAILED_PAUSE = timedelta(minutes=10)
 
@@ -89,18 +90,16 @@ def wanted(learnable: Learnable, row: Row, now: datetime) -> bool:
 
 
 def _learn(learnable: Learnable, row: Row, now: datetime, blobs: BlobStore, stopping: Stopping) -> None:
-    from textmodel.process import learn_apart
-
     found = learnable.newest(TEXTS_MOST, hearing.TEXT_MAX, CHARACTERS_MOST)
-    taught, messages = _chosen(learnable, found)
+    chosen, messages = _chosen(learnable, found)
     forget = row.get("forget")
     learned = None
-    if missing := _missing(learnable, taught) or _one_sided(learnable, found):
+    if missing := _missing(learnable, chosen) or _one_sided(learnable, found):
         messages.append(missing)
     else:
         # Whoever is erased must not go on in the old model: it gives way, whatever the new one is like.
         in_place = None if forget else _artefact(learnable, row, blobs)
-        learned = learn_apart(taught, in_place, precision=learnable.precision, going_on=_holder(row, stopping))
+        learned = _learned(learnable, chosen, in_place, _holder(row, stopping))
         if learned is None:
             leases.release(TextModelState.rows(), row)
             return
@@ -112,11 +111,30 @@ def _learn(learnable: Learnable, row: Row, now: datetime, blobs: BlobStore, stop
         "messages": messages,
     }
     if learned is not None and learned.artefact is not None:
-        changes |= _stored(learnable, row, learned, len(taught), now, blobs)
+        changes |= _stored(learnable, row, learned, len(chosen), now, blobs)
     elif forget:
         _take_away(row, changes)
     _place(learnable, row, changes, blobs)
     settle(row, clock.now() + LOOK_EVERY, forgotten=True)
+
+
+def _learned(
+    learnable: Learnable, chosen: Sequence[Taught], in_place: bytes | None, going_on: Callable[[], bool]
+) -> "Learned | None":
+    """What came of learning from these; None if it is not to go on."""
+    from textmodel.process import Lesson, learn_apart
+
+    authors: dict[str, int] = {}
+    taught = []
+    for at, each in enumerate(chosen):
+        # Ten million characters take the lexicon some ten seconds: the claim must hold as long.
+        if at % _HELD_EVERY == 0 and not going_on():
+            return None
+        author = authors.setdefault(each.author, len(authors))
+        judged = sentiment_of(each.text, each.language_code) if learnable.beside_lexicon else None
+        cues, baseline = (cues_of(judged), judged.label) if judged else ((), None)
+        taught.append(Lesson(each.text, each.label, author, cues, baseline))
+    return learn_apart(taught, in_place, precision=learnable.precision, going_on=going_on)
 
 
 def _take_away(row: Row, changes: Row) -> None:
@@ -139,14 +157,11 @@ def _place(learnable: Learnable, row: Row, changes: Row, blobs: BlobStore) -> No
     blobs.delete_unfinished(learnable.subject)
 
 
-def _chosen(learnable: Learnable, found: list[Taught]) -> tuple[list["Lesson"], list[str]]:
+def _chosen(learnable: Learnable, found: list[Taught]) -> tuple[list[Taught], list[str]]:
     """What is learned from, the oldest first, and what has to be said about it."""
     counted = Counter(each.label for each in found)
     known = set(sorted(counted, key=lambda label: (-counted[label], label))[:LABELS_MOST])
-    authors: dict[str, int] = {}
-    chosen = [
-        _lesson(learnable, each, authors.setdefault(each.author, len(authors))) for each in found if each.label in known
-    ]
+    chosen = [each for each in found if each.label in known]
     messages = []
     if len(counted) > len(known):
         messages.append(
@@ -161,16 +176,7 @@ def _chosen(learnable: Learnable, found: list[Taught]) -> tuple[list["Lesson"], 
     return chosen, messages
 
 
-def _lesson(learnable: Learnable, taught: Taught, author: int) -> "Lesson":
-    from textmodel.process import Lesson
-
-    if not learnable.beside_lexicon:
-        return Lesson(taught.text, taught.label, author)
-    judged = sentiment_of(taught.text, taught.language_code)
-    return Lesson(taught.text, taught.label, author, cues_of(judged), judged.label)
-
-
-def _missing(learnable: Learnable, taught: Sequence["Lesson"]) -> str:
+def _missing(learnable: Learnable, taught: Sequence[Taught]) -> str:
     """What is missing for a model; empty if nothing is."""
     import textmodel
     from textmodel.challenge import learned_from
