@@ -1,8 +1,8 @@
 """What other services tell, kept for the agent view.
 
 STATE events come here guarded by their sequence. FACT events about things that change carry something that orders
-them: orders their revision, send times the instant of their change, scores, segments and deals the id of the event,
-which grows with time (UUIDv7).
+them: orders their revision, send times the instant of their change, scores, statements, segments and deals the id of
+the event, which grows with time (UUIDv7).
 """
 
 from collections.abc import Iterable, Mapping
