@@ -47,9 +47,10 @@ class Segment(docstore.Aggregate):
 def count_members(changes: Mapping[str, int], versions: Mapping[str, int] | None = None) -> None:
     """Counts members in or out, by uid of the segment; part of the transaction that moves them.
 
-    versions: what the segments were when the moves were decided. Raises Conflict when one has changed since.
+    versions: what the segments were when the moves were decided; who leaves one that was no more then is not counted.
+    Raises Conflict when one has changed since.
     """
-    moved = {uid: change for uid, change in changes.items() if change or versions}
+    moved = {uid: change for uid, change in changes.items() if (change if versions is None else uid in versions)}
     if not moved:
         return
     written = Segment.rows().bulk_write(

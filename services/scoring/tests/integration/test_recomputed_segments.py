@@ -113,6 +113,15 @@ def test_a_wrong_membership_is_mended_and_told_once(client, settings, store, mem
     assert client.moves() == [*moves, ("entered", gone)]
 
 
+def test_a_membership_of_a_segment_that_is_no_more_is_mended(client, settings, store, members) -> None:
+    overwrite(client, members[0], "buyers", "forgotten", "some")
+    job = carried_out(client, settings, store, **RECOMPUTE)
+    assert (job.segment_recount.difference_count, job.segment_recount.miscounted_segment_count) == (1, 0)
+    with client.context():
+        profile = Profile.rows().find_one({"uid": members[0].rpartition("/")[2]})
+    assert profile["segments"] == ["buyers", "some"]
+
+
 def test_who_changes_meanwhile_is_no_difference_nor_are_members_of_a_segment_that_is_new(
     client, settings, store, members
 ) -> None:
