@@ -166,6 +166,7 @@ def _settle_jobs(customers: Collection[str], leased: Row, blobs: BlobStore) -> N
         if job.phase == PREPARING or (job.phase == COMPUTING and _reads(job, customers, blobs)):
             raise Unavailable("JOB_READS", f"{job.name} still reads what it began with; this is tried again.")
         if job.phase == COMPUTING:
+            blobs.delete_unfinished(job.subject)  # of who wrote what it reads, and was killed
             continue
         flushing.prolong(leased)
         for name in _parquet_files(blobs, job.subject):

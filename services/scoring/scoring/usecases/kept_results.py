@@ -78,6 +78,10 @@ def empty(job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobS
 
 
 def _write_anew(change: _Change, job: ScoringJob, customers: Collection[str], leased: Row, blobs: BlobStore) -> None:
+    flushing.prolong(leased)
+    for subject in (job.subject, job.result_subject):
+        # What its killed writers left: it makes no files any more.
+        blobs.delete_unfinished(subject)
     for name in _files_of(job, customers, blobs):
         flushing.prolong(leased)
         with blobs.open(job.result_subject, name) as opened:

@@ -245,6 +245,29 @@ def test_a_runner_that_stops_leaves_the_files_it_wrote(client, settings, store, 
         finish(job, settings, store)
 
 
+def unfinished(settings: Any, tenant: str, subject: str) -> Path:
+    """A file that a killed writer left."""
+    path = Path(urlsplit(settings.blob_url).path) / tenant / subject / "people.parquet.1f~"
+    path.write_bytes(b"of whoever")
+    return path
+
+
+def test_an_erasure_deletes_what_killed_writers_left_of_files(client, settings, store, members, few) -> None:
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        recompute_inputs.prepare(job, settings, store)
+        given = unfinished(settings, client.tenant, job.subject)
+        compute(job, settings, store)
+        erase([customer()], settings, store)
+        assert not given.exists(), "whom its program reads nothing of may have been in a file before"
+        running._compute(job, settings, store, threading.Event())
+        left = [unfinished(settings, client.tenant, each) for each in (job.subject, job.result_subject)]
+        erase(members[:1], settings, store)
+        assert not [path for path in left if path.exists()]
+        finish(job, settings, store)
+
+
 def test_who_is_erased_while_it_runs_is_in_none_of_its_files_afterwards(client, settings, store, members) -> None:
     gone, merged, stands, *_ = members
     with client.context():
