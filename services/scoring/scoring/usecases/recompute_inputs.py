@@ -8,7 +8,7 @@ deleted) only that is told, of the others what the segments can ask for.
 from typing import Any
 
 from chassis import clock, ids, tenancy
-from docstore import Row
+from docstore import Conflict, Row
 from docstore.blobs import BlobStore
 from scoring import people_files
 from scoring.domain.person_forms import Needs, written
@@ -50,16 +50,21 @@ def prepare(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore) -> Non
     book = rulebook(frozenset((segment["uid"], segment["expression"]) for segment in spec["segments"]))
     file = people_files.Writer()
     read, spec["after"] = _fill(file, spec["after"], book)
+    # Under a name of its own: a runner that lost the job to another must not write into that one's files.
+    name = f"people-{ids.uuid7()}.parquet"
     if file.rows:
-        # Under a name of its own: a runner that lost the job to another must not write into that one's files.
-        name = f"people-{ids.uuid7()}.parquet"
         blobs.put(job.subject, name, file.content())
         part = {"name": name, "rows": file.rows, "chunk_bytes": file.chunk_bytes}
         spec["parts"] = [*spec["parts"], part]
     told = {**job.told, "customers": job.told["customers"] + read}
     percent = preparing.PREPARED_PERCENT * told["customers"] // max(spec["total"], told["customers"], 1)
     message = f"Writes what is known of customers into files: {told['customers']} of about {spec['total']}."
-    note(job, spec=spec, told=told, percent=percent, message=message)
+    try:
+        note(job, spec=spec, told=told, percent=percent, message=message)
+    except Conflict:
+        # Nobody else would: the job may have ended, and its files be gone.
+        blobs.delete(job.subject, name)
+        raise
 
 
 def _begin(job: ScoringJob, settings: ScoringSettings) -> None:

@@ -13,7 +13,7 @@ from rapport.identity.v1 import events_pb2
 import docstore
 from chassis import clock
 from chassis.errors import Unavailable
-from docstore import batches
+from docstore import Conflict, batches
 from docstore.aliases import AliasChange
 from docstore.blobs import BlobStore
 from scoring import people_files
@@ -226,6 +226,24 @@ def test_one_that_was_given_up_begins_anew_after_an_erasure(client, settings, st
     with client.context():
         row = repr(ScoringJob.rows().find_one({"uid": job.uid}))
         assert not [name for name in members if name.rpartition("/")[2] in row], "a job names nobody"
+
+
+def test_a_runner_that_lost_the_job_leaves_no_file(client, settings, store, members, monkeypatch) -> None:
+    fill = recompute_inputs._fill
+
+    def slowly(*given: Any) -> Any:
+        found = fill(*given)
+        another = {"$set": {"lease.token": "of another runner"}}
+        assert ScoringJob.rows().update_one({"uid": job.uid}, another).modified_count == 1
+        return found
+
+    monkeypatch.setattr(recompute_inputs, "_fill", slowly)
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        with pytest.raises(Conflict):
+            recompute_inputs.prepare(job, settings, store)
+        assert store.list(job.subject) == []
 
 
 def test_a_runner_that_stops_leaves_the_files_it_wrote(client, settings, store, members, few) -> None:
