@@ -5,11 +5,14 @@ was. Computing again gives the same result; storing goes on after the last chunk
 """
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import ValidationError
 
 import docstore
 from chassis import clock
@@ -69,6 +72,9 @@ PARKED_FOR = timedelta(days=1)
 """How long a job that was given up may be given new attempts, and goes on with the files it made."""
 _POLL_S = 0.2
 _COMPUTED_PERCENT = 80
+_OF_ANOTHER_VERSION = "Another version of this service began it, and told its program otherwise: start it again."
+
+logger = logging.getLogger(__name__)
 
 
 class Steps(NamedTuple):
@@ -223,7 +229,14 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
 
     if SUCCESS not in blobs.list(job.result_subject):
         name = "scoring.jobs.backfill" if job.task == BACKFILL else STEPS[job.kind].program
-        spec = PROGRAMS[name].spec.model_validate({**job.spec, "output": preparing.url(settings, job.result_subject)})
+        told = {**job.spec, "output": preparing.url(settings, job.result_subject)}
+        try:
+            spec = PROGRAMS[name].spec.model_validate(told)
+        except ValidationError as error:
+            # Names of fields only: values may be the tenant's.
+            wrong = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
+            logger.error("%s cannot be gone on with, its program is told otherwise now: %s", job.name, wrong)
+            raise JobFailed(_OF_ANOTHER_VERSION) from None
         handle = launch(spec, settings.work_dir / job.uid, settings.ray_address, name)
         try:
             while (progress := handle.poll()).state is State.RUNNING:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from rapport.identity.v1 import events_pb2
+from rapport.scoring.v1 import scoring_job_pb2
 
 import docstore
 from chassis import clock
@@ -20,10 +21,10 @@ from scoring import people_files
 from scoring.jobs import segment_tasks
 from scoring.jobs.program import SUCCESS
 from scoring.store import Profile, ScoringJob, SegmentSignal
-from scoring.store.jobs import PREPARING, STORING
+from scoring.store.jobs import COMPUTING, PREPARING, STORING
 from scoring.usecases import people, recompute_inputs, running, signals
 from scoring.usecases.erasing import erase
-from scoring.usecases.leased_jobs import RunnerStops
+from scoring.usecases.leased_jobs import RunnerStops, note
 
 from .carrying_out import carried_out, compute, finish
 from .conftest import START, Client, claimed, customer, plant, purchase, score_row
@@ -226,6 +227,27 @@ def test_one_that_was_given_up_begins_anew_after_an_erasure(client, settings, st
     with client.context():
         row = repr(ScoringJob.rows().find_one({"uid": job.uid}))
         assert not [name for name in members if name.rpartition("/")[2] in row], "a job names nobody"
+
+
+def test_one_that_another_version_began_ends_with_advice(client, settings, store, members) -> None:
+    told = {"after": "", "customers": 0, "segments": 0, "differences": 0, "miscounted": 0}
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        # There was no program, so it was told nothing.
+        note(job, phase=COMPUTING, told=told)
+        finish(job, settings, store)
+    found = client.GetScoringJob(name=job.name)
+    assert (found.state, found.message) == (
+        scoring_job_pb2.ScoringJob.STATE_FAILED,
+        "Another version of this service began it, and told its program otherwise: start it again.",
+    )
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        note(job, phase=STORING, told=told | {"ended": True})
+        finish(job, settings, store)
+    assert client.GetScoringJob(name=job.name).state == scoring_job_pb2.ScoringJob.STATE_SUCCEEDED
 
 
 def test_a_runner_that_lost_the_job_leaves_no_file(client, settings, store, members, monkeypatch) -> None:
