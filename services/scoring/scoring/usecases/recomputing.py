@@ -7,6 +7,7 @@ were written, or is on its way, is no difference. It goes on after the last ones
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -25,6 +26,8 @@ from scoring.usecases.settling import Asked, Cause, News, settle
 CHUNK = 500
 _NEWS_MOST = 1_000
 """Signals that are looked through for customers whose memberships are about to change by themselves."""
+_COUNT_S = 1.0
+"""How long members are counted in one transaction: those who keep segments wait for it, and only so long."""
 _POLL_S = 0.1
 _STORED_PERCENT = (80, 99)
 
@@ -44,7 +47,9 @@ def store(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopping
             _step(job, settings.instance, stopping, place, names)
             percent = low + (high - low) * place[0] // len(job.spec["parts"])
             note(job, percent=percent, message="Looks again at those of whom something else is stored.")
-        _step(job, settings.instance, stopping, None, ())
+        note(job, percent=high, message="Counts the members of segments.")
+        while not job.told.get("ended"):
+            _step(job, settings.instance, stopping, None, ())
     told = job.told
     looked = f"{told['customers']} customers were looked at for {told['segments']} segments"
     if not told["differences"] and not told["miscounted"]:
@@ -128,8 +133,11 @@ def _look(job: ScoringJob, place: list[int] | None, customers: Collection[str]) 
         told["differences"] += _mend(customers, asked, _causes(signals))
     else:
         told.pop("place", None)
-        told["miscounted"] = _recount(asked)
-        told["ended"] = True
+        wrong, told["counted"] = _recount(asked, told.get("counted", ""))
+        told["miscounted"] += wrong
+        if told["counted"] is None:
+            del told["counted"]
+            told["ended"] = True
     prove(job, {"$set": {"told": told}})
     return told
 
@@ -164,14 +172,19 @@ def _segments(rows: Mapping[str, Row], customer: str) -> set[str]:
     return set(rows.get(customer, {}).get("segments") or ())
 
 
-def _recount(asked: Asked) -> int:
-    """Counts the members of each segment anew; returns of how many the number was wrong."""
-    wrong = 0
-    for uid in asked.expressions:
+def _recount(asked: Asked, after: str) -> tuple[int, str | None]:
+    """Counts the members of the segments after one (uid) anew, as many as there is time for; returns of how many the
+    number was wrong, and the uid of the last, None at the end.
+    """
+    wrong, end = 0, time.monotonic() + _COUNT_S
+    left = sorted(uid for uid in asked.expressions if uid > after)
+    for uid in left:
         members = Profile.rows().count({"segments": uid})
         other = {"uid": uid, "version": asked.versions[uid], "member_count": {"$ne": members}}
         wrong += Segment.rows().update_one(other, {"$set": {"member_count": members}}).modified_count
-    return wrong
+        if time.monotonic() >= end and uid != left[-1]:
+            return wrong, uid
+    return wrong, None
 
 
 def _causes(signals: Iterable[Row]) -> dict[str, set[int]]:

@@ -20,9 +20,9 @@ from docstore.blobs import BlobStore
 from scoring import people_files
 from scoring.jobs import segment_tasks
 from scoring.jobs.program import SUCCESS
-from scoring.store import Profile, ScoringJob, SegmentSignal
+from scoring.store import Profile, ScoringJob, Segment, SegmentSignal
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
-from scoring.usecases import people, recompute_inputs, running, signals
+from scoring.usecases import people, recompute_inputs, recomputing, running, signals
 from scoring.usecases.erasing import erase
 from scoring.usecases.leased_jobs import RunnerStops, note
 
@@ -146,6 +146,32 @@ def test_who_changes_meanwhile_is_no_difference_nor_are_members_of_a_segment_tha
     assert (found.customer_count, found.segment_count, found.difference_count) == (5, 3, 1)
     client.keep()
     assert client.members("new") == client.members() == {*members, new}
+
+
+def test_killed_it_goes_on_to_count_members(client, settings, store, members, monkeypatch) -> None:
+    recount, begun = recomputing._recount, []
+
+    def dies(asked: Any, after: str) -> Any:
+        begun.append(after)
+        if len(begun) == 2:
+            raise RuntimeError
+        return recount(asked, after)
+
+    # A segment at a time.
+    monkeypatch.setattr(recomputing, "_COUNT_S", 0.0)
+    monkeypatch.setattr(recomputing, "_recount", dies)
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        Segment.rows().update_many({}, {"$set": {"member_count": 9}})
+        compute(job, settings, store)
+        with pytest.raises(RuntimeError):
+            running.run_job(job, settings, store, threading.Event())
+        finish(read_anew(job), settings, store)
+        assert [row["member_count"] for row in Segment.rows().find()] == [5, 5]
+        assert ScoringJob.get(job.uid).told.keys() == {"customers", "segments", "differences", "miscounted", "ended"}
+    assert begun == ["", "buyers", "buyers"]
+    assert client.GetScoringJob(name=job.name).segment_recount.miscounted_segment_count == 2
 
 
 def test_a_profile_without_a_row_of_who_stands_for_it_is_found(client, settings, store, members) -> None:
