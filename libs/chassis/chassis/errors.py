@@ -15,9 +15,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
-# The status travels in response headers, of which gRPC takes 8 KiB.
+# The status travels in response headers, a third larger there and with the message once more; gRPC takes 8 KiB of them.
+_STATUS_MAX_BYTES = 4_096
+_FRAME_BYTES = 64
+_LENGTH_BYTES = 4
+"""What a detail takes for its type, and each message in it."""
 _VIOLATIONS_MAX = 25
-_MESSAGE_MAX = 1_000
+_MESSAGE_MAX_BYTES = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -165,16 +169,22 @@ def from_exception(error: BaseException) -> RapportError:
 def to_status(error: RapportError, domain: str) -> Status:
     """The status callers see: one `ErrorInfo`, then `BadRequest`, `PreconditionFailure`, `RetryInfo` where apt.
 
-    `domain` is `<service>.rapport`.
+    `domain` is `<service>.rapport`. Violations that do not fit are left out, the last first.
     """
-    status = Status(code=error.code, message=error.message[:_MESSAGE_MAX])
+    message = error.message.encode()[:_MESSAGE_MAX_BYTES].decode(errors="ignore")
+    status = Status(code=error.code, message=message)
     status.details.add().Pack(
         error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata),
     )
     if error.violations:
         bad_request = error_details_pb2.BadRequest()
+        room = _STATUS_MAX_BYTES - status.ByteSize() - _FRAME_BYTES
         for field, description in error.violations[:_VIOLATIONS_MAX]:
-            bad_request.field_violations.add(field=field, description=description)
+            violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+            room -= violation.ByteSize() + _LENGTH_BYTES
+            if room < 0:
+                break
+            bad_request.field_violations.append(violation)
         status.details.add().Pack(bad_request)
     if error.preconditions:
         failure = error_details_pb2.PreconditionFailure()

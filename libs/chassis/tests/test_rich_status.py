@@ -35,9 +35,18 @@ def test_status_holds_one_error_info_and_what_applies():
     assert found["RetryInfo"].retry_delay.ToMilliseconds() == 250
 
 
-def test_status_fits_into_response_headers():
-    error = errors.InvalidArgument("BAD", "x" * 10_000, violations=[(f"names[{n}]", "Wrong.") for n in range(1_000)])
-    assert errors.to_status(error, "things.rapport").ByteSize() < 4_096
+@pytest.mark.parametrize(
+    ("message", "field", "problem", "told"),
+    [("x", "names", "Wrong.", 25), ("é", "names", "Give one of these. " * 40, 3), ("x", "n" * 10_000, "Wrong.", 0)],
+)
+def test_status_fits_into_response_headers(message, field, problem, told):
+    violations = [(f"{field}[{n}]", problem) for n in range(1_000)]
+    status = errors.to_status(errors.InvalidArgument("BAD", message * 10_000, violations=violations), "things.rapport")
+    assert status.ByteSize() <= 4_096
+    assert len(status.message.encode()) == 1_000
+    found = details(status)
+    assert found["ErrorInfo"].reason == "BAD"
+    assert [each.field for each in found["BadRequest"].field_violations] == [path for path, _ in violations[:told]]
 
 
 def test_cause_is_kept():
