@@ -58,10 +58,14 @@ class Rules:
     def problems_of(self, given: Mapping[str, float]) -> list[Problem]:
         """What is wrong with each of some features by itself."""
         found = []
+        # Once: a refusal has room for a few texts of that length.
+        instead = f": give {', '.join(self.features)}"
         for name in sorted(given):
-            feature = self.features.get(name)
-            unknown = f"No feature of {self.kind}: give {', '.join(self.features)}."
-            if problem := self._problem(feature, given[name]) if feature else unknown:
+            if feature := self.features.get(name):
+                problem = self._problem(feature, given[name])
+            else:
+                problem, instead = f"No feature of {self.kind}{instead}.", ""
+            if problem:
                 found.append((field_of(name), problem))
         return found
 

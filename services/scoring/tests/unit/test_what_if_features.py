@@ -129,6 +129,15 @@ def test_what_cannot_be_of_who_is_written_to_is_told_at_the_feature_that_was_giv
     assert problem in refused(RESPONSE, READER, **given)[name]
 
 
+def test_all_features_are_named_once_however_many_are_unknown() -> None:
+    found = dict(RESPONSE.problems_of({f"unknown_{number}": 1.0 for number in range(3)}))
+    assert [problem.partition(":")[0] for problem in found.values()] == [
+        "No feature of response",
+        *["No feature of response."] * 2,
+    ]
+    assert found["features.unknown_0"].endswith(f"give {', '.join(RESPONSE.features)}.")
+
+
 def test_who_bought_nothing_within_a_year_may_respond() -> None:
     assert refused(RESPONSE, READER, **NO_BUYER) == {}
     bought = refused(RESPONSE, READER | NO_BUYER, purchases_365d=1.0)
