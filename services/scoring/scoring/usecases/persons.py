@@ -56,11 +56,16 @@ class Persons:
         found.scores = {row["customer"]: row for row in Score.rows().find({"uid": {"$in": canonical_uids}})}
         return found
 
+    def stands(self, customer: str) -> bool:
+        """Whether the customer stands for a profile. Of some only the rows are here: they are members of others."""
+        itself = self.canonicals.get(customer, customer) == customer
+        return itself and customer in self.members and customer not in self.merged
+
     def belongs(self, customer: str) -> bool:
         """Whether the customer may be in segments at all."""
         row = self.rows.get(customer)
-        stands = self.canonicals.get(customer, customer) == customer and customer not in self.merged
-        return stands and customer not in self.objecting and not (row is not None and row.get("deleted"))
+        deleted = row is not None and row.get("deleted")
+        return self.stands(customer) and customer not in self.objecting and not deleted
 
     def person(self, canonical: str, now: int, inside: Iterable[str] = ()) -> Person:
         """What is known of the profile that a customer stands for. now: milliseconds since 1970."""

@@ -270,7 +270,7 @@ def milliseconds(instant: datetime) -> int:
 def _cause(persons: Persons, customer: str, segment: str, told: Iterable[News], asked: Asked) -> int:
     if segment in asked.deleted:
         return Cause.CAUSE_SEGMENT_DELETED
-    if persons.canonicals.get(customer, customer) != customer:
+    if not persons.stands(customer):
         return Cause.CAUSE_MERGED
     if customer in persons.objecting:
         return Cause.CAUSE_SCORES_REMOVED

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from rapport.identity.v1 import events_pb2
 from rapport.scoring.v1 import scoring_job_pb2
+from rapport.scoring.v1.events_pb2 import SegmentLeft
 
 import docstore
 from chassis import clock
@@ -20,7 +21,7 @@ from docstore.blobs import BlobStore
 from scoring import people_files
 from scoring.jobs import segment_tasks
 from scoring.jobs.program import SUCCESS
-from scoring.store import Profile, ScoringJob, Segment, SegmentSignal
+from scoring.store import Profile, ScoringJob, Segment, SegmentChange, SegmentSignal
 from scoring.store.jobs import COMPUTING, PREPARING, STORING
 from scoring.usecases import people, recompute_inputs, recomputing, running, signals
 from scoring.usecases.erasing import erase
@@ -184,6 +185,19 @@ def test_a_profile_without_a_row_of_who_stands_for_it_is_found(client, settings,
     job = carried_out(client, settings, store, **RECOMPUTE)
     assert job.segment_recount.difference_count == 2
     assert client.members() == {*members} - {merged}
+
+
+def test_a_merged_member_that_is_in_a_segment_leaves_with_news_of_who_stands_for_it(client, members) -> None:
+    stands, merged, *_ = members
+    with client.context():
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(merged, stands, (1, 0))))
+        client.keep()
+    overwrite(client, merged, "buyers")
+    happen(client, purchase(stands, 16))
+    assert client.members() == {*members} - {merged}
+    with client.context():
+        last = SegmentChange.rows().find_one({"customer": merged}, sort=[("_id", -1)])
+    assert (last["segment"], last["entered"], last["cause"]) == ("buyers", False, SegmentLeft.CAUSE_MERGED)
 
 
 def test_files_hold_what_segments_ask_for_and_nothing_of_who_objects(client, settings, store, members) -> None:
