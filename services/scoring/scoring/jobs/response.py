@@ -41,7 +41,7 @@ from scoring.models import propensity as propensity_models
 from scoring.models.past_customers import LooksAheadError
 from scoring.models.propensity import Labelled, Propensity
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same files would give other scores."""
 TOLD = tuple(name for name in SCHEMA.names[1:] if name not in response_rules.VERSIONS)
 """The columns that a model tells from the features."""

@@ -27,7 +27,7 @@ from scoring.models.propensity import Labelled
 from scoring.models.summary import Ints
 from scoring.parquet import Row, chunks
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same leads would give another model."""
 PURPOSE = Purpose(
     name="lead_conversion",

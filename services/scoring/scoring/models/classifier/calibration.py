@@ -139,14 +139,17 @@ def _latest(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
 
 def _platt(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:
     del blocks
-    # The slight penalty keeps the line finite where scores part the classes entirely.
-    line = LogisticRegression(C=10.0, solver="newton-cholesky", tol=1e-8).fit(raw[:, None], labels)
-    slope = float(line.coef_[0, 0])
+    slope = intercept = 0.0
+    # All events of the rows before may be of customers who are left out.
+    if labels.min() < labels.max():
+        # The slight penalty keeps the line finite where scores part the classes entirely.
+        line = LogisticRegression(C=10.0, solver="newton-cholesky", tol=1e-8).fit(raw[:, None], labels)
+        slope, intercept = float(line.coef_[0, 0]), float(line.intercept_[0])
     if slope <= 0:
         # Scores that rank no better than chance say nothing: everybody gets the base rate.
         share = (labels.sum() + 0.5) / (len(labels) + 1)
         return Calibration("platt", 0.0, significant(float(np.log(share / (1 - share)))))
-    return Calibration("platt", significant(slope), significant(float(line.intercept_[0])))
+    return Calibration("platt", significant(slope), significant(intercept))
 
 
 def _isotonic(raw: Floats, labels: Floats, blocks: Ints) -> Calibration:

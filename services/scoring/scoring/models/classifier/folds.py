@@ -43,13 +43,14 @@ def split(
 
 
 def stratified(labels: Floats, count: int = FOLDS, customers: Keys = None) -> list[Fold]:
-    """Each row is predicted once, by what was trained on rows of others; each fold has its share of customers with an
-    event. The order of rows must tell nothing.
+    """Each row is predicted once, by what was trained on rows of others; each fold has its share of customers with
+    events alone, with none, and with both. The order of rows must tell nothing.
     """
     cluster = repeated_rows.codes(customers, len(labels))
     events, rows = np.bincount(cluster, weights=labels), np.bincount(cluster)
+    none, whole = events == 0, events == rows
     of_customer = np.empty(len(rows), dtype=np.int64)
-    for shift, chosen in ((0, events == 0), (count // 2, events > 0)):
+    for shift, chosen in ((0, none), (count // 2, whole), (1, ~none & ~whole)):
         of_class = np.flatnonzero(chosen)
         # Those with many rows are dealt out first: folds are about equally large.
         of_class = of_class[np.argsort(-rows[of_class], kind="stable")]

@@ -35,6 +35,8 @@ from scoring.models.summary import Ints
 
 LEAST_EVENTS = 50
 """Of events, and of rows without: with fewer there is no model but the base rate."""
+LEAST_CUSTOMERS = 20
+"""Whose these are, each: of fewer some would train on nobody's."""
 _LEAST_IN_FOLD = 20
 _MOST_INNER_ROWS = 100_000
 """Of more rows, so many drawn by the hash of their ids serve the choices; the final fit is on all."""
@@ -82,11 +84,11 @@ def train(
     kept = table.without({finding.column for finding in findings if finding.column}).take(order)
     truth = truth[order]
     rate = BaseRate(len(truth), int(truth.sum()))
-    too_little = _too_little(rate, kept)
+    whose = repeated_rows.codes((table.ids if customers is None else customers)[order], len(order))
+    too_little = _too_little(rate, kept, [len(np.unique(whose[truth == value])) for value in (1, 0)])
     if too_little:
         nothing = Classifier(table.columns, outcome, rate, Encoder(()), {}, BASE_RATE)
         return Training(nothing, (*findings, too_little), None)
-    whose = repeated_rows.codes((table.ids if customers is None else customers)[order], len(order))
     with threadpool_limits(1):
         inner = slice(_MOST_INNER_ROWS)
         findings += guards.leaks(kept.take(inner), truth[inner], whose[inner])
@@ -171,11 +173,17 @@ def _inner_folds(
     return stratified(labels, customers=whose), False
 
 
-def _too_little(rate: BaseRate, table: Table) -> Finding | None:
+def _too_little(rate: BaseRate, table: Table, customers: Sequence[int]) -> Finding | None:
+    """customers: how many have rows with the event, and how many rows without."""
     if min(rate.events, rate.rows - rate.events) < LEAST_EVENTS:
         why = (
             f"{rate.events} of {rate.rows} rows have the event; at least {LEAST_EVENTS} with and {LEAST_EVENTS} "
             "without are needed for a model"
+        )
+    elif min(customers) < LEAST_CUSTOMERS:
+        why = (
+            f"{customers[0]} customers have rows with the event and {customers[1]} rows without; at least "
+            f"{LEAST_CUSTOMERS} of each are needed for a model"
         )
     elif not table.columns:
         why = "no column tells rows apart"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.models import comparison, repeated_rows
-from scoring.models.classifier import Column, FindingKind, Kind, Table, compare, measure
+from scoring.models.classifier import Column, FindingKind, Kind, Table, compare, measure, train
 from scoring.models.classifier.calibration import fit, sigmoid, simplest
 from scoring.models.classifier.folds import split, stratified
 from scoring.models.classifier.guards import leaks
@@ -127,6 +127,37 @@ def test_rows_of_a_customer_stay_together_where_chance_splits():
         for fold in folds:
             assert not set(whose[fold.train]) & set(whose[fold.test])
             assert len(fold.test) == pytest.approx(707 / 5, abs=8)
+
+
+@pytest.mark.parametrize("dated", [False, True])
+@pytest.mark.parametrize("customers", [1, 2, 19])
+def test_events_of_few_customers_are_no_model_and_no_crash(customers, dated):
+    random = np.random.default_rng(6)
+    labels = np.repeat([1.0, 0.0], [60, 240])
+    whose = np.concatenate([np.arange(60) % customers, np.arange(1_000, 1_240)])
+    table = Table.of([Column("visits", Kind.NUMERIC)], {"visits": random.normal(labels)})
+    dates = np.datetime64("2026-01-01", "us") + random.permutation(300) * np.timedelta64(1, "D") if dated else None
+    for truth in (labels, 1 - labels):
+        found = train(table, truth, dates, customers=whose)
+        assert found.classifier.chosen == "base_rate"
+        assert f"{customers} " in found.findings[-1].message
+        assert "at least 20 of each are needed" in found.findings[-1].message
+
+
+def test_each_fold_trains_on_both_classes_although_most_customers_have_both():
+    whose = np.repeat(np.arange(60), 5)
+    labels = np.ones(300)
+    labels[np.arange(10) * 25] = 0
+    for fold in stratified(labels, 5, whose):
+        assert 0 < labels[fold.test].sum() < len(fold.test)
+
+
+def test_a_line_of_events_of_customers_who_are_left_out_is_the_share_of_all():
+    # All events are one customer's: whoever judges on those has learned from none.
+    labels, whose = np.repeat([1.0, 0.0], [30, 270]), np.concatenate([np.zeros(30), np.arange(1, 271)])
+    calibration, losses = fit(np.random.default_rng(1).normal(labels), labels, None, whose)
+    assert np.isfinite(losses).all()
+    assert np.isfinite(calibration.log_odds(np.array([-1.0, 1.0]))).all()
 
 
 def test_what_only_names_customers_tells_nothing():
