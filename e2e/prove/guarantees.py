@@ -225,7 +225,7 @@ BREAKAGES = (
     ),
     Breakage(
         "Who loses the scores shows agents nothing of what is likely",
-        "services/identity/identity/usecases/facets.py",
+        "services/identity/identity/usecases/likely.py",
         "removed = (*event.removed_customers, *getattr(event, each.removed))",
         "removed = getattr(event, each.removed)",
         "services/identity/tests/integration/test_agent_view.py::"

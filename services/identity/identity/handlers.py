@@ -23,7 +23,7 @@ from eventing import erasing
 from eventing.envelope import Envelope
 from eventing.subscribe import subscribe
 from identity.store import TimelineEntry
-from identity.usecases import facets, tenant, timeline
+from identity.usecases import facets, likely, tenant, timeline
 
 
 class Handlers:
@@ -227,12 +227,12 @@ class Handlers:
     @subscribe(scoring_events_pb2.ScoresUpdated, some_erased=True)
     def show_scores(self, event: scoring_events_pb2.ScoresUpdated, envelope: Envelope) -> None:
         """Show agents what jobs of scoring tell of customers."""
-        facets.show_scores(event, envelope)
+        likely.show_scores(event, envelope)
 
     @subscribe(scoring_events_pb2.SendTimesUpdated, some_erased=True)
     def show_send_times(self, event: scoring_events_pb2.SendTimesUpdated, envelope: Envelope) -> None:
         """Show agents when customers are best reached."""
-        facets.show_send_times(event, envelope)
+        likely.show_send_times(event, envelope)
 
     @subscribe(scoring_events_pb2.SegmentEntered, some_erased=True)
     @subscribe(scoring_events_pb2.SegmentLeft, some_erased=True)
