@@ -19,9 +19,9 @@ from rapport.ticketing.v1 import (
 
 from chassis import clock as business
 from ticketing.domain.business_time import OpenHours
-from ticketing.store import Agent, Calendar, InboundMail, Queue, SlaPolicy, TextModelState, Ticket, TicketMessage
+from ticketing.store import Agent, Calendar, InboundMail, Queue, SlaPolicy, Ticket, TicketMessage
 from ticketing.store.messages import Attachment
-from ticketing.store.text_models import FIGURES
+from ticketing.store.text_models import FIGURES, TextModelState
 from ticketing.store.tickets import StoredClock
 from ticketing.usecases import routing
 from ticketing.usecases.learned_models import Learnable

@@ -36,9 +36,9 @@ def run(settings: TicketingSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: attachments need a place")
     if settings.amqp_uri is None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
+    files = blobs.store(settings)
     docstore.connect(settings)
     telemetry.gauge(metric_names.INBOUND_MAIL_AGE, lambda: [(inbound_mails.oldest_waiting_age(), {})])
-    files = blobs.store(settings)
     erase_here = functools.partial(erase, blobs=files)
     threads = [
         threading.Thread(

@@ -274,4 +274,4 @@ def _agent(document: Agent) -> agent_pb2.Agent:
 
 
 def _text_model(learnable: Learnable) -> Message:
-    return answers.text_model(learnable, text_models.current(learnable.uid))
+    return answers.text_model(learnable, text_models.current(learnable.state))

@@ -24,7 +24,7 @@ from textmodel import process
 from ticketing.handlers import Handlers
 from ticketing.servicer import TicketingServicer
 from ticketing.settings import TicketingSettings
-from ticketing.store import TextModelState
+from ticketing.store.text_models import UID
 from ticketing.usecases import learning, routing, timekeeping
 from ticketing.usecases.learned_models import Learnable
 
@@ -193,7 +193,7 @@ def learn_one(settings, client, monkeypatch) -> Callable[[Learnable], None]:
     def once(learnable: Learnable) -> None:
         with client.context():
             long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-            TextModelState.rows().update_one({"uid": learnable.uid}, {"$set": {"due": long_ago}})
+            learnable.state.rows().update_one({"uid": UID}, {"$set": {"due": long_ago}})
         learning.learn_due(settings, blobs.store(settings), Stopping())
         with client.context():
             learnable.placed.forget()

@@ -18,7 +18,7 @@ from docstore.explain import assert_indexed
 from testkit import eventually
 from textmodel import process
 from textmodel.process import Learned
-from ticketing.store import TextModelState, Ticket, lessons
+from ticketing.store import IntentModelState, Ticket, lessons
 from ticketing.usecases import learned_models, learning, tickets
 from ticketing.usecases.erasing import erase
 from ticketing.usecases.learned_models import INTENTS
@@ -178,7 +178,7 @@ def test_whoever_is_erased_teaches_no_longer(client, settings, learn, artefacts,
             learn()
     assert before in artefacts()
     with client.context():
-        TextModelState.rows().update_one({"uid": "default"}, {"$unset": {"lease": ""}})
+        IntentModelState.rows().update_one({"uid": "default"}, {"$unset": {"lease": ""}})
     assert learn().version == 6
     assert (before in artefacts(), len(artefacts())) == (False, 1)
 
@@ -194,7 +194,7 @@ def fails(*_: Any, **__: Any) -> Any:
 def test_a_model_that_cannot_be_learned_anew_goes_all_the_same(client, settings, learn, artefacts, monkeypatch, caplog):
     with client.context():
         blobs.store(settings).put(INTENTS.subject, "f" * 64, b"of them")
-        TextModelState.new(uid="default", version=1, artefact="f" * 64, forget="somebody").insert()
+        IntentModelState.new(uid="default", version=1, artefact="f" * 64, forget="somebody").insert()
     resolved(client, 46)
     monkeypatch.setattr(process, "learn_apart", fails)
     model = learn()
@@ -304,7 +304,7 @@ def test_an_intent_can_be_taken_away_for_good(client) -> None:
 
 def test_a_model_that_cannot_be_read_keeps_no_ticket_from_being_opened(client, caplog) -> None:
     with client.context():
-        TextModelState.new(uid="default", version=1, artefact="f" * 64).insert()
+        IntentModelState.new(uid="default", version=1, artefact="f" * 64).insert()
         INTENTS.placed.forget()
     assert client.ticket(text="a refund please").intent == ""
     assert "cannot be read (NotFound)" in caplog.text

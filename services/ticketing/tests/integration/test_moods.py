@@ -11,7 +11,8 @@ import pytest
 from docstore import blobs
 from docstore.explain import assert_indexed
 from textmodel import process
-from ticketing.store import TextModelState, Ticket, TicketMessage, lessons
+from ticketing.store import IntentModelState, SentimentModelState, Ticket, TicketMessage, lessons
+from ticketing.store.text_models import UID
 from ticketing.usecases import learned_models, learning
 from ticketing.usecases.erasing import erase
 from ticketing.usecases.learned_models import INTENTS, MOODS
@@ -299,7 +300,7 @@ def test_whoever_is_erased_teaches_no_longer(client, settings, learn, monkeypatc
 def test_a_model_that_cannot_be_read_leaves_it_to_the_lexicon(client, settings, learn, caplog) -> None:
     with client.context():
         blobs.store(settings).put(MOODS.subject, "f" * 64, b"no model")
-        TextModelState.new(uid=MOODS.uid, version=1, artefact="f" * 64).insert()
+        SentimentModelState.new(uid=UID, version=1, artefact="f" * 64).insert()
         MOODS.placed.forget()
     told = client.ticket(text=PRAISE).sentiment
     assert (told.label, told.source) == (NEGATIVE, LEXICON)
@@ -314,7 +315,7 @@ def test_both_models_are_loaded_in_one_wait_and_kept_within_one_bound(client, se
     with client.context():
         loaded = blobs.store(settings).get(MOODS.subject, artefact)
         blobs.store(settings).put(INTENTS.subject, artefact, loaded)
-        TextModelState.new(uid=INTENTS.uid, version=1, artefact=artefact).insert()
+        IntentModelState.new(uid=UID, version=1, artefact=artefact).insert()
         INTENTS.placed.forget()
         intents, moods = learned_models.ready(blobs.store(settings), INTENTS, MOODS)
         assert intents is not None

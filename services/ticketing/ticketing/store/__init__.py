@@ -8,7 +8,7 @@ from ticketing.store.messages import TicketMessage
 from ticketing.store.outgoing_mails import OutgoingMail, TenantProfile
 from ticketing.store.queues import Queue
 from ticketing.store.sla_policies import SlaPolicy, Target
-from ticketing.store.text_models import TextModelState
+from ticketing.store.text_models import IntentModelState, SentimentModelState
 from ticketing.store.tickets import Ticket
 
 DOCUMENTS = (
@@ -22,7 +22,8 @@ DOCUMENTS = (
     RawMail,
     OutgoingMail,
     TenantProfile,
-    TextModelState,
+    IntentModelState,
+    SentimentModelState,
     CustomerAlias,
 )
 """Every collection of the service, for `docstore.migrate`."""
@@ -34,13 +35,14 @@ __all__ = [
     "CustomerAlias",
     "DayHours",
     "InboundMail",
+    "IntentModelState",
     "OutgoingMail",
     "Queue",
     "RawMail",
+    "SentimentModelState",
     "SlaPolicy",
     "Target",
     "TenantProfile",
-    "TextModelState",
     "Ticket",
     "TicketMessage",
 ]

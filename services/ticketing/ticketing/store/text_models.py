@@ -10,8 +10,8 @@ from docstore import Row, due, leases
 from docstore.documents import InstantField
 from docstore.records import Record
 
-INTENTS, MOODS = "default", "moods"
-"""Uids of the models. That of intents was alone once."""
+UID = "default"
+"""Of the one model of its kind that a tenant has."""
 FIGURES = (
     "held_out_texts",
     "accuracy",
@@ -24,7 +24,7 @@ FIGURES = (
 
 
 class TextModelState(Record):
-    """One model of a tenant, of intents or of moods.
+    """A model of a tenant.
 
     due: when `run` looks next whether there is enough to learn anew. taught_until, taught: of the lessons when it
     last learned: the newest, and how many. version: of the model in place, or of the last one; artefact: its name in
@@ -32,7 +32,7 @@ class TextModelState(Record):
     forget: a mark that each erasure of somebody who taught sets anew: the model is to be learned without them.
     """
 
-    meta: ClassVar[dict[str, Any]] = {"collection": "intent_models", "indexes": [due.INDEX]}
+    meta: ClassVar[dict[str, Any]] = {"abstract": True}
     due: Any = InstantField()
     taught_until: Any = InstantField()
     taught: Any = me.IntField()
@@ -54,36 +54,51 @@ class TextModelState(Record):
     lexicon_accuracy: Any = me.FloatField()
 
 
-def current(uid: str) -> TextModelState | None:
+class IntentModelState(TextModelState):
+    """That of intents."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "intent_models", "indexes": [due.INDEX]}
+
+
+class SentimentModelState(TextModelState):
+    """That of moods. Processes that know only intents take whatever is due among those for one of them."""
+
+    meta: ClassVar[dict[str, Any]] = {"collection": "sentiment_models", "indexes": [due.INDEX]}
+
+
+State = type[IntentModelState] | type[SentimentModelState]
+
+
+def current(state: State) -> TextModelState | None:
     """That of the current tenant; None where nothing has been there to learn from."""
-    return TextModelState.get_many([uid]).get(uid)
+    return state.get_many([UID]).get(UID)
 
 
-def expect(uid: str) -> bool:
+def expect(state: State) -> bool:
     """Lets `run` look from now on whether there is something to learn from; False if it did before."""
     begun = {"due": clock.now(), "version": 0}
-    return TextModelState.rows().update_one({"uid": uid}, {"$setOnInsert": begun}, upsert=True).upserted_id is not None
+    return state.rows().update_one({"uid": UID}, {"$setOnInsert": begun}, upsert=True).upserted_id is not None
 
 
-def forget_lessons(uid: str) -> None:
+def forget_lessons(state: State) -> None:
     """Lets the model be learned anew without what it was taught so far by somebody who is erased."""
-    TextModelState.rows().update_one({"uid": uid}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
+    state.rows().update_one({"uid": UID}, {"$set": {"forget": ids.uuid7(), "due": clock.now()}})
 
 
-def change(row: Row, changes: Row) -> Row | None:
+def change(state: State, row: Row, changes: Row) -> Row | None:
     """Changes the claimed model and returns it; None if somebody was erased, or the claim lost, since it was read."""
     update = {
         "$set": {name: value for name, value in changes.items() if value is not None},
         "$unset": {name: "" for name, value in changes.items() if value is None},
     }
     held = {**leases.held(row), "forget": row.get("forget")}
-    return TextModelState.rows().find_one_and_update(held, {name: part for name, part in update.items() if part})
+    return state.rows().find_one_and_update(held, {name: part for name, part in update.items() if part})
 
 
-def settle(row: Row, due: datetime, *, forgotten: bool = False) -> None:
+def settle(state: State, row: Row, due: datetime, *, forgotten: bool = False) -> None:
     """Gives the claimed model back, at once if somebody was erased since it was read.
 
     forgotten: whoever was erased before is in no model any more.
     """
-    if change(row, {"due": due, "lease": None, **({"forget": None} if forgotten else {})}) is None:
-        leases.release(TextModelState.rows(), row)
+    if change(state, row, {"due": due, "lease": None, **({"forget": None} if forgotten else {})}) is None:
+        leases.release(state.rows(), row)

@@ -14,7 +14,17 @@ from chassis import clock
 from docstore import Row, aliases, whole_milliseconds
 from docstore.blobs import BlobStore
 from eventing.erasing import Items
-from ticketing.store import InboundMail, OutgoingMail, RawMail, Ticket, TicketMessage, inbound_mails, text_models
+from ticketing.store import (
+    InboundMail,
+    IntentModelState,
+    OutgoingMail,
+    RawMail,
+    SentimentModelState,
+    Ticket,
+    TicketMessage,
+    inbound_mails,
+    text_models,
+)
 from ticketing.store.tickets import BY_AGENT, ERASED_SUBJECT, RESOLVED, forget_first_messages
 from ticketing.usecases import lifecycle
 
@@ -58,9 +68,9 @@ def _anonymize(uids: Sequence[str]) -> dict[str, int]:
     tickets = list(Ticket.get_many(uids, deleted=True).values())
     # Also those whose intent somebody took away since: they may have taught the model in place.
     if any(ticket.intent_source == BY_AGENT for ticket in tickets):
-        text_models.forget_lessons(text_models.INTENTS)
+        text_models.forget_lessons(IntentModelState)
     if any(ticket.mood_said for ticket in tickets):
-        text_models.forget_lessons(text_models.MOODS)
+        text_models.forget_lessons(SentimentModelState)
     for ticket in tickets:
         had_agent = lifecycle.holder(ticket)
         ticket.subject = ERASED_SUBJECT

@@ -19,7 +19,7 @@ from rapport.ticketing.v1 import intent_model_pb2, sentiment_model_pb2
 from chassis import tenancy
 from chassis.tenant_cache import TenantCache
 from docstore.blobs import BlobStore
-from ticketing.store import lessons, text_models
+from ticketing.store import IntentModelState, SentimentModelState, lessons, text_models
 from ticketing.store.lessons import Taught
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Placed:
 class Learnable:
     """Something that the people of a tenant teach a model of.
 
-    uid: of the model's state in the store. subject: of its artefacts in the blob store; also its resource name.
+    state: of the model, in the store. subject: of its artefacts in the blob store; also its resource name.
     contract: its message, whose labels are called `label_field`. precision: share of what it is sure of that shall be
     right. count, newest: lessons (`store.lessons`). beside_lexicon: it reads what the lexicon says too, and stays out
     where that tells better. words for messages: title of the model, plural of its labels, nothing: what it says where
@@ -57,7 +57,7 @@ class Learnable:
 
     def __init__(
         self,
-        uid: str,
+        state: text_models.State,
         subject: str,
         contract: type[intent_model_pb2.IntentModel] | type[sentiment_model_pb2.SentimentModel],
         *,
@@ -70,17 +70,17 @@ class Learnable:
         plural: str,
         nothing: str,
     ) -> None:
-        self.uid, self.subject, self.contract, self.label_field = uid, subject, contract, label_field
+        self.state, self.subject, self.contract, self.label_field = state, subject, contract, label_field
         self.precision, self.count, self.newest, self.beside_lexicon = precision, count, newest, beside_lexicon
         self.title, self.plural, self.nothing = title, plural, nothing
-        self.placed = TenantCache(lambda: _read(uid), KEPT_S)
+        self.placed = TenantCache(lambda: _read(state), KEPT_S)
         """The current tenant's model in place."""
-        self.expected = TenantCache(lambda: text_models.expect(uid), 3600.0)
+        self.expected = TenantCache(lambda: text_models.expect(state), 3600.0)
         """Whether learning is expected of the current tenant, noted once an hour."""
 
 
 INTENTS = Learnable(
-    text_models.INTENTS,
+    IntentModelState,
     "intentModel",
     intent_model_pb2.IntentModel,
     label_field="intent",
@@ -93,7 +93,7 @@ INTENTS = Learnable(
     nothing="no resolved ticket has an intent that somebody gave",
 )
 MOODS = Learnable(
-    text_models.MOODS,
+    SentimentModelState,
     "sentimentModel",
     sentiment_model_pb2.SentimentModel,
     label_field="label",
@@ -105,7 +105,7 @@ MOODS = Learnable(
     plural="labels",
     nothing="nobody has said of a customer's message how it sounds: the lexicon tells",
 )
-LEARNABLES = {each.uid: each for each in (INTENTS, MOODS)}
+LEARNABLES = (INTENTS, MOODS)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class _Held:
 
 
 _Key = tuple[str, str, str]
-"""Tenant, uid of the learnable, artefact."""
+"""Tenant, subject of the learnable, artefact."""
 _held: "LRUCache[tuple[str, str], _Held]" = LRUCache(BYTES_MOST, getsizeof=lambda held: _size(held.model))
 """One of each kind by tenant: of a model that has given way nothing stays in memory once there is another ticket."""
 _failed: TTLCache[_Key, bool] = TTLCache(1_000, _FAILED_S)
@@ -145,14 +145,14 @@ def ready(blobs: BlobStore, *wanted: Learnable) -> list[Ready | None]:
     ]
 
 
-def _read(uid: str) -> _Placed:
-    found = text_models.current(uid)
+def _read(state: text_models.State) -> _Placed:
+    found = text_models.current(state)
     return _Placed(found.version, found.artefact or "") if found else _Placed(0, "")
 
 
 def _begun(wanted: Learnable, artefact: str, blobs: BlobStore) -> "TextModel | Future[TextModel | None] | None":
     """The model if it is in memory, else its loading; None where there is nothing to wait for."""
-    of_tenant = tenancy.tenant(), wanted.uid
+    of_tenant = tenancy.tenant(), wanted.subject
     key = (*of_tenant, artefact)
     with _lock:
         if not artefact:
@@ -179,12 +179,12 @@ def _ended(
     except TimeoutError:
         logger.error("the %s is not there after %g s: it is done without", wanted.title, WAIT_S)
         with _lock:
-            _failed[tenancy.tenant(), wanted.uid, artefact] = True
+            _failed[tenancy.tenant(), wanted.subject, artefact] = True
         return None
 
 
 def _load(wanted: Learnable, key: _Key, blobs: BlobStore) -> "TextModel | None":
-    tenant, uid, artefact = key
+    tenant, subject, artefact = key
     try:
         import textmodel
 
@@ -197,7 +197,7 @@ def _load(wanted: Learnable, key: _Key, blobs: BlobStore) -> "TextModel | None":
             del _loading[key]
         return None
     with _lock:
-        _held[tenant, uid] = _Held(artefact, model)
+        _held[tenant, subject] = _Held(artefact, model)
         del _loading[key]
     return model
 

@@ -16,7 +16,7 @@ from docstore import Row, due, leases
 from docstore.blobs import BlobStore
 from sentiment import cues_of, sentiment_of
 from ticketing.settings import TicketingSettings
-from ticketing.store import TextModelState, lessons
+from ticketing.store import lessons
 from ticketing.store.lessons import Taught
 from ticketing.store.sentiments import SCORES
 from ticketing.store.text_models import FIGURES, change, settle
@@ -45,18 +45,20 @@ logger = logging.getLogger(__name__)
 
 
 def learn_due(settings: TicketingSettings, blobs: BlobStore, stopping: Stopping) -> int:
-    """Looks at the model of the tenant that is due longest, and learns it anew if there is reason; returns how many."""
-    for tenant, (row, *_) in due.claim(TextModelState, 1, LEASE_S, settings.instance):
-        with tenancy.service_context(tenant, method="learn text models"):
-            _look(row, blobs, stopping)
-        return 1
-    return 0
+    """Looks of each kind at the model that is due longest, and learns it anew if there is reason; returns how many."""
+    count = 0
+    for learnable in LEARNABLES:
+        for tenant, (row, *_) in due.claim(learnable.state, 1, LEASE_S, settings.instance):
+            with tenancy.service_context(tenant, method="learn text models"):
+                _look(learnable, row, blobs, stopping)
+            count += 1
+    return count
 
 
-def _look(row: Row, blobs: BlobStore, stopping: Stopping) -> None:
-    now, learnable = clock.now(), LEARNABLES[row["uid"]]
+def _look(learnable: Learnable, row: Row, blobs: BlobStore, stopping: Stopping) -> None:
+    now = clock.now()
     if not wanted(learnable, row, now):
-        settle(row, now + LOOK_EVERY)
+        settle(learnable.state, row, now + LOOK_EVERY)
         return
     from textmodel.process import LearningError
 
@@ -74,7 +76,7 @@ def _look(row: Row, blobs: BlobStore, stopping: Stopping) -> None:
             # Whatever keeps a new one from being learned, whoever is erased does not stay in the old one.
             _take_away(row, changes)
         _place(learnable, row, changes, blobs)
-        settle(row, clock.now() + _FAILED_PAUSE)
+        settle(learnable.state, row, clock.now() + _FAILED_PAUSE)
 
 
 def wanted(learnable: Learnable, row: Row, now: datetime) -> bool:
@@ -99,9 +101,9 @@ def _learn(learnable: Learnable, row: Row, now: datetime, blobs: BlobStore, stop
     else:
         # Whoever is erased must not go on in the old model: it gives way, whatever the new one is like.
         in_place = None if forget else _artefact(learnable, row, blobs)
-        learned = _learned(learnable, chosen, in_place, _holder(row, stopping))
+        learned = _learned(learnable, chosen, in_place, _holder(learnable, row, stopping))
         if learned is None:
-            leases.release(TextModelState.rows(), row)
+            leases.release(learnable.state.rows(), row)
             return
         messages += learned.messages
     changes: Row = {
@@ -115,7 +117,7 @@ def _learn(learnable: Learnable, row: Row, now: datetime, blobs: BlobStore, stop
     elif forget:
         _take_away(row, changes)
     _place(learnable, row, changes, blobs)
-    settle(row, clock.now() + LOOK_EVERY, forgotten=True)
+    settle(learnable.state, row, clock.now() + LOOK_EVERY, forgotten=True)
 
 
 def _learned(
@@ -145,7 +147,7 @@ def _take_away(row: Row, changes: Row) -> None:
 
 def _place(learnable: Learnable, row: Row, changes: Row, blobs: BlobStore) -> None:
     """Notes what came, unless somebody was erased meanwhile; then deletes the artefacts that nobody shall read."""
-    now = change(row, changes)
+    now = change(learnable.state, row, changes)
     if now is None:
         return
     learnable.placed.forget()
@@ -234,11 +236,11 @@ def _stored(learnable: Learnable, row: Row, learned: "Learned", texts: int, now:
     }
 
 
-def _holder(row: Row, stopping: Stopping) -> Callable[[], bool]:
+def _holder(learnable: Learnable, row: Row, stopping: Stopping) -> Callable[[], bool]:
     """Whether to go on: until asked to stop, or somebody is erased, and as long as the claim holds."""
 
     def going_on() -> bool:
         until = clock.real_now() + timedelta(seconds=LEASE_S)
-        return not stopping.is_set() and change(row, {"lease.until": until}) is not None
+        return not stopping.is_set() and change(learnable.state, row, {"lease.until": until}) is not None
 
     return going_on
