@@ -147,18 +147,20 @@ def _mend(customers: Collection[str], asked: Asked, waiting: Mapping[str, set[in
 
     waiting: those of whom news are there, and why; what these change was not wrong.
     """
-    # Who was merged is looked at with the one that stands for the profile.
-    names = sorted({*customers, *aliases.resolve(customers).values()})
-    before = _rows(names)
+    profiles = aliases.profiles(customers).values()
+    # Who was merged is looked at with the one that stands for the profile; that mends all members.
+    names = sorted({*customers, *(canonical for canonical, _ in profiles)})
+    everybody = {*names, *(member for _, members in profiles for member in members)}
+    before = _rows(everybody)
     causes = defaultdict(set, waiting)
     now = clock.now()
     for name, row in before.items():
         if row.get("due") and row["due"] <= now:
             causes[name].add(Cause.CAUSE_TIME_PASSED)
     settle({name: News(causes=causes[name], keys=None) for name in names}, asked, now)
-    after = _rows(names)
+    after, following = _rows(everybody), asked.following
     return sum(
-        len((_segments(before, name) ^ _segments(after, name)) - asked.following) for name in names if not causes[name]
+        len((_segments(before, name) ^ _segments(after, name)) - following) for name in everybody if not causes[name]
     )
 
 

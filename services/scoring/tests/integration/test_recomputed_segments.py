@@ -200,6 +200,22 @@ def test_a_merged_member_that_is_in_a_segment_leaves_with_news_of_who_stands_for
     assert (last["segment"], last["entered"], last["cause"]) == ("buyers", False, SegmentLeft.CAUSE_MERGED)
 
 
+def test_what_is_wrong_of_a_merged_member_counts_with_who_stands_for_it(
+    client, settings, store, members, monkeypatch
+) -> None:
+    stands, merged, *_ = members
+    monkeypatch.setattr(recomputing, "CHUNK", 1)
+    with client.context():
+        docstore.in_transaction(lambda: people.follow_alias(AliasChange(merged, stands, (1, 0))))
+        client.keep()
+        # Looked at before the other, it takes that one out, too.
+        Profile.rows().update_one({"uid": stands.rpartition("/")[2]}, {"$unset": {"due": ""}})
+    overwrite(client, merged, "buyers")
+    job = carried_out(client, settings, store, **RECOMPUTE)
+    assert job.segment_recount.difference_count == 1, job.message
+    assert client.members() == {*members} - {merged}
+
+
 def test_files_hold_what_segments_ask_for_and_nothing_of_who_objects(client, settings, store, members) -> None:
     objects, merged, stands, *_ = members
     happen(client, purchase(stands, 16, event="Secret"))
