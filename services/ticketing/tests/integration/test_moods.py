@@ -330,15 +330,6 @@ def test_both_models_are_loaded_in_one_wait_and_kept_within_one_bound(client, se
         assert len(small) == 1
 
 
-def test_sentiments_from_when_there_was_only_a_lexicon_are_its(client) -> None:
-    made = client.ticket(text="What a wonderful board.")
-    with client.context():
-        Ticket.rows().update_one({"uid": made.uid}, {"$unset": {"sentiment.source": "", "first.sentiment.source": ""}})
-    assert client.now(made).sentiment == made.sentiment
-    assert first_of(client, made).sentiment.source == LEXICON
-    assert say_so(client, first_of(client, made).name, POSITIVE).sentiment.source == AGENT
-
-
 def test_lessons_come_newest_first_from_wherever_they_are_kept(client) -> None:
     one, other = client.customer(), client.customer()
     client.merge(other, into=one)

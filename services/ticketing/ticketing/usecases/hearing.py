@@ -7,7 +7,7 @@ from docstore.blobs import BlobStore
 from sentiment import NEGATIVE, NONE, POSITIVE, UNCERTAIN, cues_of, sentiment_of
 from ticketing.store.lessons import asked_text
 from ticketing.store.messages import CUSTOMER
-from ticketing.store.sentiments import LEXICON, MODEL, Sentiment
+from ticketing.store.sentiments import Sentiment
 from ticketing.store.tickets import IntentSuggestion
 from ticketing.usecases.learned_models import INTENTS, MOODS, Ready, ready
 from ticketing.usecases.opening import Mood, Said
@@ -71,7 +71,7 @@ def _heard(said: Said, language_code: str, moods: Ready | None) -> Said:
         return said
     told = _told(said.text, language_code, judged, moods) if moods else None
     if told is None:
-        told = Mood(_stored(judged.label, judged.score, judged.reasons, judged.model, LEXICON), judged.score)
+        told = Mood(_stored(judged.label, judged.score, judged.reasons, judged.model), judged.score)
     return replace(said, mood=told)
 
 
@@ -91,11 +91,10 @@ def _told(text: str, language_code: str, judged: "Judgement", moods: Ready) -> M
         score,
         tuple(dict.fromkeys(reasons))[:_REASONS_MAX],
         f"{MOODS.subject}/{moods.version}",
-        MODEL,
     )
     # How likely it is bad is not how bad it is: very bad is what the lexicon finds so and a sure model does not deny.
     return Mood(sentiment, max(score, judged.score) if found.sure else judged.score)
 
 
-def _stored(label: str, score: float, reasons: tuple[str, ...], model: str, source: str) -> Sentiment:
-    return Sentiment(label=label, score=score, reasons=list(reasons), model=model, source=source)
+def _stored(label: str, score: float, reasons: tuple[str, ...], model: str) -> Sentiment:
+    return Sentiment(label=label, score=score, reasons=list(reasons), model=model)

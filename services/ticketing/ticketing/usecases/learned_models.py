@@ -21,6 +21,7 @@ from chassis.tenant_cache import TenantCache
 from docstore.blobs import BlobStore
 from ticketing.store import IntentModelState, SentimentModelState, lessons, text_models
 from ticketing.store.lessons import Taught
+from ticketing.store.sentiments import SENTIMENT_MODEL
 
 if TYPE_CHECKING:
     from textmodel import TextModel
@@ -94,7 +95,7 @@ INTENTS = Learnable(
 )
 MOODS = Learnable(
     SentimentModelState,
-    "sentimentModel",
+    SENTIMENT_MODEL,
     sentiment_model_pb2.SentimentModel,
     label_field="label",
     precision=0.8,
