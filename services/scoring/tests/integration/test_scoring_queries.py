@@ -119,6 +119,10 @@ def test_what_keeps_segments_is_served_by_indexes() -> None:
     explain.assert_indexed(Segment, {"references": "some", "delete_time": None}, limit=10, max_keys=3)
     explain.assert_indexed(Profile, {"segments": {"$in": ["some", "other"]}}, max_keys=25)
     explain.assert_indexed(SegmentChange, {"customer": {"$in": ["customers/a"]}}, max_keys=3)
+    # Of a recompute: some customers after others, and the members of a segment.
+    some = {"_id": {"$gt": Profile.key("1"), "$lt": f"{tenancy.tenant()}0"}}
+    explain.assert_indexed(Profile, some, [("_id", 1)], limit=10, max_keys=12)
+    explain.assert_indexed(Profile, {"segments": "some"}, max_keys=25)
 
 
 @pytest.mark.usefixtures("here")
