@@ -4,7 +4,6 @@ import hashlib
 
 from scoring.features.rates import DayRates, RatesUnusableError
 from scoring.jobs.files import Folder, opened
-from scoring.jobs.tasks import WORK
 
 
 def read(url: str | None, currency: str) -> tuple[DayRates, str]:
@@ -18,16 +17,18 @@ def read(url: str | None, currency: str) -> tuple[DayRates, str]:
     return rates, hashlib.sha256(table).hexdigest()
 
 
-def kept(url: str | None, currency: str, output: Folder) -> tuple[str | None, str]:
+def kept(url: str | None, currency: str, output: Folder, work: str) -> tuple[str | None, str]:
     """Copies the table into a job's output: a new one may be published before its last task reads it.
 
-    Returns the name of the copy, None without a table, and the hash as `read` does. Raises RatesUnusableError.
+    work: the folder there. Returns the name of the copy, None without a table, and the hash as `read` does.
+
+    Raises RatesUnusableError.
     """
     if url is None:
         return None, ""
     _, table = _read(url, currency)
     digest = hashlib.sha256(table).hexdigest()
-    name = f"{WORK}/rates-{digest[:16]}.csv"
+    name = f"{work}/rates-{digest[:16]}.csv"
     output.write(name, lambda file: file.write(table), durable=False)
     return name, digest
 

@@ -82,7 +82,7 @@ def planned(spec: FeaturesSpec, instants: Sequence[datetime], output: Folder, re
     who, aliases, excluded = people.resolve(output, spec.aliases, spec.exclude)
     # By content: names and order of files change nothing.
     contents = sorted((file.bucket, file.kind, each.sha256) for file, each in zip(spec.files, found, strict=True))
-    table, rates = day_rates.kept(spec.rates, spec.currency, output)
+    table, rates = day_rates.kept(spec.rates, spec.currency, output, WORK)
     moments = tuple(sorted({microseconds(instant) for instant in instants}))
     missing = _missing(spec, moments[0])
     whole_from = {kind: missing.get(of, 0) for of, kinds in _KINDS_OF.items() for kind in kinds} if missing else {}

@@ -5,10 +5,12 @@ import sys
 
 HEAVY = ("numpy", "pyarrow", "duckdb", "ray", "scipy", "sklearn", "catboost", "matplotlib")
 ROLES = ("scoring.serve", "scoring.handlers", "scoring.migrate", "scoring.runner")
+LATER = ("scoring.jobs.day_rates", "scoring.jobs.launch")
+"""What role `run` loads of the programs when it first converts an amount, and starts a job."""
 
 PROGRAM = f"""
 import importlib, sys
-for role in {ROLES}:
+for role in {ROLES + LATER}:
     importlib.import_module(role)
     for name in {HEAVY}:
         assert name not in sys.modules, f"{{role}} loads {{name}}"
