@@ -81,8 +81,8 @@ class DayRates:
         place = bisect_right(days, day) - 1
         if place < 0 or days[place] < day - STALE_DAYS:
             return None
-        found = round(amount * factors[place])
-        return found if abs(found) <= LARGEST else None
+        found = amount * factors[place]
+        return round(found) if abs(found) <= LARGEST else None
 
 
 def _number(text: str, line: int, currency: str) -> float:

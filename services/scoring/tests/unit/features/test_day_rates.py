@@ -72,6 +72,11 @@ def test_a_table_that_cannot_be_used_says_where_and_why(text: str, message: str)
         DayRates.read("EUR", text.splitlines())
 
 
+def test_no_rate_is_so_absurd_that_nothing_can_be_converted_any_more() -> None:
+    rates = DayRates.read("JPY", ["Date,USD,JPY", "2026-03-06,1e-300,1e300"])
+    assert [rates.convert(amount, "USD", at("2026-03-06")) for amount in (1, 0, -1)] == [None] * 3
+
+
 def test_without_a_table_only_the_main_currency_counts() -> None:
     rates = DayRates("EUR")
     assert (rates.convert(5, "EUR", 0), rates.convert(5, "USD", 0)) == (5, None)
