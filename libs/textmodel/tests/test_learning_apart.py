@@ -65,7 +65,21 @@ def test_a_model_that_would_be_sure_of_nothing_stays_out_where_something_else_te
     labels, authors = ["one", "other"] * 50, list(range(100))
     assert learn(Lessons(texts, labels, authors), None, precision=0.9).artefact is not None
     found = learn(Lessons(texts, labels, authors, ["none"] * 100), None, precision=0.9)
-    assert (found.artefact, found.messages[-1]) == (None, "a new model stays out: it would be sure of nothing")
+    assert found.artefact is None
+    assert found.messages[-1] == "a new model stays out: it is sure of 0 of the newest 10 texts, and one of 4 is needed"
+
+
+def test_a_model_that_would_withhold_nearly_all_stays_out_where_something_else_tells() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.choice(["one", "other"], 400).tolist()
+    texts = [
+        " ".join([*rng.choice(FILLERS, 5), f"says{label}" if at % 8 == 0 else "nothing"])
+        for at, label in enumerate(labels)
+    ]
+    assert learn(Lessons(texts, labels, list(range(400))), None, precision=0.8).threshold < 1
+    found = learn(Lessons(texts, labels, list(range(400)), ["none"] * 400), None, precision=0.8)
+    assert found.artefact is None
+    assert found.messages[-1] == "a new model stays out: it is sure of 4 of the newest 40 texts, and one of 4 is needed"
 
 
 def test_without_two_labels_there_is_no_model() -> None:

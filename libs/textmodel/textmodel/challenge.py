@@ -19,6 +19,8 @@ from textmodel.training import train
 
 _HELD_OUT = 10
 """One of so many texts is held out."""
+_ANSWERED = 4
+"""One of so many held-out texts must be answered: what withholds more is no good in the place of what tells most."""
 _SURELY = 0.05
 """A new model is worse if one as good would lose as many of the texts the two differ on less often than this."""
 
@@ -56,7 +58,7 @@ def learned_from(texts: int) -> int:
 def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outcome:
     """Learns a model; it is not to be used if it knows no label, or is surely worse than the one in place.
 
-    Nor, where there is a baseline, if it is surely worse than that, or sure of nothing.
+    Nor, where there is a baseline, if it is surely worse than that, or sure of hardly anything.
     in_place: its artefact. precision: share of the answers that must be right.
     Raises ValueError as `train` and `load` do.
     """
@@ -80,15 +82,20 @@ def learn(lessons: Lessons, in_place: bytes | None, *, precision: float) -> Outc
         for name, theirs in rivals
         if _worse(right, theirs)
     ]
-    if baseline is not None and model.threshold > 1:
-        reasons.append("a new model stays out: it would be sure of nothing")
+    judged = evaluate(model, texts, truth)
+    sure = round(judged.coverage * len(texts))
+    if baseline is not None and sure * _ANSWERED < len(texts):
+        reasons.append(
+            f"a new model stays out: it is sure of {sure} of the newest {len(texts)} texts, and one of {_ANSWERED} is "
+            "needed"
+        )
     taught = [label for label in lessons.labels[older] if label in set(model.labels)]
     names, counts = np.unique(np.array(taught, dtype=np.str_), return_counts=True)
     order = np.argsort(-counts, kind="stable").tolist()
     return Outcome(
         None if reasons else dump(model),
         {str(names[at]): int(counts[at]) for at in order},
-        evaluate(model, texts, truth),
+        judged,
         model.threshold,
         (*model.messages, *reasons),
         None if baseline is None else float(baseline.mean()),
