@@ -81,13 +81,14 @@ def available(cgroup: Path = CGROUP) -> int:
 
 
 def widest(spec: DividedSpec, rows: int, most: int, need: Need = VALUES) -> int:
-    """How many partitions at a time fit, at most `most`; one in any case."""
+    """How many partitions at a time fit, at most `most`. Raises TooLargeError if not even one does."""
     for width in range(most, 1, -1):
         try:
             check(spec, rows, width, need)
         except TooLargeError:
             continue
         return width
+    check(spec, rows, 1, need)
     return 1
 
 

@@ -60,7 +60,9 @@ def run(spec: JobSpec, output: Folder, reporter: Reporter) -> None:
         output.delete(tasks.WORK)
         return
     with _executor(spec, rows) as executor:
-        check(spec, rows, executor.width)
+        if spec.memory_mb:
+            # Else a Ray runs what its nodes have memory for, however much there is where the job was started.
+            check(spec, rows, executor.width)
         reporter.place = executor.place
         division = dividing.Division(
             output=spec.output,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,16 @@ def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch) -
     ):
         with pytest.raises(UnusableError, match=f"RESOURCE_EXHAUSTED: .*{why}"):
             ran(tmp_path, "out", AS_OF, inputs=(url,), partitions=1, memory_mb=memory_mb)
+    monkeypatch.setattr(memory, "available", lambda: 150_000_000)
+    with pytest.raises(UnusableError, match="1 at a time, need about 200 MB; 150 MB are free"):
+        ran(tmp_path, "out", AS_OF, inputs=(url,), partitions=1)
+
+
+def test_little_memory_where_a_job_was_started_does_not_matter_to_tasks_on_other_machines(history, monkeypatch) -> None:
+    of_nodes = InProcess(16)
+    monkeypatch.setattr(churn, "_executor", lambda *_: nullcontext(of_nodes))
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000_000)
+    assert ran(history, "elsewhere", AS_OF, task="evaluate")[0]["judgement"]
 
 
 @pytest.fixture(scope="module")
