@@ -54,11 +54,13 @@ def follow(program: str, address: str, spec: dict[str, Any], stop: threading.Eve
     shown = None
     while not stop.wait(_POLL_S):
         status = client.get_job_status(job)
-        told = Progress.read(output)
-        # What an earlier run left there is not told before this one has ended.
-        if told and told != shown and (told.state is State.RUNNING or status.is_terminal()):
-            told.show()
-            shown = told
+        told = _told(output)
+        if told and told != shown:
+            # What an earlier run left there is not told of this one.
+            ended = status.is_terminal() and (told.state is State.SUCCEEDED) == (status == JobStatus.SUCCEEDED)
+            if told.state is State.RUNNING or ended:
+                told.show()
+                shown = told
         if status.is_terminal():
             if status == JobStatus.SUCCEEDED:
                 return 0
@@ -75,6 +77,14 @@ def follow(program: str, address: str, spec: dict[str, Any], stop: threading.Eve
     if last is None or last.state is State.RUNNING:
         Progress(State.CANCELLED, message="cancelled; what is finished is kept and used again").write(output)
     return 143
+
+
+def _told(output: Folder) -> Progress | None:
+    """How far the job is; None while its folder cannot be read, which is no reason to leave it."""
+    try:
+        return Progress.read(output)
+    except Exception:  # noqa: BLE001 - each kind of store fails in its own way
+        return None
 
 
 def _submitted(client: Any, program: str, address: str, spec: dict[str, Any]) -> str:
