@@ -116,6 +116,15 @@ def launch(
     return Handle(output, workdir, process)
 
 
+def stop(output: str, workdir: Path) -> None:
+    """Stops what was launched in `workdir` with that output folder and still runs, if anything: its launcher may be
+    dead.
+    """
+    process = _remembered(workdir)
+    if process is not None:
+        Handle(Folder(output), workdir, process).cancel()
+
+
 def _start(program: list[str], log: Path, environment: dict[str, str]) -> psutil.Process:
     """Starts a module, in a session of its own: it outlives its launcher, and is stopped as a whole."""
     with open(log, "wb") as file:

@@ -133,6 +133,7 @@ def run_job(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stoppi
         assert job.phase == STORING
         came = STEPS[job.kind].store(job, settings, blobs, stopping)
     except Cancelled:
+        _stop_program(job, settings)
         end(job, CANCELLED, _cancelled(job))
     except JobFailed as error:
         end(job, FAILED, str(error))
@@ -236,6 +237,7 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             # Names of fields only: values may be the tenant's.
             wrong = ", ".join(sorted({".".join(map(str, each["loc"])) for each in error.errors()}))
             logger.error("%s cannot be gone on with, its program is told otherwise now: %s", job.name, wrong)
+            _stop_program(job, settings)
             raise JobFailed(_OF_ANOTHER_VERSION) from None
         handle = launch(spec, settings.work_dir / job.uid, settings.ray_address, name)
         try:
@@ -250,6 +252,14 @@ def _compute(job: ScoringJob, settings: ScoringSettings, blobs: BlobStore, stopp
             raise _failure(blobs, job, progress.message)
         note(job, computed=progress.rows)
     note(job, phase=STORING, percent=_COMPUTED_PERCENT, message="Stores the result.", expected_end_time=None)
+
+
+def _stop_program(job: ScoringJob, settings: ScoringSettings) -> None:
+    """Stops a program that outlived its runner: files that it wrote after the job's were deleted would stay."""
+    if job.phase == COMPUTING:
+        from scoring.jobs.launch import stop
+
+        stop(preparing.url(settings, job.result_subject), settings.work_dir / job.uid)
 
 
 def _note_progress(job: ScoringJob, progress: "Progress") -> None:

@@ -1,11 +1,15 @@
 """The files of a recompute of all segments: what is in them, what of them is gone on with, and who is in none."""
 
+import json
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
+from rapport.scoring.v1 import scoring_job_pb2
 
 import docstore
 from chassis.errors import Unavailable
@@ -129,6 +133,28 @@ def test_a_runner_that_lost_the_job_leaves_no_file(client, settings, store, memb
         with pytest.raises(Conflict):
             recompute_inputs.prepare(job, settings, store)
         assert store.list(job.subject) == []
+
+
+def test_a_program_that_outlived_its_runner_ends_with_a_cancelled_job(client, settings, store, members) -> None:
+    client.CreateScoringJob(scoring_job=RECOMPUTE)
+    job = claimed(client)
+    with client.context():
+        while job.phase == PREPARING:
+            recompute_inputs.prepare(job, settings, store)
+        client.CancelScoringJob(name=job.name)
+        folder = settings.work_dir / job.uid
+        folder.mkdir(parents=True)
+        program = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        noted = {"pid": program.pid, "create_time": psutil.Process(program.pid).create_time()}
+        (folder / "process.json").write_text(json.dumps(noted))
+        try:
+            finish(job, settings, store)
+            assert program.poll() is not None, "what it writes now would stay"
+        finally:
+            program.kill()
+            program.wait()
+        assert running.remove_files(store) == 1
+    assert client.GetScoringJob(name=job.name).state == scoring_job_pb2.ScoringJob.STATE_CANCELLED
 
 
 def test_a_runner_that_stops_leaves_the_files_it_wrote(client, settings, store, members, few) -> None:
