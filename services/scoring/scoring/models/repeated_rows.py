@@ -34,8 +34,11 @@ def standard_error(values: Floats, cluster: Ints) -> float:
     return float(np.sqrt(count / max(count - 1, 1) * (strays**2).sum()) / len(values))
 
 
-def design_effect(residuals: Floats, cluster: Ints) -> float:
-    """How many times the variance of a sum of these is that of as many independent rows; 1 at least (Kish 1965)."""
-    squares = float((residuals**2).sum())
-    sums = np.bincount(cluster, weights=residuals)
+def design_effect(values: Floats, group: Ints, cluster: Ints) -> float:
+    """How many times the variance of a group's sum of these is that of as many independent rows; 1 at least (Kish
+    1965). Of all groups (0, 1, ...) together: one alone would tell it too inexactly.
+    """
+    strays = values - (np.bincount(group, weights=values) / np.maximum(np.bincount(group), 1))[group]
+    squares = float((strays**2).sum())
+    sums = np.bincount(codes(cluster * (int(group.max()) + 1) + group, len(group)), weights=strays)
     return max(1.0, float((sums**2).sum()) / squares) if squares > 0 else 1.0

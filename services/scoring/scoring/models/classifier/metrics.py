@@ -43,9 +43,7 @@ class Metrics:
     interval is that of the resampled figure, which is greater than the figure itself on average."""
     ece_by_chance: float
     """What the calibration error would be at most, in 95 of 100 cases, if every probability were exactly right. Where
-    customers have several rows, what these did more or less than was told changes its sign at random, for all rows of a
-    customer together (wild cluster bootstrap: Cameron, Gelbach, Miller 2008, Review of Economics and Statistics 90:3).
-    """
+    customers have several rows, chance strays farther by the root of the design effect."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +125,9 @@ class _Rows:
         self._bin = np.arange(len(order)) * BINS // len(order)
         self._losses = log_losses(self.labels, self.probability)
         self._squares = (self.probability - self.labels) ** 2
+        # Within bins: a model that is wrong must not be excused by how wrong it is.
+        effect = repeated_rows.design_effect(self.labels - self.probability, self._bin, self._cluster)
+        self._farther = float(np.sqrt(effect))
 
     def drawn(self, generator: np.random.Generator) -> Floats:
         """How often each row comes in a sample of as many customers."""
@@ -134,11 +135,9 @@ class _Rows:
         return np.bincount(several, minlength=self._customers).astype(float)[self._cluster]
 
     def by_chance(self, generator: np.random.Generator) -> Floats:
-        """By how much rows might stray from their probabilities, added to these, were all of them right."""
-        if self._customers == len(self.labels):
-            return (generator.random(len(self.labels)) < self.probability).astype(float)
-        signs = 2.0 * generator.integers(2, size=self._customers)[self._cluster] - 1
-        told: Floats = self.probability + signs * (self.labels - self.probability)
+        """What rows might have done, were all probabilities right; strayed farther from these as customers do."""
+        drawn = (generator.random(len(self.labels)) < self.probability).astype(float)
+        told: Floats = self.probability + self._farther * (drawn - self.probability)
         return told
 
     def figures(self, weights: Floats) -> tuple[float, float, float, float, float, float]:

@@ -14,7 +14,6 @@ from scoring.models import repeated_rows
 from scoring.models.classifier.calibration import Calibration, sigmoid
 from scoring.models.fitting import Floats, Z, significant
 from scoring.models.repeated_rows import Keys
-from scoring.models.summary import Ints
 
 _BINS = 15
 _LEAST_ROWS = 50
@@ -48,7 +47,9 @@ def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats, cu
     of_model = [float(((pairs[0][rows] - pairs[1][rows]) ** 2).mean() / 2 / THIRDS * worth**2) for rows in by_pair]
     knots, deviations = [], []
     by_raw = np.array_split(np.argsort(raw, kind="stable"), count)
-    effect = _effect(by_raw, labels, repeated_rows.codes(customers, len(raw)))
+    group = np.empty(len(raw), dtype=np.int64)
+    group[np.concatenate(by_raw)] = np.repeat(np.arange(count), [len(rows) for rows in by_raw])
+    effect = repeated_rows.design_effect(labels, group, repeated_rows.codes(customers, len(raw)))
     for rows in by_raw:
         share = (labels[rows].sum() + 0.5) / (len(rows) + 1)
         centre = float(raw[rows].mean())
@@ -56,12 +57,3 @@ def fit(raw: Floats, labels: Floats, calibration: Calibration, pairs: Floats, cu
         knots.append(significant(centre))
         deviations.append(significant(float(np.sqrt(variance))))
     return Spread(tuple(knots), tuple(deviations))
-
-
-def _effect(bins: list[Ints], labels: Floats, cluster: Ints) -> float:
-    """The design effect of shares within bins, of all of them together: one alone would be told too inexactly."""
-    strays, whose = np.empty(len(labels)), np.empty(len(labels), dtype=np.int64)
-    for number, rows in enumerate(bins):
-        strays[rows] = labels[rows] - labels[rows].mean()
-        whose[rows] = cluster[rows] * len(bins) + number
-    return repeated_rows.design_effect(strays, repeated_rows.codes(whose, len(whose)))

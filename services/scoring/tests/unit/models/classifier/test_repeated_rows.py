@@ -120,6 +120,20 @@ def test_intervals_and_chance_of_calibration_are_those_of_customers():
     assert whole.high - whole.low == pytest.approx(np.sqrt(6) * (alone.high - alone.low), rel=0.25)
 
 
+def test_how_wrong_probabilities_are_does_not_excuse_them():
+    random = np.random.default_rng(2)
+    excused = held = 0
+    for _ in range(10):
+        whose = np.repeat(np.arange(60), 4)
+        risk = sigmoid(random.normal(-1, 1.5, 60))[whose]
+        labels = (random.random(240) < risk).astype(float)
+        right, wrong = (measure(labels, told, whose) for told in (risk, 0.3 * risk))
+        held += right.ece.value <= right.ece_by_chance
+        excused += wrong.ece.value <= wrong.ece_by_chance + 0.08
+    assert held >= 8
+    assert excused <= 1
+
+
 def test_rows_of_a_customer_stay_together_where_chance_splits():
     labels, *_, whose = repeated(101, 7, 1)
     for folds in (stratified(labels, 5, whose), split(labels, None, customers=whose)):
@@ -196,4 +210,8 @@ def test_chance_of_tenths_counts_customers():
 def test_codes_go_by_who_comes_first():
     assert repeated_rows.codes(np.array(["b", "a", "b", "c"]), 4).tolist() == [0, 1, 0, 2]
     assert repeated_rows.codes(None, 3).tolist() == [0, 1, 2]
-    assert repeated_rows.design_effect(np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1])) == 2
+    values, alike = np.array([1.0, 1.0, -1.0, -1.0]), np.array([0, 0, 1, 1])
+    assert repeated_rows.design_effect(values, np.zeros(4, dtype=np.int64), alike) == 2
+    # By how much groups differ is no matter.
+    apart = np.concatenate([values, values + 5])
+    assert repeated_rows.design_effect(apart, np.repeat([0, 1], 4), np.tile(alike, 2)) == 2
