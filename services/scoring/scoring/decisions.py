@@ -36,7 +36,9 @@ class Decision:
     good_until: datetime
 
 
-def decide(settings: ScoringSettings, customers: Sequence[str]) -> dict[str, Decision]:
+def decide(
+    settings: ScoringSettings, customers: Sequence[str], timeout_s: float = _TIMEOUT_S
+) -> dict[str, Decision]:
     """The decisions on up to 500 customers (resource names), by customer.
 
     Raises Unavailable CONSENT_UNAVAILABLE when consent does not answer now, FailedPrecondition when the purpose is
@@ -48,7 +50,7 @@ def decide(settings: ScoringSettings, customers: Sequence[str]) -> dict[str, Dec
         customers=customers, purpose=PURPOSE, channel=purpose_pb2.CHANNEL_NONE
     )
     try:
-        answer = stub.BatchDecideConsent(request, timeout=_TIMEOUT_S)
+        answer = stub.BatchDecideConsent(request, timeout=timeout_s)
     except grpc.RpcError as error:
         raise _translated(error) from error
     if any(consent_pb2.Decision.REASON_CHANNEL_NOT_IN_PURPOSE in each.reasons for each in answer.decisions):

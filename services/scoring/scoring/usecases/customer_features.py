@@ -25,6 +25,8 @@ from scoring.usecases.persons import Persons
 
 FEATURES = "FEATURES"
 """Kind of such questions (`store.Evaluation`)."""
+_CONSENT_S = 2.0
+"""How long consent is waited for: one thread answers the questions of all tenants, which wait for `evaluations.WAIT_S`."""
 
 
 def found(name: str) -> Row:
@@ -46,7 +48,7 @@ def answers(settings: ScoringSettings, _blobs: BlobStore, questions: Sequence[Ro
     names = sorted({question["customer"] for question in questions})
     people, refused = Persons.load(names), objecting(names)
     try:
-        decided = decisions.decide(settings, names)
+        decided = decisions.decide(settings, names, _CONSENT_S)
     except RapportError as error:
         return [error] * len(questions)
     purchases = {code: number for code, (number, _) in summaries.known_purchases().items()}

@@ -1,6 +1,8 @@
 """The features of one customer, as they are asked for: those that a job writes of everybody, up to the last event."""
 
 import math
+import socket
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from rapport.scoring.v1 import customer_features_pb2
 
 import docstore
 from chassis import clock
+from chassis.errors import Unavailable
 from docstore import aliases
 from docstore.aliases import AliasChange
 from scoring import feature_specs, parquet
@@ -17,7 +20,7 @@ from scoring.jobs import features
 from scoring.jobs.files import Folder
 from scoring.jobs.progress import Reporter
 from scoring.jobs.spec import BackfillSpec, FeatureJobSpec
-from scoring.usecases import feature_tables, people
+from scoring.usecases import customer_features, evaluations, feature_tables, people
 
 from .conftest import START, Client, customer
 from .test_activity_files import event, heard
@@ -112,3 +115,18 @@ def test_of_who_may_not_be_profiled_nothing_is_told(client, told) -> None:
     with client.context():
         docstore.in_transaction(lambda: people.object_to_profiling(bert, "consents/c", NOW))
     assert told(bert, refused=True)[0] == "PROFILING_OBJECTED"
+
+
+def test_a_consent_that_does_not_answer_holds_other_questions_up_for_less_than_their_askers_wait(
+    client, settings, store, monkeypatch
+) -> None:
+    monkeypatch.setattr(customer_features, "_CONSENT_S", 0.2)
+    with client.context(), socket.create_server(("127.0.0.1", 0)) as silent:
+        upstreams = {"consent": f"dns:///127.0.0.1:{silent.getsockname()[1]}"}
+        begin = time.monotonic()
+        (answer,) = customer_features.answers(
+            settings.model_copy(update={"upstreams": upstreams}), store, [{"customer": customer()}]
+        )
+        assert time.monotonic() - begin < evaluations.WAIT_S / 2
+    assert isinstance(answer, Unavailable)
+    assert answer.reason == "CONSENT_UNAVAILABLE"
