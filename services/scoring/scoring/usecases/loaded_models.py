@@ -53,13 +53,13 @@ def load(model: Model, blobs: BlobStore) -> "Propensity":
 
 def left(scorer: Row, versions: Mapping[str, int], blobs: BlobStore) -> "Propensity | None":
     """The model that the last job of its kind scored with (`store.histories.LeftToScoreWith`); None where features are
-    declared otherwise now. Raises as `load` does.
+    declared otherwise now, or it ended so long ago that it is not kept whole. Raises as `load` does.
 
     versions: of the features, by name. Jobs take no such model either: with other features it would tell something
     wrong, and nobody would see it.
     """
     model: Model = Model.get(scorer["model"])
-    return load(model, blobs) if dict(model.features) == versions else None
+    return load(model, blobs) if model.artefact_sha256 and dict(model.features) == versions else None
 
 
 def _read(body: bytes, model: Model) -> "Propensity":

@@ -58,9 +58,9 @@ def risks(
 ) -> dict[str, Row | None] | None:
     """Risks of leaving of the customers whose purchases of the last year are known; None of whom bought nothing then.
 
-    convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read, or is of features that
-    are declared otherwise now: that is logged, and the other scores do not wait for it. None of all where the model can
-    be asked for again, as when the blob store did not answer.
+    convert: to the currency of the `store.RiskScorer`. Nothing where its model cannot be read, is not kept whole any
+    more, or is of features that are declared otherwise now: that is logged, and the other scores do not wait for it.
+    None of all where the model can be asked for again, as when the blob store did not answer.
     """
     known = {name: history for name, history in bought.items() if history.recent is not None}
     try:
@@ -75,7 +75,7 @@ def risks(
         return None
     if model is None:
         if known:
-            logger.warning("%s: features are declared otherwise since its model was made", _UNTOLD)
+            logger.warning("%s: its model is not kept whole, or features are declared otherwise since", _UNTOLD)
         return {}
     import numpy as np
 

@@ -311,6 +311,12 @@ def test_what_if_refuses_features_by_field_and_people_by_consent(made, channels,
         ResponseScorer.rows().delete_one({"uid": CURRENT})
         assert client.refused("EvaluateResponsePropensity", features=given)[0] == "NO_SCORES_YET"
         ResponseScorer.rows().insert_one(left)
+        kept = Model.get(left["model"]).artefact_sha256
+        # So are models that ended long ago, whose files are gone.
+        Model.rows().update_one({"uid": left["model"]}, {"$set": {"artefact_sha256": ""}})
+    assert refused(features=given)[0] == "NO_RELEASED_MODEL"
+    with client.context():
+        Model.rows().update_one({"uid": left["model"]}, {"$set": {"artefact_sha256": kept}})
     other = Client(*channels, f"t{uuid.uuid4().hex[:12]}")
     assert other.refused("EvaluateResponsePropensity", features=given)[0] == "NO_RELEASED_MODEL"
 
