@@ -36,9 +36,7 @@ class Decision:
     good_until: datetime
 
 
-def decide(
-    settings: ScoringSettings, customers: Sequence[str], timeout_s: float = _TIMEOUT_S
-) -> dict[str, Decision]:
+def decide(settings: ScoringSettings, customers: Sequence[str], timeout_s: float = _TIMEOUT_S) -> dict[str, Decision]:
     """The decisions on up to 500 customers (resource names), by customer.
 
     Raises Unavailable CONSENT_UNAVAILABLE when consent does not answer now, FailedPrecondition when the purpose is

@@ -7,8 +7,9 @@ from math import isnan
 
 import docstore
 from chassis import clock
+from chassis import inputs as fields
 from chassis.errors import NotFound, RapportError
-from docstore import Row, aliases
+from docstore import Row
 from docstore.blobs import BlobStore
 from scoring import decisions
 from scoring.decisions import Decision
@@ -17,7 +18,8 @@ from scoring.domain.purchases import main_currency
 from scoring.features import row
 from scoring.features.row import Convert
 from scoring.settings import ScoringSettings
-from scoring.store.objections import objecting
+from scoring.store import Profile
+from scoring.store.objections import objecting, profile_of
 from scoring.usecases import current_rates, evaluations, summaries
 from scoring.usecases.feature_tables import NO_CURRENCY
 from scoring.usecases.histories import milliseconds
@@ -26,7 +28,7 @@ from scoring.usecases.persons import Persons
 FEATURES = "FEATURES"
 """Kind of such questions (`store.Evaluation`)."""
 _CONSENT_S = 2.0
-"""How long consent is waited for: one thread answers the questions of all tenants, which wait for `evaluations.WAIT_S`."""
+"""How long consent is waited for: one thread answers all tenants, whose questions wait for `evaluations.WAIT_S`."""
 
 
 def found(name: str) -> Row:
@@ -34,10 +36,11 @@ def found(name: str) -> Row:
 
     Raises NotFound PROFILING_OBJECTED, PROFILING_REFUSED or FEATURES_NOT_KNOWN, and as `evaluations.ask` does.
     """
-    customer = name.rpartition("/")[0]
-    canonical = aliases.resolve([customer])[customer]
-    people = Persons.load([canonical])
-    _series(people, canonical)
+    members = profile_of(name.rpartition("/")[0])
+    canonical = members[0]
+    # Not more than whether there is one: the role that serves would read thousands of events for nothing.
+    if Profile.rows().find_one({"uid": {"$in": [fields.uid(member) for member in members]}}, {"_id": 1}) is None:
+        raise _unknown(canonical)
     if objecting([canonical]):
         raise _refused("PROFILING_OBJECTED", canonical, "the customer objects to profiling")
     return evaluations.ask(FEATURES, {"customer": canonical})
@@ -82,8 +85,12 @@ def _series(people: Persons, name: str) -> list[Sequence[Series]]:
     """Of each profile that belongs to the customer. Raises NotFound FEATURES_NOT_KNOWN."""
     profiles = [people.rows[each] for each in people.members.get(name, ()) if each in people.rows]
     if not profiles:
-        raise _refused("FEATURES_NOT_KNOWN", name, "nothing is known of the customer: send events first")
+        raise _unknown(name)
     return [profile.get("series", ()) for profile in profiles]
+
+
+def _unknown(customer: str) -> NotFound:
+    return _refused("FEATURES_NOT_KNOWN", customer, "nothing is known of the customer: send events first")
 
 
 def _refused(reason: str, customer: str, why: str) -> NotFound:
