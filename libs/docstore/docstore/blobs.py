@@ -1,13 +1,11 @@
 """Files (attachments, exports, reports), kept by tenant and subject in a folder or an object store (fsspec)."""
 
-import os
 import re
-import uuid
 from typing import BinaryIO
 
 from chassis import tenancy
 from chassis.errors import NotFound
-from chassis.settings import Settings
+from chassis.settings import ConfigurationError, Settings
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _CHUNK = 1 << 20
@@ -18,95 +16,68 @@ class BlobStore:
 
     A subject is the resource the file belongs to (`customers/0192…`); a file's key is `<tenant>/<subject>/<name>`.
     Subjects and names with anything but letters, digits, `.`, `_` and `-` (and, in subjects, `/`) raise ValueError.
+    Roles `serve` and `run` may have one; in role `work` object stores cannot be reached (see chassis.folder).
     """
 
-    def __init__(self, url: str, **options: object) -> None:
+    def __init__(self, url: str) -> None:
+        """Raises chassis.folder.NoDriverError."""
         # Here, not above: most processes have no files, and it takes long to load.
-        from fsspec.core import url_to_fs
-        from fsspec.implementations.local import LocalFileSystem
+        from chassis.folder import Folder
 
-        self._files, self._root = url_to_fs(url, **options)
-        self._in_folder = isinstance(self._files, LocalFileSystem)
+        self._files = Folder(url)
 
     def put(self, subject: str, name: str, content: bytes | BinaryIO) -> str:
         """Store a file, replacing one of that name; returns its key. Readers see the old content or all of the new."""
         key = self._key(subject, name)
-        path = self._path(key)
-        local = self._in_folder
-        # Object stores show an object once it is complete; in a folder a rename gives the same.
-        target = f"{path}.{uuid.uuid4().hex}~" if local else path
-        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        try:
-            with self._files.open(target, "wb") as file:
-                if isinstance(content, bytes):
-                    file.write(content)
-                else:
-                    while chunk := content.read(_CHUNK):
-                        file.write(chunk)
-                if local:
-                    file.flush()
-                    os.fsync(file.fileno())
-            if local:
-                os.replace(target, path)
-        except BaseException:
-            if local and self._files.exists(target):
-                self._files.rm_file(target)
-            raise
+
+        def fill(file: BinaryIO) -> None:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                while chunk := content.read(_CHUNK):
+                    file.write(chunk)
+
+        self._files.write(key, fill)
         return key
 
     def get(self, subject: str, name: str) -> bytes:
         """The whole content. Raises NotFound."""
-        with self.open(subject, name) as file:
-            return file.read()
-
-    def open(self, subject: str, name: str) -> BinaryIO:
-        """A readable file, for content too large to hold. Raises NotFound."""
         key = self._key(subject, name)
         try:
-            file: BinaryIO = self._files.open(self._path(key), "rb")
+            return self._files.read(key)
         except FileNotFoundError as error:
-            raise NotFound(
-                "FILE_NOT_FOUND", f"{subject} has no file {name}.", metadata={"resource": subject, "file": name}
-            ) from error
-        return file
+            raise _not_found(subject, name) from error
+
+    def open(self, subject: str, name: str) -> BinaryIO:
+        """A readable file, for content too large to hold. Raises NotFound.
+
+        In an object store reading on raises OSError when the file was replaced meanwhile.
+        """
+        key = self._key(subject, name)
+        try:
+            return self._files.open(key)
+        except FileNotFoundError as error:
+            raise _not_found(subject, name) from error
 
     def list(self, subject: str) -> list[str]:
         """Names of the subject's files, sorted."""
-        try:
-            found = self._files.ls(self._path(self._folder(subject)), detail=True, refresh=True)
-        except FileNotFoundError:
-            return []
-        names = (entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file")
-        return sorted(name for name in names if not name.endswith("~"))
+        return sorted(self._files.names(self._folder(subject)))
 
     def delete(self, subject: str, name: str) -> bool:
         """Delete a file; False when there was none."""
-        try:
-            self._files.rm_file(self._path(self._key(subject, name)))
-        except FileNotFoundError:
-            return False
-        return True
+        return self._files.delete_file(self._key(subject, name))
 
     def delete_unfinished(self, subject: str) -> int:
         """Delete what killed writers left of the subject's files; returns how many.
 
         Only for callers who know that nobody writes there now.
         """
-        folder = self._path(self._folder(subject))
-        # Object stores keep nothing of an upload that was not completed.
-        if not self._in_folder or not self._files.exists(folder):
-            return 0
-        left = [path for path in self._files.ls(folder, detail=False) if path.endswith("~")]
-        for path in left:
-            self._files.rm_file(path)
-        return len(left)
+        return self._files.delete_unfinished(self._folder(subject))
 
     def delete_subject(self, subject: str) -> int:
         """Delete all files of a subject, unfinished ones too; returns how many files there were."""
         names = self.list(subject)
-        folder = self._path(self._folder(subject))
-        if self._files.exists(folder):
-            self._files.rm(folder, recursive=True)
+        self._files.delete(self._folder(subject))
         return len(names)
 
     def _folder(self, subject: str) -> str:
@@ -120,12 +91,19 @@ class BlobStore:
             raise ValueError("a file name has 1 to 128 letters, digits, '.', '_' and '-', and no leading '.'")
         return f"{self._folder(subject)}/{name}"
 
-    def _path(self, key: str) -> str:
-        return f"{self._root.rstrip('/')}/{key}"
+
+def _not_found(subject: str, name: str) -> NotFound:
+    return NotFound("FILE_NOT_FOUND", f"{subject} has no file {name}.", metadata={"resource": subject, "file": name})
 
 
 def store(settings: Settings) -> BlobStore:
-    """The store of this installation. Raises ValueError when `RAPPORT_BLOB_URL` is not set."""
+    """The store of this installation. Raises ConfigurationError when `RAPPORT_BLOB_URL` names none that can be used."""
+    variable = settings.environment_names()["blob_url"]
     if not settings.blob_url:
-        raise ValueError("RAPPORT_BLOB_URL is not set")
-    return BlobStore(settings.blob_url)
+        raise ConfigurationError(variable, "is not set")
+    from chassis.folder import NoDriverError
+
+    try:
+        return BlobStore(settings.blob_url)
+    except NoDriverError as error:
+        raise ConfigurationError(variable, str(error)) from error

@@ -1,11 +1,15 @@
+import contextvars
 import io
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from chassis import tenancy
 from chassis.errors import NotFound
-from chassis.settings import Settings
+from chassis.settings import ConfigurationError, Settings
 from docstore import blobs
 from docstore.blobs import BlobStore
 from testkit.keys import TEST_KEYRING
@@ -13,9 +17,11 @@ from testkit.keys import TEST_KEYRING
 SUBJECT = "customers/0192"
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
-    return BlobStore(f"file://{tmp_path}/blobs" if request.param == "file" else f"memory://{tmp_path.name}")
+    if request.param == "file":
+        return BlobStore(f"file://{tmp_path}/blobs")
+    return BlobStore(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
 
 
 @pytest.fixture(autouse=True)
@@ -101,18 +107,99 @@ class Interrupted(io.RawIOBase):
         return b"partial"
 
 
-def test_a_broken_upload_leaves_the_old_file(tmp_path: Path) -> None:
-    store = BlobStore(f"file://{tmp_path}")
+def test_a_broken_upload_leaves_the_old_file(store: BlobStore) -> None:
     store.put(SUBJECT, "a", b"old")
     with pytest.raises(ConnectionResetError):
         store.put(SUBJECT, "a", Interrupted())  # type: ignore[arg-type]
+    with pytest.raises(ConnectionResetError):
+        store.put(SUBJECT, "b", Interrupted())  # type: ignore[arg-type]
     assert store.get(SUBJECT, "a") == b"old"
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a"]
+    assert store.list(SUBJECT) == ["a"]
+    assert store.delete_unfinished(SUBJECT) == 0
+
+
+def test_another_process_sees_what_changed(store: BlobStore) -> None:
+    with ThreadPoolExecutor(1) as other:
+        # Drivers share what they remember within a thread only, so a thread stands for a process here.
+        theirs = other.submit(BlobStore, store._files.url).result()
+        context = contextvars.copy_context()
+
+        def seen() -> tuple[list[str], bytes]:
+            return other.submit(context.run, lambda: (theirs.list(SUBJECT), theirs.get(SUBJECT, "a"))).result()
+
+        store.put(SUBJECT, "a", b"one")
+        assert seen() == (["a"], b"one")
+        store.put(SUBJECT, "a", b"another")
+        store.put(SUBJECT, "b", b"")
+        assert seen() == (["a", "b"], b"another")
+        store.delete(SUBJECT, "b")
+        assert seen() == (["a"], b"another")
+
+
+def test_parts_are_read_and_a_file_replaced_meanwhile_is_not_mixed(bucket: str) -> None:
+    store = BlobStore(f"{bucket}/parts")
+    content = bytes(range(256)) * (40 << 10)
+    store.put(SUBJECT, "a", content)
+    with store.open(SUBJECT, "a") as file:
+        file.seek(5_000_000)
+        assert file.read(10) == content[5_000_000:5_000_010]
+        store.put(SUBJECT, "a", content[::-1])
+        file.seek(0)
+        with pytest.raises(OSError, match="no longer exists"):
+            file.read()
+    assert store.get(SUBJECT, "a") == content[::-1]
+
+
+def test_a_reader_beside_a_writer_gets_one_content_or_the_other(store: BlobStore) -> None:
+    contents = [bytes([number]) * (1000 + number) for number in range(20)]
+    store.put(SUBJECT, "a", contents[0])
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as other:
+        theirs = other.submit(BlobStore, store._files.url).result()
+        written = ((theirs.put(SUBJECT, "a", each), theirs.get(SUBJECT, "a")) for each in contents)
+        writing = other.submit(context.run, lambda: [got for _, got in written])
+        while not writing.done():
+            assert store.get(SUBJECT, "a") in contents
+        assert writing.result() == contents
+    assert store.get(SUBJECT, "a") == contents[-1]
+
+
+def test_a_bucket_that_is_not_there_is_not_made(bucket: str) -> None:
+    store = BlobStore(f"{bucket}-mistyped")
+    with pytest.raises(FileNotFoundError):
+        store.put(SUBJECT, "a", b"x")
+    with pytest.raises(NotFound):
+        store.get(SUBJECT, "a")
 
 
 def test_the_settings_name_the_place(tmp_path: Path) -> None:
     store = blobs.store(Settings(service="docstore", keys=TEST_KEYRING, blob_url=f"file://{tmp_path}"))
     store.put(SUBJECT, "a", b"x")
     assert (tmp_path / "shop" / "customers" / "0192" / "a").read_bytes() == b"x"
-    with pytest.raises(ValueError, match="RAPPORT_BLOB_URL"):
+    with pytest.raises(ConfigurationError, match="RAPPORT_BLOB_URL"):
         blobs.store(Settings(service="docstore", keys=TEST_KEYRING))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("gs://blobs", r"^RAPPORT_BLOB_URL: gs:// has no driver here \(.*gcsfs.*s3://"),
+        ("az://blobs", r"^RAPPORT_BLOB_URL: az:// has no driver here \(.*adlfs.*s3://"),
+        ("s4://blobs", "^RAPPORT_BLOB_URL: s4:// is no kind of address that is known"),
+    ],
+)
+def test_an_address_without_a_driver_says_what_to_install(url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        blobs.store(Settings(service="docstore", keys=TEST_KEYRING, blob_url=url))
+
+
+def test_the_driver_is_loaded_for_its_own_addresses_only(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from docstore.blobs import BlobStore
+assert "fsspec" not in sys.modules
+BlobStore("file://{tmp_path}")
+assert not {{"s3fs", "aiobotocore", "botocore", "aiohttp"}} & sys.modules.keys()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

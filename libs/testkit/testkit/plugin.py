@@ -3,8 +3,8 @@
     def test_it(database, settings_for): ...          # a fresh database of the service under test
     def test_events(amqp, role): ...                  # a fresh virtual host; roles as processes
 
-More fixtures: `mail_server` and `inbox` (testkit.mails), `refused` (testkit.refusals), `publish`, `captured` and
-`started` (testkit.telling), `travel` (testkit.travel).
+More fixtures: `mail_server` and `inbox` (testkit.mails), `bucket` (testkit.buckets), `refused`
+(testkit.refusals), `publish`, `captured` and `started` (testkit.telling), `travel` (testkit.travel).
 
 A module names the service under test: `SERVICE = "consent"`; its settings class is the one in
 `<service>.settings`, its collections those of `<service>.migrate`.
@@ -35,7 +35,7 @@ from testkit.servers import Broker, running_broker, running_mongodb
 
 gc.disable()  # Until all is imported; see pytest_collection_finish.
 
-pytest_plugins = ["testkit.mails", "testkit.refusals", "testkit.telling", "testkit.travel"]
+pytest_plugins = ["testkit.buckets", "testkit.mails", "testkit.refusals", "testkit.telling", "testkit.travel"]
 
 SettingsFor = Callable[..., Settings]
 

@@ -38,12 +38,13 @@ def run(settings: ConsentSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_BLOB_URL", "is not set: signed checkpoints need a place of their own")
     if settings.amqp_uri is None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
+    store = blobs.store(settings)
     docstore.connect(settings)
     register_timers(settings)
     telemetry.gauge(metric_names.CONSENT_UNSEALED_AGE, lambda: [(sealing.oldest_waiting_age(), {})])
     telemetry.gauge(metric_names.ERASURE_OLDEST_AGE, lambda: [(erasures.oldest_open_age(), {})])
     threads = [
-        threading.Thread(target=seal_until, args=(settings, stopping), name="sealer"),
+        threading.Thread(target=seal_until, args=(settings, store, stopping), name="sealer"),
         threading.Thread(target=erasing.loop, args=(settings, erase, SubjectErased, stopping), name="eraser"),
     ]
     with Probe(settings) as probe:
@@ -99,9 +100,8 @@ def send_mail(settings: ConsentSettings, uid: str, timer: timers.Timer) -> None:
     telemetry.counter(metric_names.MAIL_SENT).add(1, {"rapport.mail.outcome": outcome})
 
 
-def seal_until(settings: ConsentSettings, stopping: Stopping) -> None:
+def seal_until(settings: ConsentSettings, store: blobs.BlobStore, stopping: Stopping) -> None:
     """Seals waiting records of all tenants, four times a second, until asked to stop."""
-    store = blobs.store(settings)
     failures = 0
     while not stopping.wait(min(SEAL_INTERVAL_S * 2**failures, 5.0)):
         try:

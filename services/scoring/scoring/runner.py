@@ -10,6 +10,7 @@ from rapport.scoring.v1 import events_pb2
 
 import docstore
 from chassis import client, metric_names, telemetry, tenancy
+from chassis.folder import NoDriverError, located
 from chassis.lifecycle import Stopping
 from chassis.probe import Probe
 from chassis.settings import ConfigurationError
@@ -77,8 +78,13 @@ def run(settings: ScoringSettings, stopping: Stopping) -> None:
         raise ConfigurationError("RAPPORT_UPSTREAMS", "names no address of consent, without which nobody is scored")
     if settings.amqp_uri is None:
         raise ConfigurationError("RAPPORT_AMQP_URI", "is not set: whoever is erased goes from the dead letters too")
-    docstore.connect(settings)
     store = blobs.store(settings)
+    if settings.day_rates_url:
+        try:
+            located(settings.day_rates_url)
+        except NoDriverError as error:
+            raise ConfigurationError("RAPPORT_DAY_RATES_URL", str(error)) from error
+    docstore.connect(settings)
     telemetry.gauge(metric_names.SCORING_STAGED_AGE, lambda: [(_oldest_staged_age(), {})])
     telemetry.gauge(metric_names.SCORING_RESCORE_AGE, lambda: [(rescoring.longest_wait(), {})])
     telemetry.gauge(metric_names.SCORING_LEADS_WAITING, lambda: [(lead_scoring.waiting(), {})])

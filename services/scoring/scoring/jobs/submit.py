@@ -2,8 +2,8 @@
 
 Submits `scoring.jobs.score`, or another `--program`, through Ray's Jobs API and tells how far it is until it ends;
 SIGTERM cancels it. Run again with the same spec while the job is at work, it stays with that job. Spec, inputs and
-output must be addresses that the cluster can reach. RAY_AUTH_TOKEN is the cluster's token; RAY_JOB_PYTHON the Python
-there, this one's path unless set.
+output must be addresses that the cluster can reach, an object store with credentials of its own. RAY_AUTH_TOKEN is the
+cluster's token; RAY_JOB_PYTHON the Python there, this one's path unless set.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from scoring.jobs.progress import Progress, State
 
 _POLL_S = 1.0
 _CANCEL_S = 30.0
+_OBJECT_STORE = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
+"""What an s3:// address means here it means there, too. Keys are not passed on: Ray shows a job's variables."""
 
 
 def main() -> int:
@@ -95,7 +97,8 @@ def _submitted(client: Any, program: str, address: str, spec: dict[str, Any]) ->
         if not job.status.is_terminal():
             return str(job.submission_id)
     python = os.environ.get("RAY_JOB_PYTHON", sys.executable)
-    variables = {**ONE_THREAD, "RAY_USAGE_STATS_ENABLED": "0"}
+    where = {name: os.environ[name] for name in _OBJECT_STORE if name in os.environ}
+    variables = {**where, **ONE_THREAD, "RAY_USAGE_STATS_ENABLED": "0"}
     divided = PROGRAMS[program].divided
     submitted: str = client.submit_job(
         entrypoint=f"{python} -m {program} --spec {address}",

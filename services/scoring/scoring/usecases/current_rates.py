@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import fsspec
 
 from chassis.errors import Unavailable
+from chassis.folder import located
 from scoring.domain.histories import Convert
 from scoring.features.rates import DayRates, RatesUnusableError
 
@@ -80,8 +81,7 @@ def _current(url: str) -> DayRates:
 def _state(url: str) -> str:
     """Raises RatesUnusableError."""
     try:
-        files, path = fsspec.core.url_to_fs(url)
-        files.invalidate_cache()
+        files, path = located(url)
         if fsspec.utils.get_protocol(url) not in ("http", "https"):
             return str(files.ukey(path))
         # There fsspec takes files for unchanging.

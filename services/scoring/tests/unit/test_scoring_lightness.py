@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "pyarrow", "duckdb", "ray", "scipy", "sklearn", "catboost", "matplotlib")
+HEAVY = ("numpy", "pyarrow", "duckdb", "ray", "scipy", "sklearn", "catboost", "matplotlib", "s3fs", "botocore")
 ROLES = ("scoring.serve", "scoring.handlers", "scoring.migrate", "scoring.runner")
 LATER = ("scoring.jobs.day_rates", "scoring.jobs.launch")
 """What role `run` loads of the programs when it first converts an amount, and starts a job."""

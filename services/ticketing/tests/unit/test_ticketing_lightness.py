@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEAVY = ("numpy", "scipy", "sklearn", "textmodel")
+HEAVY = ("numpy", "scipy", "sklearn", "textmodel", "s3fs", "botocore")
 ROLES = ("ticketing.servicer", "ticketing.handlers", "ticketing.runner", "ticketing.migrate")
 
 PROGRAM = f"""
