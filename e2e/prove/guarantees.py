@@ -236,6 +236,6 @@ BREAKAGES = (
         "services/ticketing/ticketing/usecases/erasing.py",
         "    if any(ticket.mood_said for ticket in tickets):",
         "    if False:",
-        "services/ticketing/tests/integration/test_moods.py::test_whoever_is_erased_teaches_no_longer",
+        "services/ticketing/tests/integration/test_learned_moods.py::test_whoever_is_erased_teaches_no_longer",
     ),
 )
