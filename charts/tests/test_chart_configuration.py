@@ -18,6 +18,7 @@ from localrun.loopback import Loopback
 Manifest = dict[str, Any]
 CHARTS = state.workspace() / "charts"
 UMBRELLA = CHARTS / "rapport"
+_FILES = ("serve", "run")
 SERVICES = [service.name for service in localvalues.services(UMBRELLA)]
 
 
@@ -65,6 +66,40 @@ def test_each_role_gets_the_stores_it_uses_and_no_others(production: list[Manife
         assert ("RAPPORT_SMTP_PASSWORD" in names) is (
             role == "run" and service in ("consent", "campaigns", "ticketing")
         )
+
+
+def test_an_object_store_is_reached_with_keys_of_a_secret_or_by_the_account(
+    production: list[Manifest], with_values: Callable[[Manifest], list[Manifest]]
+) -> None:
+    given = with_values(
+        {
+            "global": {"networkPolicy": {"blobs": {"port": 9000}}},
+            "consent": {
+                "env": {"AWS_ENDPOINT_URL_S3": "https://minio.storage:9000"},
+                "secretEnv": {"AWS_ACCESS_KEY_ID": {"key": "blob-key", "roles": ["serve", "run"]}},
+            },
+        }
+    )
+    endpoint = {"name": "AWS_ENDPOINT_URL_S3", "value": "https://minio.storage:9000"}
+    for role, container in containers(given, "consent").items():
+        key = [entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if entry["name"] == "AWS_ACCESS_KEY_ID"]
+        assert endpoint in container["env"]
+        assert key == ([{"name": "rapport-consent", "key": "blob-key", "optional": False}] if role in _FILES else [])
+
+    def open_ports(manifests: list[Manifest]) -> set[int]:
+        policy = next(
+            item["spec"]
+            for item in manifests
+            if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] == "rapport-consent"
+        )
+        return {each["port"] for rule in policy["egress"] for each in rule["ports"]}
+
+    assert 443 in open_ports(production)
+    assert open_ports(given) - open_ports(production) == {9000}
+    assert 443 not in open_ports(given)
+    accounts = {item["metadata"]["name"]: item["metadata"] for item in production if item["kind"] == "ServiceAccount"}
+    assert "eks.amazonaws.com/role-arn" in accounts["rapport-consent"]["annotations"]
+    assert "annotations" not in accounts["rapport-access"]
 
 
 @pytest.mark.parametrize("service", SERVICES)

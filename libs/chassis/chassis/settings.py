@@ -65,7 +65,10 @@ class Settings(BaseSettings):
     database: str | None = Field(default=None, description="Database of the service; its name unless set.")
     amqp_uri: SecretStr | None = Field(default=None, description="Address of the broker, virtual host included.")
     topology_file: Path | None = Field(default=None, description="Manifest of queues and bindings (JSON).")
-    blob_url: str | None = Field(default=None, description="fsspec address of the blob store, such as s3://bucket/dir.")
+    blob_url: str | None = Field(
+        default=None,
+        description="Address of the blob store: s3://bucket/dir, file:///dir, or another with a driver of fsspec.",
+    )
 
     keys: SecretStr = Field(description="Keyring, as printed by `python -m chassis.keys new`.")
     clock_file: Path | None = Field(
