@@ -36,7 +36,7 @@ from scoring.models.clustering import CUSTOMER_FEATURES, Clusters, RfmGroups, lo
 from scoring.models.fitting import Floats
 from scoring.models.rounding import shortened
 
-VERSION = "2"
+VERSION = "3"
 """Part of every fingerprint: raise it when the same features would give other clusters."""
 FORMAT = 1
 FITTED_MOST = 200_000

@@ -24,7 +24,7 @@ from scoring.jobs.program import MODEL, SUCCESS
 from scoring.jobs.progress import Reporter, State
 from scoring.jobs.spec import MOST_THREADS, JobSpec
 
-VERSION = "8"
+VERSION = "9"
 """Part of every fingerprint: raise it when the same inputs would give other scores."""
 _EPOCH = date(1970, 1, 1)
 _REFUNDS = "refunds"

@@ -2,9 +2,10 @@
 
 Each score compares a customer with all others of the tenant by four bounds, the quintiles of the *values*. Customers
 with equal values always get equal scores, whatever their order or the number of threads; when many share a value
-(most customers buy once) the classes are therefore not equally large. The greatest value scores 5 however many share
-it, as all do who pay on the same day of the month; where all are alike, everybody scores 3. Time alone changes no
-score: all customers' last purchases grow old together.
+(most customers buy once) the classes are therefore not equally large. However many share it, the least value scores 1,
+as one purchase does, the greatest 5, and one between them the middle of the classes it fills, as the day of the month
+on which nearly all pay; where all are alike, everybody scores 3. Time alone changes no score: all customers' last
+purchases grow old together.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Bounds:
         """Quintiles of a distribution given by its distinct values, ascending, and how many customers have each.
 
         A quintile is the least value that at least k fifths of the customers do not exceed, but the greatest: an
-        observed value. Of a single value the middle is taken.
+        observed value. Of a single value the middle is taken; of quintiles that are one value, but the least, the lower
+        half is the value before.
         """
         if len(values) == 0:
             return cls(())
@@ -53,7 +55,10 @@ class Bounds:
         reached = np.cumsum(counts)
         # In integers: 5 * reached >= k * total.
         places = np.searchsorted(5 * reached, np.arange(1, 5) * reached[-1], side="left")
-        return cls(tuple(int(value) for value in values[np.minimum(places, len(values) - 2)]))
+        first = np.searchsorted(places, places)
+        alike = np.searchsorted(places, places, side="right") - first
+        lower = (np.arange(4) - first < alike // 2) & (places > 0) & (places < len(values) - 1)
+        return cls(tuple(int(value) for value in values[np.minimum(places - lower, len(values) - 2)]))
 
     def scores(self, values: Ints) -> NDArray[np.int8]:
         """Score of each value, from 1 for the lowest to 5 for the highest."""

@@ -37,20 +37,26 @@ def test_scores_follow_values_alone(values):
     assert len(set(by_value)) == len(set(values))
 
 
-@given(numbers.filter(lambda values: len(set(values)) > 1))
-def test_a_bound_is_the_least_value_that_enough_do_not_exceed_but_the_greatest(values):
+@given(numbers)
+def test_the_least_is_in_the_lowest_class_it_reaches_the_greatest_in_5_and_others_in_the_middle(values):
     column = np.array(values)
-    second = max(column[column < column.max()])
-    for k, bound in enumerate(bounds(column).upper, 1):
-        assert 5 * (column <= bound).sum() >= k * len(column) or bound == second
-        assert 5 * (column < bound).sum() < k * len(column)
-        assert bound < column.max()
+    for value, score in zip(values, bounds(column).scores(column).tolist(), strict=True):
+        below, until = int((column < value).sum()), int((column <= value).sum())
+        lowest = 1 + 5 * below // len(column)
+        quintiles = sum(5 * below < k * len(column) <= 5 * until for k in range(1, 5))
+        if until == len(column):
+            assert score == (3 if below == 0 else 5)
+        else:
+            assert score == lowest + (quintiles // 2 if below else 0)
 
 
 def test_nobody_is_lost_because_many_are_alike():
     # Who pays on the first of the month bought last when nearly all did.
     column = np.array([-60] + [-5] * 19)
     assert bounds(column).scores(column).tolist() == [1] + [5] * 19
+    # Nor because one of them bought later.
+    column = np.array([-60] + [-5] * 18 + [-1])
+    assert bounds(column).scores(column).tolist() == [1] + [3] * 18 + [5]
     alike = np.array([7])
     assert bounds(alike).scores(np.array([6, 7, 8])).tolist() == [1, 3, 5]
     alone = Standing.of(bought([(0, day, 900) for day in range(30)])).scored()
