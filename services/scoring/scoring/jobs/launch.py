@@ -25,6 +25,8 @@ from scoring.jobs.spec import JobSpec, ProgramSpec
 _SPEC, _PROCESS, LOG = "spec.json", "process.json", "job.log"
 _SUCCESS = "_SUCCESS"
 _STOP_S = 20.0
+_CLOCK_S = 60.0
+"""How far the time of a process's creation may move while it runs: it is told from a clock that is set."""
 
 
 class Handle:
@@ -182,7 +184,13 @@ def _end_group(workdir: Path) -> None:
     """Kills what is left of the noted process's group, such as agents of a Ray whose job was killed."""
     try:
         noted = json.loads((workdir / _PROCESS).read_text())
+        leader = psutil.Process(noted["pid"]).create_time()
     except (FileNotFoundError, json.JSONDecodeError):
+        return
+    except psutil.NoSuchProcess:
+        leader = noted["create_time"]
+    if abs(leader - noted["create_time"]) > _CLOCK_S:
+        # The pid is another process's by now, and so is the group.
         return
     for process in psutil.process_iter(["create_time"]):
         with suppress(ProcessLookupError, psutil.NoSuchProcess):

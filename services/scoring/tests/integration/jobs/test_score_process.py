@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,10 +135,17 @@ def test_a_foreign_process_with_the_noted_pid_is_not_taken_for_the_job(shop: Sho
     spec = shop.spec("out")
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "spec.json").write_text(spec.model_dump_json())
-    (tmp_path / "job" / "process.json").write_text(json.dumps({"pid": os.getpid(), "create_time": 1.0}))
-    handle = launch(spec, tmp_path / "job")
-    assert handle.pid != os.getpid()
-    assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
+    foreign = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        noted = {"pid": foreign.pid, "create_time": psutil.Process(foreign.pid).create_time() - 600}
+        (tmp_path / "job" / "process.json").write_text(json.dumps(noted))
+        handle = launch(spec, tmp_path / "job")
+        assert handle.pid != foreign.pid
+        assert eventually(lambda: ended(handle), timeout=60).state is State.SUCCEEDED
+        assert foreign.poll() is None, "it goes on"
+    finally:
+        foreign.kill()
+        foreign.wait()
 
 
 @pytest.mark.usefixtures("warm")
