@@ -55,7 +55,7 @@ def decide(settings: ScoringSettings, customers: Sequence[str], timeout_s: float
         raise FailedPrecondition(
             "PURPOSE_WITHOUT_CHANNEL",
             f"{PURPOSE} does not cover profiling: add CHANNEL_NONE to its channels "
-            f"(PATCH /v1/{PURPOSE}), then start another scoring job.",
+            f"(PATCH /v1/{PURPOSE}), then try again.",
         )
     return {
         each.customer: Decision(
@@ -78,7 +78,7 @@ def _translated(error: Exception) -> Exception:
             "PURPOSE_MISSING",
             f"There is no {PURPOSE}, under which customers are scored. Create it (POST /v1/purposes?purposeId="
             'profiling with {"displayName": ..., "legalBasis": "LEGAL_BASIS_LEGITIMATE_INTERESTS", "channels": '
-            '["CHANNEL_NONE"]}), then start another scoring job.',
+            '["CHANNEL_NONE"]}), then try again.',
         )
     if code in _NOT_NOW:
         return Unavailable(
