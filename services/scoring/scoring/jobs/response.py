@@ -46,6 +46,8 @@ VERSION = "3"
 TOLD = tuple(name for name in SCHEMA.names[1:] if name not in response_rules.VERSIONS)
 """The columns that a model tells from the features."""
 _STEPS = (("inspect", 3.0), ("move", 5.0), ("summarise", 32.0), ("fit", 40.0), ("score", 20.0))
+_TREES = memory.CHURN.task - memory.BYTES_PER_TASK
+"""What the library of trees takes of a task's process, in bytes."""
 _HORIZON_US = np.timedelta64(response_rules.HORIZON, "us")
 _PURPOSE = Purpose(
     name="response",
@@ -82,7 +84,7 @@ def _run(spec: ResponseJobSpec, output: Folder, reporter: Reporter) -> None:
         return
     past = () if spec.task == "score" else moments
     parts = [Part(bucket, key, spec.digits, as_of, past) for bucket in made.buckets]
-    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width, made.task_bytes) as executor:
+    with chosen(spec.executor, made.rows, spec.ray_from_events, made.width, made.task_bytes + _TREES) as executor:
         reporter.place = executor.place
         if made.plan.aliases:
             executor.run(feature_tasks.move, made.buckets, reporter.counter("move", len(parts)))

@@ -1,15 +1,36 @@
 """The program of responses: what it holds of the customers it scores."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from scoring.jobs import response_tasks
+from scoring.jobs import memory, response, response_tasks
 from scoring.jobs.feature_tasks import Bucket, Plan
 from scoring.jobs.files import Folder
+from scoring.jobs.progress import Reporter
 from scoring.jobs.response_tasks import Part
+from scoring.jobs.spec import ResponseJobSpec
 from scoring.jobs.tasks import write_batches
+
+
+class AskedError(Exception):
+    """For what tasks are to run."""
+
+
+def test_a_ray_is_told_that_tasks_have_the_library_of_trees_loaded(tmp_path: Path, monkeypatch) -> None:
+    def chosen(*asked: object) -> None:
+        raise AskedError(asked[-1])
+
+    monkeypatch.setattr(response, "chosen", chosen)
+    given = {"tenant": "acme", "currency": "EUR", "digits": 2, "consenting": 1.0, "files": ()}
+    spec = ResponseJobSpec(**given, as_of=datetime(2026, 6, 1, tzinfo=UTC), output=str(tmp_path))
+    output = Folder(spec.output)
+    with pytest.raises(AskedError) as asked:
+        response.run(spec, output, Reporter(output))
+    assert asked.value.args == (memory.CHURN.task,)
 
 
 def test_of_who_is_scored_each_so_manyth_is_held_whatever_the_buckets(tmp_path: Path) -> None:
