@@ -13,6 +13,8 @@ LEAST_TRAINING = 50
 """Rows with the event to learn from, and others."""
 LEAST_TESTED = 20
 """Rows with the event to be tested on, and others."""
+LEAST_CUSTOMERS = 20
+"""Whose each of these are; of fewer `models.classifier` learns nothing."""
 MOST_MISCALIBRATION = 0.08
 """Expected calibration error beyond what chance alone gives. What is tested has learned from fewer rows than what then
 scores, and is a little surer of itself."""
@@ -49,8 +51,10 @@ class Known:
     train_others: int
     test_events: int
     test_others: int
+    train_event_customers: int
+    """Whose the rows with the event are: several of one customer prove little."""
+    train_other_customers: int
     test_event_customers: int
-    """Whose the tested rows with the event are: several of one customer prove little."""
     test_other_customers: int
 
 
@@ -85,8 +89,10 @@ def known(data: Known, words: Words) -> Gate:
         (f"{words.others} to be tested on", data.test_others, LEAST_TESTED),
     )
     of_customers = (
-        (f"customers with {words.events} to be tested on", data.test_event_customers, LEAST_TESTED),
-        (f"customers with {words.others} to be tested on", data.test_other_customers, LEAST_TESTED),
+        (f"customers with {words.events} to learn from", data.train_event_customers, LEAST_CUSTOMERS),
+        (f"customers with {words.others} to learn from", data.train_other_customers, LEAST_CUSTOMERS),
+        (f"customers with {words.events} to be tested on", data.test_event_customers, LEAST_CUSTOMERS),
+        (f"customers with {words.others} to be tested on", data.test_other_customers, LEAST_CUSTOMERS),
     )
     missing = [each for each in wanted if each[1] < each[2]] or [each for each in of_customers if each[1] < each[2]]
     if not missing:

@@ -189,7 +189,7 @@ def _stored(known: KnownModel) -> Known:
 
 def _known(data: Labelled, learn: Ints, test: Ints) -> propensity_gates.Known:
     counts = [int(value) for rows in (learn, test) for value in _counts(data.labels[rows])]
-    counts += data.take(test).customer_counts
+    counts += [customers for rows in (learn, test) for customers in data.take(rows).customer_counts]
     return propensity_gates.Known(len(data), *counts)
 
 

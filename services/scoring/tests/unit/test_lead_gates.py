@@ -14,6 +14,8 @@ ENOUGH = Known(
     train_others=250,
     test_events=40,
     test_others=140,
+    train_event_customers=80,
+    train_other_customers=250,
     test_event_customers=40,
     test_other_customers=140,
 )
@@ -85,6 +87,11 @@ def test_many_leads_of_few_customers_are_too_little() -> None:
     assert judged(None, few) == ("REJECTED", ["minimum_data"])
     assert propensity_gates.known(few, WORDS).message == (
         "there are 4 customers with converted leads to be tested on, at least 20 are needed"
+    )
+    few = replace(ENOUGH, train_event_customers=19)
+    assert judged(None, few) == ("REJECTED", ["minimum_data"])
+    assert propensity_gates.known(few, WORDS).message == (
+        "there are 19 customers with converted leads to learn from, at least 20 are needed"
     )
 
 
