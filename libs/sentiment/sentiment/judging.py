@@ -112,10 +112,11 @@ def language_of(words: list[str], language_code: str = "") -> str:
 
 
 def _language_of_mood(words: list[str]) -> str:
-    """The language that knows most of a few words: an exclamation has no function words."""
-    hits = {code: sum(known.weight(word) != 0 for word in words) for code, known in LEXICONS.items()}
-    first, second = sorted(hits, key=lambda code: -hits[code])[:2]
-    return first if hits[first] > hits[second] and hits[first] * 3 >= len(words) else ""
+    """The language in which a few words say most: an exclamation has no function words."""
+    weights = {code: [abs(known.weight(word)) for word in words] for code, known in LEXICONS.items()}
+    first, second = sorted(weights, key=lambda code: -sum(weights[code]))[:2]
+    enough = sum(weight > 0 for weight in weights[first]) * 3 >= len(words)
+    return first if enough and sum(weights[first]) > sum(weights[second]) else ""
 
 
 def words_of(text: str) -> list[str]:
