@@ -56,10 +56,11 @@ class ObjectStore:
                 "-s3.iam=false",
             ),
             "-s3.autoCreateBucket=false",
+            # Alone it need not wait for others to be elected; who asks it before that asks again after five seconds.
+            *("-master.electionTimeout=150ms", "-master.heartbeatInterval=50ms"),
             *(f"-{name}={port}" for name, port in self._ports.items()),
             *(
                 "-master.telemetry=false",
-                "-master.electionTimeout=500ms",
                 "-master.volumeSizeLimitMB=64",
                 "-volume.max=20",
                 "-volume.preStopSeconds=0",

@@ -84,3 +84,14 @@ def test_a_job_is_followed_to_its_end_though_its_folder_cannot_be_read_for_a_mom
 def test_what_an_earlier_run_reached_is_not_told_of_one_that_died(followed, tmp_path) -> None:
     Progress(State.SUCCEEDED, "done", 100.0).write(Folder(str(tmp_path)))
     assert followed(Status.RUNNING, Status.FAILED) == (1, "the Ray job ended as FAILED\n")
+
+
+def test_the_cluster_is_told_where_the_object_store_is_but_no_keys(monkeypatch) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, f"the {name}")
+    told = []
+    client = SimpleNamespace(list_jobs=list, submit_job=lambda **given: told.append(given) or "a job")
+    submit._submitted(client, "scoring.jobs.score", "spec.json", {})
+    variables = told[0]["runtime_env"]["env_vars"]
+    assert variables["AWS_ENDPOINT_URL_S3"] == "the AWS_ENDPOINT_URL_S3"
+    assert not [name for name in variables if "KEY" in name or "TOKEN" in name]
