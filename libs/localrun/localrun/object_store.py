@@ -80,6 +80,10 @@ class ObjectStore:
         """kill -9."""
         if self._process:
             self._process.kill()
+        # It puts them there, whatever its folders are, and being killed leaves them.
+        for port in (*self._ports.values(), self.port):
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         try:
